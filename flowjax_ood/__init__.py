@@ -1,0 +1,6 @@
+"""Normalizing flows on images and honest out-of-distribution detection, in JAX.
+
+Unrelated to the library `flowjax`.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,52 @@
+"""Installs `flowjax_ood`; the experiments run from a clone of the repository."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+?)"', (HERE / "flowjax_ood" / "__init__.py").read_text()
+).group(1)
+
+setup(
+    name="flowjax_ood",
+    version=VERSION,
+    description="Normalizing flows on images and out-of-distribution detection in JAX",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["flowjax_ood", "flowjax_ood.*"]),
+    package_data={"flowjax_ood.data": ["embedded/*"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "flax>=0.12",
+        # tensorflow-datasets imports it without declaring it
+        "importlib_resources>=6.4",
+        "jax>=0.10",
+        "jaxlib>=0.10",
+        "matplotlib>=3.9",
+        "ml-collections>=1.1",
+        "numpy>=2.0",
+        "optax>=0.2.6",
+        "orbax-checkpoint>=0.11.30",
+        "pillow>=10.3",
+        "rich>=13.7",
+        "tensorflow-datasets>=4.9.9",
+    ],
+    extras_require={
+        "test": [
+            "pytest>=8.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+            "scikit-learn>=1.5",
+        ],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
