@@ -1,0 +1,38 @@
+"""The algebra: each file holds a pure function pair and the Flax module around it."""
+
+from flowjax_ood.bijectors.actnorm import ActNorm, actnorm_forward, actnorm_inverse
+from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves, walk
+from flowjax_ood.bijectors.combinators import Chain, FactorOut, Inverse
+from flowjax_ood.bijectors.coupling import (
+    AffineCoupling,
+    affine_forward,
+    affine_inverse,
+)
+from flowjax_ood.bijectors.logit import Logit, logit_forward, logit_inverse
+from flowjax_ood.bijectors.permutation import ChannelPermutation, permute
+from flowjax_ood.bijectors.squeeze import Squeeze, squeeze, unsqueeze
+
+__all__ = [
+    "ActNorm",
+    "AffineCoupling",
+    "Bijector",
+    "Chain",
+    "ChannelPermutation",
+    "Event",
+    "FactorOut",
+    "Inverse",
+    "Logit",
+    "Squeeze",
+    "actnorm_forward",
+    "actnorm_inverse",
+    "affine_forward",
+    "affine_inverse",
+    "event_size",
+    "leaves",
+    "logit_forward",
+    "logit_inverse",
+    "permute",
+    "squeeze",
+    "unsqueeze",
+    "walk",
+]

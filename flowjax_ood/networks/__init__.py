@@ -1,0 +1,21 @@
+"""st-networks: what a coupling computes its scale and shift with.
+
+Any Flax module called as `net(x, features, cond=None)` will do; these are the paper's.
+"""
+
+from flowjax_ood.networks.autoencoder import Autoencoder
+from flowjax_ood.networks.layers import BatchNorm, Dense, WNConv, weight_norm
+from flowjax_ood.networks.mlp import MLP
+from flowjax_ood.networks.resnet import ResidualBlock, ResNet, ResNetAE
+
+__all__ = [
+    "MLP",
+    "Autoencoder",
+    "BatchNorm",
+    "Dense",
+    "ResNet",
+    "ResNetAE",
+    "ResidualBlock",
+    "WNConv",
+    "weight_norm",
+]

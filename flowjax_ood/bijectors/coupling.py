@@ -1,0 +1,151 @@
+"""Affine coupling: the layer whose inductive bias the paper is about."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_ood import masks
+from flowjax_ood.bijectors.base import Bijector, sum_event
+
+
+def affine_forward(x: jax.Array, s: jax.Array, t: jax.Array, changed=True):
+    """`z = (x + t) * exp(s)` where `changed`, `z = x` elsewhere.
+
+    Returns `(z, logdet [B])` with `logdet = sum of s where changed`. `changed` is
+    boolean and broadcasts against x. Source: the paper, section 2 and equation (1),
+    in the form of its code (shift before scale), so that -t predicts x.
+    """
+    s, t = jnp.where(changed, s, 0), jnp.where(changed, t, 0)
+    return (x + t) * jnp.exp(s), sum_event(s)
+
+
+def affine_inverse(z: jax.Array, s: jax.Array, t: jax.Array, changed=True):
+    """`x = z * exp(-s) - t` where `changed`, `x = z` elsewhere."""
+    s, t = jnp.where(changed, s, 0), jnp.where(changed, t, 0)
+    return z * jnp.exp(-s) - t, -sum_event(s)
+
+
+class Rescale(nn.Module):
+    """`y = g * v / |v| * x` per channel: a weight-normalised scale, 1 at the start.
+
+    v is one number per channel, so only its sign matters and its gradient is zero; it
+    is kept because the paper's checkpoints and parameter counts have it.
+    """
+
+    @nn.compact
+    def __call__(self, x):
+        shape = x.shape[-1:]
+        g = self.param("g", nn.initializers.ones, shape)
+        v = self.param("v", nn.initializers.ones, shape)
+        return x * (g * jnp.sign(v)).astype(x.dtype)
+
+
+class AffineCoupling(Bijector):
+    """`z = (x + t) * exp(s)` on the changed part, s and t computed from the seen part.
+
+    `s = rescale * tanh(s_raw)` with one learned `rescale` per changed channel, so |s|
+    is bounded; `(s_raw, t) = st_net(seen part)`.
+
+    * `mask` with `index`: the strategy and which of its couplings this is;
+    * `st_net`: makes the conditioner: a Flax module class, usually with its arguments
+      bound by `functools.partial`. Called with `(seen [B, H, W, C'], features, cond)`,
+      the module returns `[B, H, W, features]`;
+    * s and t (float, at the shape of the changed part) are sown in the collection
+      `intermediates`: apply with `mutable=["intermediates"]` to read them.
+
+    The st-network may compute in lower precision; x, s, t and logdet do not.
+    """
+
+    st_net: Callable[..., nn.Module]
+    mask: masks.MaskStrategy = masks.alternate_checkerboard
+    index: int = 0
+
+    def forward(self, x, cond=None):
+        return self._couple(x, cond, affine_forward)
+
+    def inverse(self, z, cond=None):
+        return self._couple(z, cond, affine_inverse)
+
+    @nn.nowrap
+    def coupling_mask(self, shape) -> masks.CouplingMask:
+        """What this coupling sees and changes in an event of `shape`, checked."""
+        return _checked(self.mask(self.index, tuple(shape)), tuple(shape))
+
+    @nn.nowrap
+    def latent_shape(self, shape):
+        self.coupling_mask(shape)
+        return shape
+
+    def _couple(self, x, cond, law):
+        mask = self.coupling_mask(x.shape[1:])
+        if mask.layout == "spatial":
+            seen = jnp.where(mask.seen, x, 0)
+            s, t = self._scale_and_shift(seen, x.shape[-1], x.dtype, cond)
+            return law(x, s, t, mask.changed)
+        seen_at = np.flatnonzero(mask.seen[0, 0])
+        changed_at = np.flatnonzero(mask.changed[0, 0])
+        seen, changed = _take(x, seen_at), _take(x, changed_at)
+        s, t = self._scale_and_shift(seen, len(changed_at), x.dtype, cond)
+        changed, logdet = law(changed, s, t)
+        return _merge(seen, changed, seen_at, changed_at), logdet
+
+    @nn.compact
+    def _scale_and_shift(self, seen, channels, dtype, cond):
+        st = self.st_net(name="st_net")(seen, 2 * channels, cond)
+        if st.shape != (*seen.shape[:-1], 2 * channels):
+            raise ValueError(
+                f"the st-network returned {st.shape}, the coupling needs "
+                f"{(*seen.shape[:-1], 2 * channels)}"
+            )
+        s_raw, t = jnp.split(st.astype(dtype), 2, axis=-1)
+        s = Rescale(name="rescale")(jnp.tanh(s_raw))
+        self.sow("intermediates", "s", s)
+        self.sow("intermediates", "t", t)
+        return s, t
+
+
+def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:
+    for name in ("seen", "changed"):
+        array = getattr(mask, name)
+        if array.shape != shape or array.dtype != bool:
+            raise ValueError(
+                f"the mask's `{name}` must be boolean of shape {shape}, got "
+                f"{array.dtype} {array.shape}"
+            )
+    if (mask.seen & mask.changed).any():
+        raise ValueError(
+            "a coupling mask changes positions it also sees: not invertible"
+        )
+    if mask.layout not in ("spatial", "channel"):
+        raise ValueError(
+            f"mask layout must be 'spatial' or 'channel', got {mask.layout!r}"
+        )
+    if mask.layout == "channel" and not (
+        (mask.seen == mask.seen[:1, :1]).all() and (mask.seen ^ mask.changed).all()
+    ):
+        raise ValueError(
+            "a mask of layout 'channel' must depend on the channel alone, every channel"
+            " seen or changed"
+        )
+    return mask
+
+
+def _take(x: jax.Array, at: np.ndarray) -> jax.Array:
+    # a slice where the channels are contiguous: cheaper than a gather on all backends
+    if len(at) and at[-1] - at[0] + 1 == len(at):
+        return x[..., at[0] : at[-1] + 1]
+    return x[..., at]
+
+
+def _merge(seen, changed, seen_at, changed_at) -> jax.Array:
+    parts = [(seen_at, seen), (changed_at, changed)]
+    if changed_at[0] < seen_at[0]:
+        parts.reverse()
+    order = np.concatenate([at for at, _ in parts])
+    merged = jnp.concatenate([part for _, part in parts], axis=-1)
+    if (np.diff(order) > 0).all():
+        return merged
+    return merged[..., np.argsort(order)]

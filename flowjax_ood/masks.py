@@ -1,0 +1,216 @@
+"""Masks: which part of an image a coupling layer sees, and which part it changes.
+
+A mask is a boolean array `[H, W, C]` (or `[D]` for vectors); True means *seen by the
+st-network and left unchanged*. A *strategy* `(k, shape) -> CouplingMask` says what the
+k-th coupling of a stack sees and changes. Any function of that form is a strategy:
+
+    def diagonal(k, shape):
+        h, w, c = shape
+        upper = np.arange(h)[:, None] < np.arange(w)[None, :]
+        return complementary(broadcast(upper ^ (k % 2 == 1), shape))
+
+Source: Kirichenko et al. 2020, sections 6 and 7; Dinh et al. 2017, section 3.4.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class CouplingMask(NamedTuple):
+    """What one coupling sees and what it changes.
+
+    `seen`, `changed`: boolean, of the event's shape, nowhere both True. Positions that
+    are neither (cycle-mask) pass through unseen. `layout`:
+
+    * `"spatial"`: the st-network gets the whole event with unseen positions zeroed;
+    * `"channel"`: the masks depend on the channel alone, every channel is either seen
+      or changed, and the st-network gets the seen channels only.
+    """
+
+    seen: np.ndarray
+    changed: np.ndarray
+    layout: str = "spatial"
+
+
+MaskStrategy = Callable[[int, Sequence[int]], CouplingMask]
+
+
+def broadcast(plane: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Repeat a `[H, W]` plane over the channels of `shape = (H, W, C)`."""
+    h, w, c = _image_shape(shape)
+    return np.broadcast_to(np.asarray(plane, bool)[:, :, None], (h, w, c)).copy()
+
+
+def complementary(seen: np.ndarray, layout: str = "spatial") -> CouplingMask:
+    """The usual coupling: whatever is not seen is changed."""
+    return CouplingMask(seen, ~seen, layout)
+
+
+# --- masks: pure functions of the event's shape ------------------------------------
+
+
+def checkerboard(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
+    """`b[i, j] = (i + j) odd`, the same in all channels: the top-left pixel changes."""
+    h, w, _ = _image_shape(shape)
+    plane = (np.arange(h)[:, None] + np.arange(w)[None, :]) % 2 == 1
+    return broadcast(plane ^ reverse, shape)
+
+
+def channel_wise(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
+    """The second half of the channels is seen; reversed, the first. C must be even."""
+    h, w, c = _image_shape(shape)
+    if c % 2:
+        raise ValueError(
+            f"a channel-wise mask needs an even number of channels, got {c} in shape "
+            f"{(h, w, c)}; squeeze the image first"
+        )
+    channels = (np.arange(c) >= c // 2) ^ reverse
+    return np.broadcast_to(channels, (h, w, c)).copy()
+
+
+def horizontal(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
+    """The top `H // 2` rows are seen; reversed, the rows below."""
+    h, w, _ = _image_shape(shape, halves=True)
+    rows = (np.arange(h) < h // 2) ^ reverse
+    return broadcast(np.broadcast_to(rows[:, None], (h, w)), shape)
+
+
+def vertical(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
+    """The left `W // 2` columns are seen; reversed, the columns to the right."""
+    h, w, _ = _image_shape(shape, halves=True)
+    columns = (np.arange(w) < w // 2) ^ reverse
+    return broadcast(np.broadcast_to(columns[None, :], (h, w)), shape)
+
+
+def quadrant(shape: Sequence[int], index: int) -> np.ndarray:
+    """True in one quadrant, clockwise: 0 top-left, 1 top-right, 2 bottom-right, 3.
+
+    Odd sizes are cut at `H // 2` and `W // 2`, so the four always tile the image.
+    """
+    if index not in (0, 1, 2, 3):
+        raise ValueError(f"quadrant index must be 0, 1, 2 or 3, got {index!r}")
+    h, w, _ = _image_shape(shape, halves=True)
+    top = (np.arange(h) < h // 2)[:, None]
+    left = (np.arange(w) < w // 2)[None, :]
+    rows = top if index in (0, 1) else ~top
+    columns = left if index in (0, 3) else ~left
+    return broadcast(rows & columns, shape)
+
+
+def sub_quadrant(shape: Sequence[int], index: int, factor: int = 2) -> np.ndarray:
+    """`quadrant(index)` inside each tile of a `factor x factor` grid of tiles."""
+    h, w, c = _image_shape(shape)
+    if factor < 1 or h % (2 * factor) or w % (2 * factor):
+        raise ValueError(
+            f"a sub-quadrant mask with factor {factor} needs height and width divisible"
+            f" by {2 * factor}, got {h}x{w}"
+        )
+    tile = quadrant((h // factor, w // factor, c), index)
+    return np.tile(tile, (factor, factor, 1))
+
+
+def center(shape: Sequence[int], margin: int = 4, reverse: bool = False) -> np.ndarray:
+    """The image without a frame of `margin` pixels is seen; reversed, the frame."""
+    h, w, _ = _image_shape(shape)
+    if not 0 < 2 * margin < min(h, w):
+        raise ValueError(
+            f"a center mask needs 0 < 2 * margin < min(height, width), got margin "
+            f"{margin} on {h}x{w}"
+        )
+    plane = np.zeros((h, w), bool)
+    plane[margin : h - margin, margin : w - margin] = True
+    return broadcast(plane ^ reverse, shape)
+
+
+def tabular(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
+    """The first `D // 2` dimensions are seen; reversed, the rest. `shape` is `(D,)`."""
+    if len(shape) != 1 or shape[0] < 2:
+        raise ValueError(
+            f"a tabular mask needs an event of shape (D,) with D >= 2, got "
+            f"{tuple(shape)}"
+        )
+    return (np.arange(shape[0]) < shape[0] // 2) ^ reverse
+
+
+# --- strategies: what coupling k sees and changes ----------------------------------
+
+
+def alternate_checkerboard(k: int, shape: Sequence[int]) -> CouplingMask:
+    """Checkerboard, reversed for odd k."""
+    return complementary(checkerboard(shape, reverse=k % 2 == 1))
+
+
+def alternate_channel_wise(k: int, shape: Sequence[int]) -> CouplingMask:
+    """Channel-wise, reversed for odd k; the st-network gets C/2 channels."""
+    return complementary(channel_wise(shape, reverse=k % 2 == 1), layout="channel")
+
+
+def alternate_horizontal(k: int, shape: Sequence[int]) -> CouplingMask:
+    """Horizontal, reversed for odd k."""
+    return complementary(horizontal(shape, reverse=k % 2 == 1))
+
+
+def alternate_vertical(k: int, shape: Sequence[int]) -> CouplingMask:
+    """Vertical, reversed for odd k."""
+    return complementary(vertical(shape, reverse=k % 2 == 1))
+
+
+def cycle(k: int, shape: Sequence[int]) -> CouplingMask:
+    """Cycle-mask: coupling k sees quadrant `k mod 4` alone and changes the next one.
+
+    Information in a quadrant must pass through four couplings before it is back in
+    that quadrant (paper, section 7 and figure 13).
+    """
+    return CouplingMask(quadrant(shape, k % 4), quadrant(shape, (k + 1) % 4))
+
+
+def sub_cycle(k: int, shape: Sequence[int]) -> CouplingMask:
+    """The cycle-mask inside each tile of a 2 x 2 grid of tiles."""
+    return CouplingMask(sub_quadrant(shape, k % 4), sub_quadrant(shape, (k + 1) % 4))
+
+
+def alternate_center(k: int, shape: Sequence[int]) -> CouplingMask:
+    """Center (margin 4) seen for even k, the frame seen for odd k."""
+    return complementary(center(shape, reverse=k % 2 == 1))
+
+
+def alternate_tabular(k: int, shape: Sequence[int]) -> CouplingMask:
+    """First half of the dimensions seen for even k, second half for odd k."""
+    return complementary(tabular(shape, reverse=k % 2 == 1))
+
+
+STRATEGIES: dict[str, MaskStrategy] = {
+    "checkerboard": alternate_checkerboard,
+    "channel": alternate_channel_wise,
+    "horizontal": alternate_horizontal,
+    "vertical": alternate_vertical,
+    "cycle": cycle,
+    "sub_cycle": sub_cycle,
+    "center": alternate_center,
+    "tabular": alternate_tabular,
+}
+
+
+def strategy(name: str | MaskStrategy) -> MaskStrategy:
+    """The strategy of that name; a function is taken as it is."""
+    if callable(name):
+        return name
+    if name not in STRATEGIES:
+        raise ValueError(
+            f"unknown mask strategy {name!r}; known: {', '.join(sorted(STRATEGIES))}; "
+            "or pass a function (k, shape) -> CouplingMask"
+        )
+    return STRATEGIES[name]
+
+
+def _image_shape(shape: Sequence[int], halves: bool = False) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise ValueError(
+            f"an image mask needs an event of shape (H, W, C), got {tuple(shape)}"
+        )
+    h, w, c = (int(n) for n in shape)
+    if min(h, w, c) < 1 or (halves and min(h, w) < 2):
+        raise ValueError(f"the image {(h, w, c)} is too small for this mask")
+    return h, w, c

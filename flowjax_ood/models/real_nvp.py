@@ -1,0 +1,138 @@
+"""RealNVP: the paper's flow and all its variants, by arguments."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+from flowjax_ood import masks
+from flowjax_ood.bijectors import AffineCoupling, Chain, FactorOut, Logit, Squeeze
+from flowjax_ood.distributions import Flow
+from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
+
+ST_NETS = ("resnet", "resnet_ae", "autoencoder")
+
+
+def RealNVP(
+    image_shape: tuple[int, int, int],
+    *,
+    scales: int = 2,
+    couplings: int | None = None,
+    mask: str | masks.MaskStrategy = "checkerboard",
+    st_net: str | Callable[..., nn.Module] = "resnet",
+    width: int = 64,
+    blocks: int = 6,
+    latent_dim: int = 100,
+    norm: str = "batch",
+    skip: bool = True,
+    zero_init: bool = False,
+    alpha: float = 0.05,
+    dtype: Any = None,
+) -> Flow:
+    """A RealNVP on images `[B, H, W, C]` in [0, 1).
+
+    Each scale: couplings with `mask` (3, and 4 at the last scale), then, but for the
+    last: squeeze, 3 channel-wise couplings, half of the channels factored out. The
+    width doubles at each squeeze. Source: the paper, appendix C; Dinh et al. 2017.
+
+    * the paper's single-scale flows: `scales=1, couplings=8` with mask "checkerboard",
+      "horizontal" or "cycle"; `couplings=3, mask="horizontal"` for co-adaptation;
+    * `mask`: a name of `masks.STRATEGIES` or a strategy of your own;
+    * `st_net`: "resnet", "resnet_ae" or "autoencoder" (the last two pass all through
+      `latent_dim` numbers), or a function `(width, input_gain) -> factory` whose
+      result is given to `AffineCoupling`;
+    * `norm`: "batch" (paper) or "none", the latter best with `zero_init`.
+
+    Raises ValueError, before anything is computed, for images that cannot be halved
+    `scales - 1` times, unknown names, and masks that leave pixels forever unchanged.
+    """
+    strategy = masks.strategy(mask)
+    if scales < 1 or (couplings is not None and couplings < 1):
+        raise ValueError(
+            f"RealNVP needs scales >= 1 and couplings >= 1, got scales={scales}, "
+            f"couplings={couplings}"
+        )
+
+    def coupling(k, mask_strategy, width):
+        # the paper's code doubles the normed input where the mask is a checkerboard
+        gain = 2.0 if mask_strategy is masks.alternate_checkerboard else 1.0
+        return AffineCoupling(network(width, gain), mask_strategy, k)
+
+    def network(width, gain):
+        common = {"zero_init": zero_init, "dtype": dtype}
+        residual = {"width": width, "blocks": blocks, "norm": norm, "input_gain": gain}
+        if callable(st_net):
+            return st_net(width, gain)
+        if st_net == "resnet":
+            return partial(ResNet, skip=skip, **residual, **common)
+        if st_net == "resnet_ae":
+            return partial(ResNetAE, latent_dim=latent_dim, **residual, **common)
+        if st_net == "autoencoder":
+            return partial(Autoencoder, latent_dim=latent_dim, **common)
+        raise ValueError(
+            f"unknown st-network {st_net!r}; known: {', '.join(ST_NETS)}, or a function"
+            " (width, input_gain) -> module factory"
+        )
+
+    def scale(index, width):
+        last = index == scales - 1
+        spatial = couplings or (4 if last else 3)
+        parts = [coupling(k, strategy, width) for k in range(spatial)]
+        if not last:
+            wider = 2 * width
+            channel = masks.alternate_channel_wise
+            parts += [Squeeze(), *(coupling(k, channel, wider) for k in range(3))]
+            parts.append(FactorOut(Chain(scale(index + 1, wider))))
+        return parts
+
+    if norm not in ("batch", "none"):
+        raise ValueError(f"unknown norm {norm!r}; known: 'batch', 'none'")
+    bijector = Chain([Logit(alpha), *scale(0, width)])
+    flow = Flow(bijector, tuple(int(n) for n in image_shape))
+    flow.latent_shape()  # refuses image sizes and masks that do not fit
+    if scales == 1:
+        _check_coverage(strategy, couplings or 4, flow.event_shape)
+    return flow
+
+
+def TabularRealNVP(
+    dim: int,
+    *,
+    couplings: int = 8,
+    width: int = 256,
+    layers: int = 1,
+    dropout: float = 0.0,
+    zero_init: bool = False,
+    dtype: Any = None,
+) -> Flow:
+    """A RealNVP on vectors `[B, dim]`: MLP couplings that alternate between the halves.
+
+    No preprocessing inside: standardise the data first. Source: the paper, appendix K
+    (tables) and section 8 (embeddings).
+    """
+    net = partial(
+        MLP,
+        width=width,
+        layers=layers,
+        dropout=dropout,
+        zero_init=zero_init,
+        dtype=dtype,
+    )
+    tabular = masks.alternate_tabular
+    flow = Flow(
+        Chain([AffineCoupling(net, tabular, k) for k in range(couplings)]), (dim,)
+    )
+    flow.latent_shape()
+    return flow
+
+
+def _check_coverage(strategy, couplings: int, shape) -> None:
+    changed = np.any([strategy(k, shape).changed for k in range(couplings)], axis=0)
+    if not changed.all():
+        raise ValueError(
+            f"{couplings} couplings with this mask never change "
+            f"{int((~changed).sum())} of {changed.size} dimensions; use more couplings "
+            "(a cycle-mask needs 4)"
+        )

@@ -1,0 +1,134 @@
+"""Layers of the paper's st-networks: weight-normed convolution, batch norm, dense.
+
+Initial values follow torch's defaults, which the paper's code relies on. Layers compute
+in `dtype` (default: the input's) and keep float32 parameters.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def uniform_fan_in(fan_in: int):
+    """Initializer U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's for weight and bias."""
+    bound = 1 / math.sqrt(fan_in)
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def convolve(x, kernel, stride: int = 1, padding: str = "SAME"):
+    """2-d convolution, `[B, H, W, I]` with `[h, w, I, O]`."""
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def weight_norm(v: jax.Array, g: jax.Array) -> jax.Array:
+    """`w = g * v / ||v||`, the norm over all axes but the last (output channels)."""
+    axes = tuple(range(v.ndim - 1))
+    return v * (g * lax.rsqrt(jnp.sum(v * v, axes)))
+
+
+class WNConv(nn.Module):
+    """Weight-normed convolution `y = x * (g v / ||v||) + b`, zero padding "SAME".
+
+    Parameters `v [k, k, I, O]`, `g [O]`, `bias [O]`. g starts at ||v||, so the layer
+    starts as torch's convolution does; with `zero_init`, g and bias start at zero and
+    so does the output (v keeps a direction: the gradient with respect to g is alive).
+    Source: Salimans and Kingma 2016.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = True
+    zero_init: bool = False
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+        k = self.kernel_size
+        fan_in = k * k * x.shape[-1]
+        shape = (k, k, x.shape[-1], self.features)
+        v = self.param("v", uniform_fan_in(fan_in), shape)
+
+        def norm_of_v(key):
+            return jnp.sqrt(jnp.sum(v * v, (0, 1, 2)))
+
+        zeros = nn.initializers.zeros
+        if self.zero_init:
+            g = self.param("g", zeros, (self.features,))
+        else:
+            g = self.param("g", norm_of_v)
+        dtype = self.dtype or x.dtype
+        y = convolve(x.astype(dtype), weight_norm(v, g).astype(dtype))
+        if self.use_bias:
+            init = zeros if self.zero_init else uniform_fan_in(fan_in)
+            y = y + self.param("bias", init, (self.features,)).astype(dtype)
+        return y
+
+
+class BatchNorm(nn.Module):
+    """`y = (x - mean) / sqrt(var + eps) * scale + bias` per channel, as torch does it.
+
+    Batch statistics are used, and the running ones moved (by 0.1, variance unbiased),
+    exactly when the collection `batch_stats` is mutable; otherwise the running ones
+    are used. So `apply(..., mutable=["batch_stats"])` is training mode, and there is
+    no flag to thread through. The statistics of the batch are sown in `batch_moments`.
+    Under a global-view jit they are over the global batch; inside shard_map and pmap,
+    over the local one.
+    """
+
+    momentum: float = 0.9
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x):
+        shape, axes = x.shape[-1:], tuple(range(x.ndim - 1))
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
+        if self.is_mutable_collection("batch_stats"):
+            wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+            mean, var = jnp.mean(wide, axes), jnp.var(wide, axes)
+            count = math.prod(x.shape[:-1])
+            unbiased = var * (count / max(count - 1, 1))
+            if not self.is_initializing():
+                keep = self.momentum
+                running_mean.value = keep * running_mean.value + (1 - keep) * mean
+                running_var.value = keep * running_var.value + (1 - keep) * unbiased
+                self.sow("batch_moments", "mean", mean, reduce_fn=_last)
+                self.sow("batch_moments", "var", unbiased, reduce_fn=_last)
+        else:
+            mean, var = running_mean.value, running_var.value
+        gain = scale * lax.rsqrt(var + self.eps)
+        # one multiply-add per element, in the activations' own precision
+        return x * gain.astype(x.dtype) + (bias - mean * gain).astype(x.dtype)
+
+
+class Dense(nn.Module):
+    """`y = x W + b` on the last axis with torch's default initial values."""
+
+    features: int
+    zero_init: bool = False
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+        fan_in = x.shape[-1]
+        init = nn.initializers.zeros if self.zero_init else uniform_fan_in(fan_in)
+        kernel = self.param("kernel", init, (fan_in, self.features))
+        bias = self.param("bias", init, (self.features,))
+        dtype = self.dtype or x.dtype
+        return x.astype(dtype) @ kernel.astype(dtype) + bias.astype(dtype)
+
+
+def _last(previous, new):
+    return new

@@ -1,0 +1,123 @@
+"""The paper's residual st-network, and its variant with a bottleneck.
+
+Called as `net(x [B, H, W, C], features, cond)`, returns `[B, H, W, features]`. Source:
+the paper's code (`st_type="resnet"` and `"resnet_ae"`), after Dinh et al. 2017.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from flowjax_ood.networks.layers import BatchNorm, Dense, WNConv
+
+
+class ResidualBlock(nn.Module):
+    """`h + conv(relu(norm(conv(relu(norm(h))))))`, weight-normed 3x3 convolutions."""
+
+    norm: str = "batch"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, h):
+        width = h.shape[-1]
+        r = nn.relu(normalise(h, self.norm, "in_norm"))
+        r = WNConv(width, use_bias=False, dtype=self.dtype, name="in_conv")(r)
+        r = nn.relu(normalise(r, self.norm, "out_norm"))
+        return h + WNConv(width, dtype=self.dtype, name="out_conv")(r)
+
+
+class ResNet(nn.Module):
+    """Residual st-network: stem on (x, -x), residual blocks, summed 1x1 skips, head.
+
+    * `norm`: "batch" as in the paper, or "none" (then use `zero_init`);
+    * `input_gain`: factor after the input norm; the paper doubles under checkerboard
+      masks, where half of the input is zero. Without norm it is not applied;
+    * `skip`: sum of 1x1 convolutions of every block's output, as in the paper;
+    * `zero_init`: the head starts at zero, so the coupling starts as the identity;
+    * `cond [B, K]`: enters as a bias after the stem.
+    """
+
+    width: int = 64
+    blocks: int = 6
+    norm: str = "batch"
+    input_gain: float = 1.0
+    skip: bool = True
+    zero_init: bool = False
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x, features: int, cond=None):
+        h = stem(x, self.width, self.norm, self.input_gain, self.dtype, cond)
+        pointwise = {"kernel_size": 1, "dtype": self.dtype}
+        if self.skip:
+            total = WNConv(self.width, name="in_skip", **pointwise)(h)
+        for i in range(self.blocks):
+            h = ResidualBlock(self.norm, self.dtype, name=f"block_{i}")(h)
+            if self.skip:
+                total = total + WNConv(self.width, name=f"skip_{i}", **pointwise)(h)
+        h = total if self.skip else h
+        return head(h, features, self.norm, self.zero_init, self.dtype)
+
+
+class ResNetAE(nn.Module):
+    """The residual st-network through `latent_dim` numbers, without skip sums.
+
+    After block `blocks // 2 - 1` the activations of the whole image pass a linear map
+    to `latent_dim` values and back: the Jacobian of (s, t) with respect to the input
+    has at most that rank. Source: the paper, section 7 (bottleneck).
+    """
+
+    width: int = 64
+    blocks: int = 6
+    latent_dim: int = 100
+    norm: str = "batch"
+    input_gain: float = 1.0
+    zero_init: bool = False
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x, features: int, cond=None):
+        if self.blocks < 2:
+            raise ValueError(
+                f"resnet_ae puts its bottleneck between blocks: it needs at least 2, "
+                f"got blocks={self.blocks}"
+            )
+        h = stem(x, self.width, self.norm, self.input_gain, self.dtype, cond)
+        for i in range(self.blocks):
+            h = ResidualBlock(self.norm, self.dtype, name=f"block_{i}")(h)
+            if i == self.blocks // 2 - 1:
+                shape = h.shape
+                flat = h.reshape(shape[0], -1)
+                code = Dense(self.latent_dim, dtype=self.dtype, name="encode")(flat)
+                flat = Dense(flat.shape[-1], dtype=self.dtype, name="decode")(code)
+                h = flat.reshape(shape)
+        return head(h, features, self.norm, self.zero_init, self.dtype)
+
+
+def stem(x, width, norm, input_gain, dtype, cond):
+    """`conv(relu(concat(h, -h)))` of the normed input, plus `cond` as a bias."""
+    x = x.astype(dtype or x.dtype)
+    if norm == "batch":
+        x = normalise(x, norm, "in_norm") * input_gain
+    h = nn.relu(jnp.concatenate([x, -x], axis=-1))
+    h = WNConv(width, dtype=dtype, name="in_conv")(h)
+    if cond is not None:
+        h = h + Dense(width, dtype=dtype, name="cond")(cond)[:, None, None, :]
+    return h
+
+
+def head(h, features, norm, zero_init, dtype):
+    """1x1 convolution of `relu(norm(h))`."""
+    h = nn.relu(normalise(h, norm, "out_norm"))
+    conv = WNConv(features, 1, zero_init=zero_init, dtype=dtype, name="out_conv")
+    return conv(h)
+
+
+def normalise(h, norm: str, name: str):
+    """Batch norm or nothing; called inside a compact method."""
+    if norm == "batch":
+        return BatchNorm(name=name)(h)
+    if norm == "none":
+        return h
+    raise ValueError(f"unknown norm {norm!r}; known: 'batch', 'none'")
