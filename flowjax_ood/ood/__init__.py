@@ -1,0 +1,23 @@
+"""Out-of-distribution detection: scores, detectors, metrics, calibration.
+
+Scores are higher for more in-distribution input, everywhere.
+"""
+
+from flowjax_ood.ood.intervals import Estimate, mean_ci
+from flowjax_ood.ood.metrics import (
+    aupr,
+    auroc,
+    detection_accuracy,
+    fpr_at_tpr,
+    roc_curve,
+)
+
+__all__ = [
+    "Estimate",
+    "aupr",
+    "auroc",
+    "detection_accuracy",
+    "fpr_at_tpr",
+    "mean_ci",
+    "roc_curve",
+]
