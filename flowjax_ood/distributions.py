@@ -27,7 +27,7 @@ def standard_normal_log_prob(z: Event) -> jax.Array:
 
 
 def discrete_log_likelihood(log_prob, dims: int, bins: int = 256):
-    """Log-probability (nats) of a discrete image whose `dims` pixels have `bins` levels.
+    """Log-probability (nats) of a discrete image: `dims` values of `bins` levels each.
 
     `log_prob - dims * log(bins)`, a lower bound in expectation over the
     dequantisation noise. Source: Theis et al. 2016, section 3.1.
@@ -36,7 +36,7 @@ def discrete_log_likelihood(log_prob, dims: int, bins: int = 256):
 
 
 def bits_per_dim(log_prob, dims: int, bins: int = 256):
-    """`-(log_prob - dims log bins) / (dims log 2)`: bits per dimension, lower = likelier.
+    """`-(log_prob - dims log bins) / (dims log 2)`: bits/dim, lower is likelier.
 
     `log_prob` in nats on [0, 1)^dims, as `Flow.log_prob` gives it.
     """

@@ -76,8 +76,8 @@ def _coupling_prefixes(state) -> list[str]:
     found = [k.removesuffix(suffix) for k in state if k.endswith(suffix)]
     if not found:
         raise ValueError(
-            "no coupling layers found: expected tensors named '*.rescale.weight_g' as in"
-            f" the paper's code, got e.g. {sorted(state)[:3]}"
+            "no coupling layers found: expected tensors named '*.rescale.weight_g' as "
+            f"in the paper's code, got e.g. {sorted(state)[:3]}"
         )
     return sorted(found, key=lambda p: [int(n) for n in re.findall(r"\d+", p)])
 

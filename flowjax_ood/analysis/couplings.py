@@ -27,9 +27,7 @@ class CouplingRecord(NamedTuple):
 
 def record_couplings(flow: Flow, variables: dict, x: jax.Array) -> list[CouplingRecord]:
     """A `CouplingRecord` for every affine coupling of the flow, first to last."""
-    _, sown = flow.apply(
-        variables, x, method="latents", mutable=["intermediates"]
-    )
+    _, sown = flow.apply(variables, x, method="latents", mutable=["intermediates"])
     records = []
     for path, bijector in walk(flow.bijector):
         if not isinstance(bijector, AffineCoupling):

@@ -53,8 +53,8 @@ class AffineCoupling(Bijector):
     * `st_net`: makes the conditioner: a Flax module class, usually with its arguments
       bound by `functools.partial`. Called with `(seen [B, H, W, C'], features, cond)`,
       the module returns `[B, H, W, features]`;
-    * s and t (float, at the shape of the changed part) are sown in the collection
-      `intermediates`: apply with `mutable=["intermediates"]` to read them.
+    * its input x, and s and t (at the shape of the changed part), are sown in the
+      collection `intermediates`: apply with `mutable=["intermediates"]` to read them.
 
     The st-network may compute in lower precision; x, s, t and logdet do not.
     """
@@ -81,6 +81,7 @@ class AffineCoupling(Bijector):
 
     def _couple(self, x, cond, law):
         mask = self.coupling_mask(x.shape[1:])
+        self.sow("intermediates", "x", x)
         if mask.layout == "spatial":
             seen = jnp.where(mask.seen, x, 0)
             s, t = self._scale_and_shift(seen, x.shape[-1], x.dtype, cond)

@@ -1,0 +1,22 @@
+"""Image sets: explicit sources, deterministic batching, dequantisation.
+
+Importing this package imports NumPy alone. What runs on the device is imported by name:
+
+    from flowjax_ood.data.dequantize import dequantize, example_keys, quantize
+"""
+
+from flowjax_ood.data.batching import batch_indices, padded_batches
+from flowjax_ood.data.image_set import ImageSet
+from flowjax_ood.data.loading import SOURCES, load
+from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
+
+__all__ = [
+    "SOURCES",
+    "ImageSet",
+    "batch_indices",
+    "load",
+    "padded_batches",
+    "resize_center_crop",
+    "to_grayscale",
+    "to_rgb",
+]

@@ -1,0 +1,1 @@
+"""Commands and configs that re-live the paper: `python -m experiments COMMAND`."""

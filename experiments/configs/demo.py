@@ -1,0 +1,30 @@
+"""The two flows of `python -m experiments demo`, small enough for two CPU cores.
+
+Also ordinary configs: `train --config=experiments/configs/demo.py:bottleneck ...`.
+`get_config("")` is the checkerboard baseline; ":bottleneck" changes its biases.
+`:smoke` and `:smoke_bottleneck` run through in seconds.
+"""
+
+from experiments.configs import common
+
+
+def get_config(variant: str = ""):
+    config = common.real_nvp(
+        "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
+    )
+    config.data.source = "embedded"
+    common.cpu(config)
+    return common.variant(
+        config,
+        variant,
+        bottleneck=bottleneck,
+        smoke_bottleneck=lambda c: common.smoke(bottleneck(c)),
+    )
+
+
+def bottleneck(config):
+    """Cycle-mask, and st-networks that pass everything through 10 numbers."""
+    config.model.update(
+        scales=1, couplings=8, mask="cycle", st_net="resnet_ae", latent_dim=10, blocks=2
+    )
+    return config

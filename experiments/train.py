@@ -1,0 +1,44 @@
+"""`train --config=FILE[:VARIANT] --workdir=DIR [--config.a.b=v]`: train, then evaluate.
+
+Run again with the same arguments, it goes on from the newest checkpoint.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments import build, evaluate
+from experiments.config import UserError, keep_config
+from flowjax_ood.training.loop import Run, fit
+
+
+def train(config: ConfigDict, workdir: Path, sets: build.Sets, label: str) -> Run:
+    """Train the flow of `config` in `workdir`, or go on with it."""
+    parts = build.training(config, sets)
+    keep_config(config, workdir)
+    c = config.train
+    try:
+        return fit(
+            parts.initial,
+            parts.step,
+            sets.train.images,
+            key=parts.key,
+            seed=config.seed,
+            batch_size=c.batch_size,
+            num_steps=parts.num_steps,
+            parallel=parts.parallel,
+            workdir=workdir,
+            log_every=c.log_every,
+            checkpoint_every=c.checkpoint_every,
+            keep_checkpoints=c.keep_checkpoints,
+            label=label,
+        )
+    except PermissionError as error:
+        raise UserError(f"cannot write in {workdir}: {error}") from error
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    sets = build.image_sets(config)
+    run = train(config, workdir, sets, label=workdir.name)
+    print(f"trained to step {int(run.state.step)} at {run.images_per_second:.0f} img/s")
+    evaluate.main(config, workdir, sets, run)

@@ -1,0 +1,78 @@
+"""Which examples a step sees: a pure function of (seed, step), equal on every host."""
+
+import operator
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+
+def batch_indices(
+    num_examples: int, batch_size: int, seed: int, step: int
+) -> np.ndarray:
+    """`out[i] = stream[step * batch_size + i]`, int64 `[batch_size]`.
+
+    The stream is one permutation of `0 ... num_examples - 1` after another, that of
+    epoch e drawn from (seed, e). So every example is seen exactly once an epoch, none
+    is dropped, and a batch may span two epochs; a batch larger than the set spans
+    several, and then holds examples twice. Resuming needs the step alone.
+
+    A step costs O(batch_size); the first one of an epoch sorts `num_examples` numbers.
+    Raises `ValueError` unless sizes are positive, and `seed` and `step` not negative.
+    """
+    num_examples = _integer("num_examples", num_examples, least=1)
+    batch_size = _integer("batch_size", batch_size, least=1)
+    seed = _integer("seed", seed, least=0)
+    step = _integer("step", step, least=0)
+    out = np.empty(batch_size, np.int64)
+    filled = 0
+    while filled < batch_size:
+        epoch, offset = divmod(step * batch_size + filled, num_examples)
+        count = min(batch_size - filled, num_examples - offset)
+        order = _permutation(num_examples, seed, epoch)
+        out[filled : filled + count] = order[offset : offset + count]
+        filled += count
+    return out
+
+
+def padded_batches(
+    num_examples: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`0 ... num_examples - 1` in order, each exactly once, in batches of one size.
+
+    Yields `(indices int64 [batch_size], mask bool [batch_size])`. The last batch is
+    filled up with index 0, where the mask is False: one shape, hence one compilation.
+    """
+    num_examples = _integer("num_examples", num_examples, least=1)
+    batch_size = _integer("batch_size", batch_size, least=1)
+    return _padded_batches(num_examples, batch_size)
+
+
+def _padded_batches(
+    num_examples: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, num_examples, batch_size):
+        indices = np.arange(start, start + batch_size, dtype=np.int64)
+        mask = indices < num_examples
+        yield np.where(mask, indices, 0), mask
+
+
+# Room for two epochs of a few sets at a time (training with negative examples has two).
+@lru_cache(maxsize=8)
+def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    # Sorting raw Philox bits, rather than `Generator.permutation`: NumPy promises that
+    # the bits stay the same in every version and platform, and of `Generator` does not.
+    bits = np.random.Philox(np.random.SeedSequence([seed, epoch]))
+    order = np.argsort(bits.random_raw(num_examples), kind="stable").astype(np.int64)
+    order.setflags(write=False)  # the cache hands out this very array
+    return order
+
+
+def _integer(name: str, value: int, least: int) -> int:
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    return value

@@ -1,0 +1,114 @@
+"""`load`: the one door to every data source. Nothing is swapped silently."""
+
+import os
+from dataclasses import replace
+
+from flowjax_ood.data.image_set import ImageSet
+from flowjax_ood.data.suggestions import unknown
+
+SOURCES = ("embedded", "idx", "npz", "tfds", "synthetic")
+
+
+def load(
+    spec: str,
+    *,
+    source: str,
+    path: str | os.PathLike | None = None,
+    limit: int | None = None,
+    image_size: int | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """The images of `spec`, `"name"` or `"name:split"` (split `"test"` by default).
+
+    Args:
+        spec: for example `"fashion_mnist:train"`.
+        source: `embedded` (samples shipped with the package), `idx` (a directory of IDX
+            files), `npz`, `tfds` (prepared TensorFlow Datasets), or `synthetic` (fake).
+        path: the directory or file of `idx` and `npz`, the data_dir of `tfds`. Refused
+            by `embedded`, which reads nothing else; not looked at by `synthetic`, so
+            that a config's source alone can be swapped for a smoke run.
+        limit: take the first `limit` images, at least 1. A limit above what the source
+            holds is an error that names both numbers: silently fewer images would
+            falsify results. `synthetic` makes exactly `limit` images.
+        image_size: shorter side scaled to this many pixels, then the centre cropped.
+        seed: of the fake images of `synthetic`; no other source uses it.
+
+    Returns an `ImageSet`. Raises `ValueError` for an unknown source, name or split, and
+    `FileNotFoundError` for data that is not there; both say how to get it.
+    """
+    name, split = parse_spec(spec)
+    _check_positive("limit", limit)
+    _check_positive("image_size", image_size)
+    # Each source is imported when asked for: TFDS takes half a second.
+    match source:
+        case "embedded":
+            from flowjax_ood.data.embedded import load_embedded
+
+            if path is not None:
+                raise ValueError(
+                    f"source 'embedded' reads no path, got path={os.fspath(path)!r}; "
+                    "use source 'idx', 'npz' or 'tfds' to read it, or path=None"
+                )
+            images = load_embedded(name, split)
+        case "idx":
+            from flowjax_ood.data.idx import load_idx
+
+            images = load_idx(name, split, path=path)
+        case "npz":
+            from flowjax_ood.data.npz import load_npz
+
+            images = load_npz(name, split, path=path)
+        case "tfds":
+            from flowjax_ood.data.tfds import load_tfds
+
+            images = load_tfds(
+                name, split, path=path, limit=limit, image_size=image_size
+            )
+        case "synthetic":
+            from flowjax_ood.data.synthetic import load_synthetic
+
+            images = load_synthetic(
+                name, split, count=limit, image_size=image_size, seed=seed
+            )
+        case _:
+            raise unknown("a data source", str(source), SOURCES)
+    if limit is not None:
+        images = images.take(limit)
+    if image_size is not None and images.images.shape[1:3] != (image_size, image_size):
+        images = _resized(images, image_size)
+    return images
+
+
+def parse_spec(spec: str) -> tuple[str, str]:
+    """`"name:split"` as `(name, split)`; the split is `"test"` when left out."""
+    if not isinstance(spec, str):
+        raise TypeError(f"a data spec is a string 'name:split', not {spec!r}")
+    # Only the first colon separates: TFDS slices such as "train[:100]" hold more.
+    name, colon, split = spec.partition(":")
+    if not name or (colon and not split):
+        raise ValueError(
+            f"a data spec is 'name' or 'name:split', not {spec!r}; "
+            "for example 'fashion_mnist:train'"
+        )
+    return name, split or "test"
+
+
+def _resized(images: ImageSet, size: int) -> ImageSet:
+    from flowjax_ood.data.preprocess import describe_resize, resize_all
+
+    return replace(
+        images,
+        images=resize_all(images.images, size),
+        origin=f"{images.origin}; {describe_resize(size)}",
+    )
+
+
+def _check_positive(name: str, value: int | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < 1:
+        raise ValueError(
+            f"{name} must be at least 1, not {value}; None means no {name}"
+        )

@@ -1,0 +1,94 @@
+"""Size and colour of uint8 images, as the paper's torchvision pipeline has them."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+
+def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """Shorter side to `size` (PIL bilinear with antialiasing), then the centre square.
+
+    uint8 `[H, W, C]` (C 1 or 3) -> uint8 `[size, size, C]`. Equal to torchvision's
+    `Resize(size)` then `CenterCrop(size)` on a PIL image: the longer side is rounded
+    down, the crop's offset is rounded half to even.
+    Source: Kirichenko et al. 2020, appendix (CelebA at 32x32).
+    """
+    from PIL import Image
+
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ValueError(
+            "an image must be uint8 [H, W, C] with 1 or 3 channels, not "
+            f"{image.dtype} of shape {image.shape}"
+        )
+    height, width, channels = image.shape
+    shorter = min(height, width)
+    if shorter != size:
+        picture = Image.fromarray(image[..., 0] if channels == 1 else image)
+        new = (size * width // shorter, size * height // shorter)
+        picture = picture.resize(new, Image.Resampling.BILINEAR)
+        image = np.asarray(picture).reshape(new[1], new[0], channels)
+    top = round((image.shape[0] - size) / 2)
+    left = round((image.shape[1] - size) / 2)
+    return image[top : top + size, left : left + size]
+
+
+def resize_all(images: np.ndarray, size: int) -> np.ndarray:
+    """`resize_center_crop` of each of uint8 `[N, H, W, C]`, on all cores."""
+    out = np.empty((len(images), size, size, images.shape[3]), np.uint8)
+
+    def resize(index: int) -> None:
+        out[index] = resize_center_crop(images[index], size)
+
+    for_each(resize, len(images))
+    return out
+
+
+def for_each(work: Callable[[int], None], count: int) -> None:
+    """Calls `work(0) ... work(count - 1)` on threads; raises what the first one raises.
+
+    Threads suffice: PIL lets go of the interpreter lock while it decodes and resizes.
+    """
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        # Chunks keep the queue short, and let an error end the work early.
+        for start in range(0, count, 4096):
+            for _ in pool.map(work, range(start, min(start + 4096, count))):
+                pass
+
+
+def describe_resize(size: int) -> str:
+    """What `resize_center_crop` did, in the words of an `ImageSet.origin`."""
+    return (
+        f"shorter side resized to {size} (PIL bilinear), centre-cropped {size}x{size}"
+    )
+
+
+def to_grayscale(images: np.ndarray) -> np.ndarray:
+    """`(19595 R + 38470 G + 7471 B + 2^15) >> 16`: ITU-R 601 luma, exactly PIL's "L".
+
+    uint8 `[N, H, W, 3]` -> uint8 `[N, H, W, 1]`; one channel is returned as it is.
+    """
+    _check_channels(images)
+    if images.shape[3] == 1:
+        return images
+    weights = np.array([19595, 38470, 7471], np.uint32)
+    luma = (images.astype(np.uint32) @ weights + 0x8000) >> 16
+    return luma.astype(np.uint8)[..., None]
+
+
+def to_rgb(images: np.ndarray) -> np.ndarray:
+    """Grey repeated three times: uint8 `[N, H, W, 1]` -> uint8 `[N, H, W, 3]`.
+
+    Three channels are returned as they are.
+    """
+    _check_channels(images)
+    return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)
+
+
+def _check_channels(images: np.ndarray) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise ValueError(
+            "images must be uint8 [N, H, W, C] with 1 or 3 channels, not "
+            f"{images.dtype} of shape {images.shape}"
+        )

@@ -1,0 +1,63 @@
+"""Everything a training run has to remember."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from flowjax_ood.distributions import Flow
+
+
+@struct.dataclass
+class TrainState:
+    """A pytree: one checkpoint holds exactly this.
+
+    `batch_stats` is empty for flows without batch norm, `ema` empty without averaging.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    ema: Any
+
+    def variables(self, average: bool = True) -> dict:
+        """Flax variables; the averaged parameters where there are any."""
+        params = self.ema if average and self.ema else self.params
+        stats = {"batch_stats": self.batch_stats} if self.batch_stats else {}
+        return {"params": params, **stats}
+
+
+def create_state(
+    flow: Flow,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    x: jax.Array,
+    *,
+    average: bool = False,
+) -> TrainState:
+    """Initial state; `x [B, ...]` (dequantised) drives data-dependent initialisation.
+
+    `average=True` reserves room for averaged parameters.
+    """
+
+    def init(key, x):
+        variables = flow.init(key, x)
+        params = variables["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=optimizer.init(params),
+            # a copy: donated buffers must not be shared between two leaves
+            ema=jax.tree.map(jnp.copy, params) if average else {},
+        )
+
+    return jax.jit(init)(key, x)
+
+
+def parameter_count(params) -> int:
+    """Number of trainable parameters (running statistics are not among them)."""
+    return sum(int(p.size) for p in jax.tree.leaves(params))
