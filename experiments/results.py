@@ -34,7 +34,7 @@ def likelihood_results(found: dict, id_name: str) -> dict:
     """bits/dim and AUROC from `{set: Likelihoods}`.
 
     Likelihood is the score, higher = more in-distribution. AUROC is P(likelihood of
-    an ID image > that of an OOD image): below 0.5, the flow prefers the other set. All intervals are at 95%.
+    an ID image > that of an OOD image): below 0.5, the flow prefers the other set.
     """
     bits = {name: ll.bits_per_dim for name, ll in found.items()}
     scale = {name: ll.dims * np.log(2) for name, ll in found.items()}

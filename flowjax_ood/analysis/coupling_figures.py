@@ -28,6 +28,7 @@ COLUMNS = {
 }
 PIXELS = ("input", "-t", "target")
 SAME = 0.05  # a correlation lower by less than this counts as "as well as"
+LEARNT = 0.3  # below this, even for ID images, there is no prediction to speak of
 
 
 def coupling_panels(
@@ -101,7 +102,10 @@ def _finding(rows: Sequence[tuple], correlation: Mapping[str, float]) -> str:
     oods = [name for name, is_id, _ in rows if not is_id and name in correlation]
     if not ids or not oods:
         return "What one coupling layer sees, and what it predicts"
-    gap = min(correlation[n] for n in ids) - min(correlation[n] for n in oods)
+    worst = min(correlation[n] for n in ids)
+    if worst < LEARNT:
+        return "What one coupling layer sees; it has not learnt to predict yet"
+    gap = worst - min(correlation[n] for n in oods)
     how = "as well as" if gap < SAME else "less well than"
     return (
         f"The st-network predicts hidden pixels of {' and '.join(dict.fromkeys(oods))} "
