@@ -3,6 +3,7 @@
 from flowjax_ood.bijectors.actnorm import ActNorm, actnorm_forward, actnorm_inverse
 from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves, walk
 from flowjax_ood.bijectors.combinators import Chain, FactorOut, Inverse
+from flowjax_ood.bijectors.conv1x1 import InvertibleConv1x1, mix_channels
 from flowjax_ood.bijectors.coupling import (
     AffineCoupling,
     affine_forward,
@@ -21,6 +22,7 @@ __all__ = [
     "Event",
     "FactorOut",
     "Inverse",
+    "InvertibleConv1x1",
     "Logit",
     "Squeeze",
     "actnorm_forward",
@@ -31,6 +33,7 @@ __all__ = [
     "leaves",
     "logit_forward",
     "logit_inverse",
+    "mix_channels",
     "permute",
     "squeeze",
     "unsqueeze",

@@ -125,11 +125,15 @@ def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:
             f"mask layout must be 'spatial' or 'channel', got {mask.layout!r}"
         )
     if mask.layout == "channel" and not (
-        (mask.seen == mask.seen[:1, :1]).all() and (mask.seen ^ mask.changed).all()
+        len(shape) == 3
+        and (mask.seen == mask.seen[:1, :1]).all()
+        and (mask.seen ^ mask.changed).all()
+        and mask.seen.any()
+        and mask.changed.any()
     ):
         raise ValueError(
-            "a mask of layout 'channel' must depend on the channel alone, every channel"
-            " seen or changed"
+            "a mask of layout 'channel' must be of an image and depend on the channel "
+            f"alone, every channel seen or changed and some of each; got shape {shape}"
         )
     return mask
 

@@ -1,5 +1,6 @@
 """Named flows."""
 
+from flowjax_ood.models.glow import Glow
 from flowjax_ood.models.real_nvp import RealNVP, TabularRealNVP
 
-__all__ = ["RealNVP", "TabularRealNVP"]
+__all__ = ["Glow", "RealNVP", "TabularRealNVP"]
