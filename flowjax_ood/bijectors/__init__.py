@@ -11,6 +11,7 @@ from flowjax_ood.bijectors.coupling import (
 )
 from flowjax_ood.bijectors.logit import Logit, logit_forward, logit_inverse
 from flowjax_ood.bijectors.permutation import ChannelPermutation, permute
+from flowjax_ood.bijectors.repeat import Repeat, stack_layers, unstack_layers
 from flowjax_ood.bijectors.squeeze import Squeeze, squeeze, unsqueeze
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Inverse",
     "InvertibleConv1x1",
     "Logit",
+    "Repeat",
     "Squeeze",
     "actnorm_forward",
     "actnorm_inverse",
@@ -36,6 +38,8 @@ __all__ = [
     "mix_channels",
     "permute",
     "squeeze",
+    "stack_layers",
     "unsqueeze",
+    "unstack_layers",
     "walk",
 ]

@@ -6,9 +6,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
 from flowjax_ood import masks
 from flowjax_ood.bijectors.base import Bijector, sum_event
+
+# what a coupling produces, as against what its st-network computes on the way: the
+# name by which a rematerialisation policy can keep the one and not the other
+FLOW_NAME = "flow"
 
 
 def affine_forward(x: jax.Array, s: jax.Array, t: jax.Array, changed=True):
@@ -70,9 +75,22 @@ class AffineCoupling(Bijector):
         return self._couple(z, cond, affine_inverse)
 
     @nn.nowrap
-    def coupling_mask(self, shape) -> masks.CouplingMask:
+    def coupling_mask(self, shape, index: int | None = None) -> masks.CouplingMask:
         """What this coupling sees and changes in an event of `shape`, checked."""
-        return _checked(self.mask(self.index, tuple(shape)), tuple(shape))
+        k = self.index if index is None else index
+        return _checked(self.mask(k, tuple(shape)), tuple(shape))
+
+    @nn.nowrap
+    def mask_variables(self, shape, index: int) -> dict[str, np.ndarray]:
+        """Mask number `index` as data, for the collection `masks`.
+
+        Given there, it takes the place of the coupling's own (`Repeat` does so). All
+        masks of one coupling must have the same layout and number of channels.
+        """
+        mask = self.coupling_mask(shape, index)
+        if mask.layout == "spatial":
+            return {"seen": mask.seen, "changed": mask.changed}
+        return {"seen_at": _channels(mask.seen), "changed_at": _channels(mask.changed)}
 
     @nn.nowrap
     def latent_shape(self, shape):
@@ -83,15 +101,23 @@ class AffineCoupling(Bijector):
         mask = self.coupling_mask(x.shape[1:])
         self.sow("intermediates", "x", x)
         if mask.layout == "spatial":
-            seen = jnp.where(mask.seen, x, 0)
+            seen = jnp.where(self._mask("seen", mask.seen), x, 0)
             s, t = self._scale_and_shift(seen, x.shape[-1], x.dtype, cond)
-            return law(x, s, t, mask.changed)
-        seen_at = np.flatnonzero(mask.seen[0, 0])
-        changed_at = np.flatnonzero(mask.changed[0, 0])
+            z, logdet = law(x, s, t, self._mask("changed", mask.changed))
+            return checkpoint_name(z, FLOW_NAME), logdet
+        seen_at = self._mask("seen_at", _channels(mask.seen))
+        changed_at = self._mask("changed_at", _channels(mask.changed))
         seen, changed = _take(x, seen_at), _take(x, changed_at)
         s, t = self._scale_and_shift(seen, len(changed_at), x.dtype, cond)
         changed, logdet = law(changed, s, t)
-        return _merge(seen, changed, seen_at, changed_at), logdet
+        z = _merge(seen, changed, seen_at, changed_at)
+        return checkpoint_name(z, FLOW_NAME), logdet
+
+    def _mask(self, name, own):
+        """The mask given as a variable, if there is one, or the coupling's own."""
+        if self.has_variable("masks", name):
+            return self.get_variable("masks", name)
+        return own
 
     @nn.compact
     def _scale_and_shift(self, seen, channels, dtype, cond):
@@ -101,7 +127,8 @@ class AffineCoupling(Bijector):
                 f"the st-network returned {st.shape}, the coupling needs "
                 f"{(*seen.shape[:-1], 2 * channels)}"
             )
-        s_raw, t = jnp.split(st.astype(dtype), 2, axis=-1)
+        st = checkpoint_name(st.astype(dtype), FLOW_NAME)
+        s_raw, t = jnp.split(st, 2, axis=-1)
         s = Rescale(name="rescale")(jnp.tanh(s_raw))
         self.sow("intermediates", "s", s)
         self.sow("intermediates", "t", t)
@@ -138,14 +165,22 @@ def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:
     return mask
 
 
-def _take(x: jax.Array, at: np.ndarray) -> jax.Array:
+def _channels(mask: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(mask[0, 0])
+
+
+def _take(x: jax.Array, at) -> jax.Array:
     # a slice where the channels are contiguous: cheaper than a gather on all backends
-    if len(at) and at[-1] - at[0] + 1 == len(at):
+    if isinstance(at, np.ndarray) and len(at) and at[-1] - at[0] + 1 == len(at):
         return x[..., at[0] : at[-1] + 1]
     return x[..., at]
 
 
 def _merge(seen, changed, seen_at, changed_at) -> jax.Array:
+    if not isinstance(seen_at, np.ndarray):
+        merged = jnp.concatenate([seen, changed], axis=-1)
+        order = jnp.concatenate([seen_at, changed_at])
+        return jnp.zeros_like(merged).at[..., order].set(merged)
     parts = [(seen_at, seen), (changed_at, changed)]
     if changed_at[0] < seen_at[0]:
         parts.reverse()

@@ -1,0 +1,263 @@
+"""Deep stacks: one block repeated, its parameters stacked along a leading axis."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import core
+from jax import lax
+
+from flowjax_ood.bijectors.base import Bijector, walk, zero_logdet
+from flowjax_ood.bijectors.coupling import FLOW_NAME, AffineCoupling
+
+MODES = ("scan", "unroll")
+REMAT = (None, "full", "st")
+# what training and analysis may ask a block to write
+WRITTEN = ("batch_stats", "batch_moments", "intermediates")
+
+
+class Repeat(Bijector):
+    """`block` applied `n` times, each time with its own parameters.
+
+    The block must map events to events of the same shape. Parameters live in `stack`,
+    with a leading axis n, in every mode, so a checkpoint serves all of them. In the
+    r-th repetition the j-th of the block's m couplings uses mask `index + r m`: masks
+    are data, and alternating couplings share one compiled body.
+
+    * `mode`: "scan" compiles the block once; "unroll" n times, which runs faster on
+      CPU (XLA's convolution gradients are slow inside a loop there);
+    * `remat`: "full" keeps only the events between repetitions for the gradient and
+      recomputes the rest, "st" keeps what couplings produce and recomputes the
+      st-networks, None keeps all;
+    * `reversible`: keeps the last event alone and reconstructs the others by the
+      inverse: memory does not grow with n. Not with batch norm in training mode, where
+      the inverse does not undo the forward map.
+
+    All settings give the same values and, up to rounding, the same gradients.
+    """
+
+    block: Bijector
+    n: int
+    mode: str = "scan"
+    remat: str | None = None
+    reversible: bool = False
+
+    def forward(self, x, cond=None):
+        return self._run(x, cond, "forward")
+
+    def inverse(self, z, cond=None):
+        return self._run(z, cond, "inverse")
+
+    @nn.nowrap
+    def latent_shape(self, shape):
+        self._check()
+        for k in range(self.n):
+            for _, coupling in _couplings(self.block):
+                coupling.coupling_mask(shape, coupling.index + k)
+        found = self.block.latent_shape(shape)
+        if found != shape:
+            raise ValueError(
+                f"Repeat needs a block that keeps the event's shape; it maps {shape} "
+                f"to {found}"
+            )
+        return shape
+
+    @nn.nowrap
+    def _check(self):
+        if self.n < 1:
+            raise ValueError(f"Repeat needs n >= 1, got {self.n}")
+        if self.mode not in MODES:
+            raise ValueError(f"unknown mode {self.mode!r}; known: {MODES}")
+        if self.remat not in REMAT:
+            raise ValueError(f"unknown remat {self.remat!r}; known: {REMAT}")
+        if self.reversible and self.remat:
+            raise ValueError(
+                "reversible keeps no activations to rematerialise: give remat=None"
+            )
+
+    @nn.compact
+    def _run(self, x, cond, method):
+        self._check()
+        block = self.block.clone(parent=None, _deep_clone=True)
+        masks = mask_data(block, self.n, x.shape[1:])
+        if self.is_initializing():
+            key = self.make_rng("params")
+            start = _initial(block, self.n, masks, key, x, cond, method)
+            for collection, tree in start.items():
+                self.put_variable(collection, "stack", tree)
+        stack = {
+            collection: self.get_variable(collection, "stack")
+            for collection in ("params", "batch_stats")
+            if self.has_variable(collection, "stack")
+        }
+        written = [c for c in WRITTEN if self.is_mutable_collection(c)]
+        if self.is_initializing():
+            written = []
+        rngs = {}
+        if self.has_rng("dropout"):
+            rngs = {"dropout": jax.random.split(self.make_rng("dropout"), self.n)}
+
+        def step(layer, x, cond):
+            variables, rngs = layer
+            out, updates = block.apply(
+                variables, x, cond, method=method, mutable=written, rngs=rngs
+            )
+            return out, updates
+
+        layers = (stack | {"masks": masks}, rngs)
+        reverse = method == "inverse"
+        unroll = self.n if self.mode == "unroll" else 1
+        if self.reversible and not written:
+            backward = _other(block, method)
+            return _reversible(step, backward, reverse, unroll, layers, x, cond)
+        if self.reversible and "batch_stats" in written and "batch_stats" in stack:
+            raise ValueError(
+                "reversible back-propagation cannot train batch norm: its inverse does "
+                "not undo the forward map; use norm='none', or reversible=False"
+            )
+        step = self._rematerialised(step)
+
+        def body(carry, layer):
+            x, total = carry
+            (x, logdet), updates = step(layer, x, cond)
+            return (x, total + logdet), updates
+
+        start_at = (x, zero_logdet(x))
+        (x, total), updates = lax.scan(
+            body, start_at, layers, reverse=reverse, unroll=unroll
+        )
+        for collection in written:
+            if collection in updates:
+                self.put_variable(collection, "stack", updates[collection])
+        return x, total
+
+    @nn.nowrap
+    def _rematerialised(self, step):
+        if self.remat is None:
+            return step
+        policy = None
+        if self.remat == "st":
+            policy = jax.checkpoint_policies.save_only_these_names(FLOW_NAME)
+        # a scan body is compiled once: nothing there can undo the rematerialisation
+        return jax.checkpoint(step, policy=policy, prevent_cse=self.mode == "unroll")
+
+
+def mask_data(block: Bijector, n: int, shape) -> dict:
+    """Masks of every coupling of the block, for each of n repetitions, as variables."""
+    couplings = list(_couplings(block))
+    tree: dict = {}
+    for path, coupling in couplings:
+        layers = [
+            coupling.mask_variables(shape, coupling.index + r * len(couplings))
+            for r in range(n)
+        ]
+        node = tree
+        for name in path:
+            node = node.setdefault(name, {})
+        for name in layers[0]:
+            node[name] = jnp.asarray(np.stack([layer[name] for layer in layers]))
+    return tree
+
+
+def stack_layers(layers: list[dict]) -> dict:
+    """Parameters of n separate blocks as those of a `Repeat`: `{"stack": ...}`."""
+    return {"stack": jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)}
+
+
+def unstack_layers(stacked: dict) -> list[dict]:
+    """The inverse of `stack_layers`."""
+    n = jax.tree.leaves(stacked["stack"])[0].shape[0]
+    return [jax.tree.map(lambda leaf: leaf[r], stacked["stack"]) for r in range(n)]
+
+
+def _couplings(block: Bijector):
+    for path, bijector in walk(block):
+        if isinstance(bijector, AffineCoupling):
+            yield path, bijector
+
+
+def _initial(block, n, masks, key, x, cond, method) -> dict:
+    """Stacked variables; each block is initialised on what the ones before it give."""
+
+    def body(x, layer):
+        key, masks = layer
+
+        def initialise(scope):
+            module = block.clone(parent=scope, _deep_clone=True)
+            return getattr(module, method)(x, cond)
+
+        # Module.init takes no variables, and the masks are some
+        run = core.apply(
+            initialise,
+            mutable=["params", "batch_stats"],
+            flags={"initializing": True},
+        )
+        (z, _), variables = run({"masks": masks}, rngs={"params": key})
+        return z, variables
+
+    layers = (jax.random.split(key, n), masks)
+    return lax.scan(body, x, layers, reverse=method == "inverse")[1]
+
+
+def _reversible(step, inverse_of, reverse, unroll, layers, x, cond):
+    """`scan(step)` whose gradient reconstructs each input from its output."""
+
+    variables, rngs = layers
+    params = variables["params"]
+    rest = {k: v for k, v in variables.items() if k != "params"}, rngs
+
+    def joined(params, rest):
+        variables, rngs = rest
+        return {"params": params, **variables}, rngs
+
+    @jax.custom_vjp
+    def run(params, rest, x, cond):
+        def body(carry, layer):
+            x, total = carry
+            (x, logdet), _ = step(joined(*layer), x, cond)
+            return (x, total + logdet), None
+
+        start, both = (x, zero_logdet(x)), (params, rest)
+        return lax.scan(body, start, both, reverse=reverse, unroll=unroll)[0]
+
+    def forward(params, rest, x, cond):
+        z, total = run(params, rest, x, cond)
+        return (z, total), (params, rest, z, cond)
+
+    def backward(kept, cotangents):
+        params, rest, z, cond = kept
+        dz, dlogdet = cotangents
+        dcond = jax.tree.map(jnp.zeros_like, cond)
+
+        def body(carry, layer):
+            z, dz, dcond = carry
+            own, rest = layer
+            x = inverse_of(joined(own, rest), z, cond)
+
+            def again(own, x, cond):
+                return step(joined(own, rest), x, cond)[0]
+
+            _, pull = jax.vjp(again, own, x, cond)
+            down, dx, dc = pull((dz, dlogdet))
+            return (x, dx, jax.tree.map(jnp.add, dcond, dc)), down
+
+        start, both = (z, dz, dcond), (params, rest)
+        (_, dx, dcond), dparams = lax.scan(
+            body, start, both, reverse=not reverse, unroll=unroll
+        )
+        # masks, running statistics and random keys get no gradient
+        return dparams, None, dx, dcond
+
+    run.defvjp(forward, backward)
+    return run(params, rest, x, cond)
+
+
+def _other(block: Bijector, method: str):
+    """The event a block's `method` was applied to, from what it gave."""
+    other = "inverse" if method == "forward" else "forward"
+
+    def undo(layer, z, cond):
+        variables, rngs = layer
+        return block.apply(variables, z, cond, method=other, rngs=rngs)[0]
+
+    return undo
