@@ -4,11 +4,15 @@ import ast
 import difflib
 import importlib.util
 import json
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+CONFIGS = Path(__file__).parent / "configs"
+# What every config has, whatever its experiment.
+ROOMS = ("seed", "parallel", "data", "model", "optimizer", "train", "eval")
 # What may differ when a run goes on: nothing of this changes what is computed.
 MAY_CHANGE = (
     "parallel",
@@ -27,29 +31,70 @@ class UserError(Exception):
 def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """The config of `PATH[:VARIANT]` with `a.b=value` overrides applied.
 
-    Raises UserError for a missing file, an unknown variant or key (with the nearest
-    known one), and a value of another type.
+    Raises UserError for a missing or broken file, an unknown variant or key (with the
+    nearest known one), and a value of another type.
     """
     path, _, variant = where.partition(":")
-    file = Path(path)
-    if not file.is_file():
-        known = sorted(p.name for p in (Path(__file__).parent / "configs").glob("*.py"))
-        known = [n for n in known if n not in ("__init__.py", "common.py")]
-        raise UserError(
-            f"no config file {path!r}; in experiments/configs: {', '.join(known)}"
-        )
-    spec = importlib.util.spec_from_file_location("experiment_config", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise UserError(f"{path} defines no get_config(variant)")
+    get_config = _get_config(path)
     try:
-        config = module.get_config(variant)
+        config = get_config(variant)
     except ValueError as error:
+        # what a config says of a variant it does not know
         raise UserError(f"{where}: {error}") from error
+    except Exception as error:
+        raise UserError(_broken(path, error)) from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"get_config of {path} returned a {type(config).__name__}, not a ConfigDict"
+        )
+    _check_rooms(config, path)
     for override in overrides:
         _apply(config, override)
     return config
+
+
+def known_configs() -> list[str]:
+    """File names of the experiments in experiments/configs."""
+    shared = ("__init__.py", "common.py")
+    return sorted(p.name for p in CONFIGS.glob("*.py") if p.name not in shared)
+
+
+def _get_config(path: str):
+    """The function `get_config` of a config file."""
+    file = Path(path)
+    if not file.is_file():
+        known = known_configs()
+        near = difflib.get_close_matches(f"{file.stem}.py", known, n=1)
+        hint = f"did you mean experiments/configs/{near[0]}? " if near else ""
+        raise UserError(
+            f"no config file {path!r}; {hint}in experiments/configs: {', '.join(known)}"
+        )
+    if file.suffix != ".py":
+        raise UserError(f"{path} is not a Python file; a config defines get_config")
+    spec = importlib.util.spec_from_file_location("experiment_config", file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(_broken(path, error)) from error
+    if not hasattr(module, "get_config"):
+        raise UserError(f"{path} defines no get_config(variant)")
+    return module.get_config
+
+
+def _broken(path: str, error: Exception) -> str:
+    """What went wrong in a config file, and in which of its lines."""
+    here = Path(path).resolve()
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if Path(f.filename).resolve() == here]
+    at = f", line {lines[-1]}" if lines else ""
+    return f"config file {path}{at}: {type(error).__name__}: {error}"
+
+
+def _check_rooms(config: dict | ConfigDict, origin: str | Path) -> None:
+    missing = [room for room in ROOMS if room not in config]
+    if missing:
+        raise UserError(f"{origin} is no whole config: {', '.join(missing)} missing")
 
 
 def with_overrides(
@@ -57,7 +102,7 @@ def with_overrides(
 ) -> ConfigDict:
     """A run's config with overrides in the given rooms, such as "eval", alone."""
     for override in overrides:
-        if override.partition(".")[0] not in rooms:
+        if override.partition("=")[0].partition(".")[0] not in rooms:
             raise UserError(
                 f"config key {override.partition('=')[0]!r} is part of the trained run;"
                 f" here only {' and '.join(rooms)} keys can be changed"
@@ -72,14 +117,25 @@ def _apply(config: ConfigDict, override: str) -> None:
         raise UserError(f"--config.{name} needs a value: --config.{name}=VALUE")
     flat = flatten(config)
     if name not in flat:
-        near = difflib.get_close_matches(name, flat, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(flat)}"
-        raise UserError(f"unknown config key {name!r}; {hint}")
+        raise UserError(_unknown_key(name, list(flat)))
     *parents, leaf = name.split(".")
     node = config
     for parent in parents:
         node = node[parent]
     node[leaf] = _parse(name, text, flat[name])
+
+
+def _unknown_key(name: str, known: list[str]) -> str:
+    inside = [k for k in known if k.startswith(name + ".")]
+    if inside:
+        return f"config key {name!r} is a group; set one of {', '.join(inside)}"
+    # a key without its group, "batch_size", or else a misspelt one
+    near = [k for k in known if k.endswith("." + name)]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}?"
+    if not near:
+        hint = f"known: {', '.join(known)}"
+    return f"unknown config key {name!r}; {hint}"
 
 
 def _parse(name: str, text: str, current):
@@ -92,17 +148,25 @@ def _parse(name: str, text: str, current):
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
-    if kind is tuple and isinstance(value, (str, list)):
-        # one set is written without parentheses: --config.data.ood=mnist:test
-        value = (value,) if isinstance(value, str) else tuple(value)
+    if kind is tuple:
+        value = _parse_names(value)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
+        article = "an" if kind is int else "a"
         raise UserError(
-            f"config key {name!r} takes a {kind.__name__} such as {current!r}, got "
-            f"{text!r}"
+            f"config key {name!r} takes {article} {kind.__name__} such as {current!r}, "
+            f"got {text!r}"
         )
     return value
+
+
+def _parse_names(value):
+    """A tuple of names; `mnist:test,svhn:test` needs no parentheses and quotes."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    named = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+    return tuple(v for v in value if v) if named else value
 
 
 def flatten(config, prefix: str = "") -> dict:
@@ -119,25 +183,38 @@ def flatten(config, prefix: str = "") -> dict:
 def keep_config(config: ConfigDict, workdir: Path) -> None:
     """Write config.json, or check that the workdir's own asks for the same run.
 
-    Raises UserError, changing nothing, if the workdir belongs to another config.
+    Raises UserError, changing nothing, if the workdir belongs to another config, holds
+    checkpoints of nobody knows which, or cannot be written.
     """
     file = workdir / "config.json"
     if file.exists():
         before, now = flatten(read_config(workdir)), flatten(config)
         changed = [
-            f"{k} ({before.get(k)!r} there, {now.get(k)!r} now)"
+            f"{k} ({_value(before, k)} there, {_value(now, k)} now)"
             for k in sorted(before.keys() | now.keys())
-            if before.get(k) != now.get(k) and not _may_change(k)
+            if _value(before, k) != _value(now, k) and not _may_change(k)
         ]
         if changed:
             raise UserError(
                 f"{workdir} belongs to another config: {'; '.join(changed)}. Give "
                 "another --workdir, or the same config to go on"
             )
-    workdir.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-    temporary.replace(file)
+    elif any(workdir.glob("checkpoints/*")):
+        raise UserError(
+            f"{workdir} holds checkpoints but no config.json to tell of which run; "
+            "restore it, or give another --workdir"
+        )
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+        temporary.replace(file)
+    except OSError as error:
+        raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
+
+
+def _value(flat: dict, key: str) -> str:
+    return repr(flat[key]) if key in flat else "nothing"
 
 
 def _may_change(key: str) -> bool:
@@ -151,10 +228,13 @@ def read_config(workdir: Path) -> ConfigDict:
         raise UserError(f"{workdir} holds no run (no config.json); train one first")
     try:
         raw = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(
             f"{file} is not JSON ({error}); restore it, or start in a new workdir"
         ) from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{file} is no config; restore it, or start in a new workdir")
+    _check_rooms(raw, file)
     return ConfigDict(_tuples(raw))
 
 

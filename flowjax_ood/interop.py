@@ -7,6 +7,7 @@ the arrays from a torch file: `{k: v.numpy() for k, v in checkpoint["net"].items
 import re
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -64,6 +65,7 @@ def load_original(
                 _insert(variables[collection], ("bijector", *path), tree)
     reader.finish()
     variables = {k: v for k, v in variables.items() if v}
+    _check(flow, variables)
     return flow, variables
 
 
@@ -82,19 +84,41 @@ def _coupling_prefixes(state) -> list[str]:
     return sorted(found, key=lambda p: [int(n) for n in re.findall(r"\d+", p)])
 
 
+def _check(flow: Flow, variables: dict) -> None:
+    """Every variable of the flow is there, in the flow's own shape."""
+    x = jax.ShapeDtypeStruct((2, *flow.event_shape), jnp.float32)
+    needed = dict(jax.eval_shape(flow.init, jax.random.key(0), x))
+    flatten = jax.tree_util.tree_leaves_with_path
+    found = {jax.tree_util.keystr(path): a.shape for path, a in flatten(variables)}
+    for path, like in flatten(needed):
+        shape = found.get(jax.tree_util.keystr(path))
+        if shape != like.shape:
+            where = "/".join(key.key for key in path)
+            raise ValueError(
+                f"the checkpoint does not fit the flow on {flow.event_shape}: {where} "
+                f"needs shape {like.shape}, got {shape or 'nothing'}"
+            )
+
+
 def _build(state, prefixes, architecture, event_shape) -> Flow:
     first = prefixes[0] + ".st_net."
     names = [k.removeprefix(first) for k in state if k.startswith(first)]
+    size = _Reader(state).size
     if architecture == "RealNVPTabular":
         if len(event_shape) != 1:
             raise ValueError(
                 f"RealNVPTabular needs event_shape (D,), got {event_shape}"
             )
-        linear = sorted({int(n.split(".")[0]) for n in names})
+        linear = _linear_maps(state, first)
+        if len(linear) < 2:
+            raise ValueError(
+                f"the st-network {first[:-1]!r} is no stack of linear maps: tensors "
+                f"{names[:4]}"
+            )
         return TabularRealNVP(
             *event_shape,
             couplings=len(prefixes),
-            width=state[f"{first}{linear[0]}.weight"].shape[0],
+            width=size(f"{first}{linear[0]}.weight"),
             # the inner layers sit between the first and the last linear map
             layers=len(linear) - 2,
         )
@@ -107,7 +131,7 @@ def _build(state, prefixes, architecture, event_shape) -> Flow:
     if f"{first}fc_z.weight" in state:
         args |= {
             "st_net": "autoencoder",
-            "latent_dim": state[f"{first}fc_z.weight"].shape[0],
+            "latent_dim": size(f"{first}fc_z.weight"),
         }
         return RealNVP(event_shape, **args)
     blocks = {m[1] for n in names if (m := re.match(r"blocks\.(\d+)\.", n))}
@@ -117,15 +141,21 @@ def _build(state, prefixes, architecture, event_shape) -> Flow:
             f"tensors {names[:4]}"
         )
     args |= {
-        "width": state[f"{first}in_conv.conv.weight_g"].shape[0],
+        "width": size(f"{first}in_conv.conv.weight_g"),
         "blocks": len(blocks),
         "norm": "batch" if "in_norm.weight" in names else "none",
         "skip": "in_skip.conv.weight_g" in names,
     }
     if "bottleneck.0.weight" in names:
-        code = state[f"{first}bottleneck.0.weight"].shape[0]
+        code = size(f"{first}bottleneck.0.weight")
         args |= {"st_net": "resnet_ae", "latent_dim": code}
     return RealNVP(event_shape, **args)
+
+
+def _linear_maps(state, net: str) -> list[int]:
+    """Places of the linear maps in a torch `Sequential` of maps and activations."""
+    inside = (k.removeprefix(net).split(".")[0] for k in state if k.startswith(net))
+    return sorted({int(place) for place in inside if place.isdigit()})
 
 
 class _Reader:
@@ -140,6 +170,10 @@ class _Reader:
             raise ValueError(f"the checkpoint lacks the tensor {name!r}")
         self.left.discard(name)
         return self.state[name].astype(np.float32)
+
+    def size(self, name: str) -> int:
+        """Number of outputs of a torch weight."""
+        return self.take(name).shape[0]
 
     def finish(self):
         if self.left:
@@ -213,8 +247,7 @@ class _Reader:
         return _arrays({"kernel": weight.T, "bias": bias})
 
     def mlp(self, net: str) -> dict:
-        at = {int(k.removeprefix(net).split(".")[0]) for k in self.left if net in k}
-        layers = [self.dense(f"{net}{i}.") for i in sorted(at)]
+        layers = [self.dense(f"{net}{i}.") for i in _linear_maps(self.state, net)]
         names = [
             "in_dense",
             *(f"dense_{i}" for i in range(len(layers) - 2)),

@@ -14,6 +14,7 @@ def get_config(variant: str = ""):
     )
     config.data.source = "embedded"
     common.cpu(config)
+    config.train.num_steps = 400
     return common.variant(
         config,
         variant,

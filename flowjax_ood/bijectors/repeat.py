@@ -166,8 +166,8 @@ def stack_layers(layers: list[dict]) -> dict:
 
 def unstack_layers(stacked: dict) -> list[dict]:
     """The inverse of `stack_layers`."""
-    n = jax.tree.leaves(stacked["stack"])[0].shape[0]
-    return [jax.tree.map(lambda leaf: leaf[r], stacked["stack"]) for r in range(n)]
+    leaves, structure = jax.tree.flatten(stacked["stack"])
+    return [structure.unflatten(layer) for layer in zip(*leaves, strict=True)]
 
 
 def _couplings(block: Bijector):
