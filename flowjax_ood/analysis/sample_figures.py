@@ -63,19 +63,23 @@ def sample_comparison(
     heights = [row.shape[1] / row.shape[2] for row in images.values()]
     figure = layout.new_figure(1.0, sum(tile * h + 0.08 for h in heights))
     labels = max(layout.text_width(figure, label, style.LABEL) for label in images)
-    figure.set_figwidth(tile * columns + labels + 0.3)
-    figure.get_layout_engine().set(hspace=0, h_pad=0.03)
-    grid = figure.subplots(len(images), squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (label, row) in zip(grid, images.items()):
+    labels += 0.15
+    figure.set_figwidth(labels + tile * columns + 0.3)
+    figure.get_layout_engine().set(hspace=0, h_pad=0.03, wspace=0)
+    # labels in cells of their own: the layout would cut those of an axis here
+    grid = figure.subplots(
+        len(images),
+        2,
+        squeeze=False,
+        height_ratios=heights,
+        width_ratios=[labels, tile * columns],
+    )
+    for (name, axes), (label, row) in zip(grid, images.items()):
         _show(axes, mosaic(row[:columns], columns))
-        axes.set_ylabel(
-            label,
-            rotation=0,
-            ha="right",
-            va="center",
-            fontsize=style.LABEL,
-            color=style.INK,
-        )
+        axes.set_anchor("W")
+        name.set_axis_off()
+        look = {"ha": "right", "va": "center", "parse_math": False}
+        name.text(1, 0.5, label, fontsize=style.LABEL, color=style.INK, **look)
     if title:
         layout.set_title(figure, title)
     return figure
