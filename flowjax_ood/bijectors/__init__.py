@@ -6,12 +6,19 @@ from flowjax_ood.bijectors.combinators import Chain, FactorOut, Inverse
 from flowjax_ood.bijectors.conv1x1 import InvertibleConv1x1, mix_channels
 from flowjax_ood.bijectors.coupling import (
     AffineCoupling,
+    Coupling,
     affine_forward,
     affine_inverse,
 )
 from flowjax_ood.bijectors.logit import Logit, logit_forward, logit_inverse
 from flowjax_ood.bijectors.permutation import ChannelPermutation, permute
 from flowjax_ood.bijectors.repeat import Repeat, stack_layers, unstack_layers
+from flowjax_ood.bijectors.spline import (
+    SplineCoupling,
+    spline_forward,
+    spline_inverse,
+    spline_knots,
+)
 from flowjax_ood.bijectors.squeeze import Squeeze, squeeze, unsqueeze
 
 __all__ = [
@@ -20,12 +27,14 @@ __all__ = [
     "Bijector",
     "Chain",
     "ChannelPermutation",
+    "Coupling",
     "Event",
     "FactorOut",
     "Inverse",
     "InvertibleConv1x1",
     "Logit",
     "Repeat",
+    "SplineCoupling",
     "Squeeze",
     "actnorm_forward",
     "actnorm_inverse",
@@ -37,6 +46,9 @@ __all__ = [
     "logit_inverse",
     "mix_channels",
     "permute",
+    "spline_forward",
+    "spline_inverse",
+    "spline_knots",
     "squeeze",
     "stack_layers",
     "unsqueeze",

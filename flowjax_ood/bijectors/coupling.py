@@ -48,31 +48,40 @@ class Rescale(nn.Module):
         return x * (g * jnp.sign(v)).astype(x.dtype)
 
 
-class AffineCoupling(Bijector):
-    """`z = (x + t) * exp(s)` on the changed part, s and t computed from the seen part.
+class Coupling(Bijector):
+    """The changed part is transformed elementwise, by numbers the seen part determines.
 
-    `s = rescale * tanh(s_raw)` with one learned `rescale` per changed channel, so |s|
-    is bounded; `(s_raw, t) = st_net(seen part)`.
+    `z = f(x; st_net(seen part))` on the changed part, `z = x` elsewhere. What f is,
+    subclasses say: `numbers` it takes per value, and `_transform`.
 
     * `mask` with `index`: the strategy and which of its couplings this is;
     * `st_net`: makes the conditioner: a Flax module class, usually with its arguments
       bound by `functools.partial`. Called with `(seen [B, H, W, C'], features, cond)`,
       the module returns `[B, H, W, features]`;
-    * its input x, and s and t (at the shape of the changed part), are sown in the
-      collection `intermediates`: apply with `mutable=["intermediates"]` to read them.
+    * its input is sown as `x` in the collection `intermediates`: apply with
+      `mutable=["intermediates"]` to read it.
 
-    The st-network may compute in lower precision; x, s, t and logdet do not.
+    The st-network may compute in lower precision; x, z and logdet do not.
     """
 
     st_net: Callable[..., nn.Module]
     mask: masks.MaskStrategy = masks.alternate_checkerboard
     index: int = 0
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers the st-network has to give for each value."""
+        raise NotImplementedError(f"{type(self).__name__} defines no numbers")
+
+    def _transform(self, x, raw, changed, inverse):
+        """`(z, logdet [B])` of x where `changed`; `raw` `[..., numbers * C]`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _transform")
+
     def forward(self, x, cond=None):
-        return self._couple(x, cond, affine_forward)
+        return self._couple(x, cond, inverse=False)
 
     def inverse(self, z, cond=None):
-        return self._couple(z, cond, affine_inverse)
+        return self._couple(z, cond, inverse=True)
 
     @nn.nowrap
     def coupling_mask(self, shape, index: int | None = None) -> masks.CouplingMask:
@@ -97,20 +106,22 @@ class AffineCoupling(Bijector):
         self.coupling_mask(shape)
         return shape
 
-    def _couple(self, x, cond, law):
+    @nn.compact
+    def _couple(self, x, cond, inverse):
         mask = self.coupling_mask(x.shape[1:])
         self.sow("intermediates", "x", x)
         if mask.layout == "spatial":
             seen = jnp.where(self._mask("seen", mask.seen), x, 0)
-            s, t = self._scale_and_shift(seen, x.shape[-1], x.dtype, cond)
-            z, logdet = law(x, s, t, self._mask("changed", mask.changed))
+            raw = self._conditioned(seen, x.shape[-1], x.dtype, cond)
+            changed = self._mask("changed", mask.changed)
+            z, logdet = self._transform(x, raw, changed, inverse)
             return checkpoint_name(z, FLOW_NAME), logdet
         seen_at = self._mask("seen_at", _channels(mask.seen))
         changed_at = self._mask("changed_at", _channels(mask.changed))
-        seen, changed = _take(x, seen_at), _take(x, changed_at)
-        s, t = self._scale_and_shift(seen, len(changed_at), x.dtype, cond)
-        changed, logdet = law(changed, s, t)
-        z = _merge(seen, changed, seen_at, changed_at)
+        seen, part = _take(x, seen_at), _take(x, changed_at)
+        raw = self._conditioned(seen, len(changed_at), x.dtype, cond)
+        part, logdet = self._transform(part, raw, True, inverse)
+        z = _merge(seen, part, seen_at, changed_at)
         return checkpoint_name(z, FLOW_NAME), logdet
 
     def _mask(self, name, own):
@@ -119,20 +130,33 @@ class AffineCoupling(Bijector):
             return self.get_variable("masks", name)
         return own
 
-    @nn.compact
-    def _scale_and_shift(self, seen, channels, dtype, cond):
-        st = self.st_net(name="st_net")(seen, 2 * channels, cond)
-        if st.shape != (*seen.shape[:-1], 2 * channels):
+    def _conditioned(self, seen, channels, dtype, cond):
+        features = self.numbers * channels
+        raw = self.st_net(name="st_net")(seen, features, cond)
+        if raw.shape != (*seen.shape[:-1], features):
             raise ValueError(
-                f"the st-network returned {st.shape}, the coupling needs "
-                f"{(*seen.shape[:-1], 2 * channels)}"
+                f"the st-network returned {raw.shape}, the coupling needs "
+                f"{(*seen.shape[:-1], features)}"
             )
-        st = checkpoint_name(st.astype(dtype), FLOW_NAME)
-        s_raw, t = jnp.split(st, 2, axis=-1)
+        return checkpoint_name(raw.astype(dtype), FLOW_NAME)
+
+
+class AffineCoupling(Coupling):
+    """`z = (x + t) * exp(s)` on the changed part, s and t computed from the seen part.
+
+    `s = rescale * tanh(s_raw)` with one learned `rescale` per changed channel, so |s|
+    is bounded; `(s_raw, t) = st_net(seen part)`. s and t are sown in `intermediates` at
+    the shape of the changed part. The arguments are those of every `Coupling`.
+    """
+
+    numbers = 2
+
+    def _transform(self, x, raw, changed, inverse):
+        s_raw, t = jnp.split(raw, 2, axis=-1)
         s = Rescale(name="rescale")(jnp.tanh(s_raw))
         self.sow("intermediates", "s", s)
         self.sow("intermediates", "t", t)
-        return s, t
+        return (affine_inverse if inverse else affine_forward)(x, s, t, changed)
 
 
 def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:

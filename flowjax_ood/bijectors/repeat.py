@@ -8,7 +8,7 @@ from flax import core
 from jax import lax
 
 from flowjax_ood.bijectors.base import Bijector, walk, zero_logdet
-from flowjax_ood.bijectors.coupling import FLOW_NAME, AffineCoupling
+from flowjax_ood.bijectors.coupling import FLOW_NAME, Coupling
 
 MODES = ("scan", "unroll")
 REMAT = (None, "full", "st")
@@ -172,7 +172,7 @@ def unstack_layers(stacked: dict) -> list[dict]:
 
 def _couplings(block: Bijector):
     for path, bijector in walk(block):
-        if isinstance(bijector, AffineCoupling):
+        if isinstance(bijector, Coupling):
             yield path, bijector
 
 
