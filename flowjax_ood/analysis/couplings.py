@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from flowjax_ood.bijectors import AffineCoupling, walk
+from flowjax_ood.bijectors import AffineCoupling, unstacked
 from flowjax_ood.distributions import Flow
 
 
@@ -29,12 +29,10 @@ def record_couplings(flow: Flow, variables: dict, x: jax.Array) -> list[Coupling
     """A `CouplingRecord` for every affine coupling of the flow, first to last."""
     _, sown = flow.apply(variables, x, method="latents", mutable=["intermediates"])
     records = []
-    for path, bijector in walk(flow.bijector):
+    layers = unstacked(flow.bijector, sown["intermediates"]["bijector"])
+    for path, bijector, node in layers:
         if not isinstance(bijector, AffineCoupling):
             continue
-        node = sown["intermediates"]["bijector"]
-        for name in path:
-            node = node[name]
         value = {k: np.asarray(node[k][0]) for k in ("x", "s", "t")}
         mask = bijector.coupling_mask(value["x"].shape[1:])
         s, t = (_full(value[k], mask) for k in ("s", "t"))

@@ -13,6 +13,7 @@ from flowjax_ood.bijectors.coupling import (
 from flowjax_ood.bijectors.logit import Logit, logit_forward, logit_inverse
 from flowjax_ood.bijectors.permutation import ChannelPermutation, permute
 from flowjax_ood.bijectors.repeat import Repeat, stack_layers, unstack_layers
+from flowjax_ood.bijectors.restack import restack, unstacked
 from flowjax_ood.bijectors.spline import (
     SplineCoupling,
     spline_forward,
@@ -46,6 +47,7 @@ __all__ = [
     "logit_inverse",
     "mix_channels",
     "permute",
+    "restack",
     "spline_forward",
     "spline_inverse",
     "spline_knots",
@@ -53,5 +55,6 @@ __all__ = [
     "stack_layers",
     "unsqueeze",
     "unstack_layers",
+    "unstacked",
     "walk",
 ]

@@ -14,9 +14,11 @@ from flowjax_ood.bijectors import (
     FactorOut,
     InvertibleConv1x1,
     Logit,
+    Repeat,
     Squeeze,
 )
 from flowjax_ood.distributions import Flow
+from flowjax_ood.models.stacking import check_stack
 from flowjax_ood.networks import GlowConvNet, Highway
 
 ST_NETS = ("highway", "glow_convnet")
@@ -42,6 +44,9 @@ def Glow(
     layers: int = 3,
     conv1x1: str = "dense",
     alpha: float = 0.05,
+    stack: str = "chain",
+    remat: str | None = None,
+    reversible: bool = False,
     dtype: Any = None,
 ) -> Flow:
     """A Glow on images `[B, H, W, C]` in [0, 1).
@@ -55,7 +60,8 @@ def Glow(
       "checkerboard", "cycle" and the others of `masks.STRATEGIES`, or a strategy of
       your own, run through their couplings from step to step;
     * `st_net`: "highway" (with `layers`), "glow_convnet", or a module factory;
-    * `conv1x1`: "dense" (as the original) or "plu".
+    * `conv1x1`: "dense" (as the original) or "plu";
+    * `stack`, `remat`, `reversible`: as in `RealNVP`.
 
     ActNorm is initialised from the batch given to `init`. Raises ValueError for images
     that cannot be halved `scales` times and for unknown names.
@@ -67,6 +73,7 @@ def Glow(
         )
     if conv1x1 not in ("dense", "plu"):
         raise ValueError(f"unknown conv1x1 {conv1x1!r}; known: 'dense', 'plu'")
+    check_stack(stack, remat, reversible)
     if callable(st_net):
         net = st_net
     elif st_net == "highway":
@@ -79,12 +86,18 @@ def Glow(
             "factory"
         )
 
+    def step(seed, k):
+        mix = InvertibleConv1x1(conv1x1, seed)
+        return [ActNorm(), mix, AffineCoupling(net, strategy, k)]
+
     def scale(index):
         parts = [Squeeze()]
-        for k in range(steps):
-            seed = index * steps + k
-            parts += [ActNorm(), InvertibleConv1x1(conv1x1, seed)]
-            parts.append(AffineCoupling(net, strategy, k))
+        if stack == "chain":
+            for k in range(steps):
+                parts += step(index * steps + k, k)
+        else:
+            block = Chain(step(index, 0))
+            parts.append(Repeat(block, steps, stack, remat, reversible))
         if index < scales - 1:
             parts.append(FactorOut(Chain(scale(index + 1))))
         return parts

@@ -8,8 +8,16 @@ import flax.linen as nn
 import numpy as np
 
 from flowjax_ood import masks
-from flowjax_ood.bijectors import AffineCoupling, Chain, FactorOut, Logit, Squeeze
+from flowjax_ood.bijectors import (
+    AffineCoupling,
+    Chain,
+    FactorOut,
+    Logit,
+    Repeat,
+    Squeeze,
+)
 from flowjax_ood.distributions import Flow
+from flowjax_ood.models.stacking import check_stack
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
 
 ST_NETS = ("resnet", "resnet_ae", "autoencoder")
@@ -29,6 +37,9 @@ def RealNVP(
     skip: bool = True,
     zero_init: bool = False,
     alpha: float = 0.05,
+    stack: str = "chain",
+    remat: str | None = None,
+    reversible: bool = False,
     dtype: Any = None,
 ) -> Flow:
     """A RealNVP on images `[B, H, W, C]` in [0, 1).
@@ -43,7 +54,9 @@ def RealNVP(
     * `st_net`: "resnet", "resnet_ae" or "autoencoder" (the last two pass all through
       `latent_dim` numbers), or a function `(width, input_gain) -> factory` whose
       result is given to `AffineCoupling`;
-    * `norm`: "batch" (paper) or "none", the latter best with `zero_init`.
+    * `norm`: "batch" (paper) or "none", the latter best with `zero_init`;
+    * `stack`: "chain" of separate couplings, or "scan" or "unroll" for `Repeat`, with
+      its `remat` and `reversible`. `bijectors.restack` converts between them.
 
     Raises ValueError, before anything is computed, for images that cannot be halved
     `scales - 1` times, unknown names, and masks that leave pixels forever unchanged.
@@ -76,17 +89,22 @@ def RealNVP(
             " (width, input_gain) -> module factory"
         )
 
+    def run(count, mask_strategy, width):
+        if stack == "chain":
+            return [coupling(k, mask_strategy, width) for k in range(count)]
+        block = coupling(0, mask_strategy, width)
+        return [Repeat(block, count, stack, remat, reversible)]
+
     def scale(index, width):
         last = index == scales - 1
-        spatial = couplings or (4 if last else 3)
-        parts = [coupling(k, strategy, width) for k in range(spatial)]
+        parts = run(couplings or (4 if last else 3), strategy, width)
         if not last:
             wider = 2 * width
-            channel = masks.alternate_channel_wise
-            parts += [Squeeze(), *(coupling(k, channel, wider) for k in range(3))]
+            parts += [Squeeze(), *run(3, masks.alternate_channel_wise, wider)]
             parts.append(FactorOut(Chain(scale(index + 1, wider))))
         return parts
 
+    check_stack(stack, remat, reversible)
     if norm not in ("batch", "none"):
         raise ValueError(f"unknown norm {norm!r}; known: 'batch', 'none'")
     bijector = Chain([Logit(alpha), *scale(0, width)])
