@@ -5,88 +5,130 @@ import os
 import sys
 from pathlib import Path
 
+from experiments.config import (
+    UserError,
+    known_configs,
+    load_config,
+    read_config,
+    with_overrides,
+)
+
+EVALUATE_ROOMS = ("data", "eval")
+
 
 def parser() -> argparse.ArgumentParser:
+    """The commands and their arguments, but for `--config.KEY=VALUE`."""
     top = argparse.ArgumentParser(
         prog="python -m experiments",
         description="Normalizing flows and out-of-distribution data, re-lived.",
+        epilog="COMMAND --help says more. Start with: python -m experiments demo",
+        allow_abbrev=False,
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser(
-        "demo", help="train two small flows on clothing, score digits, write a report"
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, summary: str, epilog: str = ""):
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    demo = command(
+        "demo", "train two small flows on clothing, score digits, write a report"
     )
-    demo.add_argument("--workdir", type=Path, default=Path("demo"))
+    demo.add_argument(
+        "--workdir",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="where report.html and all else goes (default: demo)",
+    )
     demo.add_argument(
         "--fast", action="store_true", help="a minute's run that only shows it works"
     )
-    train = commands.add_parser(
-        "train", help="train a flow by a config, or go on with it, then evaluate it"
+    train = command(
+        "train",
+        "train a flow by a config, or go on with it, then evaluate it",
+        "--config.KEY=VALUE, any number of times, sets any key of the config:\n"
+        "  --config.train.batch_size=64  --config.data.ood=mnist:test,mnist:train\n\n"
+        "in experiments/configs:\n  " + "\n  ".join(known_configs()),
     )
     train.add_argument(
-        "--config", required=True, metavar="FILE[:VARIANT]", help="experiments/configs/"
+        "--config",
+        required=True,
+        metavar="FILE[:VARIANT]",
+        help="such as experiments/configs/fashion_mnist_realnvp.py:smoke; its header "
+        "names the variants",
     )
-    evaluate = commands.add_parser(
-        "evaluate", help="evaluate the newest checkpoint of a run"
+    evaluate = command(
+        "evaluate",
+        "evaluate the newest checkpoint of a run",
+        "--config.KEY=VALUE, any number of times, sets keys of data and eval:\n"
+        "  --config.eval.seed=2  --config.data.ood=mnist:train",
     )
-    for command in (train, evaluate):
-        command.add_argument("--workdir", type=Path, required=True)
-        command.epilog = "Any config key can be set: --config.train.batch_size=64"
+    for needs_run, text in (
+        (train, "where the run is kept; one that is there already is gone on with"),
+        (evaluate, "of the run; results.json and the figures there are replaced"),
+    ):
+        needs_run.add_argument(
+            "--workdir", type=Path, required=True, metavar="DIR", help=text
+        )
     return top
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
     """`--config.a.b=v` and `--config.a.b v` taken out of the arguments as `a.b=v`."""
     rest, overrides = [], []
-    arguments = iter(argv)
-    for argument in arguments:
+    waiting = list(reversed(argv))
+    while waiting:
+        argument = waiting.pop()
         if not argument.startswith("--config."):
             rest.append(argument)
             continue
         override = argument.removeprefix("--config.")
-        if "=" not in override:
-            value = next(arguments, None)
-            override = override if value is None else f"{override}={value}"
+        # the next option is not this one's value
+        if "=" not in override and waiting and not waiting[-1].startswith("--"):
+            override = f"{override}={waiting.pop()}"
         overrides.append(override)
     return rest, overrides
 
 
 def use_all_cores() -> None:
-    """On CPU, one JAX device per core: XLA's convolution gradients use one thread."""
-    import jax
+    """On CPU, one JAX device per core: XLA's convolution gradients use one thread.
 
-    if os.environ.get("JAX_NUM_CPU_DEVICES") or "xla_force_host_platform" in (
-        os.environ.get("XLA_FLAGS", "")
-    ):
+    Acts on this process if JAX is not imported yet, and on those it starts.
+    """
+    if "xla_force_host_platform" in os.environ.get("XLA_FLAGS", ""):
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     # a batch must divide over the devices: a power of two, at most 8
-    jax.config.update("jax_num_cpu_devices", min(8, 1 << (cores.bit_length() - 1)))
+    devices = min(8, 1 << (cores.bit_length() - 1))
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(devices))
 
 
 def run(argv: list[str]) -> int:
+    """Run one command and return its exit status.
+
+    0: done. 2: something asked for cannot be done, said in one line. 128 + signal:
+    stopped, after saving where it was training.
+    """
     arguments, overrides = split_overrides(argv)
     args = parser().parse_args(arguments)
-    use_all_cores()
+    if args.command is None:
+        parser().print_help(sys.stderr)
+        print("\nerror: no COMMAND given", file=sys.stderr)
+        return 2
 
-    from experiments import build, demo, evaluate, train
-    from experiments.config import UserError, load_config, read_config, with_overrides
+    # after the arguments are understood: --help should not wait for JAX
     from flowjax_ood.training.checkpoint import CheckpointError
     from flowjax_ood.training.loop import NonFiniteLossError
     from flowjax_ood.training.signals import Interrupted
 
     try:
-        if args.command == "demo":
-            if overrides:
-                raise UserError("demo takes no --config keys; use train")
-            demo.main(args.workdir, fast=args.fast)
-        elif args.command == "train":
-            train.main(load_config(args.config, overrides), args.workdir)
-        else:
-            config = read_config(args.workdir)
-            config = with_overrides(config, overrides, rooms=("data", "eval"))
-            sets = build.image_sets(config)
-            found = evaluate.restore(config, args.workdir, sets)
-            evaluate.main(config, args.workdir, sets, found)
+        _perform(args, overrides)
     except (UserError, CheckpointError, NonFiniteLossError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -97,8 +139,29 @@ def run(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return stop.exit_code
+    except KeyboardInterrupt:
+        print("stopped by SIGINT outside of training; run it again", file=sys.stderr)
+        return 130
     return 0
 
 
+def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments import build, demo, evaluate, train
+
+    if args.command == "demo":
+        if overrides:
+            raise UserError("demo takes no --config keys; use train")
+        demo.main(args.workdir, fast=args.fast)
+    elif args.command == "train":
+        train.main(load_config(args.config, overrides), args.workdir)
+    else:
+        config = read_config(args.workdir)
+        config = with_overrides(config, overrides, rooms=EVALUATE_ROOMS)
+        sets = build.image_sets(config)
+        found = evaluate.restore(config, args.workdir, sets)
+        evaluate.main(config, args.workdir, sets, found)
+
+
 if __name__ == "__main__":
+    use_all_cores()
     sys.exit(run(sys.argv[1:]))

@@ -1,20 +1,24 @@
 """From a config to the objects it describes, all checked before work starts."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from ml_collections import ConfigDict
 
+from experiments.checks import check_numbers
 from experiments.config import UserError
 from flowjax_ood import data, models
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.data.image_set import ImageSet
+from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.distributions import Flow
 from flowjax_ood.training.optimizer import make_optimizer, make_schedule
 from flowjax_ood.training.parallel import Parallel
-from flowjax_ood.training.state import create_state
+from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
 
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -28,11 +32,35 @@ class Sets(NamedTuple):
     ood: dict[str, ImageSet]
 
 
+def ood_names(test: str, ood: Sequence[str]) -> list[str]:
+    """What each set of `ood` is reported under: its name, all different.
+
+    The split is part of it only where the name alone would be taken, by another split
+    of the same set or by the roles "train" and "test".
+    """
+    if not ood:
+        raise UserError(
+            "config.data.ood names no set; give at least one, such as "
+            "--config.data.ood=mnist:test"
+        )
+    try:
+        own, parsed = parse_spec(test), [parse_spec(spec) for spec in ood]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"config.data: {error}") from error
+    for spec, pair in zip(ood, parsed):
+        if pair == own:
+            raise UserError(f"config.data.ood holds the test set itself, {spec!r}")
+        if parsed.count(pair) > 1:
+            raise UserError(f"config.data.ood holds {spec!r} more than once")
+    taken = [name for name, _ in (own, *parsed)] + ["train", "test"]
+    return [n if taken.count(n) == 1 else f"{n}:{split}" for n, split in parsed]
+
+
 def image_sets(config: ConfigDict) -> Sets:
     """Load and cross-check the sets. Raises UserError naming the remedy."""
+    check_numbers(config)
     c = config.data
-    if not c.ood:
-        raise UserError("config.data.ood names no set; give at least one")
+    names = ood_names(c.test, c.ood)
 
     def load(spec, limit):
         return data.load(
@@ -46,13 +74,9 @@ def image_sets(config: ConfigDict) -> Sets:
 
     try:
         train, test = load(c.train, c.limit_train), load(c.test, c.limit_test)
-        # a split is part of the name only where one set is read twice
-        names = [spec.partition(":")[0] for spec in c.ood]
-        names = [n if names.count(n) == 1 else s for n, s in zip(names, c.ood)]
-        loaded = [load(spec, c.limit_test) for spec in c.ood]
-        ood = dict(zip(names, loaded, strict=True))
+        ood = {n: load(spec, c.limit_test) for n, spec in zip(names, c.ood)}
     except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"config.data: {error}") from error
     shape = train.images.shape[1:]
     for image_set in (test, *ood.values()):
         found = image_set.images.shape[1:]
@@ -66,18 +90,22 @@ def image_sets(config: ConfigDict) -> Sets:
 
 
 def flow(config: ConfigDict, shape, *, training: bool = False) -> Flow:
-    """The flow of `config.model`; reduced precision applies in training alone."""
+    """The flow of `config.model` for images of `shape` (H, W, C).
+
+    Reduced precision applies in training alone. Raises UserError for a model that does
+    not exist or does not fit the images.
+    """
     args = config.model.to_dict()
-    name, dtype = args.pop("name"), args.pop("dtype")
+    name, dtype = args.pop("name", None), args.pop("dtype", "float32")
     if name != "real_nvp":
         raise UserError(f"unknown model {name!r}; known: 'real_nvp'")
     if dtype not in DTYPES:
         raise UserError(f"unknown model.dtype {dtype!r}; known: {', '.join(DTYPES)}")
-    args["couplings"] = args["couplings"] or None
+    args["couplings"] = args.get("couplings") or None
     args["dtype"] = DTYPES[dtype] if training else None
     try:
         return models.RealNVP(tuple(shape), **args)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {error}") from error
 
 
@@ -98,34 +126,79 @@ def random_key(seed: int) -> jax.Array:
 class Training(NamedTuple):
     """What the loop needs besides images."""
 
-    initial: callable
-    step: callable
+    initial: Callable[[], TrainState]
+    step: Callable
     parallel: Parallel
     key: jax.Array
     num_steps: int
 
 
 def training(config: ConfigDict, sets: Sets) -> Training:
-    """Model, optimiser, step and placement for `config`, on all devices."""
-    c = config.optimizer.to_dict()
+    """Model, optimiser, step and placement for `config`, on all devices.
+
+    Raises UserError for whatever of `config` cannot be trained.
+    """
     steps = num_steps(config, len(sets.train))
-    ema = c.pop("ema_decay")
-    schedule = {k: c.pop(k) for k in ("learning_rate", "schedule", "warmup_steps")}
+    spread = parallel(config)
+    model = flow(config, sets.train.images.shape[1:], training=True)
+    update = optimizer(config, steps)
+    initial, _ = _initial_state(config, sets, model, update)
+    step = make_train_step(model, update, ema_decay=config.optimizer.ema_decay)
+    return Training(initial, step, spread, _keys(config).step, steps)
+
+
+def state_template(config: ConfigDict, sets: Sets) -> TrainState:
+    """Shapes and dtypes of the state that training `config` keeps in checkpoints."""
+    model = flow(config, sets.train.images.shape[1:], training=True)
+    # any length of training has this state, so it may as well be the shortest one
+    update = optimizer(config, max(1, config.optimizer.warmup_steps))
+    return _initial_state(config, sets, model, update)[1]
+
+
+def parallel(config: ConfigDict) -> Parallel:
+    """All devices, for batches of `train.batch_size`; UserError if it does not fit."""
     try:
-        parallel = Parallel(config.parallel)
-        parallel.check_batch_size(config.train.batch_size)
-        optimizer = make_optimizer(make_schedule(num_steps=steps, **schedule), **c)
+        spread = Parallel(config.parallel)
+        spread.check_batch_size(config.train.batch_size)
     except ValueError as error:
         raise UserError(f"config: {error}") from error
-    model = flow(config, sets.train.images.shape[1:], training=True)
-    key = random_key(config.seed)
-    init_key, noise_key, step_key = jax.random.split(key, 3)
+    return spread
+
+
+def optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
+    """The optimiser of `config.optimizer` with its schedule over `num_steps`."""
+    c = config.optimizer.to_dict()
+    del c["ema_decay"]
+    schedule = {k: c.pop(k) for k in ("learning_rate", "schedule", "warmup_steps")}
+    try:
+        return make_optimizer(make_schedule(num_steps=num_steps, **schedule), **c)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"config.optimizer: {error}") from error
+
+
+def _initial_state(config, sets, model, update):
+    """`(function that makes the initial state, its shapes)`."""
+    keys = _keys(config)
     first = sets.train.images[: config.train.batch_size]
 
     def initial():
-        keys = example_keys(noise_key, jnp.arange(len(first)))
-        x = dequantize(jnp.asarray(first), keys)
-        return create_state(model, optimizer, init_key, x, average=ema > 0)
+        noise = example_keys(keys.noise, jnp.arange(len(first)))
+        x = dequantize(jnp.asarray(first), noise)
+        average = config.optimizer.ema_decay > 0
+        return create_state(model, update, keys.init, x, average=average)
 
-    step = make_train_step(model, optimizer, ema_decay=ema)
-    return Training(initial, step, parallel, step_key, steps)
+    try:
+        # st-networks refuse sizes that do not fit when they are first called
+        return initial, jax.eval_shape(initial)
+    except ValueError as error:
+        raise UserError(f"config.model: {error}") from error
+
+
+class _Keys(NamedTuple):
+    init: jax.Array
+    noise: jax.Array
+    step: jax.Array
+
+
+def _keys(config: ConfigDict) -> _Keys:
+    return _Keys(*jax.random.split(random_key(config.seed), 3))

@@ -162,11 +162,11 @@ def _parse(name: str, text: str, current):
 
 
 def _parse_names(value):
-    """A tuple of names; `mnist:test,svhn:test` needs no parentheses and quotes."""
+    """A tuple of names, None for anything else; `a:test,b:test` needs no quotes."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     named = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-    return tuple(v for v in value if v) if named else value
+    return tuple(v for v in value if v) if named else None
 
 
 def flatten(config, prefix: str = "") -> dict:

@@ -1,6 +1,7 @@
 """`evaluate --workdir=DIR [--config.data.ood=...]`: likelihoods, AUROC, figures.
 
-Uses the newest checkpoint in DIR. Only `data` and `eval` keys can be changed here.
+Uses the newest checkpoint in DIR. Only `data` and `eval` keys can be changed here; what
+was used of them is in results.json.
 """
 
 from pathlib import Path
@@ -25,10 +26,8 @@ from flowjax_ood.training.state import parameter_count
 
 
 def restore(config: ConfigDict, workdir: Path, sets: build.Sets) -> Run:
-    """The newest checkpoint of a run."""
-    parts = build.training(config, sets)
-    # shapes are all that is needed of the state the checkpoint goes into
-    template = jax.eval_shape(parts.initial)
+    """The newest checkpoint of a run; CheckpointError where there is none to read."""
+    template = build.state_template(config, sets)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         state, facts = checkpoints.restore(template)
     return Run(state, facts["seconds"], facts["images"])
@@ -101,14 +100,20 @@ def evaluate(
         "images_seen": int(run.state.step) * config.train.batch_size,
         "steps": int(run.state.step),
         "params": parameter_count(run.state.params),
+        "eval": config.eval.to_dict(),
         "versions": versions(),
     }
     return flow, variables, found, results
 
 
+def run_name(workdir: Path) -> str:
+    """What a run is called in tables and figures; `.` has a name too."""
+    return workdir.resolve().name
+
+
 def main(config: ConfigDict, workdir: Path, sets: build.Sets, run: Run) -> None:
     """Evaluate and leave results.json, likelihoods.npz and figures in the workdir."""
-    label = workdir.name
+    label = run_name(workdir)
     flow, variables, found, results = evaluate(config, run, sets, label)
     write_json(workdir / "results.json", results)
     arrays = {}
@@ -122,7 +127,7 @@ def main(config: ConfigDict, workdir: Path, sets: build.Sets, run: Run) -> None:
 
 def draw(config, workdir, flow, variables, found, results) -> None:
     """Likelihood histograms, the two terms of the likelihood, and samples, as PNG."""
-    id_name, label = results["in_distribution"], workdir.name
+    id_name, label = results["in_distribution"], run_name(workdir)
     bits = {label: {name: ll.bits_per_dim for name, ll in found.items()}}
     intervals = {
         label: {
@@ -171,12 +176,15 @@ def print_table(runs: dict[str, dict]) -> None:
         for name, mean in results["bits_per_dim"].items():
             area = interval = ""
             if name in results["auroc"]:
-                low, high = results["auroc_ci95"][name]
-                area, interval = (
-                    f"{results['auroc'][name]:.3f}",
-                    f"{low:.3f}-{high:.3f}",
-                )
+                area = _decimals(results["auroc"][name])
+                interval = "-".join(map(_decimals, results["auroc_ci95"][name]))
             median = results["bits_per_dim_median"][name]
-            table.add_row(flow, name, f"{mean:.3f}", f"{median:.3f}", area, interval)
+            table.add_row(
+                flow, name, _decimals(mean), _decimals(median), area, interval
+            )
         table.add_section()
     Console().print(table)
+
+
+def _decimals(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3f}"

@@ -35,22 +35,27 @@ def likelihood_results(found: dict, id_name: str) -> dict:
 
     Likelihood is the score, higher = more in-distribution. AUROC is P(likelihood of
     an ID image > that of an OOD image): below 0.5, the flow prefers the other set.
+
+    An image whose likelihood is not finite (batch norm can blow up on rare inputs) is
+    counted in `non_finite` and ranked as the least likely; the means of its set are
+    None.
     """
-    bits = {name: ll.bits_per_dim for name, ll in found.items()}
+    with np.errstate(invalid="ignore"):
+        bits = {name: ll.bits_per_dim for name, ll in found.items()}
+    finite = {name: np.isfinite(b) for name, b in bits.items()}
+    bits = {name: np.where(finite[name], b, np.inf) for name, b in bits.items()}
     scale = {name: ll.dims * np.log(2) for name, ll in found.items()}
     results = {
-        "bits_per_dim": {n: float(b.mean()) for n, b in bits.items()},
-        "bits_per_dim_median": {n: float(np.median(b)) for n, b in bits.items()},
+        "bits_per_dim": {n: _mean(b) for n, b in bits.items()},
+        "bits_per_dim_median": {n: _finite(np.median(b)) for n, b in bits.items()},
         # log p(x) = log p(z) + logdet, both per dimension in bits
-        "log_pz_bits": {
-            n: float(np.mean(f.log_pz) / scale[n]) for n, f in found.items()
-        },
-        "logdet_bits": {
-            n: float(np.mean(f.logdet) / scale[n]) for n, f in found.items()
-        },
+        "log_pz_bits": {n: _mean(ll.log_pz / scale[n]) for n, ll in found.items()},
+        "logdet_bits": {n: _mean(ll.logdet / scale[n]) for n, ll in found.items()},
         "outlier_fraction": {
-            n: float(np.mean(b > OUTLIER * np.median(b))) for n, b in bits.items()
+            n: float(np.mean(~finite[n] | (b > OUTLIER * np.median(b))))
+            for n, b in bits.items()
         },
+        "non_finite": {n: int((~ok).sum()) for n, ok in finite.items()},
     }
     for name in ("auroc", "auroc_ci95", "aupr_id_positive", "fpr_at_tpr95_id_positive"):
         results[name] = {}
@@ -65,6 +70,17 @@ def likelihood_results(found: dict, id_name: str) -> dict:
         results["aupr_id_positive"][name] = list(aupr)
         results["fpr_at_tpr95_id_positive"][name] = list(fpr)
     return results
+
+
+def _mean(values: np.ndarray) -> float | None:
+    # float64: float32 sums of thousands of images round
+    with np.errstate(invalid="ignore"):
+        return _finite(np.mean(values, dtype=np.float64))
+
+
+def _finite(value) -> float | None:
+    """JSON has no infinity."""
+    return float(value) if np.isfinite(value) else None
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -13,7 +13,11 @@ from flowjax_ood.training.loop import Run, fit
 
 
 def train(config: ConfigDict, workdir: Path, sets: build.Sets, label: str) -> Run:
-    """Train the flow of `config` in `workdir`, or go on with it."""
+    """Train the flow of `config` in `workdir`, or go on with it.
+
+    Raises UserError before anything is written where `config` cannot be trained or
+    `workdir` belongs to another; else what `fit` raises.
+    """
     parts = build.training(config, sets)
     keep_config(config, workdir)
     c = config.train
@@ -33,12 +37,15 @@ def train(config: ConfigDict, workdir: Path, sets: build.Sets, label: str) -> Ru
             keep_checkpoints=c.keep_checkpoints,
             label=label,
         )
-    except PermissionError as error:
-        raise UserError(f"cannot write in {workdir}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    """Train, or go on, until `config` is done; then evaluate."""
     sets = build.image_sets(config)
-    run = train(config, workdir, sets, label=workdir.name)
-    print(f"trained to step {int(run.state.step)} at {run.images_per_second:.0f} img/s")
+    run = train(config, workdir, sets, label=evaluate.run_name(workdir))
+    # one step alone is compilation, which is not timed
+    rate = f" at {run.images_per_second:.0f} images/s" if run.images else ""
+    print(f"trained to step {int(run.state.step)}{rate}")
     evaluate.main(config, workdir, sets, run)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowjax_ood.distributions import Flow
 
@@ -20,38 +21,52 @@ def recompute_batch_stats(
     variances v, every batch passing through the flow in batch-statistics mode. The
     running averages of training lag behind the weights and let the likelihood of rare
     inputs explode (in the paper's code, outliers wreck the means); these do not lag.
-    `batches` are dequantised images of one size. Without batch norm, `variables` come
-    back as they are. Source: Wu and Johnson 2021, section 3 ("precise BN").
+
+    `batches`: dequantised images `[B, ...]`, all of one size; `place` puts each on the
+    devices. Without batch norm, `variables` come back as they are. Raises ValueError
+    for no batch, batches of several sizes, and layers that keep running statistics
+    without sowing their batch's `mean` and `var` in `batch_moments`.
+    Source: Wu and Johnson 2021, section 3 ("precise BN").
     """
-    if not variables.get("batch_stats"):
+    running = variables.get("batch_stats")
+    if not running:
         return variables
 
     @jax.jit
     def moments(variables, x):
         collections = ["batch_stats", "batch_moments"]
         _, updates = flow.apply(variables, x, mutable=collections)
-        return updates["batch_moments"]
+        return updates.get("batch_moments", {})
 
-    total, count = None, 0
+    sizes, found = set(), []
     for x in batches:
-        found = _pair_up(moments(variables, place(x)))
-        total = found if total is None else jax.tree.map(jnp.add, total, found)
-        count += 1
-    if not count:
+        sizes.add(len(x))
+        if len(sizes) > 1:
+            raise ValueError(
+                f"batches of {sorted(sizes)} images weigh the same in the pooled "
+                "statistics; give batches of one size"
+            )
+        found.append(moments(variables, place(x)))
+    if not found:
         raise ValueError("recompute_batch_stats needs at least one batch, got none")
-    return variables | {"batch_stats": _pooled(total, count)}
+    if jax.tree.structure(found[0]) != jax.tree.structure(running):
+        raise ValueError(
+            "a layer of this flow keeps running statistics but does not sow the mean "
+            "and var of its batch in `batch_moments`; use networks.layers.BatchNorm"
+        )
+    # float64: the spread of the means is a small difference of large squares
+    stacked = jax.tree.map(
+        lambda *leaves: np.stack(leaves).astype(np.float64), *jax.device_get(found)
+    )
+    return variables | {"batch_stats": _pooled(stacked)}
 
 
-def _pair_up(tree: dict) -> dict:
-    """Each layer's `{mean, var}` with the mean's square beside it."""
+def _pooled(tree: dict) -> dict:
+    """Each layer's `{mean, var}`, stacked over the batches, to that of all batches."""
     if set(tree) == {"mean", "var"}:
-        return {**tree, "square": tree["mean"] ** 2}
-    return {name: _pair_up(child) for name, child in tree.items()}
-
-
-def _pooled(tree: dict, count: int) -> dict:
-    if set(tree) == {"mean", "var", "square"}:
-        mean = tree["mean"] / count
-        spread = jnp.maximum(tree["square"] / count - mean**2, 0)
-        return {"mean": mean, "var": tree["var"] / count + spread}
-    return {name: _pooled(child, count) for name, child in tree.items()}
+        mean, var = tree["mean"], tree["var"].mean(0) + tree["mean"].var(0)
+        return {
+            "mean": jnp.asarray(mean.mean(0), jnp.float32),
+            "var": jnp.asarray(var, jnp.float32),
+        }
+    return {name: _pooled(child) for name, child in tree.items()}

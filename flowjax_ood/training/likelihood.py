@@ -1,5 +1,7 @@
 """Likelihood of every image of a set, exactly once."""
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -42,25 +44,45 @@ def evaluate_likelihood(
     """Likelihoods of `images`, uint8 `[N, H, W, C]`, with running batch statistics.
 
     One dequantisation draw per image, which depends on `key` and the image's position
-    alone: the result does not depend on `batch_size` or on the devices.
+    alone: up to rounding, the result does not depend on `batch_size` (rounded up to a
+    multiple of the devices) or on the devices. Compiles once a flow and batch size, not
+    once a set of images.
     """
     batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
-    variables = jax.device_put(variables, parallel.replicated)
-
-    @jax.jit
-    def score(variables, batch):
-        x = dequantize(batch["image"], example_keys(key, batch["index"]))
-        return flow.apply(variables, x, method="log_prob_parts")
-
+    variables, key = jax.device_put((variables, key), parallel.replicated)
+    score = _score_of(_Same(flow))
     log_pz, logdet, done = [], [], 0
     with progress(label, len(images), "images") as shown:
         for at, mask in padded_batches(len(images), batch_size):
             batch = {"image": images[at], "index": at.astype(np.int32)}
-            parts = jax.device_get(
-                score(variables, jax.device_put(batch, parallel.split))
-            )
+            batch = jax.device_put(batch, parallel.split)
+            parts = jax.device_get(score(variables, batch, key))
             log_pz.append(parts.log_pz[mask])
             logdet.append(parts.logdet[mask])
             done += int(mask.sum())
             shown.advance(done)
     return Likelihoods(np.concatenate(log_pz), np.concatenate(logdet), flow.dims)
+
+
+class _Same:
+    """A flow compared by identity: its fields need not be hashable."""
+
+    def __init__(self, flow: Flow):
+        self.flow = flow
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.flow is other.flow
+
+    def __hash__(self):
+        return id(self.flow)
+
+
+# room for a few flows: what is compiled for one lives as long as its entry
+@lru_cache(maxsize=4)
+def _score_of(same: _Same) -> Callable:
+    @jax.jit
+    def score(variables, batch, key):
+        x = dequantize(batch["image"], example_keys(key, batch["index"]))
+        return same.flow.apply(variables, x, method="log_prob_parts")
+
+    return score

@@ -1,31 +1,38 @@
 """The training loop, top to bottom."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.training.checkpoint import Checkpoints
 from flowjax_ood.training.metric_log import MetricLog
+from flowjax_ood.training.metric_window import (
+    MetricWindow,
+    NonFiniteLossError,
+    check_metrics,
+    check_state,
+)
 from flowjax_ood.training.parallel import Parallel
 from flowjax_ood.training.progress import progress
 from flowjax_ood.training.signals import Interrupted, StopRequest
 from flowjax_ood.training.state import TrainState
 
-
-class NonFiniteLossError(RuntimeError):
-    """The loss or its gradient became infinite or NaN; the message says what to try."""
+__all__ = ["Interrupted", "NonFiniteLossError", "Run", "fit"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run did. `seconds` and `images` cover all its sessions."""
+    """What a training run did.
+
+    `seconds` and `images` are those of the timed steps of all its sessions: without
+    the first step of each, which compiles, and without writing checkpoints.
+    """
 
     state: TrainState
     seconds: float
@@ -33,6 +40,7 @@ class Run:
 
     @property
     def images_per_second(self) -> float:
+        """Training throughput; NaN where no step was timed."""
         return self.images / self.seconds if self.seconds else math.nan
 
 
@@ -54,97 +62,84 @@ def fit(
 ) -> Run:
     """Train on `images`, uint8 `[N, H, W, C]`, until step `num_steps`.
 
-    Goes on from the newest checkpoint in `workdir`, if there is one; the batch of a
-    step depends on `(seed, step)` alone and its noise on `(key, step)`, so a run that
+    Goes on from the newest checkpoint in `workdir`, if there is one (`initial` is then
+    traced for its shapes, not run); a run already there returns its state. The batch of
+    a step depends on `(seed, step)` alone and its noise on `(key, step)`, so a run that
     was interrupted ends bit for bit where an uninterrupted one does.
 
-    Raises `NonFiniteLossError` without saving the broken state, and `Interrupted` after
-    saving when SIGINT or SIGTERM arrives. Timing leaves out compilation.
+    A state is saved only if it is finite and so is the loss of the step after it.
+
+    Raises `NonFiniteLossError` without saving the broken state; `Interrupted` after
+    saving when SIGINT or SIGTERM arrives; `CheckpointError` for a damaged checkpoint or
+    one of another model; OSError where `workdir` cannot be written; and ValueError for
+    sizes that do not fit, all three before the first step.
     """
+    _check_positive(
+        num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every
+    )
     parallel.check_batch_size(batch_size)
     workdir = Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
     log = MetricLog(workdir / "metrics.jsonl")
+    log.create()
     step_fn = parallel.wrap_step(train_step)
 
+    def batch_of(step):
+        at = batch_indices(len(images), batch_size, seed, step)
+        return parallel.place_batch({"image": images[at], "index": at.astype(np.int32)})
+
     with Checkpoints(workdir / "checkpoints", keep_checkpoints) as checkpoints:
-        state = initial()
-        facts: dict[str, Any] = {"seconds": 0.0, "images": 0}
-        if checkpoints.latest_step() is not None:
-            state, facts = checkpoints.restore(state)
+        window = MetricWindow(batch_size)
+        if checkpoints.latest_step() is None:
+            state = initial()
+        else:
+            state, facts = checkpoints.restore(jax.eval_shape(initial))
+            window = MetricWindow(batch_size, **facts)
         start = int(state.step)
         log.resume_at(start)
         state = parallel.place_state(state)
-        window = _Window(facts, batch_size)
 
-        def save(step):
-            checkpoints.save(step, parallel.global_state(state), window.facts())
+        def save(done):
+            # the loss tells of parameters gone astray only in the step after
+            ahead = jax.tree.map(jnp.copy, state)  # the step takes what it is given
+            _, metrics = step_fn(ahead, batch_of(done), key)
+            check_metrics(jax.device_get(metrics), done + 1)
+            host = jax.device_get(parallel.global_state(state))
+            check_state(host, done)
+            facts = {"seconds": window.seconds, "images": window.images}
+            checkpoints.save(done, host, facts)
 
-        total = num_steps
         with (
             StopRequest() as stop,
-            progress(label, total, "steps", done=start) as shown,
+            progress(label, num_steps, "steps", done=start) as shown,
         ):
-            for step in range(start, num_steps):
-                at = batch_indices(len(images), batch_size, seed, step)
-                batch = {"image": images[at], "index": at.astype(np.int32)}
-                state, metrics = step_fn(state, parallel.place_batch(batch), key)
+            for done in range(start + 1, num_steps + 1):
+                state, metrics = step_fn(state, batch_of(done - 1), key)
                 window.add(metrics)
-                done = step + 1
-                save_now = done % checkpoint_every == 0 or done == num_steps
-                if save_now or stop.signum or done % log_every == 0:
+                stopping = stop.signum  # read once: a signal may come at any line
+                saving = stopping or done % checkpoint_every == 0 or done == num_steps
+                if saving or done % log_every == 0:
                     values = window.flush(done)
                     log.write(done, **values)
-                    shown.advance(
-                        done,
-                        bpd=f"{values['bits_per_dim']:.3f}",
-                        rate=f"{values['images_per_second']:.0f} img/s",
-                    )
-                if save_now or stop.signum:
+                    shown.advance(done, **_summary(values))
+                if saving:
                     save(done)
-                if stop.signum and done < num_steps:
-                    raise Interrupted(stop.signum, done)
-        return Run(parallel.global_state(state), **window.facts())
+                    window.start_clock()
+                if stopping:
+                    raise Interrupted(stopping, done)
+            if stop.signum:
+                # while the last checkpoint was written
+                raise Interrupted(stop.signum, max(start, num_steps))
+        return Run(parallel.global_state(state), window.seconds, window.images)
 
 
-class _Window:
-    """Metrics since the last flush, and the clock over all sessions of a run."""
+def _summary(values: dict) -> dict:
+    shown = {"bpd": f"{values['bits_per_dim']:.3f}"}
+    if "images_per_second" in values:
+        shown["rate"] = f"{values['images_per_second']:.0f} img/s"
+    return shown
 
-    def __init__(self, facts: dict, batch_size: int):
-        self.seconds, self.images = facts["seconds"], facts["images"]
-        self.batch_size = batch_size
-        self.pending: list[dict] = []
-        self.clock: float | None = None
-        self.timed = 0
 
-    def add(self, metrics: dict) -> None:
-        self.pending.append(metrics)
-        self.timed += 1
-        if self.clock is None:
-            # the first step compiles: wait for it and start the clock behind it
-            jax.block_until_ready(metrics)
-            self.clock, self.timed = time.monotonic(), 0
-
-    def flush(self, step: int) -> dict:
-        """Means of the pending metrics; NonFiniteLossError if one is not finite."""
-        host = jax.device_get(self.pending)
-        first = step - len(host)
-        for i, metrics in enumerate(host):
-            if not all(math.isfinite(float(v)) for v in metrics.values()):
-                shown = ", ".join(f"{k} {float(v):.4g}" for k, v in metrics.items())
-                raise NonFiniteLossError(
-                    f"training diverged at step {first + i + 1} ({shown}). The last "
-                    "good checkpoint is kept: lower the learning rate, add warm-up "
-                    "steps, or use model.norm='none' with model.zero_init=True, and "
-                    "train again"
-                )
-        now = time.monotonic()
-        elapsed, images = now - self.clock, self.timed * self.batch_size
-        self.seconds, self.images = self.seconds + elapsed, self.images + images
-        self.pending, self.clock, self.timed = [], now, 0
-        values = {k: float(np.mean([m[k] for m in host])) for k in host[0]}
-        rate = images / elapsed if images else 0.0
-        return values | {"images_per_second": rate, "seconds": self.seconds}
-
-    def facts(self) -> dict:
-        return {"seconds": self.seconds, "images": self.images}
+def _check_positive(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")

@@ -14,7 +14,20 @@ class MetricLog:
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
+    def create(self) -> None:
+        """Make the file and its directory where they are missing.
+
+        Raises OSError where nothing can be written: better now than hours later.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.open("a").close()
+        except OSError as error:
+            message = f"{error.strerror}; choose a working directory that is writable"
+            raise OSError(error.errno, message, str(self.path)) from error
+
     def resume_at(self, step: int) -> None:
+        """Drop the records beyond `step`, and a last line cut short by a crash."""
         if not self.path.exists():
             return
         kept = [r for r in read(self.path) if r["step"] <= step]
@@ -23,22 +36,36 @@ class MetricLog:
         temporary.replace(self.path)
 
     def write(self, step: int, **values) -> None:
+        """Append one record. Raises ValueError for NaN and infinity: not JSON."""
         record = {"step": step} | {k: _plain(v) for k, v in values.items()}
+        line = json.dumps(record, allow_nan=False) + "\n"
         with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(line)
 
 
 def read(path: str | Path) -> list[dict]:
-    """The records of a metrics file; a last line cut short by a crash is left out."""
-    lines = Path(path).read_text().splitlines()
+    """The records of a metrics file; a last line cut short by a crash is left out.
+
+    Raises ValueError naming the line where another one is not a record.
+    """
+    # a crash may leave any bytes at the end of a file
+    lines = Path(path).read_text(errors="replace").split("\n")
+    while lines and not lines[-1]:
+        lines.pop()
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            record = json.loads(line)
+            if not (isinstance(record, dict) and "step" in record):
+                raise ValueError("no `step` in it")
+        except ValueError as error:
             if number == len(lines):
                 break
-            raise ValueError(f"{path}:{number}: not a JSON object: {error}") from error
+            raise ValueError(
+                f"{path}:{number} is not a record of metrics ({error}); remove that "
+                "line to go on"
+            ) from error
+        records.append(record)
     return records
 
 

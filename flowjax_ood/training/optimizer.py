@@ -1,5 +1,7 @@
 """The paper's optimiser, and the modern options beside it, as optax transformations."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -11,32 +13,41 @@ SCHEDULES = ("constant", "cosine", "anneal")
 def make_schedule(
     learning_rate: float, schedule: str, num_steps: int, warmup_steps: int = 0
 ) -> optax.Schedule:
-    """Learning rate per step: linear warm-up, then "constant", "cosine" (to 0) or
-    "anneal" (the paper's `--lr_anneal`: halved at 80%, again at 90% of the steps)."""
+    """`learning_rate * min(1, (step + 1) / warmup_steps) * shape(step)`, step from 0.
+
+    The shape is 1 ("constant"); a half cosine from 1 after warm-up to 0 at `num_steps`
+    ("cosine"); or 1, halved at 80 % of `num_steps` and again at 90 % ("anneal", the
+    paper's `--lr_anneal`). Raises ValueError for unknown names, a learning rate that is
+    not positive, and a warm-up longer than the run.
+    """
     if schedule not in SCHEDULES:
         raise ValueError(
             f"unknown schedule {schedule!r}; known: {', '.join(SCHEDULES)}"
         )
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be positive, got {learning_rate}")
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     if not 0 <= warmup_steps <= num_steps:
         raise ValueError(
             f"warmup_steps must lie in 0..num_steps ({num_steps}), got {warmup_steps}"
         )
-    steps = max(num_steps - warmup_steps, 1)
-    if schedule == "cosine":
-        after = optax.cosine_decay_schedule(learning_rate, steps)
-    elif schedule == "anneal":
-        at = {int(0.8 * num_steps) - warmup_steps: 0.5}
-        at[int(0.9 * num_steps) - warmup_steps] = 0.5
-        after = optax.piecewise_constant_schedule(learning_rate, at)
-    else:
-        after = optax.constant_schedule(learning_rate)
-    if not warmup_steps:
-        return after
-    # the first step already moves: warm-up counts from 1
-    warmup = optax.linear_schedule(
-        learning_rate / warmup_steps, learning_rate, warmup_steps - 1 or 1
-    )
-    return optax.join_schedules([warmup, after], [warmup_steps])
+
+    def rate(step):
+        # the first step already moves: warm-up counts from 1
+        warm = jnp.minimum(1.0, (step + 1) / max(warmup_steps, 1))
+        return learning_rate * warm * shape(step)
+
+    def shape(step):
+        if schedule == "cosine":
+            after = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
+            return 0.5 * (1 + jnp.cos(math.pi * jnp.clip(after, 0.0, 1.0)))
+        if schedule == "anneal":
+            first, second = -(-8 * num_steps // 10), -(-9 * num_steps // 10)
+            return 0.5 ** ((step >= first) * 1.0 + (step >= second) * 1.0)
+        return 1.0
+
+    return rate
 
 
 def make_optimizer(
@@ -54,11 +65,22 @@ def make_optimizer(
       and all other parameters are clipped as two groups (the paper's RealNVP);
     * `l2`: coupled decay, added to the gradient after clipping: of the weight-norm
       scales alone with `scales_apart` (RealNVP), of everything without (Glow, tables);
-    * `weight_decay`: decoupled decay of everything but scales and biases (AdamW);
+    * `weight_decay`: decoupled decay of the kernels (AdamW). Weight-normed layers have
+      none: the length of their direction v changes nothing but how fast v turns, and
+      their scale g is what `l2` decays;
     * `name`: "adam", or "rmsprop" with decay 0.99 and eps outside the root (torch's).
+
+    0 leaves a part out. Raises ValueError for unknown names and negative numbers, and,
+    when it is initialised, for a `weight_decay` that would act on nothing.
     """
     if name not in NAMES:
         raise ValueError(f"unknown optimizer {name!r}; known: {', '.join(NAMES)}")
+    numbers = {"clip_norm": clip_norm, "l2": l2, "weight_decay": weight_decay}
+    if not callable(learning_rate):
+        numbers["learning_rate"] = learning_rate
+    for key, value in numbers.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{key} must not be negative or infinite, got {value}")
     parts = []
     if clip_norm:
         group = is_scale if scales_apart else lambda path: True
@@ -71,9 +93,24 @@ def make_optimizer(
     else:
         parts.append(optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False))
     if weight_decay:
-        parts.append(optax.add_decayed_weights(weight_decay, by_path(is_weight)))
+        parts.append(_decay_kernels(weight_decay))
     parts.append(optax.scale_by_learning_rate(learning_rate))
     return optax.chain(*parts)
+
+
+def _decay_kernels(weight_decay: float) -> optax.GradientTransformation:
+    kernels = by_path(is_weight)
+    decay = optax.add_decayed_weights(weight_decay, kernels)
+
+    def init(params):
+        if not any(jax.tree.leaves(kernels(params))):
+            raise ValueError(
+                f"weight_decay={weight_decay} would act on nothing: no parameter is a "
+                "kernel. Set it to 0; l2 decays the scales of weight-normed layers"
+            )
+        return decay.init(params)
+
+    return optax.GradientTransformation(init, decay.update)
 
 
 def clip_by_group_norm(max_norm: float, group) -> optax.GradientTransformation:
@@ -90,7 +127,7 @@ def clip_by_group_norm(max_norm: float, group) -> optax.GradientTransformation:
             chosen = jax.tree.map(
                 lambda u, m, which=which: u if m == which else None, updates, member
             )
-            norm = optax.global_norm(chosen)
+            norm = optax.tree.norm(chosen)
             coefficient[which] = jnp.minimum(1.0, max_norm / (norm + 1e-6))
         clipped = jax.tree.map(
             lambda u, m: u * coefficient[m].astype(u.dtype), updates, member
@@ -105,7 +142,10 @@ def by_path(predicate):
 
     def mask(tree):
         return jax.tree_util.tree_map_with_path(
-            lambda path, _: predicate(tuple(str(k.key) for k in path)), tree
+            lambda path, _: predicate(
+                tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+            ),
+            tree,
         )
 
     return mask
@@ -113,7 +153,7 @@ def by_path(predicate):
 
 def is_scale(path: tuple[str, ...]) -> bool:
     """Weight-norm scales g (torch: `weight_g`), those of the couplings included."""
-    return path[-1] == "g"
+    return path[-1:] == ("g",)
 
 
 def is_weight(path: tuple[str, ...]) -> bool:
@@ -121,4 +161,4 @@ def is_weight(path: tuple[str, ...]) -> bool:
 
     Directions v of weight-normed kernels are left out: their length has no effect.
     """
-    return path[-1] == "kernel"
+    return path[-1:] == ("kernel",)

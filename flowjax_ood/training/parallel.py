@@ -21,19 +21,26 @@ class Parallel:
     """Where arrays live, and how a step is spread over `devices`.
 
     `mode`: one of `MODES`; `devices` default to all. The batch must divide evenly.
+    Raises ValueError for an unknown mode and for no devices.
     """
 
     def __init__(self, mode: str = "jit", devices: Sequence | None = None):
         if mode not in MODES:
-            raise ValueError(f"unknown parallel mode {mode!r}; known: {MODES}")
+            raise ValueError(
+                f"unknown parallel mode {mode!r}; known: {', '.join(MODES)}"
+            )
         self.mode = mode
         self.devices = list(jax.devices() if devices is None else devices)
+        if not self.devices:
+            raise ValueError("no devices to train on; leave `devices` out to use all")
         self.mesh = Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.split = NamedSharding(self.mesh, PartitionSpec(AXIS))
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raise ValueError unless every device gets an equal part of the batch."""
+        if batch_size < 1:
+            raise ValueError(f"the batch size must be at least 1, got {batch_size}")
         if batch_size % len(self.devices):
             raise ValueError(
                 f"batch size {batch_size} does not divide over {len(self.devices)} "
@@ -45,9 +52,9 @@ class Parallel:
         if self.mode == "pmap":
             n = len(self.devices)
             state = jax.tree.map(lambda a: np.broadcast_to(a, (n, *np.shape(a))), state)
-            sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
-            return jax.device_put(state, sharding)
-        return jax.device_put(state, self.replicated)
+            return jax.device_put(state, self.split)
+        # no alias: the step is donated these copies, not the caller's own arrays
+        return jax.device_put(state, self.replicated, may_alias=False)
 
     def global_state(self, state: Any) -> Any:
         """The pytree as it was before `place_state`, wherever its copies live."""
@@ -56,7 +63,12 @@ class Parallel:
         return state
 
     def place_batch(self, batch: Any) -> Any:
-        """Split arrays `[B, ...]` of a batch over the devices."""
+        """Split arrays `[B, ...]` of a batch over the devices.
+
+        Raises ValueError where B does not divide evenly.
+        """
+        for leaf in jax.tree.leaves(batch):
+            self.check_batch_size(len(leaf))
         if self.mode == "pmap":
             n = len(self.devices)
             batch = jax.tree.map(

@@ -4,19 +4,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 
 class Progress:
     """`advance(done, **shown)` reports progress of `total` units called `unit`.
 
-    On a terminal it is a bar; in a log file, a line every `interval` seconds.
+    On a terminal it is a bar; in a log file, a line every `interval` seconds, and one
+    at the end, whether all was done or not.
     """
 
     def __init__(self, label: str, total: int, unit: str, interval: float = 15.0):
         self.label, self.total, self.unit = label, total, unit
         self.interval = interval
         self.start, self.offset = time.monotonic(), 0
-        self.printed = self.start
+        self.printed, self.pending = self.start, ""
         self.bar = self.task = None
 
     def open(self, done: int = 0) -> None:
@@ -27,10 +29,11 @@ class Progress:
         from rich.console import Console
 
         self.bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            # a label is a name somebody chose: brackets in it are no markup
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[shown]}"),
+            progress.TextColumn("{task.fields[shown]}", markup=False),
             progress.TimeElapsedColumn(),
             progress.TextColumn("ETA"),
             progress.TimeRemainingColumn(),
@@ -47,18 +50,23 @@ class Progress:
             self.bar.update(self.task, completed=done, shown=text)
             return
         now = time.monotonic()
-        if now - self.printed < self.interval and done < self.total:
-            return
-        self.printed = now
         rate = (done - self.offset) / max(now - self.start, 1e-9)
-        eta = (self.total - done) / rate if rate else float("inf")
-        eta_text = f"  ETA {eta:.0f} s" if rate and done < self.total else ""
-        line = f"{self.label}: {done}/{self.total} {self.unit}  {text}{eta_text}"
-        print(line, file=sys.stderr, flush=True)
+        parts = [f"{self.label}: {done}/{self.total} {self.unit}", text]
+        if rate > 0 and done < self.total:
+            parts.append(f"ETA {timedelta(seconds=round((self.total - done) / rate))}")
+        self.pending = "  ".join(part for part in parts if part)
+        if now - self.printed >= self.interval or done >= self.total:
+            self._print(now)
+
+    def _print(self, now: float) -> None:
+        print(self.pending, file=sys.stderr, flush=True)
+        self.printed, self.pending = now, ""
 
     def close(self) -> None:
         if self.bar is not None:
             self.bar.stop()
+        elif self.pending:
+            self._print(time.monotonic())
 
 
 @contextmanager

@@ -20,12 +20,14 @@ class Interrupted(Exception):
 class StopRequest:
     """While open, SIGINT and SIGTERM set `signum` instead of ending the process.
 
-    A second SIGINT ends it at once, in case saving hangs. Outside the main thread,
-    where Python allows no handlers, nothing is installed.
+    `signum` is the first signal that came. A second SIGINT raises KeyboardInterrupt at
+    once, in case saving hangs. Outside the main thread, where Python allows no
+    handlers, nothing is installed.
     """
 
     def __init__(self):
         self.signum: int | None = None
+        self._asked_by_keyboard = False
         self._previous = {}
 
     def __enter__(self):
@@ -36,9 +38,11 @@ class StopRequest:
 
     def __exit__(self, *exc):
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            # None is a handler that was not installed by Python: out of our reach
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _handle(self, number, frame):
-        if number == signal.SIGINT and self.signum == signal.SIGINT:
+        if number == signal.SIGINT and self._asked_by_keyboard:
             raise KeyboardInterrupt
-        self.signum = number
+        self._asked_by_keyboard |= number == signal.SIGINT
+        self.signum = self.signum or number

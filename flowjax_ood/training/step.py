@@ -28,13 +28,28 @@ def make_train_step(
     global-view jit it is the identity. Metrics are scalars: `loss` (nats),
     `bits_per_dim`, `bits_per_dim_prior` (its part from log p(z)), and `grad_norm` of
     the mean gradient before clipping.
+
+    `ema_decay` in (0, 1) averages the parameters, `ema = decay * ema + (1 - decay) *
+    params`, in a state that has room for it (`create_state(average=True)`); 0 does not.
+    Raises ValueError where it is out of range, and, at the first step, where it does
+    not go with the state.
     """
+    if not 0 <= ema_decay < 1:
+        raise ValueError(f"ema_decay must lie in [0, 1), got {ema_decay}")
 
     def train_step(state: TrainState, batch: Batch, key, reduce: Reduce = _identity):
-        noise = example_keys(jax.random.fold_in(key, state.step), batch["index"])
-        x = dequantize(batch["image"], noise)
-        # dropout, where a flow has it
-        rngs = {"dropout": jax.random.fold_in(jax.random.fold_in(key, 1), state.step)}
+        if bool(ema_decay) != bool(state.ema):
+            raise ValueError(
+                f"ema_decay is {ema_decay}, but the state has "
+                f"{'' if state.ema else 'no '}room for averaged parameters; "
+                f"create_state(average={bool(ema_decay)}) makes one that fits"
+            )
+        step_key = jax.random.fold_in(key, state.step)
+        x = dequantize(batch["image"], example_keys(step_key, batch["index"]))
+        # dropout, where a flow has it: a stream of its own, as no example has number
+        # 2^32 - 1, and not the same on every device
+        own = jax.random.fold_in(step_key, 2**32 - 1)
+        rngs = {"dropout": jax.random.fold_in(own, batch["index"][0])}
 
         def loss_fn(params):
             variables = {"params": params, "batch_stats": state.batch_stats}
@@ -57,7 +72,7 @@ def make_train_step(
         }
         batch_stats = updates.get("batch_stats", {})
         grads, metrics, batch_stats = reduce((grads, metrics, batch_stats))
-        metrics["grad_norm"] = optax.global_norm(grads)
+        metrics["grad_norm"] = optax.tree.norm(grads)
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, changes)
         ema = state.ema

@@ -1,0 +1,108 @@
+"""The st-networks of the paper's code, read from their tensors."""
+
+from flowjax_ood.interop.tensors import TensorReader, arrays, chw_rows
+
+
+def read_coupling(reader: TensorReader, prefix: str) -> tuple[dict, dict]:
+    """`(params, batch_stats)` of an affine coupling, whatever its st-network."""
+    net = prefix + ".st_net."
+    stats: dict = {}
+    if reader.holds(net + "fc_z.weight"):
+        params = autoencoder(reader, net)
+    elif reader.holds(net + "in_conv.conv.weight_g"):
+        params, stats = resnet(reader, net)
+    elif reader.holds(net + "in_conv.conv.weight"):
+        params = highway(reader, net)
+    elif reader.holds(net + "0.conv.weight"):
+        params = glow_convnet(reader, net)
+    else:
+        params = mlp(reader, net)
+    g = reader.take(prefix + ".rescale.weight_g").reshape(-1)
+    v = reader.take(prefix + ".rescale.weight_v").reshape(-1)
+    params = {"st_net": params, "rescale": arrays({"g": g, "v": v})}
+    return params, {"st_net": stats} if stats else {}
+
+
+def resnet(reader: TensorReader, net: str) -> tuple[dict, dict]:
+    params, stats = {}, {}
+    params["in_conv"] = reader.wn_conv(net + "in_conv.")
+    params["out_conv"] = reader.wn_conv(net + "out_conv.")
+    if net + "in_skip.conv.weight_g" in reader.state:
+        params["in_skip"] = reader.wn_conv(net + "in_skip.")
+    reader.norms(net, params, stats)
+    i = 0
+    while f"{net}blocks.{i}.in_conv.conv.weight_g" in reader.state:
+        block = f"{net}blocks.{i}."
+        inner, inner_stats = {}, {}
+        inner["in_conv"] = reader.wn_conv(block + "in_conv.")
+        inner["out_conv"] = reader.wn_conv(block + "out_conv.")
+        reader.norms(block, inner, inner_stats)
+        params[f"block_{i}"] = inner
+        if inner_stats:
+            stats[f"block_{i}"] = inner_stats
+        if f"{net}skips.{i}.conv.weight_g" in reader.state:
+            params[f"skip_{i}"] = reader.wn_conv(f"{net}skips.{i}.")
+        i += 1
+    if net + "bottleneck.0.weight" in reader.state:
+        width = params["in_conv"]["g"].shape[0]
+        encode, decode = (reader.dense(f"{net}bottleneck.{k}.") for k in (0, 1))
+        params["encode"] = encode | {"kernel": chw_rows(encode["kernel"], width)}
+        params["decode"] = {
+            "kernel": chw_rows(decode["kernel"].T, width).T,
+            "bias": chw_rows(decode["bias"][:, None], width)[:, 0],
+        }
+    return params, stats
+
+
+def autoencoder(reader: TensorReader, net: str) -> dict:
+    params = {}
+    for i in range(4):
+        conv = reader.take(f"{net}encoder.{i}.0.weight").transpose(2, 3, 1, 0)
+        bias = reader.take(f"{net}encoder.{i}.0.bias")
+        params[f"encoder_{i}"] = arrays({"kernel": conv, "bias": bias})
+        # torch stores [in, out, h, w] and correlates with the flipped kernel
+        conv = reader.take(f"{net}decoder.{i}.0.weight").transpose(2, 3, 0, 1)
+        bias = reader.take(f"{net}decoder.{i}.0.bias")
+        params[f"decoder_{i}"] = arrays({"kernel": conv[::-1, ::-1], "bias": bias})
+    encode, decode = reader.dense(net + "fc_z."), reader.dense(net + "decoder_input.")
+    channels = params["encoder_3"]["bias"].shape[0]
+    params["encode"] = encode | {"kernel": chw_rows(encode["kernel"], channels)}
+    params["decode"] = {
+        "kernel": chw_rows(decode["kernel"].T, channels).T,
+        "bias": chw_rows(decode["bias"][:, None], channels)[:, 0],
+    }
+    return params
+
+
+def mlp(reader: TensorReader, net: str) -> dict:
+    layers = [reader.dense(f"{net}{i}.") for i in linear_maps(reader.state, net)]
+    names = [
+        "in_dense",
+        *(f"dense_{i}" for i in range(len(layers) - 2)),
+        "out_dense",
+    ]
+    return dict(zip(names, layers, strict=True))
+
+
+def highway(reader: TensorReader, net: str) -> dict:
+    params = {
+        name: reader.conv(f"{net}{name}.conv.") for name in ("in_conv", "out_conv")
+    }
+    i = 0
+    while reader.holds(f"{net}layers.{i}.conv_h.conv.weight"):
+        params[f"conv_{i}"] = reader.conv(f"{net}layers.{i}.conv_h.conv.")
+        params[f"gate_{i}"] = reader.conv(f"{net}layers.{i}.conv_t.conv.")
+        i += 1
+    return params
+
+
+def glow_convnet(reader: TensorReader, net: str) -> dict:
+    # places in a torch Sequential with activations in between
+    places = {"in_conv": 0, "mid_conv": 2, "out_conv": 4}
+    return {name: reader.conv(f"{net}{k}.conv.") for name, k in places.items()}
+
+
+def linear_maps(state, net: str) -> list[int]:
+    """Places of the linear maps in a torch `Sequential` of maps and activations."""
+    inside = (k.removeprefix(net).split(".")[0] for k in state if k.startswith(net))
+    return sorted({int(place) for place in inside if place.isdigit()})

@@ -1,0 +1,74 @@
+"""Tensors of a torch checkpoint, one by one, in this library's layouts."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class TensorReader:
+    """Takes tensors out of a state one by one, in this library's layout."""
+
+    def __init__(self, state: Mapping[str, np.ndarray]):
+        self.state = state
+        self.left = set(state)
+
+    def take(self, name: str) -> np.ndarray:
+        if name not in self.state:
+            raise ValueError(f"the checkpoint lacks the tensor {name!r}")
+        self.left.discard(name)
+        return self.state[name].astype(np.float32)
+
+    def size(self, name: str) -> int:
+        """Number of outputs of a torch weight."""
+        return self.take(name).shape[0]
+
+    def holds(self, name: str) -> bool:
+        return name in self.state
+
+    def finish(self) -> None:
+        """Raise ValueError if a tensor was never taken."""
+        if self.left:
+            some = ", ".join(sorted(self.left)[:4])
+            raise ValueError(f"{len(self.left)} tensors were not used, e.g. {some}")
+
+    def wn_conv(self, prefix: str) -> dict:
+        v = self.take(prefix + "conv.weight_v").transpose(2, 3, 1, 0)
+        out = {"v": v, "g": self.take(prefix + "conv.weight_g").reshape(-1)}
+        if prefix + "conv.bias" in self.state:
+            out["bias"] = self.take(prefix + "conv.bias")
+        return arrays(out)
+
+    def conv(self, prefix: str) -> dict:
+        """A plain convolution: torch `[O, I, h, w]` to `[h, w, I, O]`."""
+        kernel = self.take(prefix + "weight").transpose(2, 3, 1, 0)
+        return arrays({"kernel": kernel, "bias": self.take(prefix + "bias")})
+
+    def dense(self, prefix: str) -> dict:
+        weight, bias = self.take(prefix + "weight"), self.take(prefix + "bias")
+        return arrays({"kernel": weight.T, "bias": bias})
+
+    def norms(self, prefix: str, params: dict, stats: dict):
+        for name in ("in_norm", "out_norm"):
+            at = f"{prefix}{name}."
+            if at + "weight" in self.state:
+                pair = {
+                    "scale": self.take(at + "weight"),
+                    "bias": self.take(at + "bias"),
+                }
+                params[name] = arrays(pair)
+                mean, var = (self.take(at + f"running_{m}") for m in ("mean", "var"))
+                stats[name] = arrays({"mean": mean, "var": var})
+
+
+def chw_rows(matrix, channels: int):
+    """Reorder rows from flattened `[C, H W]` to flattened `[H W, C]`."""
+    rows, columns = matrix.shape
+    grid = matrix.reshape(channels, rows // channels, columns)
+    return grid.transpose(1, 0, 2).reshape(rows, columns)
+
+
+def arrays(tree: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    """Numpy arrays as JAX arrays."""
+    return {k: jnp.asarray(v) for k, v in tree.items()}

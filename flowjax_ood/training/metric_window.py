@@ -1,0 +1,79 @@
+"""Metrics between two log lines, and the clock of a run."""
+
+import math
+import time
+
+import jax
+import numpy as np
+
+
+class NonFiniteLossError(RuntimeError):
+    """Loss, gradient or state became infinite or NaN; the message says what to try."""
+
+    def __init__(self, step: int, what: str):
+        super().__init__(
+            f"training diverged at step {step} ({what}). The last good checkpoint, if "
+            "there is one, is kept: lower the learning rate, add warm-up steps, or use "
+            "model.norm='none' with model.zero_init=True, and train again"
+        )
+        self.step = step
+
+
+class MetricWindow:
+    """Metrics since the last `flush`, and the clock over all sessions of a run.
+
+    `seconds` and `images` are those of timed steps. The first step of a session is not
+    timed, as it compiles; nor is what happens between `flush` and `start_clock`.
+    """
+
+    def __init__(self, batch_size: int, seconds: float = 0.0, images: int = 0):
+        self.batch_size = batch_size
+        self.seconds, self.images = seconds, images
+        self._pending: list[dict] = []
+        self._clock: float | None = None
+        self._timed = 0
+
+    def add(self, metrics: dict) -> None:
+        """The metrics of one more step: still on the devices, perhaps not computed."""
+        self._pending.append(metrics)
+        self._timed += 1
+        if self._clock is None:
+            jax.block_until_ready(metrics)
+            self.start_clock()
+
+    def start_clock(self) -> None:
+        """Time from now on, and forget what was timed since the last `flush`."""
+        self._clock, self._timed = time.monotonic(), 0
+
+    def flush(self, step: int) -> dict:
+        """Means of the metrics up to `step`, `seconds`, and if any step was timed
+        `images_per_second`. NonFiniteLossError if a metric of any step is not finite.
+        """
+        host = jax.device_get(self._pending)
+        for at, metrics in enumerate(host, start=step - len(host) + 1):
+            check_metrics(metrics, at)
+        now = time.monotonic()
+        elapsed, images = now - self._clock, self._timed * self.batch_size
+        if images:
+            self.seconds, self.images = self.seconds + elapsed, self.images + images
+        self._pending, self._clock, self._timed = [], now, 0
+        values = {name: float(np.mean([m[name] for m in host])) for name in host[0]}
+        if images:
+            values["images_per_second"] = images / max(elapsed, 1e-9)
+        return values | {"seconds": self.seconds}
+
+
+def check_metrics(metrics: dict, step: int) -> None:
+    """Raise NonFiniteLossError unless all metrics of `step` are finite."""
+    if not all(math.isfinite(float(value)) for value in metrics.values()):
+        shown = ", ".join(f"{k} {float(v):.4g}" for k, v in metrics.items())
+        raise NonFiniteLossError(step, shown)
+
+
+def check_state(state, step: int) -> None:
+    """Raise NonFiniteLossError unless all of the state after `step` is finite."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        leaf = np.asarray(leaf)
+        if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise NonFiniteLossError(step, f"{name} is not finite after it")

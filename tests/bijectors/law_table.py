@@ -1,0 +1,219 @@
+"""Every bijector, once: `{name: (constructor, event shape, cond dim or None)}`.
+
+The generic laws of `test_laws.py` run over this table. Parameters are drawn at random
+instead of initialised, so that zero heads, unit gains and fresh batch statistics hide
+nothing; combinators wrap maps that change volume.
+"""
+
+import zlib
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_ood import masks
+from flowjax_ood.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    Bijector,
+    Chain,
+    ChannelPermutation,
+    FactorOut,
+    Inverse,
+    InvertibleConv1x1,
+    Logit,
+    Repeat,
+    Squeeze,
+)
+from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
+from flowjax_ood.networks import MLP, ResNet, ResNetAE
+
+BATCH = 3
+
+bare = partial(ResNet, width=4, blocks=1, norm="none", skip=False)
+full = partial(ResNet, width=4, blocks=1, input_gain=2.0)
+narrow = partial(ResNetAE, width=4, blocks=2, latent_dim=2)
+mlp = partial(MLP, width=6, layers=1)
+
+
+def striped(k, shape):
+    """A user's channel mask whose seen channels are not contiguous."""
+    channels = np.arange(shape[-1]) % 2 == k % 2
+    seen = np.broadcast_to(channels, shape).copy()
+    return masks.complementary(seen, layout="channel")
+
+
+def coupling(strategy, k=0, net=bare):
+    return lambda: AffineCoupling(net, masks.strategy(strategy), k)
+
+
+def multi_scale():
+    inner = FactorOut(Chain([ActNorm(), AffineCoupling(bare)]), keep=2)
+    return Chain(
+        [Squeeze(), ActNorm(), FactorOut(Chain([Squeeze(), ActNorm(), inner]))]
+    )
+
+
+def repeat(*strategies, mode="scan"):
+    couplings = [coupling(name, k) for k, name in enumerate(strategies)]
+    return lambda: Repeat(Chain([ActNorm(), *(make() for make in couplings)]), 3, mode)
+
+
+def model(shape, **args):
+    args = {"width": 4, "blocks": 1, "norm": "none", "skip": False} | args
+    return lambda: RealNVP(shape, **args).bijector
+
+
+COUPLINGS = {
+    "checkerboard": (coupling("checkerboard", net=full), (4, 4, 1), None),
+    "checkerboard_odd": (coupling("checkerboard", 1), (3, 5, 2), None),
+    "checkerboard_cond": (coupling("checkerboard", net=full), (4, 4, 1), 2),
+    "checkerboard_bottleneck": (coupling("checkerboard", net=narrow), (4, 4, 1), 2),
+    "channel": (coupling("channel"), (2, 2, 4), None),
+    "channel_reverse": (coupling("channel", 1, full), (2, 2, 4), 2),
+    "channel_striped": (coupling(striped), (2, 2, 5), None),
+    "horizontal": (coupling("horizontal"), (5, 4, 1), None),
+    "horizontal_reverse": (coupling("horizontal", 1), (5, 4, 1), None),
+    "vertical": (coupling("vertical"), (4, 5, 1), None),
+    "cycle": (coupling("cycle", 2), (5, 4, 1), None),
+    "sub_cycle": (coupling("sub_cycle", 3), (4, 4, 1), None),
+    "center": (coupling("center"), (9, 9, 1), None),
+    "tabular": (coupling("tabular", net=mlp), (5,), None),
+    "tabular_cond": (coupling("tabular", 1, mlp), (5,), 2),
+}
+
+SIMPLE = {
+    "logit": (Logit, (4, 4, 1), None),
+    "logit_alpha": (partial(Logit, 1e-3), (3,), None),
+    "squeeze": (Squeeze, (4, 6, 2), None),
+    "reversal": (ChannelPermutation, (2, 3, 4), None),
+    "permutation": (partial(ChannelPermutation, (2, 0, 1)), (3,), None),
+    "permutation_seed": (partial(ChannelPermutation, seed=1), (2, 2, 6), None),
+    "actnorm": (ActNorm, (4, 4, 3), None),
+    "actnorm_vector": (ActNorm, (5,), None),
+    "conv1x1": (InvertibleConv1x1, (3, 2, 4), None),
+    "conv1x1_plu": (partial(InvertibleConv1x1, "plu", 1), (3, 2, 4), None),
+}
+
+COMBINATORS = {
+    "chain": (
+        lambda: Chain([Logit(), ActNorm(), AffineCoupling(bare)]),
+        (4, 4, 1),
+        None,
+    ),
+    "chain_cond": (
+        lambda: Chain(
+            [ActNorm(), coupling("tabular", 0, mlp)(), ChannelPermutation(seed=3)]
+        ),
+        (4,),
+        2,
+    ),
+    "inverse": (
+        lambda: Inverse(Chain([ActNorm(), Squeeze(), coupling("channel", 1)()])),
+        (2, 2, 4),
+        None,
+    ),
+    "repeat": (repeat("checkerboard", "horizontal"), (4, 4, 1), None),
+    "repeat_unroll": (repeat("channel", mode="unroll"), (2, 2, 4), 2),
+    "factor_out": (lambda: FactorOut(ActNorm()), (2, 2, 5), None),
+    "factor_out_nested": (multi_scale, (8, 8, 1), None),
+}
+
+MODELS = {
+    "real_nvp": (model((8, 8, 1)), (8, 8, 1), None),
+    "real_nvp_rgb": (model((4, 4, 3)), (4, 4, 3), None),
+    "real_nvp_checkerboard": (
+        model((4, 4, 1), scales=1, couplings=3, norm="batch", skip=True),
+        (4, 4, 1),
+        None,
+    ),
+    "real_nvp_horizontal": (
+        model((5, 4, 1), scales=1, couplings=3, mask="horizontal"),
+        (5, 4, 1),
+        None,
+    ),
+    "real_nvp_cycle": (model((4, 4, 1), scales=1, mask="cycle"), (4, 4, 1), None),
+    "real_nvp_resnet_ae": (
+        model((4, 4, 1), scales=1, st_net="resnet_ae", blocks=2, latent_dim=2),
+        (4, 4, 1),
+        None,
+    ),
+    "glow": (
+        lambda: Glow((4, 4, 3), scales=2, steps=1, width=4, layers=1).bijector,
+        (4, 4, 3),
+        None,
+    ),
+    "tabular_real_nvp": (
+        lambda: TabularRealNVP(5, couplings=3, width=6).bijector,
+        (5,),
+        None,
+    ),
+}
+
+# too large for Jacobians on every run: the laws that need one forward pass alone
+LARGE = {
+    "real_nvp_autoencoder": (
+        model((14, 14, 1), scales=1, st_net="autoencoder", latent_dim=3, couplings=2),
+        (14, 14, 1),
+        None,
+    ),
+}
+
+TABLE = SIMPLE | COUPLINGS | COMBINATORS | MODELS
+ALL = TABLE | LARGE
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bijector with generic variables and a batch of events, all float32."""
+
+    bijector: Bijector
+    variables: Any
+    x: jax.Array
+    cond: jax.Array | None
+
+
+@cache
+def case(name: str) -> Case:
+    constructor, shape, cond_dim = ALL[name]
+    bijector = constructor()
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    x = rng.uniform(0.02, 0.98, (BATCH, *shape)).astype(np.float32)
+    x[0].flat[0], x[0].flat[1] = 0.0, 255.996 / 256  # the ends of the domain
+    cond = None
+    if cond_dim:
+        cond = jnp.asarray(rng.normal(size=(BATCH, cond_dim)), jnp.float32)
+    x = jnp.asarray(x)
+    return Case(bijector, generic_variables(bijector, rng, x, cond), x, cond)
+
+
+def generic_variables(module: nn.Module, rng, *args) -> dict:
+    """Random variables of a module called with `args`: nothing at zero, nothing at one.
+
+    Weights keep the activations' scale, variances and gains stay near one.
+    """
+    shapes = jax.eval_shape(lambda key: module.init(key, *args), jax.random.key(0))
+
+    def draw(path, like):
+        noise = rng.normal(size=like.shape)
+        name = path[-1].key
+        if "rescale" in (key.key for key in path):
+            noise = 0.3 * noise  # |s| near 1/2 keeps deep flows well conditioned
+            return jnp.asarray(0.5 + noise if name == "g" else noise, like.dtype)
+        if name == "var":
+            noise = np.exp(0.3 * noise)
+        elif name in ("scale", "g"):
+            noise = 1 + 0.3 * noise
+        elif name in ("kernel", "v"):
+            noise = noise / np.sqrt(max(np.prod(like.shape[:-1]), 1))
+        elif name == "weight":  # of a 1x1 convolution: must stay well conditioned
+            noise = np.eye(len(noise)) + 0.5 * noise / np.sqrt(len(noise))
+        else:
+            noise = 0.3 * noise
+        return jnp.asarray(noise, like.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, dict(shapes))

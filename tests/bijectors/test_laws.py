@@ -1,0 +1,129 @@
+"""Laws every bijector keeps, checked over the table of `law_table.py`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from law_runs import flat, in_float32, in_float64
+from law_table import ALL, BATCH, TABLE, case
+
+from flowjax_ood.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    InvertibleConv1x1,
+    Repeat,
+    event_size,
+    leaves,
+    walk,
+)
+
+OWN_PARAMETERS = (ActNorm, AffineCoupling, InvertibleConv1x1, Repeat)
+
+
+def close(actual, expected, tolerance):
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def check_round_trip(trip, tolerance):
+    close(trip.x_again, trip.x, tolerance)
+    close(trip.inverse_logdet, -trip.logdet, tolerance)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_inverse_undoes_forward_in_float64(name):
+    check_round_trip(in_float64(name)[0], 1e-9)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_forward_undoes_inverse_in_float64(name):
+    check_round_trip(in_float64(name)[1], 1e-9)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_inverse_undoes_forward_in_float32(name):
+    check_round_trip(in_float32(name)[0], 5e-5)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_logdet_is_that_of_the_jacobian(name):
+    trip, _, alone = in_float64(name)
+    _, logdet = np.linalg.slogdet(alone.jacobian)
+    close(trip.logdet, logdet, 1e-9)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_vmap_over_examples_equals_the_batch(name):
+    trip, _, alone = in_float64(name)
+    close(alone.z, trip.z, 1e-12)
+    close(alone.logdet, trip.logdet, 1e-12)
+
+
+# the deepest are made of what the others cover, and slow one operation at a time
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"real_nvp_rgb", "glow"}))
+def test_one_example_uncompiled_equals_the_compiled_batch(name):
+    # batch independence, and jit against eager, in one
+    subject, trip = case(name), in_float32(name)[0]
+    cond = None if subject.cond is None else subject.cond[1:2]
+    z, logdet = subject.bijector.apply(subject.variables, subject.x[1:2], cond)
+    close(flat(z)[0], trip.z[1], 2e-5)
+    close(logdet[0], trip.logdet[1], 2e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_are_finite_and_reach_every_parameter(name):
+    _, by_params, by_x = in_float32(name)
+    assert np.isfinite(by_x).all()
+    assert (np.abs(by_x).reshape(BATCH, -1).max(axis=1) > 0).all()
+    for path, gradient in jax.tree_util.tree_leaves_with_path(by_params):
+        name = "/".join(key.key for key in path)
+        assert np.isfinite(gradient).all(), name
+        # of the rescale's direction only the sign counts
+        assert (np.abs(gradient).max() > 0) != name.endswith("rescale/v"), name
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_shapes_are_announced(name):
+    subject = case(name)
+    shape = subject.x.shape[1:]
+    z, _ = jax.eval_shape(
+        subject.bijector.apply, subject.variables, subject.x, subject.cond
+    )
+    actual = tuple(a.shape[1:] for a in leaves(z))
+    announced = subject.bijector.latent_shape(shape)
+    assert announced == (actual if isinstance(z, tuple) else actual[0])
+    assert subject.bijector.data_shape(announced) == shape
+    assert event_size(announced) == event_size(shape)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_walk_leads_to_the_parameters(name):
+    subject = case(name)
+    params = subject.variables.get("params", {})
+    found = 0
+    for path, leaf in walk(subject.bijector):
+        tree = params
+        for key in path:
+            tree = tree.get(key, {})
+        assert bool(tree) == isinstance(leaf, OWN_PARAMETERS), path
+        found += len(jax.tree.leaves(tree))
+    assert found == len(jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_float32_stays_float32(name):
+    trip = in_float32(name)[0]
+    assert {array.dtype for array in trip} == {np.dtype("float32")}
+
+
+# a scan needs events of one type, and float32 parameters widen narrow ones
+@pytest.mark.parametrize("name", [n for n in ALL if not n.startswith("repeat")])
+def test_logdets_of_narrow_events_are_float32(name):
+    subject = case(name)
+    _, logdet = jax.eval_shape(
+        subject.bijector.apply,
+        subject.variables,
+        subject.x.astype(jnp.bfloat16),
+        subject.cond,
+    )
+    assert logdet.dtype == jnp.float32
+    assert logdet.shape == (BATCH,)

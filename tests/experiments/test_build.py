@@ -1,0 +1,276 @@
+"""What a config cannot be built into is said at once, with the remedy."""
+
+import logging
+import math
+
+import jax
+import numpy as np
+import pytest
+from experiment_runs import CONFIGS
+
+from experiments import build
+from experiments.config import UserError, load_config
+from flowjax_ood.bijectors.base import leaves
+
+DEMO = f"{CONFIGS / 'demo.py'}:smoke"
+RGB = f"{CONFIGS / 'cifar10_realnvp.py'}:smoke"
+
+
+def load(*overrides, config=DEMO):
+    return load_config(config, overrides)
+
+
+def refused(build_it, *args) -> str:
+    with pytest.raises(UserError) as caught:
+        build_it(*args)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return build.image_sets(load())
+
+
+def sets_error(*overrides, config=DEMO) -> str:
+    return refused(build.image_sets, load(*overrides, config=config))
+
+
+def training_error(sets, *overrides) -> str:
+    return refused(build.training, load(*overrides), sets)
+
+
+def test_sets_are_those_of_the_config(sets):
+    assert (sets.train.split, len(sets.train)) == ("train", 256)
+    assert (sets.test.name, sets.test.split, len(sets.test)) == (
+        "fashion_mnist",
+        "test",
+        64,
+    )
+    assert list(sets.ood) == ["mnist"]
+    assert sets.ood["mnist"].images.shape == (64, 28, 28, 1)
+    assert {s.source for s in (sets.train, sets.test, *sets.ood.values())} == {
+        "embedded"
+    }
+
+
+def test_no_limit_takes_all():
+    sets = build.image_sets(load("data.limit_train=0", "data.limit_test=0"))
+    assert (len(sets.train), len(sets.test)) == (10_000, 2_000)
+
+
+@pytest.mark.parametrize(
+    ("test", "ood", "names"),
+    [
+        ("a:test", ("b:test", "c:test"), ["b", "c"]),
+        ("a:test", ("b",), ["b"]),
+        # one set in two splits
+        ("a:test", ("b:train", "b:test", "c:test"), ["b:train", "b:test", "c"]),
+        ("a:test", ("b:train", "b"), ["b:train", "b:test"]),
+        # another split of the ID set must not take its place
+        ("a:test", ("a:train", "b:test"), ["a:train", "b"]),
+        ("a", ("a:train",), ["a:train"]),
+        # names of roles in results.json
+        ("a:test", ("train:test", "test:x"), ["train:test", "test:x"]),
+    ],
+)
+def test_ood_sets_are_reported_under_different_names(test, ood, names):
+    assert build.ood_names(test, ood) == names
+
+
+@pytest.mark.parametrize(
+    ("ood", "said"),
+    [
+        ((), "names no set; give at least one, such as --config.data.ood=mnist:test"),
+        (("mnist", "mnist:test"), "holds 'mnist' more than once"),
+        (("mnist", "fashion_mnist"), "holds the test set itself, 'fashion_mnist'"),
+        (("mnist:",), "'mnist:'"),
+    ],
+)
+def test_ood_sets_that_say_nothing_are_refused(ood, said):
+    assert said in sets_error(f"data.ood={ood!r}")
+
+
+def test_another_split_of_the_id_set_is_an_ood_set():
+    sets = build.image_sets(load("data.ood=fashion_mnist:train,mnist:test"))
+    assert list(sets.ood) == ["fashion_mnist:train", "mnist"]
+    assert (sets.ood["fashion_mnist:train"].images[:9] == sets.train.images[:9]).all()
+
+
+def test_grey_against_rgb_is_refused():
+    message = sets_error("data.source=synthetic", "data.ood=cifar10:test")
+    assert "cifar10:test has images of shape (32, 32, 3)" in message
+    assert "(28, 28, 1)" in message
+    assert "same number of channels" in message
+
+
+def test_sizes_that_differ_are_mended_by_image_size():
+    overrides = ("data.source=synthetic", "data.ood=cifar10:test", "data.image_size=16")
+    assert "(16, 16, 3)" in sets_error(*overrides)
+    same = build.image_sets(
+        load("data.ood=svhn:test", "data.image_size=16", config=RGB)
+    )
+    assert same.train.images.shape[1:] == same.ood["svhn"].images.shape[1:]
+    assert same.train.images.shape[1:] == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("data.source=idx", "data.path=/no/such"), "no directory '/no/such'"),
+        (("data.source=npz", "data.path=/no/such"), "no file or directory"),
+        (("data.source=npz",), "needs path="),
+        (("data.path=/somewhere",), "'embedded' reads no path"),
+        (("data.source=disk",), "'disk' is not a data source"),
+        (("data.train=fashion_mist:train",), "did you mean 'fashion_mnist'?"),
+        (("data.ood=kmnist:test",), "other sets come from source 'idx'"),
+        (("data.limit_test=5000",), "the first 5000 cannot be taken"),
+        (("data.limit_train=-1",), "config.data.limit_train must be at least 0"),
+    ],
+)
+def test_data_that_is_not_there_is_an_error_with_the_remedy(overrides, said):
+    assert said in sets_error(*overrides)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets")
+def test_a_set_not_prepared_for_tfds_says_how_to_prepare_it(tmp_path):
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    message = sets_error("data.source=tfds", f"data.path={tmp_path}")
+    assert "tfds 'fashion_mnist' is not prepared" in message
+    assert "`tfds build fashion_mnist" in message
+    assert f"--data_dir={tmp_path}" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.name=glou", "unknown model 'glou'; known: 'real_nvp'"),
+        ("model.dtype=float16", "unknown model.dtype 'float16'; known: float32, bfl"),
+        ("model.mask=chess", "unknown mask strategy 'chess'; known: "),
+        ("model.st_net=vgg", "unknown st-network 'vgg'; known: "),
+        ("model.norm=layer", "unknown norm 'layer'; known: "),
+        ("model.scales=0", "scales >= 1"),
+        ("optimizer.name=sgd", "unknown optimizer 'sgd'; known: adam, rmsprop"),
+        ("optimizer.schedule=step", "unknown schedule 'step'; known: "),
+        (
+            "optimizer.warmup_steps=5",
+            "warmup_steps must lie in 0..num_steps (4), got 5",
+        ),
+        ("optimizer.warmup_steps=-1", "got -1"),
+        ("parallel=vmap", "unknown parallel mode 'vmap'; known: "),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(sets, override, said):
+    assert said in training_error(sets, override)
+
+
+def test_an_image_that_cannot_be_halved_names_its_size(sets):
+    # 28 = 2 * 2 * 7
+    message = training_error(sets, "model.scales=4")
+    assert "config.model: cannot squeeze 7x7 pixels" in message
+    assert "use fewer scales" in message
+
+
+def test_st_networks_that_do_not_fit_are_found_before_training(sets):
+    # at the first call of the st-network, which comes after the flow is made
+    message = training_error(sets, "model.st_net=resnet_ae", "model.blocks=1")
+    assert "at least 2, got blocks=1" in message
+
+
+def test_a_model_key_that_is_not_an_argument_is_named():
+    config = load()
+    config.model.depth = 3
+    assert "depth" in refused(build.flow, config, (28, 28, 1))
+
+
+def test_no_steps_are_nothing_to_train(sets):
+    message = training_error(sets, "train.num_steps=0", "train.num_epochs=0")
+    assert "nothing to train" in message
+
+
+def test_epochs_become_steps():
+    config = load("train.num_steps=0", "train.num_epochs=3", "train.batch_size=16")
+    assert build.num_steps(config, 100) == math.ceil(300 / 16)
+    assert build.num_steps(load("train.num_steps=7"), 100) == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.batch_size=0", "config.train.batch_size must be at least 1, got 0"),
+        ("train.log_every=0", "config.train.log_every must be at least 1"),
+        ("train.checkpoint_every=0", "checkpoint_every must be at least 1"),
+        ("train.keep_checkpoints=0", "keep_checkpoints must be at least 1"),
+        ("train.num_steps=-4", "config.train.num_steps must be at least 0, got -4"),
+        ("eval.batch_size=0", "config.eval.batch_size must be at least 1"),
+        ("eval.recompute_batches=0", "recompute_batches must be at least 1"),
+        ("eval.samples=-1", "config.eval.samples must be at least 0"),
+        ("seed=-1", "config.seed must be at least 0"),
+        ("model.width=0", "config.model.width must be at least 1"),
+        ("model.latent_dim=0", "config.model.latent_dim must be at least 1"),
+        ("optimizer.learning_rate=0", "learning_rate must be positive, got 0"),
+        ("optimizer.learning_rate=-0.1", "learning_rate must be positive, got -0.1"),
+        ("optimizer.ema_decay=1", "ema_decay must be below 1, got 1.0"),
+        ("optimizer.ema_decay=-0.5", "ema_decay must be at least 0, got -0.5"),
+        ("optimizer.clip_norm=-1", "clip_norm must be at least 0, got -1.0"),
+    ],
+)
+def test_numbers_out_of_range_name_their_key(override, said):
+    assert said in sets_error(override)
+
+
+def test_an_uneven_batch_is_refused_before_training(sets, monkeypatch):
+    class ThreeDevices(build.Parallel):
+        def check_batch_size(self, batch_size):
+            self.devices = self.devices[:1] * 3
+            super().check_batch_size(batch_size)
+
+    monkeypatch.setattr(build, "Parallel", ThreeDevices)
+    message = training_error(sets)
+    assert "batch size 16 does not divide over 3 devices; use a multiple" in message
+
+
+def test_the_template_is_that_of_the_initial_state(sets):
+    for more in ("optimizer.ema_decay=0.9", "model.norm=batch", "optimizer.l2=0"):
+        config = load(more)
+        state = jax.eval_shape(build.training(config, sets).initial)
+        template = build.state_template(config, sets)
+        assert jax.tree.structure(state) == jax.tree.structure(template)
+        for got, want in zip(jax.tree.leaves(state), jax.tree.leaves(template)):
+            assert (got.shape, got.dtype) == (want.shape, want.dtype)
+        assert bool(state.ema) == (config.optimizer.ema_decay > 0)
+        assert bool(state.batch_stats) == (config.model.norm == "batch")
+
+
+def test_the_template_does_not_depend_on_how_long_training_took(sets):
+    # evaluating on fewer training images than the warm-up has steps
+    config = load("optimizer.warmup_steps=50", "train.num_steps=0")
+    few = sets._replace(train=sets.train.take(8))
+    config.train.num_epochs = 1
+    assert "warmup_steps" in refused(build.training, config, few)
+    assert jax.tree.leaves(build.state_template(config, few).params)
+
+
+def test_reduced_precision_is_for_training_alone(sets):
+    config = load("model.dtype=bfloat16", "model.scales=1", "model.couplings=2")
+    x = jax.ShapeDtypeStruct((2, 28, 28, 1), np.float32)
+
+    def is_reduced(flow):
+        return "bf16" in str(jax.make_jaxpr(flow.init)(jax.random.key(0), x))
+
+    shape = sets.train.images.shape[1:]
+    assert is_reduced(build.flow(config, shape, training=True))
+    assert not is_reduced(build.flow(config, shape))
+
+
+def test_the_key_does_not_depend_on_jaxs_default():
+    with jax.default_prng_impl("rbg"):
+        key = build.random_key(3)
+    assert str(jax.random.key_impl(key)) == "threefry2x32"
+    assert (jax.random.key_data(key) == jax.random.key_data(build.random_key(3))).all()
+
+
+def test_the_flow_has_the_couplings_of_its_config():
+    shape = (28, 28, 1)
+    latents = build.flow(load(), shape).latent_shape()
+    assert len(leaves(latents)) == 2
+    assert build.flow(load("model.scales=1"), shape).latent_shape() == shape

@@ -1,0 +1,242 @@
+"""The command line: arguments, exit codes, and one clear error."""
+
+import shutil
+
+import pytest
+from experiment_runs import (
+    CONFIGS,
+    TINY,
+    only_error,
+    snapshot,
+)
+
+from experiments.__main__ import parser, run, split_overrides
+from experiments.config import known_configs
+from flowjax_ood.training.checkpoint import CheckpointError
+
+SMOKE = f"--config={CONFIGS / 'fashion_mnist_realnvp.py'}:smoke"
+
+
+def fails(capsys, *argv) -> str:
+    """The one error of a command that ends with status 2."""
+    assert run([str(a) for a in argv]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    return only_error(said.err)
+
+
+@pytest.mark.parametrize(
+    ("argv", "rest", "overrides"),
+    [
+        (
+            ["train", "--config.a.b=1", "--workdir=w"],
+            ["train", "--workdir=w"],
+            ["a.b=1"],
+        ),
+        (["--config.a", "1", "--config=f"], ["--config=f"], ["a=1"]),
+        (["--config.a", "-1"], [], ["a=-1"]),
+        (["--config.a=b=c", "--config.d="], [], ["a=b=c", "d="]),
+        # an option is not a value
+        (["--config.a", "--workdir=w"], ["--workdir=w"], ["a"]),
+        (["--config.a"], [], ["a"]),
+        (["--config", "f", "--workdir", "w"], ["--config", "f", "--workdir", "w"], []),
+    ],
+)
+def test_overrides_are_told_from_arguments(argv, rest, overrides):
+    assert split_overrides(argv) == (rest, overrides)
+
+
+def test_help_shows_how_to_go_on(capsys):
+    for argv, shown in [
+        (["--help"], ["demo", "train", "evaluate", "python -m experiments demo"]),
+        (["train", "--help"], ["--config.train.batch_size=64", *known_configs()]),
+        (["evaluate", "--help"], ["keys of data and eval", "results.json"]),
+        (["demo", "--help"], ["--fast", "default: demo", "report.html"]),
+    ]:
+        with pytest.raises(SystemExit) as left:
+            run(argv)
+        assert left.value.code == 0
+        text = capsys.readouterr().out
+        assert [s for s in shown if s not in text] == []
+
+
+def test_no_command_shows_the_help_and_fails(capsys):
+    assert run([]) == 2
+    err = capsys.readouterr().err
+    assert only_error(err) == "no COMMAND given"
+    assert "train two small flows" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["trian"], "invalid choice: 'trian' (choose from"),
+        (["train", "--workdir=w"], "required: --config"),
+        (["train", "--config=f"], "required: --workdir"),
+        (["evaluate"], "required: --workdir"),
+        (["evaluate", "--workdir=w", "--seed=3"], "unrecognized arguments: --seed=3"),
+        # no guessing of shortened options
+        (["demo", "--work=w"], "unrecognized arguments: --work=w"),
+    ],
+)
+def test_arguments_that_are_not_understood_end_with_status_2(capsys, argv, said):
+    with pytest.raises(SystemExit) as left:
+        run(argv)
+    assert left.value.code == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("error: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--config=nope.py",), "no config file 'nope.py'"),
+        ((SMOKE + "r",), "unknown variant 'smoker'; known: smoke, cpu"),
+        ((SMOKE, "--config.model.widht=3"), "did you mean 'model.width'?"),
+        ((SMOKE, "--config.train.num_steps=many"), "takes an int such as 4"),
+        ((SMOKE, "--config.train.num_steps"), "needs a value"),
+        (
+            (SMOKE, "--config.data.path=/no/such"),
+            "config.data: source 'embedded' reads",
+        ),
+        ((SMOKE, "--config.data.ood="), "config.data.ood names no set"),
+        ((SMOKE, "--config.model.scales=4"), "cannot squeeze 7x7 pixels"),
+        ((SMOKE, "--config.model.name=vae"), "unknown model 'vae'"),
+        ((SMOKE, "--config.optimizer.warmup_steps=99"), "warmup_steps"),
+        ((SMOKE, "--config.train.log_every=0"), "must be at least 1, got 0"),
+        (
+            (SMOKE, "--config.model.st_net=resnet_ae", "--config.model.blocks=1"),
+            "needs at least 2, got blocks=1",
+        ),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused_before_anything_is_written(
+    capsys, tmp_path, arguments, said
+):
+    workdir = tmp_path / "run"
+    assert said in fails(capsys, "train", *arguments, f"--workdir={workdir}")
+    assert not workdir.exists()
+
+
+def test_a_workdir_of_another_config_is_refused_unchanged(capsys, tmp_path, tiny_run):
+    workdir = shutil.copytree(tiny_run, tmp_path / "run")
+    before = snapshot(workdir)
+    message = fails(capsys, "train", *TINY, f"--workdir={workdir}")
+    assert "optimizer.ema_decay (0.5 there, 0.0 now)" in message
+    assert snapshot(workdir) == before
+
+
+def test_a_file_in_place_of_the_workdir_is_an_error(capsys, tmp_path):
+    file = tmp_path / "run"
+    file.write_text("mine")
+    message = fails(capsys, "train", *TINY, f"--workdir={file}")
+    assert f"cannot write in --workdir {file}" in message
+    assert file.read_text() == "mine"
+
+
+def test_evaluate_needs_a_run(capsys, tmp_path):
+    message = fails(capsys, "evaluate", f"--workdir={tmp_path / 'none'}")
+    assert "holds no run (no config.json); train one first" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_needs_a_checkpoint(capsys, tmp_path, tiny_run):
+    shutil.copy(tiny_run / "config.json", tmp_path)
+    message = fails(capsys, "evaluate", f"--workdir={tmp_path}")
+    assert f"no checkpoint in {tmp_path / 'checkpoints'}" in message
+    assert "train first" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.width=3", "'model.width' is part of the trained run; here only data"),
+        ("seed=1", "'seed' is part of the trained run"),
+        ("eval.sed=1", "did you mean 'eval.seed'?"),
+        ("eval.batch_size=0", "config.eval.batch_size must be at least 1"),
+        ("data.ood=fashion_mnist:test", "the test set itself"),
+    ],
+)
+def test_evaluate_changes_data_and_eval_alone(capsys, tiny_run, override, said):
+    before = snapshot(tiny_run)
+    message = fails(capsys, "evaluate", f"--workdir={tiny_run}", f"--config.{override}")
+    assert said in message
+    assert snapshot(tiny_run) == before
+
+
+def test_images_of_another_shape_do_not_fit_the_checkpoint(capsys, tiny_run):
+    synthetic = ("--config.data.source=synthetic", "--config.data.train=cifar10:train")
+    sets = ("--config.data.test=cifar10", "--config.data.ood=svhn")
+    message = fails(capsys, "evaluate", f"--workdir={tiny_run}", *synthetic, *sets)
+    assert "another model" in message
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_truncated_checkpoint_is_an_error(capsys, tmp_path, tiny_run, command):
+    workdir = shutil.copytree(tiny_run, tmp_path / "run")
+    newest = workdir / "checkpoints" / "4" / "state"
+    for file in newest.rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    before = snapshot(workdir / "checkpoints")
+    config = (*TINY, "--config.optimizer.ema_decay=0.5") if command == "train" else ()
+    message = fails(capsys, command, *config, f"--workdir={workdir}")
+    assert str(workdir / "checkpoints" / "4") in message
+    assert "damaged" in message
+    assert "go on from step 2" in message
+    assert snapshot(workdir / "checkpoints") == before
+
+
+def test_divergence_is_an_error_and_leaves_no_results(capsys, tmp_path):
+    wild = ("--config.optimizer.learning_rate=1e30", "--config.optimizer.ema_decay=0.5")
+    assert run(["train", *TINY, *wild, f"--workdir={tmp_path}"]) == 2
+    message = only_error(capsys.readouterr().err)
+    assert "training diverged at step" in message
+    assert "lower the learning rate" in message
+    assert {p.name for p in tmp_path.iterdir()} <= {
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+    }
+
+
+def test_demo_takes_no_config_keys(capsys, tmp_path):
+    workdir = tmp_path / "demo"
+    message = fails(capsys, "demo", f"--workdir={workdir}", "--config.seed=3")
+    assert "demo takes no --config keys; use train" in message
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (CheckpointError("the checkpoint 4"), 2, "error: the checkpoint 4\n"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT"),
+    ],
+)
+def test_what_ends_a_command_early_is_said(capsys, monkeypatch, raised, status, said):
+    from experiments import demo
+
+    def end(*args, **kwargs):
+        raise raised
+
+    monkeypatch.setattr(demo, "main", end)
+    assert run(["demo"]) == status
+    assert said in capsys.readouterr().err
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    from experiments import demo
+
+    def end(*args, **kwargs):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(demo, "main", end)
+    with pytest.raises(KeyError, match="a defect"):
+        run(["demo"])
+
+
+def test_demo_writes_to_demo_by_default():
+    args = parser().parse_args(["demo"])
+    assert (str(args.workdir), args.fast) == ("demo", False)

@@ -1,0 +1,192 @@
+"""Every file of experiments/configs: the paper's numbers, and variants that fit."""
+
+import json
+from functools import cache
+
+import jax
+import pytest
+from experiment_runs import CONFIGS, read_results
+
+from experiments import build
+from experiments.__main__ import run
+from experiments.checks import check_numbers
+from experiments.config import UserError, flatten, known_configs, load_config
+from experiments.configs import common
+from flowjax_ood.training.state import parameter_count
+
+GRAY, RGB = (28, 28, 1), (32, 32, 3)
+# dataset: image shape, parameters, Adam's learning rate, epochs (the paper's code runs
+# one more than it is told), scales, blocks
+PAPER = {
+    "fashion_mnist": (GRAY, 14_707_336, 5e-5, 82, 2, 6),
+    "mnist": (GRAY, 14_707_336, 5e-5, 82, 2, 6),
+    "cifar10": (RGB, 87_859_080, 1e-4, 102, 3, 8),
+    "svhn": (RGB, 87_859_080, 1e-4, 102, 3, 8),
+    "celeba": (RGB, 87_859_080, 1e-4, 102, 3, 8),
+}
+# what the paper's recipes have in common
+COMMON = {
+    "model.name": "real_nvp",
+    "model.couplings": 0,
+    "model.mask": "checkerboard",
+    "model.st_net": "resnet",
+    "model.width": 64,
+    "model.norm": "batch",
+    "model.skip": True,
+    "model.zero_init": False,
+    "model.dtype": "float32",
+    "optimizer.name": "adam",
+    "optimizer.schedule": "constant",
+    "optimizer.warmup_steps": 0,
+    "optimizer.clip_norm": 100.0,
+    "optimizer.l2": 5e-5,
+    "optimizer.weight_decay": 0.0,
+    # L2 and clipping: the weight-norm scales by themselves
+    "optimizer.scales_apart": True,
+    "optimizer.ema_decay": 0.0,
+    "train.batch_size": 32,
+    "train.num_steps": 0,
+    "data.source": "tfds",
+    "data.limit_train": 0,
+    "data.limit_test": 0,
+    "data.image_size": 0,
+}
+OOD = {
+    "fashion_mnist": ("mnist:test",),
+    "mnist": ("fashion_mnist:test",),
+    "cifar10": ("svhn_cropped:test", "celeba:test"),
+    "svhn": ("cifar10:test", "celeba:test"),
+    "celeba": ("cifar10:test", "svhn_cropped:test"),
+}
+VARIANTS = [(name, v) for name in PAPER for v in ("", "smoke", "cpu")]
+DEMO_VARIANTS = ("", "smoke", "cpu", "bottleneck", "smoke_bottleneck")
+FILES = {name: f"{name}_realnvp.py" for name in PAPER} | {"demo": "demo.py"}
+ALL = VARIANTS + [("demo", v) for v in DEMO_VARIANTS]
+
+
+def config_of(name: str, variant: str = ""):
+    return load_config(f"{CONFIGS / FILES[name]}:{variant}")
+
+
+def shape_of(name: str):
+    return PAPER[name][0] if name in PAPER else GRAY
+
+
+@cache
+def count_parameters(shape, model: str) -> int:
+    """Parameters of the flow of `{"model": ...}` in JSON; nothing is computed."""
+    config = common.real_nvp("a:train", "a:test", ("b:test",))
+    config.model.update(json.loads(model))
+    flow = build.flow(config, shape)
+    x = jax.ShapeDtypeStruct((2, *shape), "float32")
+    return parameter_count(jax.eval_shape(flow.init, jax.random.key(0), x)["params"])
+
+
+def test_every_config_file_is_tested_here():
+    assert sorted(FILES.values()) == known_configs()
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_hyper_parameters_are_the_papers(name):
+    _, _, learning_rate, epochs, scales, blocks = PAPER[name]
+    dataset = {"svhn": "svhn_cropped"}.get(name, name)
+    expected = COMMON | {
+        "optimizer.learning_rate": learning_rate,
+        "train.num_epochs": epochs,
+        "model.scales": scales,
+        "model.blocks": blocks,
+        "data.train": f"{dataset}:train",
+        "data.test": f"{dataset}:test",
+        "data.ood": OOD[name],
+    }
+    found = flatten(config_of(name))
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_parameter_counts_are_the_papers(name):
+    shape, parameters, *_ = PAPER[name]
+    model = json.dumps(config_of(name).model.to_dict(), sort_keys=True)
+    assert count_parameters(shape, model) == parameters
+    assert f"{parameters:,} parameters" in (CONFIGS / FILES[name]).read_text()
+
+
+@pytest.mark.parametrize(("name", "variant"), ALL)
+def test_every_variant_is_whole_and_fits(name, variant):
+    config = config_of(name, variant)
+    flat = flatten(config)
+    base = flatten(common.real_nvp("a:train", "a:test", ("b:test",)))
+    # a misspelt key in a variant would be one more, and ignored
+    assert list(flat) == list(base)
+    assert {k: type(v) for k, v in flat.items()} == {
+        k: type(v) for k, v in base.items()
+    }
+    check_numbers(config)
+    flow = build.flow(config, shape_of(name))
+    assert flow.event_shape == shape_of(name)
+    # the commands make up to eight CPU devices, and boards have eight chips
+    assert config.train.batch_size % 8 == 0
+    steps = build.num_steps(config, 10_000)
+    assert config.optimizer.warmup_steps <= steps
+    if variant:
+        assert steps <= 2000
+    if variant.startswith("smoke"):
+        assert config.data.source in ("embedded", "synthetic")
+        assert config.train.num_steps <= 4
+
+
+@pytest.mark.parametrize("variant", DEMO_VARIANTS)
+def test_the_demos_flows_can_be_made(variant):
+    config = config_of("demo", variant)
+    assert config.data.source == "embedded"
+    # tracing reaches the st-networks, which have conditions of their own
+    model = json.dumps(config.model.to_dict(), sort_keys=True)
+    assert 0 < count_parameters(GRAY, model) < 5_000_000
+
+
+def test_the_demos_bottleneck_changes_the_biases_alone():
+    baseline, changed = (flatten(config_of("demo", v)) for v in ("", "bottleneck"))
+    different = {key for key in baseline if baseline[key] != changed[key]}
+    assert different <= {
+        "model.scales",
+        "model.couplings",
+        "model.mask",
+        "model.st_net",
+        "model.latent_dim",
+        "model.blocks",
+    }
+    assert changed["model.mask"] == "cycle"
+    assert changed["model.st_net"] == "resnet_ae"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_header_holds_the_command(name):
+    header = (CONFIGS / FILES[name]).read_text().split('"""')[1]
+    joined = " ".join(header.replace("\\\n", " ").split())
+    path = f"experiments/configs/{FILES[name]}"
+    assert "python -m experiments" in joined
+    assert f"train --config={path}" in joined
+    assert ":smoke" in joined
+    if name in PAPER:
+        assert f"train --config={path} --workdir=runs/{name}_realnvp" in joined
+        assert ":cpu" in joined
+
+
+def test_an_unknown_variant_is_refused_by_every_config():
+    for name in FILES:
+        with pytest.raises(UserError, match="unknown variant 'tpu'; known: smoke"):
+            config_of(name, "tpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PAPER if name != "fashion_mnist"])
+def test_smoke_variants_run_through(tmp_path, name):
+    # fashion_mnist's runs in test_train_evaluate.py
+    config = f"{CONFIGS / FILES[name]}:smoke"
+    assert run(["train", f"--config={config}", f"--workdir={tmp_path}"]) == 0
+    results = read_results(tmp_path)
+    assert results["steps"] == 4
+    assert set(results["auroc"]) == {spec.partition(":")[0] for spec in OOD[name]}
+    assert results["running_statistics"]["auroc"].keys() == results["auroc"].keys()
+    source = "embedded" if name == "mnist" else "synthetic"
+    assert {s["source"] for s in results["data"].values()} == {source}

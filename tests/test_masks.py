@@ -1,0 +1,152 @@
+"""Masks against pictures drawn by hand, and the rules every strategy keeps."""
+
+import numpy as np
+import pytest
+
+from flowjax_ood import masks
+
+
+def picture(*rows):
+    """A boolean `[H, W]` plane from rows of 1s (seen) and 0s."""
+    return np.array([[c == "1" for c in row] for row in rows])
+
+
+def plane(mask):
+    """The one plane that all channels of a mask share."""
+    assert mask.dtype == bool
+    assert (mask == mask[:, :, :1]).all()
+    return mask[:, :, 0]
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (masks.checkerboard((3, 4, 2)), picture("0101", "1010", "0101")),
+        (masks.checkerboard((2, 2, 1), reverse=True), picture("10", "01")),
+        (masks.horizontal((5, 2, 3)), picture("11", "11", "00", "00", "00")),
+        (masks.horizontal((3, 2, 1), reverse=True), picture("00", "11", "11")),
+        (masks.vertical((2, 5, 1)), picture("11000", "11000")),
+        (masks.vertical((2, 3, 1), reverse=True), picture("011", "011")),
+        (masks.quadrant((3, 3, 1), 0), picture("100", "000", "000")),
+        (masks.quadrant((3, 3, 1), 1), picture("011", "000", "000")),
+        (masks.quadrant((3, 3, 1), 2), picture("000", "011", "011")),
+        (masks.quadrant((3, 3, 1), 3), picture("000", "100", "100")),
+        (
+            masks.sub_quadrant((4, 4, 2), 1),
+            picture("0101", "0000", "0101", "0000"),
+        ),
+        (masks.sub_quadrant((4, 2, 1), 3, factor=1), picture("00", "00", "10", "10")),
+        (
+            masks.center((4, 5, 1), margin=1),
+            picture("00000", "01110", "01110", "00000"),
+        ),
+        (
+            masks.center((3, 3, 1), margin=1, reverse=True),
+            picture("111", "101", "111"),
+        ),
+    ],
+)
+def test_against_pictures(mask, expected):
+    np.testing.assert_array_equal(plane(mask), expected)
+
+
+def test_the_top_left_pixel_changes_first():
+    assert not masks.checkerboard((4, 4, 1))[0, 0, 0]
+    assert masks.alternate_checkerboard(0, (4, 4, 1)).changed[0, 0, 0]
+    assert masks.alternate_checkerboard(1, (4, 4, 1)).seen[0, 0, 0]
+
+
+def test_channel_wise_sees_the_second_half():
+    mask = masks.channel_wise((2, 3, 4))
+    assert mask.shape == (2, 3, 4)
+    assert (mask == np.array([False, False, True, True])).all()
+    np.testing.assert_array_equal(masks.channel_wise((2, 3, 4), reverse=True), ~mask)
+
+
+def test_tabular_sees_the_first_half():
+    np.testing.assert_array_equal(
+        masks.tabular((5,)), [True, True, False, False, False]
+    )
+    np.testing.assert_array_equal(masks.tabular((2,), reverse=True), [False, True])
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 1), (5, 7, 2), (2, 2, 1), (3, 2, 3)])
+def test_quadrants_tile_the_image(shape):
+    total = sum(masks.quadrant(shape, q).astype(int) for q in range(4))
+    np.testing.assert_array_equal(total, np.ones(shape))
+
+
+def test_cycle_goes_round_clockwise():
+    shape = (5, 5, 2)
+    for k in range(9):
+        seen, changed, layout = masks.cycle(k, shape)
+        np.testing.assert_array_equal(seen, masks.quadrant(shape, k % 4))
+        np.testing.assert_array_equal(changed, masks.quadrant(shape, (k + 1) % 4))
+        assert layout == "spatial"
+
+
+def test_sub_cycle_is_a_cycle_in_each_tile():
+    for k in range(4):
+        whole, tile = masks.sub_cycle(k, (8, 4, 1)), masks.cycle(k, (4, 2, 1))
+        for name in ("seen", "changed"):
+            expected = np.tile(getattr(tile, name), (2, 2, 1))
+            np.testing.assert_array_equal(getattr(whole, name), expected)
+
+
+SHAPES = {"channel": (4, 4, 2), "center": (10, 9, 2), "tabular": (7,)}
+
+
+@pytest.mark.parametrize("name", masks.STRATEGIES)
+def test_strategies_never_change_what_they_see_and_change_all_in_turn(name):
+    strategy, shape = masks.strategy(name), SHAPES.get(name, (8, 8, 3))
+    steps = [strategy(k, shape) for k in range(4)]
+    for step in steps:
+        assert step.seen.shape == step.changed.shape == shape
+        assert step.seen.any()
+        assert step.changed.any()
+        assert not (step.seen & step.changed).any()
+    assert np.any([step.changed for step in steps], axis=0).all()
+    np.testing.assert_array_equal(strategy(4, shape).seen, steps[0].seen)
+
+
+@pytest.mark.parametrize("name", sorted(set(masks.STRATEGIES) - {"cycle", "sub_cycle"}))
+def test_alternating_strategies_swap_the_parts(name):
+    strategy, shape = masks.strategy(name), SHAPES.get(name, (8, 8, 3))
+    even, odd = strategy(0, shape), strategy(1, shape)
+    np.testing.assert_array_equal(even.seen, ~even.changed)
+    np.testing.assert_array_equal(even.seen, odd.changed)
+    np.testing.assert_array_equal(even.changed, odd.seen)
+
+
+def test_only_channel_masks_have_the_channel_layout():
+    for name in masks.STRATEGIES:
+        layout = masks.strategy(name)(0, SHAPES.get(name, (8, 8, 3))).layout
+        assert layout == ("channel" if name == "channel" else "spatial")
+
+
+def test_a_function_is_a_strategy():
+    assert masks.strategy(masks.cycle) is masks.cycle
+    assert masks.strategy("cycle") is masks.cycle
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: masks.strategy("zebra"), "unknown mask strategy 'zebra'"),
+        (lambda: masks.channel_wise((4, 4, 3)), "even number of channels, got 3"),
+        (lambda: masks.checkerboard((4, 4)), r"shape \(H, W, C\), got \(4, 4\)"),
+        (lambda: masks.checkerboard((4, 0, 1)), "too small"),
+        (lambda: masks.horizontal((1, 4, 1)), "too small"),
+        (lambda: masks.quadrant((4, 4, 1), 4), "0, 1, 2 or 3, got 4"),
+        (lambda: masks.quadrant((4, 1, 1), 0), "too small"),
+        (lambda: masks.sub_quadrant((4, 6, 1), 0), "divisible by 4, got 4x6"),
+        (lambda: masks.sub_quadrant((4, 4, 1), 0, 0), "factor 0"),
+        (lambda: masks.center((8, 9, 1)), "margin 4 on 8x9"),
+        (lambda: masks.center((9, 9, 1), margin=0), "margin 0"),
+        (lambda: masks.tabular((1,)), r"D >= 2, got \(1,\)"),
+        (lambda: masks.tabular((4, 4, 1)), r"\(D,\)"),
+    ],
+)
+def test_errors_name_the_value(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

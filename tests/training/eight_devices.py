@@ -1,0 +1,105 @@
+"""What training does on eight devices, written to an `.npz` for test_parallel.py.
+
+A process of its own, because the number of CPU devices is set before JAX starts:
+`python eight_devices.py OUTPUT.npz`.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 8)
+
+import numpy as np  # noqa: E402
+from tiny_run import BATCH, KEY, batch, images, tiny, train  # noqa: E402
+
+from flowjax_ood.training.likelihood import evaluate_likelihood  # noqa: E402
+from flowjax_ood.training.parallel import MODES, Parallel  # noqa: E402
+
+STEPS = 5
+
+
+def steps_of(norm: str, parallel: Parallel) -> dict:
+    """Metrics and state after one step and after `STEPS`, and how it got there."""
+    run, step = tiny(norm), parallel.wrap_step(tiny(norm).step)
+    back = jax.device_get(parallel.global_state(parallel.place_state(run.state)))
+    same = jax.tree.map(np.array_equal, back, run.state)
+    found = {"round trip": all(jax.tree.leaves(same))}
+    state, donated = parallel.place_state(run.state), True
+    for number in range(1, STEPS + 1):
+        at = np.arange(number, number + BATCH)
+        old = state
+        state, metrics = step(state, parallel.place_batch(batch(at)), KEY)
+        donated &= all(a.is_deleted() for a in jax.tree.leaves(old))
+        assert all(value.shape == () for value in metrics.values())
+        if number in (1, STEPS):
+            after = named(parallel.global_state(state)) | metrics
+            # a copy: what NumPy sees of a CPU's own buffer cannot be donated
+            found |= {f"{number} {name}": np.array(v) for name, v in after.items()}
+            state = jax.tree.map(jax.numpy.copy, state)
+    found["donated"] = donated
+    copies = [
+        np.unique(
+            [np.asarray(s.data).reshape(-1) for s in a.addressable_shards], axis=0
+        )
+        for a in jax.tree.leaves(state)
+    ]
+    found["copies"] = max(len(c) for c in copies)
+    found["devices"] = len(jax.tree.leaves(state.params)[0].sharding.device_set)
+    return found
+
+
+def named(state) -> dict:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+
+
+def resumed(workdir: Path, modes: tuple[str, ...]) -> dict:
+    """`fit` in sessions of 3 steps, each in another mode."""
+    for session, mode in enumerate(modes, start=1):
+        run = train(workdir, 3 * session, tiny("light"), parallel=Parallel(mode))
+    return named(run.state)
+
+
+def main(output: str) -> None:
+    everywhere, found = jax.devices(), {}
+    assert len(everywhere) == 8
+    one = Parallel("jit", everywhere[:1])
+
+    def keep(name, values):
+        for key, value in values.items():
+            found[f"{name}/{key}"] = np.asarray(value)
+
+    keep("light one", steps_of("light", one))
+    keep("batch one", steps_of("light batch", one))
+    for mode in MODES:
+        keep(f"light {mode}", steps_of("light", Parallel(mode)))
+    for mode in ("jit", "shard_map"):
+        keep(f"batch {mode}", steps_of("light batch", Parallel(mode)))
+
+    with tempfile.TemporaryDirectory() as workdir:
+        keep("fit jit", resumed(Path(workdir) / "jit", ("jit", "jit", "jit")))
+        modes = ("jit", "pmap", "shard_map")
+        keep("fit mixed", resumed(Path(workdir) / "mixed", modes))
+
+    variables = {"params": tiny("light").state.params}
+    for name, parallel in (("one", one), ("eight", Parallel("jit"))):
+        for size in (3, 16):
+            likelihoods = evaluate_likelihood(
+                tiny("light").flow,
+                variables,
+                images(13),
+                key=KEY,
+                batch_size=size,
+                parallel=parallel,
+            )
+            keep(f"likelihood {name} {size}", {"log_prob": likelihoods.log_prob})
+    np.savez(output, **found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,406 @@
+"""The loop: a run that was stopped, killed or broken ends where it should."""
+
+import json
+import math
+import shutil
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_run import BATCH, KEY, Tiny, assert_same, images, tiny, train
+
+from flowjax_ood.training import loop, metric_window
+from flowjax_ood.training.checkpoint import CheckpointError, Checkpoints
+from flowjax_ood.training.loop import NonFiniteLossError
+from flowjax_ood.training.parallel import Parallel
+from flowjax_ood.training.signals import Interrupted
+from flowjax_ood.training.state import TrainState
+
+
+def one_device() -> Parallel:
+    return Parallel("jit", jax.devices()[:1])
+
+
+class Disturbed(Parallel):
+    """Calls `disturb` before the batch of a given step is placed."""
+
+    def __init__(self, at: int, disturb):
+        super().__init__("jit", jax.devices()[:1])
+        self.at, self.disturb, self.placed = at, disturb, 0
+
+    def place_batch(self, batch):
+        if self.placed == self.at:
+            self.disturb()
+        self.placed += 1
+        return super().place_batch(batch)
+
+
+class Crashed(Exception):
+    pass
+
+
+def crash():
+    raise Crashed
+
+
+def everything() -> Tiny:
+    """A run whose state has batch statistics and averaged parameters."""
+    return tiny("light batch", ema_decay=0.9)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """`(final state, metrics of 10 steps)`."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    run = train(workdir, 10, everything(), log_every=1)
+    return jax.device_get(run.state), records(workdir)
+
+
+def records(workdir) -> list[dict]:
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def saved_steps(workdir) -> list[int]:
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        return checkpoints.steps()
+
+
+def untimed(record: dict) -> dict:
+    clock = ("seconds", "images_per_second")
+    return {k: v for k, v in record.items() if k not in clock}
+
+
+def assert_ends_as(workdir, run, uninterrupted):
+    """Bit for bit: parameters, moments, averages, statistics, and every metric."""
+    state, metrics = uninterrupted
+    assert_same(jax.device_get(run.state), state)
+    found = [untimed(r) for r in records(workdir)]
+    assert found == [untimed(r) for r in metrics]
+
+
+# ---- going on
+
+
+# batch 4 is that for which the checkpoint of step 4 is tried: one more step follows
+@pytest.mark.parametrize(("at", "step"), [(0, 1), (2, 3), (4, 5), (6, 6), (8, 8)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_run_goes_on(tmp_path, uninterrupted, at, step, number):
+    stopped = Disturbed(at, lambda: signal.raise_signal(number))
+    with pytest.raises(Interrupted) as caught:
+        train(tmp_path, 10, everything(), log_every=1, parallel=stopped)
+    assert caught.value.exit_code == 128 + number
+    assert caught.value.step == step
+    assert saved_steps(tmp_path)[-1] == caught.value.step
+    run = train(tmp_path, 10, everything(), log_every=1)
+    assert_ends_as(tmp_path, run, uninterrupted)
+
+
+@pytest.mark.parametrize("crashes", [[2], [6], [7, 3], [9, 2, 1]])
+def test_a_killed_run_goes_on(tmp_path, uninterrupted, crashes):
+    """What was logged after the last checkpoint is done, and logged, again."""
+    for at in crashes:
+        with pytest.raises(Crashed):
+            train(
+                tmp_path,
+                10,
+                everything(),
+                log_every=1,
+                parallel=Disturbed(at, crash),
+            )
+    run = train(tmp_path, 10, everything(), log_every=1)
+    assert_ends_as(tmp_path, run, uninterrupted)
+
+
+def test_a_longer_run_goes_on(tmp_path, uninterrupted):
+    train(tmp_path, 6, everything(), log_every=1)
+    run = train(tmp_path, 10, everything(), log_every=1)
+    assert_ends_as(tmp_path, run, uninterrupted)
+    assert int(run.state.step) == 10
+
+
+def test_damage_then_its_remedy(tmp_path, uninterrupted):
+    """A damaged newest checkpoint changes nothing; without it the older one serves."""
+    train(tmp_path, 8, everything(), log_every=1)
+    newest = tmp_path / "checkpoints" / "8"
+    (newest / "state" / "manifest.ocdbt").write_bytes(b"")
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=f"{newest} .*go on from step 4"):
+            train(tmp_path, 10, everything(), log_every=1)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    shutil.rmtree(newest)
+    run = train(tmp_path, 10, everything(), log_every=1)
+    assert_ends_as(tmp_path, run, uninterrupted)
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    toy_run(tmp_path, 4)
+    with pytest.raises(CheckpointError, match="another model"):
+        train(tmp_path, 8, tiny("light"))
+    assert saved_steps(tmp_path) == [4]
+
+
+def test_resuming_does_not_initialise_again(tmp_path):
+    """Data-dependent initialisation is costly, and its result would be thrown away."""
+    runs = []
+
+    def initial():
+        w = jnp.zeros(3)
+        runs.append(isinstance(w, jax.core.Tracer))
+        return toy_state(w)
+
+    toy_run(tmp_path, 4, initial=initial)
+    toy_run(tmp_path, 8, initial=initial)
+    assert runs == [False, True]
+
+
+# ---- a toy in place of a flow: `w` falls by 0.1 a step, the loss is its sum
+
+
+def toy_state(w=None) -> TrainState:
+    w = jnp.zeros(3) if w is None else w
+    return TrainState(
+        step=jnp.int32(0), params={"w": w}, batch_stats={}, opt_state={}, ema={}
+    )
+
+
+def toy_step(loss_nan_at=None, w_nan_after=None, moment_inf_after=None):
+    """The loss of a step, the parameters or the moments after a step turn bad."""
+
+    def at(condition, value, bad):
+        return value if condition is None else jnp.where(done >= condition, bad, value)
+
+    def step(state, batch, key, reduce=None):
+        nonlocal done
+        done = state.step + 1
+        loss = jnp.sum(state.params["w"]) + 0.0 * jnp.sum(batch["image"])
+        metrics = {"loss": at(loss_nan_at, loss, jnp.nan), "bits_per_dim": loss}
+        w = at(w_nan_after, state.params["w"] - 0.1, jnp.nan)
+        opt_state = {"nu": at(moment_inf_after, jnp.ones(2), jnp.inf)}
+        new = state.replace(step=done, params={"w": w})
+        return (new.replace(opt_state=opt_state) if state.opt_state else new), metrics
+
+    done = None
+    return step
+
+
+def toy_run(workdir, num_steps, step=None, **changed):
+    changed = {"initial": toy_state, "step": step or toy_step()} | changed
+    return train(workdir, num_steps, **changed)
+
+
+@pytest.mark.parametrize(
+    ("bad_from", "kept"),
+    [(1, []), (2, []), (5, []), (6, [4]), (8, [4]), (9, [4]), (10, [4, 8])],
+)
+def test_a_diverged_loss_stops_the_run(tmp_path, bad_from, kept):
+    """Between log points, at one, and at a checkpoint: named, and nothing bad saved.
+
+    A state whose next loss is NaN is bad already: from the checkpoint of step 8, a run
+    whose loss is NaN at step 9 could not go on.
+    """
+    for _ in range(2):  # starting again ends the same
+        with pytest.raises(NonFiniteLossError, match=r"lower the learning rate") as e:
+            toy_run(tmp_path, 12, toy_step(loss_nan_at=bad_from))
+        assert f"diverged at step {bad_from} (" in str(e.value)
+        assert "loss nan" in str(e.value)
+        assert e.value.step == bad_from
+        assert saved_steps(tmp_path) == kept
+
+
+def test_a_last_step_that_breaks_the_state_is_not_saved(tmp_path):
+    with pytest.raises(NonFiniteLossError, match="step 13 "):
+        toy_run(tmp_path, 12, toy_step(loss_nan_at=13))
+    assert saved_steps(tmp_path) == [4, 8]
+
+
+def test_broken_parameters_are_not_saved(tmp_path):
+    """Finite metrics at a checkpoint's own step say nothing of its update."""
+    with pytest.raises(NonFiniteLossError, match="step 9 "):
+        toy_run(tmp_path, 12, toy_step(w_nan_after=8))
+    assert saved_steps(tmp_path) == [4]
+
+
+def test_a_broken_rest_of_the_state_is_not_saved(tmp_path):
+    """An infinite second moment would freeze its parameter without a sound."""
+
+    def initial():
+        return toy_state().replace(opt_state={"nu": jnp.ones(2)})
+
+    with pytest.raises(
+        NonFiniteLossError, match=r"step 8 \(opt_state.nu is not finite"
+    ):
+        toy_run(tmp_path, 12, toy_step(moment_inf_after=6), initial=initial)
+    assert saved_steps(tmp_path) == [4]
+
+
+def test_a_real_divergence(tmp_path):
+    with pytest.raises(NonFiniteLossError, match="diverged at step"):
+        train(tmp_path, 50, tiny("light", rate=1e6), checkpoint_every=1)
+    # the checkpoint that is left has a finite loss ahead of it
+    for step in saved_steps(tmp_path)[-1:]:
+        with pytest.raises(NonFiniteLossError) as caught:
+            train(tmp_path, 50, tiny("light", rate=1e6), checkpoint_every=1)
+        assert caught.value.step > step + 1
+
+
+def test_a_signal_while_the_last_checkpoint_is_written(tmp_path):
+    """Saved and done, but whoever pressed Ctrl-C does not want an evaluation."""
+    stopped = Disturbed(6, lambda: signal.raise_signal(signal.SIGINT))  # in `save`
+    with pytest.raises(Interrupted, match="SIGINT at step 5"):
+        toy_run(tmp_path, 5, parallel=stopped)
+    assert saved_steps(tmp_path) == [4, 5]
+    assert int(toy_run(tmp_path, 5).state.step) == 5
+
+
+@pytest.mark.parametrize("num_steps", [8, 5])
+def test_a_finished_run_is_returned(tmp_path, num_steps):
+    first = toy_run(tmp_path, 8)
+
+    def never(state, batch, key, reduce=None):
+        raise AssertionError("a step was made")
+
+    before = records(tmp_path)
+    again = toy_run(tmp_path, num_steps, never)
+    assert_same(jax.device_get(again.state), jax.device_get(first.state))
+    assert (again.seconds, again.images) == (first.seconds, first.images)
+    assert saved_steps(tmp_path) == [4, 8]
+    assert records(tmp_path) == before
+
+
+# ---- what is left in the workdir
+
+
+def test_checkpoints_and_log_lines(tmp_path):
+    toy_run(tmp_path, 10, keep_checkpoints=3)
+    assert saved_steps(tmp_path) == [4, 8, 10]
+    found = records(tmp_path)
+    # every 3rd step, and at every checkpoint
+    assert [r["step"] for r in found] == [3, 4, 6, 8, 9, 10]
+    # means over the steps since the line before
+    expected = [-0.3, -0.9, -1.35, -1.95, -2.4, -2.7]
+    np.testing.assert_allclose([r["loss"] for r in found], expected, rtol=1e-5)
+
+
+def test_the_state_is_the_newest_checkpoint(tmp_path):
+    run = toy_run(tmp_path, 10)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        state, facts = checkpoints.restore(toy_state())
+    assert_same(state, jax.device_get(run.state))
+    assert state.step.dtype == np.int32
+    assert facts == {"seconds": run.seconds, "images": run.images}
+
+
+def test_the_caller_keeps_its_initial_state(tmp_path):
+    """Only copies are donated to the step."""
+    state = toy_state()
+    toy_run(tmp_path, 4, initial=lambda: state)
+    np.testing.assert_array_equal(state.params["w"], 0)
+
+
+# ---- time
+
+
+class Clock:
+    """Time that passes in steps, compilation and saving, as the test says."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(metric_window.time, "monotonic", lambda: self.now)
+        save = Checkpoints.save
+
+        def slow_save(*args):
+            self.now += 500
+            save(*args)
+
+        monkeypatch.setattr(loop.Checkpoints, "save", slow_save)
+
+    def parallel(self):
+        clock = self
+
+        class Timed(Parallel):
+            def wrap_step(self, train_step):
+                step, first = super().wrap_step(train_step), [50.0]
+
+                def timed(*args):
+                    clock.now += 2.0 + (first.pop() if first else 0.0)
+                    return step(*args)
+
+                return timed
+
+        return Timed("jit", jax.devices()[:1])
+
+
+def test_time_is_that_of_steps_alone(tmp_path, monkeypatch):
+    """Not of compilation, of saving, or of trying the state that is saved."""
+    clock = Clock(monkeypatch)
+    run = toy_run(tmp_path, 10, parallel=clock.parallel())
+    assert run.images == 9 * BATCH
+    assert run.seconds == pytest.approx(9 * 2.0)
+    assert run.images_per_second == pytest.approx(BATCH / 2)
+    for record in records(tmp_path):
+        assert record["images_per_second"] == pytest.approx(BATCH / 2)
+    assert records(tmp_path)[-1]["seconds"] == run.seconds
+
+
+def test_time_adds_up_over_sessions(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch)
+    toy_run(tmp_path, 5, parallel=clock.parallel())
+    clock.now += 1e6  # between the sessions
+    run = toy_run(tmp_path, 10, parallel=clock.parallel())
+    # the first step of each session is not timed
+    assert run.images == (4 + 4) * BATCH
+    assert run.seconds == pytest.approx(8 * 2.0)
+
+
+def test_a_rate_that_was_not_measured_is_not_told(tmp_path):
+    run = toy_run(tmp_path, 1, log_every=1)
+    assert math.isnan(run.images_per_second)
+    assert (run.images, run.seconds) == (0, 0.0)
+    assert "images_per_second" not in records(tmp_path)[0]
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
+        ({"log_every": 0}, "log_every must be at least 1, got 0"),
+        ({"checkpoint_every": -1}, "checkpoint_every must be at least 1, got -1"),
+        ({"keep_checkpoints": 0}, "at least 1 checkpoint, not 0"),
+        ({"batch_size": 0}, "batch size must be at least 1, got 0"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(tmp_path, changed, message):
+    arguments = {"num_steps": 4} | changed
+    with pytest.raises(ValueError, match=message):
+        toy_run(tmp_path, initial=crash, **arguments)
+
+
+@pytest.mark.parametrize("below", ["", "run", "a/b/c"])
+def test_a_workdir_that_cannot_be_written_is_refused_first(tmp_path, below):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"choose a working directory .*file"):
+        toy_run(tmp_path / "file" / below, 4, initial=crash)
+
+
+def test_images_that_are_not_8_bit_are_refused(tmp_path):
+    run = tiny("light")
+    with pytest.raises(TypeError, match="dequantize takes uint8 images, not float32"):
+        loop.fit(
+            run.initial,
+            run.step,
+            images().astype(np.float32),
+            key=KEY,
+            seed=0,
+            batch_size=BATCH,
+            num_steps=2,
+            parallel=one_device(),
+            workdir=tmp_path,
+        )
+    assert saved_steps(tmp_path) == []

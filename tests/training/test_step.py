@@ -1,0 +1,226 @@
+"""The training step: pure, its loss and noise what they are said to be."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny_run import (
+    BATCH,
+    KEY,
+    SHAPE,
+    Tiny,
+    assert_close,
+    assert_same,
+    batch,
+    dequantized,
+    images,
+    tiny,
+    tiny_flow,
+)
+
+from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.models import RealNVP
+from flowjax_ood.training.state import create_state, parameter_count
+from flowjax_ood.training.step import make_train_step
+
+
+def compiled(run: Tiny):
+    # not donated: tests look at the old state
+    return jax.jit(run.step)
+
+
+def gradients(norm: str):
+    """The gradient of one step: what plain gradient descent subtracts."""
+    flow, optimizer = tiny_flow(norm), optax.sgd(1.0)
+    state = tiny(norm).initial()
+    state = state.replace(opt_state=optimizer.init(state.params))
+    new, metrics = jax.jit(make_train_step(flow, optimizer))(state, batch(), KEY)
+    grads = jax.tree.map(jnp.subtract, state.params, new.params)
+    return state, new, jax.device_get(grads), metrics
+
+
+def noise_free_of_the_batch(index, step=0):
+    """The documented noise: of `(key, step, index)` alone."""
+    keys = example_keys(jax.random.fold_in(KEY, step), jnp.asarray(index))
+    return dequantize(jnp.asarray(images()[index]), keys)
+
+
+def test_same_inputs_same_outputs_and_nothing_changed():
+    run = tiny()
+    step, before = compiled(run), batch()
+    first = step(run.state, before, KEY)
+    second = step(run.state, before, KEY)
+    assert_same(jax.device_get(first), jax.device_get(second))
+    assert_same(run.state, jax.device_get(run.initial()))
+    assert_same(before, batch())
+    assert int(first[0].step) == 1
+    assert first[0].step.dtype == jnp.int32
+
+
+def test_the_loss_is_the_mean_negative_log_likelihood():
+    run = tiny()
+    step = compiled(run)
+    state, index = run.state, np.array([3, 1, 30, 7, 12, 5, 39, 0])
+    for number in range(3):
+        x = noise_free_of_the_batch(index, number)
+        variables = {"params": state.params}
+        parts = run.flow.apply(variables, x, method="log_prob_parts")
+        log_prob, dims = np.float64(parts.log_prob), 16
+        state, metrics = step(state, batch(index), KEY)
+        expected = {
+            "loss": -log_prob.mean(),
+            "bits_per_dim": 8 - log_prob.mean() / (dims * np.log(2)),
+            "bits_per_dim_prior": 8 - np.mean(parts.log_pz) / (dims * np.log(2)),
+        }
+        for name, value in expected.items():
+            np.testing.assert_allclose(metrics[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_the_order_of_the_batch_does_not_matter():
+    run = tiny()
+    step = compiled(run)
+    order = np.random.default_rng(0).permutation(BATCH)
+    new, metrics = step(run.state, batch(), KEY)
+    permuted, permuted_metrics = step(run.state, batch(order), KEY)
+    assert_close(permuted_metrics, metrics)
+    # Adam's first step is the sign of the gradient: compare its moments
+    assert_close(permuted.opt_state[2].mu, new.opt_state[2].mu, atol=1e-5)
+
+
+def test_noise_depends_on_key_step_and_index():
+    run = tiny()
+    step = compiled(run)
+    same = np.repeat(images()[:1], BATCH, axis=0)
+
+    def loss(key=KEY, at=0, first=0):
+        index = np.arange(first, first + BATCH, dtype=np.int32)
+        state = run.state.replace(step=np.int32(at))
+        return float(step(state, {"image": same, "index": index}, key)[1]["loss"])
+
+    losses = [loss(), loss(key=jax.random.fold_in(KEY, 1)), loss(at=1), loss(first=1)]
+    assert len(set(losses)) == 4
+    assert loss() == losses[0]
+
+
+def test_metrics_are_finite_scalars():
+    _, metrics = compiled(tiny())(tiny().state, batch(), KEY)
+    assert set(metrics) == {"loss", "bits_per_dim", "bits_per_dim_prior", "grad_norm"}
+    for value in metrics.values():
+        assert value.shape == ()
+        assert np.isfinite(value)
+
+
+def test_gradients_vanish_only_where_they_should():
+    """Everything learns, but the sign-only `v` of a coupling's rescaling."""
+    _, new, grads, metrics = gradients("none")
+    flat = jax.tree_util.tree_leaves_with_path(grads)
+    names = {jax.tree_util.keystr(p, simple=True, separator="."): g for p, g in flat}
+    still = {name for name, g in names.items() if not g.any()}
+    assert still == {f"bijector.bijectors_{k}.rescale.v" for k in (1, 2)}
+    norm = np.sqrt(sum((np.float64(g) ** 2).sum() for g in names.values()))
+    np.testing.assert_allclose(metrics["grad_norm"], norm, rtol=1e-4)
+    # changing the length of a weight-normed direction changes nothing
+    for name, g in names.items():
+        if name.endswith("conv.v"):
+            v = dict(zip(names, jax.tree.leaves(new.params), strict=True))[name] + g
+            along = np.abs((v * g).sum((0, 1, 2)))
+            assert (along <= 1e-5 * (1 + np.abs(v * g).sum((0, 1, 2)))).all()
+
+
+def test_batch_statistics_move_with_batch_norm():
+    """By a tenth of the way to the batch's own, in training mode."""
+    state, new, _, _ = gradients("batch")
+    x = noise_free_of_the_batch(np.arange(BATCH))
+    _, updates = tiny_flow("batch").apply(
+        state.variables(), x, mutable=["batch_stats", "batch_moments"]
+    )
+    expected = jax.tree.map(
+        lambda old, now: 0.9 * old + 0.1 * now,
+        state.batch_stats,
+        updates["batch_moments"],
+    )
+    assert_close(new.batch_stats, expected)
+    before, after = jax.tree.leaves(state.batch_stats), jax.tree.leaves(new.batch_stats)
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+def test_no_batch_statistics_without_batch_norm():
+    new, _ = compiled(tiny())(tiny().state, batch(), KEY)
+    assert new.batch_stats == {}
+    assert set(new.variables()) == {"params"}
+
+
+def test_averaged_parameters():
+    run = tiny("light", ema_decay=0.75)
+    step = compiled(run)
+    state, expected = run.state, run.state.params
+    assert_same(state.ema, state.params)
+    for _ in range(3):
+        state, _ = step(state, batch(), KEY)
+        expected = jax.tree.map(
+            lambda e, p: 0.75 * e + 0.25 * p, expected, state.params
+        )
+    assert_close(state.ema, expected)
+    assert state.variables()["params"] is state.ema
+    assert state.variables(average=False)["params"] is state.params
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_averaging_must_fit_the_state(room):
+    """Otherwise the initial parameters would be taken for the average."""
+    flow, optimizer = tiny_flow("light"), optax.sgd(1.0)
+    state = tiny("light", ema_decay=0.75 if room else 0.0).state
+    step = make_train_step(flow, optimizer, ema_decay=0.0 if room else 0.9)
+    with pytest.raises(ValueError, match=rf"create_state\(average={not room}\)"):
+        step(state, batch(), KEY)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_bad_decays_are_refused(decay):
+    with pytest.raises(ValueError, match=f"ema_decay.*{decay}"):
+        make_train_step(tiny_flow(), optax.sgd(1.0), ema_decay=decay)
+
+
+class Dropped(nn.Module):
+    """An st-network that drops half of its input."""
+
+    @nn.compact
+    def __call__(self, x, features, cond=None):
+        x = nn.Dropout(0.5)(x, deterministic=not self.has_rng("dropout"))
+        return nn.Conv(features, (3, 3))(x)
+
+
+def test_dropout_differs_by_step_and_by_part_of_the_batch():
+    """Devices that hold parts of a batch must not drop the same units."""
+    flow = RealNVP(SHAPE, scales=1, couplings=2, st_net=lambda w, g: partial(Dropped))
+    flow_state = create_state(
+        flow, optax.sgd(0.0), jax.random.key(0), dequantized(images(8))
+    )
+    step = jax.jit(make_train_step(flow, optax.sgd(0.0)))
+    part = {"image": batch()["image"], "index": batch()["index"]}
+
+    def excess(at, index):
+        """Loss with dropout less that without: the noise of the pixels cancels."""
+        state = flow_state.replace(step=jnp.int32(at))
+        keys = example_keys(jax.random.fold_in(KEY, at), index)
+        x = dequantize(jnp.asarray(part["image"]), keys)
+        plain = -jnp.mean(flow.apply(flow_state.variables(), x))
+        loss = step(state, part | {"index": index}, KEY)[1]["loss"]
+        return float(loss - plain)
+
+    here = excess(0, part["index"])
+    assert abs(here) > 1e-3
+    assert excess(0, part["index"]) == here
+    assert abs(excess(1, part["index"]) - here) > 1e-3
+    assert abs(excess(0, part["index"] + BATCH) - here) > 1e-3
+
+
+def test_parameters_are_counted_without_running_statistics():
+    with_norm, without = tiny("batch").state, tiny().state
+    norms = sum(p.size for p in jax.tree.leaves(with_norm.batch_stats))
+    # a scale and a bias for every mean and variance
+    assert parameter_count(with_norm.params) == parameter_count(without.params) + norms
