@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.build import Sets, random_key
-from experiments.evaluate import dequantized, draw_samples
+from experiments.evaluate import decimals, dequantized, draw_samples
 from flowjax_ood import ood
 from flowjax_ood.analysis import couplings, figures
 from flowjax_ood.analysis.latents import image_layout
@@ -86,9 +86,10 @@ def conclusion(trained: dict[str, Trained], fast: bool) -> str:
     if not fast:
         sentences.append(
             "Both flows are small and were trained for minutes: their bits/dim are far "
-            "from what such flows reach, the ranking is not. An AUROC of 0.5 is chance; a likelihood that detected the other set would "
-            "be near 1. Changing the masks and the st-networks shifts the ranking, it "
-            "does not make likelihood a reliable detector."
+            "from what such flows reach. An AUROC of 0.5 is chance; a likelihood that "
+            "detected the other set would be near 1. Changing the masks and the "
+            "st-networks shifts the ranking, it does not make likelihood a reliable "
+            "detector."
         )
     return " ".join(sentences)
 
@@ -103,7 +104,7 @@ def _numbers(report: Report, trained: dict[str, Trained]) -> None:
                 area = f"{t.results['auroc'][data]:.3f} [{low:.3f}, {high:.3f}]"
                 bold.append((len(rows), 4))
             median = t.results["bits_per_dim_median"][data]
-            rows.append((name, data, f"{mean:.3f}", f"{median:.3f}", area))
+            rows.append((name, data, decimals(mean), decimals(median), area))
     report.table(
         ("flow", "scored set", "bits/dim, mean", "bits/dim, median", "AUROC [95% CI]"),
         rows,

@@ -176,15 +176,14 @@ def print_table(runs: dict[str, dict]) -> None:
         for name, mean in results["bits_per_dim"].items():
             area = interval = ""
             if name in results["auroc"]:
-                area = _decimals(results["auroc"][name])
-                interval = "-".join(map(_decimals, results["auroc_ci95"][name]))
+                area = decimals(results["auroc"][name])
+                interval = "-".join(map(decimals, results["auroc_ci95"][name]))
             median = results["bits_per_dim_median"][name]
-            table.add_row(
-                flow, name, _decimals(mean), _decimals(median), area, interval
-            )
+            table.add_row(flow, name, decimals(mean), decimals(median), area, interval)
         table.add_section()
     Console().print(table)
 
 
-def _decimals(value: float | None) -> str:
+def decimals(value: float | None) -> str:
+    """Three decimals; None is the mean of a set with infinite values."""
     return "not finite" if value is None else f"{value:.3f}"

@@ -77,7 +77,7 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "samples": 40,
             },
         }
-    )
+    ).lock()
 
 
 def smoke(config: ConfigDict) -> ConfigDict:

@@ -55,7 +55,10 @@ def create_state(
             ema=jax.tree.map(jnp.copy, params) if average else {},
         )
 
-    return jax.jit(init)(key, x)
+    # runs once: on CPU, XLA's optimisation passes would cost more than they save
+    quick = {"xla_backend_optimization_level": 0}
+    options = quick if jax.default_backend() == "cpu" else None
+    return jax.jit(init, compiler_options=options)(key, x)
 
 
 def parameter_count(params) -> int:
