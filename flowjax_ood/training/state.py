@@ -55,6 +55,9 @@ def create_state(
             ema=jax.tree.map(jnp.copy, params) if average else {},
         )
 
+    # a caller that traces (for the shapes alone) compiles by its own options
+    if isinstance(jnp.zeros(()), jax.core.Tracer):
+        return init(key, x)
     # runs once: on CPU, XLA's optimisation passes would cost more than they save
     quick = {"xla_backend_optimization_level": 0}
     options = quick if jax.default_backend() == "cpu" else None
