@@ -34,6 +34,7 @@ setup(
         "orbax-checkpoint>=0.11.30",
         "pillow>=10.3",
         "rich>=13.7",
+        "scipy>=1.13",
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={

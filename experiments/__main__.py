@@ -13,7 +13,8 @@ from experiments.config import (
     with_overrides,
 )
 
-EVALUATE_ROOMS = ("data", "eval")
+# what `evaluate` may set: all but what the run was trained on
+EVALUATE_KEYS = ("data.test", "data.ood", "data.limit_test", "data.path", "eval")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate = command(
         "evaluate",
         "evaluate the newest checkpoint of a run",
-        "--config.KEY=VALUE, any number of times, sets keys of data and eval:\n"
+        "--config.KEY=VALUE, any number of times, sets keys of eval, and data.ood,\n"
+        "data.test, data.limit_test and data.path:\n"
         "  --config.eval.seed=2  --config.data.ood=mnist:train",
     )
     for needs_run, text in (
@@ -156,7 +158,7 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
         train.main(load_config(args.config, overrides), args.workdir)
     else:
         config = read_config(args.workdir)
-        config = with_overrides(config, overrides, rooms=EVALUATE_ROOMS)
+        config = with_overrides(config, overrides, keys=EVALUATE_KEYS)
         sets = build.image_sets(config)
         found = evaluate.restore(config, args.workdir, sets)
         evaluate.main(config, args.workdir, sets, found)

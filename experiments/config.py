@@ -14,8 +14,8 @@ CONFIGS = Path(__file__).parent / "configs"
 # What every config has, whatever its experiment.
 ROOMS = ("seed", "parallel", "data", "model", "optimizer", "train", "eval")
 # What may differ when a run goes on: nothing of this changes what is computed.
+# (Other images at another path are refused by their hash.)
 MAY_CHANGE = (
-    "parallel",
     "data.path",
     "eval",
     "train.log_every",
@@ -93,19 +93,27 @@ def _broken(path: str, error: Exception) -> str:
 
 def _check_rooms(config: dict | ConfigDict, origin: str | Path) -> None:
     missing = [room for room in ROOMS if room not in config]
+    if not missing:
+        # the keys every run reads, whatever its model is
+        from experiments.configs.common import real_nvp
+
+        needed = flatten(real_nvp("", "", ()))
+        found = flatten(config)
+        missing = [k for k in needed if k not in found and not k.startswith("model.")]
     if missing:
         raise UserError(f"{origin} is no whole config: {', '.join(missing)} missing")
 
 
 def with_overrides(
-    config: ConfigDict, overrides: Sequence[str], rooms: tuple[str, ...]
+    config: ConfigDict, overrides: Sequence[str], keys: tuple[str, ...]
 ) -> ConfigDict:
-    """A run's config with overrides in the given rooms, such as "eval", alone."""
+    """A run's config with overrides of the given keys, or of all below them, alone."""
     for override in overrides:
-        if override.partition("=")[0].partition(".")[0] not in rooms:
+        key = override.partition("=")[0]
+        if not _among(key, keys):
             raise UserError(
-                f"config key {override.partition('=')[0]!r} is part of the trained run;"
-                f" here only {' and '.join(rooms)} keys can be changed"
+                f"config key {key!r} is part of the trained run; here only "
+                f"{', '.join(keys)} can be changed"
             )
         _apply(config, override)
     return config
@@ -189,10 +197,11 @@ def keep_config(config: ConfigDict, workdir: Path) -> None:
     file = workdir / "config.json"
     if file.exists():
         before, now = flatten(read_config(workdir)), flatten(config)
+        free = _may_change(now)
         changed = [
             f"{k} ({_value(before, k)} there, {_value(now, k)} now)"
             for k in sorted(before.keys() | now.keys())
-            if _value(before, k) != _value(now, k) and not _may_change(k)
+            if _value(before, k) != _value(now, k) and not _among(k, free)
         ]
         if changed:
             raise UserError(
@@ -217,8 +226,20 @@ def _value(flat: dict, key: str) -> str:
     return repr(flat[key]) if key in flat else "nothing"
 
 
-def _may_change(key: str) -> bool:
-    return any(key == k or key.startswith(k + ".") for k in MAY_CHANGE)
+def _may_change(config: dict) -> tuple[str, ...]:
+    """Keys of a run that may be set anew when it goes on."""
+    keys = MAY_CHANGE
+    if config.get("model.norm") != "batch":
+        # batch norm takes its statistics where the mode of parallelism has them taken
+        keys += ("parallel",)
+    if config.get("optimizer.schedule") == "constant":
+        # a longer run is the same run, where no schedule looks at its end
+        keys += ("train.num_steps", "train.num_epochs")
+    return keys
+
+
+def _among(key: str, keys: tuple[str, ...]) -> bool:
+    return any(key == k or key.startswith(k + ".") for k in keys)
 
 
 def read_config(workdir: Path) -> ConfigDict:

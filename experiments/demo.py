@@ -23,6 +23,7 @@ FLOWS = {
 def main(workdir: Path, fast: bool = False) -> None:
     """Train (or go on with) both flows, evaluate, write results.json and the report."""
     began = time.monotonic()
+    fresh = not any(workdir.glob("*/checkpoints/*"))
     trained, sets = {}, None
     for name, (folder, variant, smoke) in FLOWS.items():
         config = load_config(f"{CONFIG}:{smoke if fast else variant}")
@@ -33,16 +34,21 @@ def main(workdir: Path, fast: bool = False) -> None:
         trained[name] = demo_report.Trained(
             flow, variables, found, results, workdir / folder
         )
-    seconds = time.monotonic() - began
-    write_json(workdir / "results.json", summary(trained, seconds, fast))
-    report = demo_report.write(workdir, trained, sets, seconds, fast)
+    # of a run that goes on, this session's time alone says nothing
+    seconds = time.monotonic() - began if fresh else None
+    images = demo_report.first_sets(sets)
+    found = demo_report.first_coupling(trained[BASELINE], images)
+    content = summary(trained, seconds, fast)
+    content["first_coupling"] = {name: m for name, (_, _, m) in found.items()}
+    write_json(workdir / "results.json", content)
+    report = demo_report.write(workdir, trained, sets, found, seconds, fast)
     evaluate.print_table({name: t.results for name, t in trained.items()})
     print(demo_report.conclusion(trained, fast))
     print(f"report: {report}")
 
 
 def summary(
-    trained: dict[str, demo_report.Trained], seconds: float, fast: bool
+    trained: dict[str, demo_report.Trained], seconds: float | None, fast: bool
 ) -> dict:
     """results.json of the demo: the baseline's keys at the top, each flow's below."""
     flows = {name: t.results for name, t in trained.items()}

@@ -1,7 +1,7 @@
 """`evaluate --workdir=DIR [--config.data.ood=...]`: likelihoods, AUROC, figures.
 
-Uses the newest checkpoint in DIR. Only `data` and `eval` keys can be changed here; what
-was used of them is in results.json.
+Uses the newest checkpoint in DIR. Only `eval` keys and those of the scored sets can be
+changed here; what was used of them is in results.json.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments import build
 from experiments.results import likelihood_results, versions, write_json
+from experiments.workdir import keep_data
 from flowjax_ood.analysis import figures
 from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
@@ -27,6 +28,8 @@ from flowjax_ood.training.state import parameter_count
 
 def restore(config: ConfigDict, workdir: Path, sets: build.Sets) -> Run:
     """The newest checkpoint of a run; CheckpointError where there is none to read."""
+    if (workdir / "data.json").exists():
+        keep_data(sets.train, workdir)
     template = build.state_template(config, sets)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         state, facts = checkpoints.restore(template)

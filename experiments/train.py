@@ -5,10 +5,12 @@ Run again with the same arguments, it goes on from the newest checkpoint.
 
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from experiments import build, evaluate
 from experiments.config import UserError, keep_config
+from experiments.workdir import keep_data, locked
 from flowjax_ood.training.loop import Run, fit
 
 
@@ -16,10 +18,22 @@ def train(config: ConfigDict, workdir: Path, sets: build.Sets, label: str) -> Ru
     """Train the flow of `config` in `workdir`, or go on with it.
 
     Raises UserError before anything is written where `config` cannot be trained or
-    `workdir` belongs to another; else what `fit` raises.
+    `workdir` belongs to another, is in use, or began with other images; else what
+    `fit` raises.
     """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"{jax.process_count()} processes: training over several hosts is not "
+            "supported yet; start one process, it uses all devices of its host"
+        )
     parts = build.training(config, sets)
     keep_config(config, workdir)
+    with locked(workdir):
+        keep_data(sets.train, workdir)
+        return _fit(config, workdir, sets, parts, label)
+
+
+def _fit(config, workdir, sets, parts, label) -> Run:
     c = config.train
     try:
         return fit(
@@ -39,6 +53,9 @@ def train(config: ConfigDict, workdir: Path, sets: build.Sets, label: str) -> Ru
         )
     except OSError as error:
         raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
+    except ValueError as error:
+        # a metrics file or an argument that does not fit
+        raise UserError(str(error)) from error
 
 
 def main(config: ConfigDict, workdir: Path) -> None:

@@ -85,7 +85,7 @@ def vertical(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
 
 
 def quadrant(shape: Sequence[int], index: int) -> np.ndarray:
-    """True in one quadrant, clockwise: 0 top-left, 1 top-right, 2 bottom-right, 3.
+    """True in one quadrant, clockwise from 0, the top-left: 3 is bottom-left.
 
     Odd sizes are cut at `H // 2` and `W // 2`, so the four always tile the image.
     """

@@ -2,6 +2,8 @@
 
 Also ordinary configs: `train --config=experiments/configs/demo.py:bottleneck ...`.
 `get_config("")` is the checkerboard baseline; ":bottleneck" changes its biases.
+Two CPU cores, about two minutes each; AUROC of clothing against digits 0.06 for the
+baseline, 0.68 for the other; bits/dim of clothing 5.4 and 6.3 (results/demo.json).
 `:smoke` and `:smoke_bottleneck` run through in seconds.
 """
 

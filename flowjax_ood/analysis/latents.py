@@ -8,6 +8,7 @@ from flowjax_ood.bijectors import (
     ChannelPermutation,
     Event,
     FactorOut,
+    Inverse,
     Squeeze,
 )
 
@@ -30,6 +31,11 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
             return outer.apply({}, z, method="inverse")[0]
         case Squeeze() | ChannelPermutation():
             return bijector.apply({}, z, method="inverse")[0]
+        case Inverse():
+            raise ValueError(
+                "latents of an inverted bijector have no image layout of their own: "
+                "lay out those of the bijector inside"
+            )
         case _:
             return z
 

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowjax_ood.bijectors.base import Bijector, sum_event
 
@@ -35,7 +36,11 @@ def _logdet(z: jax.Array, alpha: float) -> jax.Array:
 
 
 class Logit(Bijector):
-    """`z = logit(alpha + (1 - 2 alpha) x)`: maps [0, 1) to the reals."""
+    """`z = logit(alpha + (1 - 2 alpha) x)`: maps [0, 1) to the reals.
+
+    Raises ValueError for values outside [0, 1] where it can see them: not under jit,
+    where they give NaN or a density of zero.
+    """
 
     alpha: float = 0.05
 
@@ -44,6 +49,15 @@ class Logit(Bijector):
             raise ValueError(f"Logit needs 0 <= alpha < 0.5, got {self.alpha}")
 
     def forward(self, x, cond=None):
+        if not isinstance(x, jax.core.Tracer) and x.size:
+            # NumPy: while something else is traced, JAX would trace this too
+            values = np.asarray(x, np.float64)
+            low, high = values.min(), values.max()
+            if not 0 <= low <= high <= 1:
+                raise ValueError(
+                    f"Logit takes values in [0, 1], got {low:g} to {high:g}; divide "
+                    "8-bit images by 256 (flowjax_ood.data.dequantize does)"
+                )
         return logit_forward(x, self.alpha)
 
     def inverse(self, z, cond=None):

@@ -52,8 +52,8 @@ def RealNVP(
       "horizontal" or "cycle"; `couplings=3, mask="horizontal"` for co-adaptation;
     * `mask`: a name of `masks.STRATEGIES` or a strategy of your own;
     * `st_net`: "resnet", "resnet_ae" or "autoencoder" (the last two pass all through
-      `latent_dim` numbers), or a function `(width, input_gain) -> factory` whose
-      result is given to `AffineCoupling`;
+      `latent_dim` numbers), or a module factory of your own, as in `AffineCoupling`,
+      which every coupling uses as it is;
     * `norm`: "batch" (paper) or "none", the latter best with `zero_init`;
     * `stack`: "chain" of separate couplings, or "scan" or "unroll" for `Repeat`, with
       its `remat` and `reversible`. `bijectors.restack` converts between them.
@@ -62,6 +62,16 @@ def RealNVP(
     `scales - 1` times, unknown names, and masks that leave pixels forever unchanged.
     """
     strategy = masks.strategy(mask)
+    if len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
+    for name, value in (("width", width), ("latent_dim", latent_dim)):
+        if value < 1:
+            raise ValueError(f"RealNVP needs {name} >= 1, got {value}")
+    if blocks < 0 or not 0 <= alpha < 0.5:
+        raise ValueError(
+            f"RealNVP needs blocks >= 0 and 0 <= alpha < 0.5, got blocks={blocks}, "
+            f"alpha={alpha}"
+        )
     if scales < 1 or (couplings is not None and couplings < 1):
         raise ValueError(
             f"RealNVP needs scales >= 1 and couplings >= 1, got scales={scales}, "
@@ -77,7 +87,7 @@ def RealNVP(
         common = {"zero_init": zero_init, "dtype": dtype}
         residual = {"width": width, "blocks": blocks, "norm": norm, "input_gain": gain}
         if callable(st_net):
-            return st_net(width, gain)
+            return st_net
         if st_net == "resnet":
             return partial(ResNet, skip=skip, **residual, **common)
         if st_net == "resnet_ae":
@@ -85,8 +95,8 @@ def RealNVP(
         if st_net == "autoencoder":
             return partial(Autoencoder, latent_dim=latent_dim, **common)
         raise ValueError(
-            f"unknown st-network {st_net!r}; known: {', '.join(ST_NETS)}, or a function"
-            " (width, input_gain) -> module factory"
+            f"unknown st-network {st_net!r}; known: {', '.join(ST_NETS)}, or a module "
+            "factory"
         )
 
     def run(count, mask_strategy, width):

@@ -35,7 +35,8 @@ def recompute_batch_stats(
     @jax.jit
     def moments(variables, x):
         collections = ["batch_stats", "batch_moments"]
-        _, updates = flow.apply(variables, x, mutable=collections)
+        with jax.default_matmul_precision("highest"):
+            _, updates = flow.apply(variables, x, mutable=collections)
         return updates.get("batch_moments", {})
 
     sizes, found = set(), []

@@ -83,6 +83,8 @@ def _score_of(same: _Same) -> Callable:
     @jax.jit
     def score(variables, batch, key):
         x = dequantize(batch["image"], example_keys(key, batch["index"]))
-        return same.flow.apply(variables, x, method="log_prob_parts")
+        # accelerators multiply float32 in fewer bits unless told otherwise
+        with jax.default_matmul_precision("highest"):
+            return same.flow.apply(variables, x, method="log_prob_parts")
 
     return score

@@ -29,8 +29,9 @@ def make_train_step(
     `bits_per_dim`, `bits_per_dim_prior` (its part from log p(z)), and `grad_norm` of
     the mean gradient before clipping.
 
-    `ema_decay` in (0, 1) averages the parameters, `ema = decay * ema + (1 - decay) *
-    params`, in a state that has room for it (`create_state(average=True)`); 0 does not.
+    `ema_decay` in (0, 1) averages the parameters, `ema = d * ema + (1 - d) * params`
+    with `d = min(ema_decay, (1 + step) / (10 + step))`, so that short runs forget their
+    start, in a state that has room for it (`create_state(average=True)`); 0 does not.
     Raises ValueError where it is out of range, and, at the first step, where it does
     not go with the state.
     """
@@ -77,7 +78,8 @@ def make_train_step(
         params = optax.apply_updates(state.params, changes)
         ema = state.ema
         if ema_decay:
-            ema = optax.incremental_update(params, ema, 1 - ema_decay)
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            ema = optax.incremental_update(params, ema, 1 - decay)
         new = TrainState(state.step + 1, params, batch_stats, opt_state, ema)
         return new, metrics
 

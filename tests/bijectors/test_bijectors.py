@@ -252,3 +252,9 @@ def test_float64_events_have_float64_logdets():
         x = wide(jnp.full((2, 3), 0.5))
         for bijector in (Logit(), ChannelPermutation(), Chain([])):
             assert bijector.apply({}, x)[1].dtype == jnp.float64
+
+
+@pytest.mark.parametrize("x", [255.0, -0.5, float("nan")])
+def test_logit_names_values_out_of_range(x):
+    with pytest.raises(ValueError, match=r"takes values in \[0, 1\], got .*dequantize"):
+        Logit().apply({}, jnp.full((2, 3), x))

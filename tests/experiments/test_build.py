@@ -178,7 +178,10 @@ def test_st_networks_that_do_not_fit_are_found_before_training(sets):
 
 def test_a_model_key_that_is_not_an_argument_is_named():
     config = load()
-    config.model.depth = 3
+    with pytest.raises(AttributeError, match="depth"):
+        config.model.depth = 3  # a config file's slip
+    with config.unlocked():
+        config.model.depth = 3  # an old run's config.json
     assert "depth" in refused(build.flow, config, (28, 28, 1))
 
 

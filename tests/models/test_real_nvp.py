@@ -1,6 +1,7 @@
 """RealNVP: the paper's parameter counts, its structure, and what it refuses."""
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -109,15 +110,12 @@ def test_a_mask_and_an_st_network_of_a_user():
             h = nn.relu(nn.Conv(self.width, (1, 1), name="lift")(x))
             return nn.Conv(features, (3, 3), name="head")(h)
 
-    def st_net(width, input_gain):
-        return lambda name: Small(width, name=name)
-
-    flow = RealNVP((4, 4, 1), mask=rows, st_net=st_net, width=3)
+    flow = RealNVP((4, 4, 1), mask=rows, st_net=partial(Small, width=3))
     shapes = variables_of(flow)["params"]["bijector"]
     first = shapes["bijectors_1"]["st_net"]["lift"]["kernel"]
     last = shapes["bijectors_8"]["inner"]["bijectors_3"]["st_net"]["lift"]["kernel"]
     assert first.shape == (1, 1, 1, 3)
-    assert last.shape == (1, 1, 2, 6)
+    assert last.shape == (1, 1, 2, 3)
 
 
 def test_norm_and_skip_decide_the_variables():

@@ -157,11 +157,14 @@ def test_averaged_parameters():
     step = compiled(run)
     state, expected = run.state, run.state.params
     assert_same(state.ema, state.params)
-    for _ in range(3):
+    for decay in (0.1, 2 / 11, 3 / 12):  # the warm-up of the average
         state, _ = step(state, batch(), KEY)
         expected = jax.tree.map(
-            lambda e, p: 0.75 * e + 0.25 * p, expected, state.params
+            lambda e, p, d=decay: d * e + (1 - d) * p, expected, state.params
         )
+    state = state.replace(step=jnp.int32(100), ema=expected)
+    state, _ = step(state, batch(), KEY)
+    expected = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, expected, state.params)
     assert_close(state.ema, expected)
     assert state.variables()["params"] is state.ema
     assert state.variables(average=False)["params"] is state.params

@@ -1,0 +1,59 @@
+"""What couplings predict, recorded: against the flow's own numbers."""
+
+from itertools import pairwise
+
+import jax
+import numpy as np
+import pytest
+
+from flowjax_ood.analysis.couplings import prediction_correlation, record_couplings
+from flowjax_ood.bijectors import restack
+from flowjax_ood.models import RealNVP
+
+ARGS = {"width": 2, "blocks": 1, "norm": "none"}
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    flow = RealNVP((8, 8, 1), **ARGS)
+    x = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))
+    variables = flow.init(jax.random.key(1), x)
+    return flow, variables, x, record_couplings(flow, variables, x)
+
+
+def test_records_follow_each_other_and_add_up(recorded):
+    flow, variables, x, records = recorded
+    assert len(records) == 10
+    for one, next_one in pairwise(records[:3]):
+        np.testing.assert_allclose(one.z, next_one.x, atol=1e-5)
+    for r in records:
+        assert not (r.seen & r.changed).any()
+        np.testing.assert_array_equal(r.s[:, ~r.changed], 0)
+        np.testing.assert_array_equal(r.z[:, ~r.changed], r.x[:, ~r.changed])
+    from flowjax_ood.bijectors import Logit
+
+    _, logit = Logit().apply({}, x)
+    total = sum(r.s.sum((1, 2, 3)) for r in records) + logit
+    parts = flow.apply(variables, x, method="log_prob_parts")
+    np.testing.assert_allclose(total, parts.logdet, rtol=1e-5)
+
+
+def test_repeated_couplings_are_recorded_one_by_one(recorded):
+    flow, variables, x, records = recorded
+    repeated = RealNVP((8, 8, 1), stack="scan", **ARGS)
+    params = restack(flow.bijector, variables["params"]["bijector"], repeated.bijector)
+    again = record_couplings(repeated, {"params": {"bijector": params}}, x)
+    for one, other in zip(records, again, strict=True):
+        for name in ("x", "z", "s", "t"):
+            a, b = getattr(one, name), getattr(other, name)
+            np.testing.assert_allclose(a, b, atol=1e-5)
+        np.testing.assert_array_equal(one.seen, other.seen)
+
+
+def test_the_correlation_is_that_of_what_is_hidden(recorded):
+    record = recorded[-1][0]
+    perfect = record._replace(t=np.where(record.changed, -record.x, 0))
+    assert prediction_correlation(perfect) == pytest.approx(1)
+    opposite = record._replace(t=np.where(record.changed, record.x, 0))
+    assert prediction_correlation(opposite) == pytest.approx(-1)
+    assert np.isnan(prediction_correlation(record._replace(t=0 * record.t)))

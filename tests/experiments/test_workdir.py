@@ -1,0 +1,95 @@
+"""A workdir belongs to one process at a time, and to one set of training images."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.config import UserError, keep_config, load_config
+from experiments.workdir import keep_data, locked
+from flowjax_ood import data
+
+CPU = "experiments/configs/fashion_mnist_realnvp.py:cpu"
+
+
+def images(spec="fashion_mnist:test", limit=8):
+    return data.load(spec, source="embedded", limit=limit)
+
+
+def test_the_same_images_go_on_wherever_they_come_from(tmp_path):
+    keep_data(images(), tmp_path)
+    kept = (tmp_path / "data.json").read_bytes()
+    keep_data(dataclasses.replace(images(), source="npz", origin="a copy"), tmp_path)
+    assert (tmp_path / "data.json").read_bytes() == kept
+
+
+@pytest.mark.parametrize("change", ["fewer", "one pixel", "another set"])
+def test_other_images_are_refused(tmp_path, change):
+    keep_data(images(), tmp_path)
+    kept = (tmp_path / "data.json").read_bytes()
+    other = images()
+    if change == "fewer":
+        other = other.take(7)
+    elif change == "one pixel":
+        pixels = other.images.copy()
+        pixels[3, 5, 5] ^= 1
+        other = dataclasses.replace(other, images=pixels)
+    else:
+        other = images("mnist:test")
+    with pytest.raises(UserError, match=r"not those .* was trained on.*another --work"):
+        keep_data(other, tmp_path)
+    assert (tmp_path / "data.json").read_bytes() == kept
+
+
+def test_a_damaged_data_json_is_named(tmp_path):
+    (tmp_path / "data.json").write_text("{")
+    with pytest.raises(UserError, match=r"data\.json is not JSON"):
+        keep_data(images(), tmp_path)
+
+
+@pytest.mark.multiprocess
+def test_two_processes_do_not_share_a_workdir(tmp_path):
+    code = (
+        "import pathlib, sys, experiments.workdir as w\n"
+        "with w.locked(pathlib.Path(sys.argv[1])): print('in', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == "in\n"
+        message = f"in use by process {other.pid}"
+        with pytest.raises(UserError, match=message), locked(tmp_path):
+            pass
+        other.communicate("\n")
+    # it went with the process
+    with locked(tmp_path):
+        pass
+
+
+def test_a_run_may_become_longer_where_no_schedule_looks_at_its_end(tmp_path):
+    constant = ["optimizer.schedule=constant"]
+    keep_config(load_config(CPU, constant), tmp_path)
+    keep_config(load_config(CPU, [*constant, "train.num_steps=2000"]), tmp_path)
+    keep_config(load_config(CPU), tmp_path / "cosine")
+    with pytest.raises(UserError, match=r"train\.num_steps"):
+        keep_config(load_config(CPU, ["train.num_steps=2000"]), tmp_path / "cosine")
+
+
+def test_parallelism_may_change_where_it_changes_no_statistics(tmp_path):
+    keep_config(load_config(CPU), tmp_path)
+    keep_config(load_config(CPU, ["parallel=pmap"]), tmp_path)
+    batch = ["model.norm=batch"]
+    keep_config(load_config(CPU, batch), tmp_path / "batch")
+    with pytest.raises(UserError, match="parallel"):
+        keep_config(load_config(CPU, [*batch, "parallel=pmap"]), tmp_path / "batch")
+
+
+def test_hashes_see_every_byte():
+    from experiments.workdir import fingerprint
+
+    plain = images()
+    turned = np.asfortranarray(plain.images)
+    again = dataclasses.replace(plain, images=turned)
+    assert fingerprint(again) == fingerprint(plain)
