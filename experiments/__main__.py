@@ -14,7 +14,15 @@ from experiments.config import (
 )
 
 # what `evaluate` may set: all but what the run was trained on
-EVALUATE_KEYS = ("data.test", "data.ood", "data.limit_test", "data.path", "eval")
+# (the training images are read again and refused if they are others)
+EVALUATE_KEYS = (
+    "data.test",
+    "data.ood",
+    "data.limit_test",
+    "data.source",
+    "data.path",
+    "eval",
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "evaluate",
         "evaluate the newest checkpoint of a run",
         "--config.KEY=VALUE, any number of times, sets keys of eval, and data.ood,\n"
-        "data.test, data.limit_test and data.path:\n"
+        "data.test, data.limit_test, data.source and data.path:\n"
         "  --config.eval.seed=2  --config.data.ood=mnist:train",
     )
     for needs_run, text in (

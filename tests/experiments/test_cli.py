@@ -50,7 +50,7 @@ def test_help_shows_how_to_go_on(capsys):
     for argv, shown in [
         (["--help"], ["demo", "train", "evaluate", "python -m experiments demo"]),
         (["train", "--help"], ["--config.train.batch_size=64", *known_configs()]),
-        (["evaluate", "--help"], ["keys of data and eval", "results.json"]),
+        (["evaluate", "--help"], ["keys of eval, and data.ood", "results.json"]),
         (["demo", "--help"], ["--fast", "default: demo", "report.html"]),
     ]:
         with pytest.raises(SystemExit) as left:
@@ -165,11 +165,13 @@ def test_evaluate_changes_data_and_eval_alone(capsys, tiny_run, override, said):
     assert snapshot(tiny_run) == before
 
 
-def test_images_of_another_shape_do_not_fit_the_checkpoint(capsys, tiny_run):
-    synthetic = ("--config.data.source=synthetic", "--config.data.train=cifar10:train")
-    sets = ("--config.data.test=cifar10", "--config.data.ood=svhn")
-    message = fails(capsys, "evaluate", f"--workdir={tiny_run}", *synthetic, *sets)
-    assert "another model" in message
+def test_what_a_run_was_trained_on_is_not_told_otherwise(capsys, tiny_run):
+    run_there = f"--workdir={tiny_run}"
+    other = "--config.data.train=mnist:train"
+    message = fails(capsys, "evaluate", run_there, other)
+    assert "'data.train' is part of the trained run" in message
+    message = fails(capsys, "evaluate", run_there, "--config.data.source=synthetic")
+    assert "the training images are not those" in message
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
@@ -195,7 +197,9 @@ def test_divergence_is_an_error_and_leaves_no_results(capsys, tmp_path):
     assert "training diverged at step" in message
     assert "lower the learning rate" in message
     assert {p.name for p in tmp_path.iterdir()} <= {
+        ".lock",
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "checkpoints",
     }

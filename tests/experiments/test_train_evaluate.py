@@ -55,7 +55,9 @@ def mean_bits(config, sets, variables):
 def test_a_run_leaves_what_the_design_says(smoke_run):
     names = {p.name for p in smoke_run.iterdir()}
     assert names == PNGS | {
+        ".lock",
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "checkpoints",
         "results.json",

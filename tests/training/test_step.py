@@ -199,7 +199,7 @@ def test_dropout_keys_differ_by_step_and_by_part_of_the_batch():
             used.append(tuple(data.tolist()))
             return nn.Dense(features)(x)
 
-    flow = RealNVP(SHAPE, scales=1, couplings=2, st_net=lambda w, g: Recorder)
+    flow = RealNVP(SHAPE, scales=1, couplings=2, st_net=Recorder)
     optimizer = optax.sgd(0.1)
     variables = flow.init({"params": KEY, "dropout": KEY}, dequantized(images(8)))
     state = tiny("light").state.replace(
