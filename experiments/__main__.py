@@ -79,6 +79,41 @@ def parser() -> argparse.ArgumentParser:
         "data.test, data.limit_test, data.source and data.path:\n"
         "  --config.eval.seed=2  --config.data.ood=mnist:train",
     )
+    benchmark = command(
+        "benchmark",
+        "measure the throughput of a config's model on fake images",
+        "lists are separated by commas: --batch=32,64 --mode=train,evaluate",
+    )
+    benchmark.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
+    benchmark.add_argument(
+        "--out",
+        type=Path,
+        default=Path("benchmark"),
+        metavar="DIR",
+        help="where benchmark.json and benchmark.csv go (default: benchmark)",
+    )
+    for name, default, text in (
+        ("mode", "train,evaluate,sample", "what is timed"),
+        ("batch", "", "batch sizes (default: the config's)"),
+        ("dtype", "float32", "arithmetic of the st-networks: float32, bfloat16"),
+        ("parallel", "jit", "adapters of the training step: jit, pmap, shard_map"),
+    ):
+        benchmark.add_argument(f"--{name}", default=default, help=text)
+    benchmark.add_argument(
+        "--seconds", type=float, default=2.0, help="length of a repeat (default: 2)"
+    )
+    benchmark.add_argument(
+        "--repeats", type=int, default=5, help="of each measurement (default: 5)"
+    )
+    benchmark.add_argument(
+        "--peak",
+        type=float,
+        metavar="TFLOPS",
+        help="TFLOP/s that MFU is stated against (default: measured here)",
+    )
+    benchmark.add_argument(
+        "--profile", type=Path, metavar="DIR", help="write a profiler trace there"
+    )
     for needs_run, text in (
         (train, "where the run is kept; one that is there already is gone on with"),
         (evaluate, "of the run; results.json and the figures there are replaced"),
@@ -164,6 +199,10 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
         demo.main(args.workdir, fast=args.fast)
     elif args.command == "train":
         train.main(load_config(args.config, overrides), args.workdir)
+    elif args.command == "benchmark":
+        from experiments import benchmark
+
+        benchmark.command(load_config(args.config, overrides), args)
     else:
         config = read_config(args.workdir)
         config = with_overrides(config, overrides, keys=EVALUATE_KEYS)
