@@ -23,4 +23,8 @@ def get_config(variant: str = ""):
         config.data.source = "synthetic"
     if variant == "cpu":
         config.data.update(limit_train=10_000, limit_test=2_000)
-    return common.variant(config, variant)
+    config = common.variant(config, variant)
+    if variant == "cpu":
+        # twice the arithmetic an image of the grey flows
+        config.train.num_steps = 500
+    return config
