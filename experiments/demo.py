@@ -9,6 +9,7 @@ from pathlib import Path
 
 from experiments import build, demo_report, evaluate
 from experiments.config import load_config
+from experiments.demo_figures import Trained, first_coupling, first_sets
 from experiments.results import write_json
 from experiments.train import train
 
@@ -31,13 +32,11 @@ def main(workdir: Path, fast: bool = False) -> None:
         run = train(config, workdir / folder, sets, label=name)
         flow, variables, found, results = evaluate.evaluate(config, run, sets, name)
         write_json(workdir / folder / "results.json", results)
-        trained[name] = demo_report.Trained(
-            flow, variables, found, results, workdir / folder
-        )
+        trained[name] = Trained(flow, variables, found, results, workdir / folder)
     # of a run that goes on, this session's time alone says nothing
     seconds = time.monotonic() - began if fresh else None
-    images = demo_report.first_sets(sets)
-    found = demo_report.first_coupling(trained[BASELINE], images)
+    images = first_sets(sets)
+    found = first_coupling(trained[BASELINE], images)
     content = summary(trained, seconds, fast)
     content["first_coupling"] = {name: m for name, (_, _, m) in found.items()}
     write_json(workdir / "results.json", content)
@@ -47,9 +46,7 @@ def main(workdir: Path, fast: bool = False) -> None:
     print(f"report: {report}")
 
 
-def summary(
-    trained: dict[str, demo_report.Trained], seconds: float | None, fast: bool
-) -> dict:
+def summary(trained: dict[str, Trained], seconds: float | None, fast: bool) -> dict:
     """results.json of the demo: the baseline's keys at the top, each flow's below."""
     flows = {name: t.results for name, t in trained.items()}
     return {

@@ -14,17 +14,6 @@ from experiments.configs import common
 
 
 def get_config(variant: str = ""):
-    ood = ("svhn_cropped:test", "celeba:test")
-    config = common.real_nvp("cifar10:train", "cifar10:test", ood)
-    config.model.update(scales=3, blocks=8)
-    config.optimizer.learning_rate = 1e-4
-    config.train.num_epochs = 102
-    if variant == "smoke":
-        config.data.source = "synthetic"
-    if variant == "cpu":
-        config.data.update(limit_train=10_000, limit_test=2_000)
-    config = common.variant(config, variant)
-    if variant == "cpu":
-        # twice the arithmetic an image of the grey flows
-        config.train.num_steps = 500
-    return config
+    return common.color_real_nvp(
+        "cifar10", ("svhn_cropped:test", "celeba:test"), variant
+    )

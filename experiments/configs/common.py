@@ -80,6 +80,22 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     ).lock()
 
 
+def color_real_nvp(name: str, ood: tuple[str, ...], variant_name: str) -> ConfigDict:
+    """The paper's RealNVP recipe for colour images of 32 x 32, and its variants."""
+    config = real_nvp(f"{name}:train", f"{name}:test", ood)
+    config.model.update(scales=3, blocks=8)
+    config.optimizer.learning_rate = 1e-4
+    config.train.num_epochs = 102
+    config = variant(config, variant_name)
+    if variant_name == "smoke":
+        config.data.source = "synthetic"
+    if variant_name == "cpu":
+        config.data.update(limit_train=10_000, limit_test=2_000)
+        # twice the arithmetic an image of the grey flows
+        config.train.num_steps = 500
+    return config
+
+
 def smoke(config: ConfigDict) -> ConfigDict:
     """A variant that goes through every line in a minute on two CPU cores."""
     config.model.update(width=4, blocks=2)
