@@ -38,8 +38,8 @@ def _logdet(z: jax.Array, alpha: float) -> jax.Array:
 class Logit(Bijector):
     """`z = logit(alpha + (1 - 2 alpha) x)`: maps [0, 1) to the reals.
 
-    Raises ValueError for values outside [0, 1] where it can see them: not under jit,
-    where they give NaN or a density of zero.
+    Raises ValueError for values outside [0, 1] by more than `alpha / (1 - 2 alpha)`,
+    where the logit is undefined, if it can see them: under jit they give NaN.
     """
 
     alpha: float = 0.05
@@ -53,7 +53,9 @@ class Logit(Bijector):
             # NumPy: while something else is traced, JAX would trace this too
             values = np.asarray(x, np.float64)
             low, high = values.min(), values.max()
-            if not 0 <= low <= high <= 1:
+            # samples may leave [0, 1] as far as the logit is defined
+            room = self.alpha / (1 - 2 * self.alpha)
+            if not -room <= low <= high <= 1 + room:
                 raise ValueError(
                     f"Logit takes values in [0, 1], got {low:g} to {high:g}; divide "
                     "8-bit images by 256 (flowjax_ood.data.dequantize does)"

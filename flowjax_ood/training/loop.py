@@ -114,6 +114,8 @@ def fit(
         ):
             for done in range(start + 1, num_steps + 1):
                 state, metrics = step_fn(state, batch_of(done - 1), key)
+                if parallel.one_at_a_time:
+                    jax.block_until_ready((state, metrics))
                 window.add(metrics)
                 stopping = stop.signum  # read once: a signal may come at any line
                 saving = stopping or done % checkpoint_every == 0 or done == num_steps

@@ -37,6 +37,16 @@ class Parallel:
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.split = NamedSharding(self.mesh, PartitionSpec(AXIS))
 
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether a step must end before the next is dispatched.
+
+        On several CPU devices, which share one pool of threads: on a busy machine,
+        programs in flight together can starve each other's all-reduce of threads until
+        XLA gives up and ends the process.
+        """
+        return len(self.devices) > 1 and self.devices[0].platform == "cpu"
+
     def check_batch_size(self, batch_size: int) -> None:
         """Raise ValueError unless every device gets an equal part of the batch."""
         if batch_size < 1:

@@ -11,6 +11,8 @@ from pathlib import Path
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
+# one program at a time: programs in flight together can starve each other's all-reduce
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 import numpy as np  # noqa: E402
 from tiny_run import BATCH, KEY, batch, images, tiny, train  # noqa: E402
