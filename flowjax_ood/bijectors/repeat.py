@@ -51,9 +51,9 @@ class Repeat(Bijector):
     @nn.nowrap
     def latent_shape(self, shape):
         self._check()
-        for k in range(self.n):
-            for _, coupling in _couplings(self.block):
-                coupling.coupling_mask(shape, coupling.index + k)
+        for _, coupling, indices in _couplings(self.block, self.n):
+            for index in indices:
+                coupling.coupling_mask(shape, index)
         found = self.block.latent_shape(shape)
         if found != shape:
             raise ValueError(
@@ -144,13 +144,9 @@ class Repeat(Bijector):
 
 def mask_data(block: Bijector, n: int, shape) -> dict:
     """Masks of every coupling of the block, for each of n repetitions, as variables."""
-    couplings = list(_couplings(block))
     tree: dict = {}
-    for path, coupling in couplings:
-        layers = [
-            coupling.mask_variables(shape, coupling.index + r * len(couplings))
-            for r in range(n)
-        ]
+    for path, coupling, indices in _couplings(block, n):
+        layers = [coupling.mask_variables(shape, index) for index in indices]
         node = tree
         for name in path:
             node = node.setdefault(name, {})
@@ -170,10 +166,12 @@ def unstack_layers(stacked: dict) -> list[dict]:
     return [structure.unflatten(layer) for layer in zip(*leaves, strict=True)]
 
 
-def _couplings(block: Bijector):
-    for path, bijector in walk(block):
-        if isinstance(bijector, Coupling):
-            yield path, bijector
+def _couplings(block: Bijector, n: int) -> list[tuple]:
+    """`(path, coupling, its mask index in each of n repetitions)`."""
+    found = [(path, b) for path, b in walk(block) if isinstance(b, Coupling)]
+    return [
+        (path, b, [b.index + r * len(found) for r in range(n)]) for path, b in found
+    ]
 
 
 def _initial(block, n, masks, key, x, cond, method) -> dict:
