@@ -21,6 +21,7 @@ from flowjax_ood.training.parallel import Parallel
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
 
+MODELS = {"real_nvp": models.RealNVP, "glow": models.Glow}
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
@@ -97,14 +98,18 @@ def flow(config: ConfigDict, shape, *, training: bool = False) -> Flow:
     """
     args = config.model.to_dict()
     name, dtype = args.pop("name", None), args.pop("dtype", "float32")
-    if name != "real_nvp":
-        raise UserError(f"unknown model {name!r}; known: 'real_nvp'")
+    if name not in MODELS:
+        raise UserError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
     if dtype not in DTYPES:
         raise UserError(f"unknown model.dtype {dtype!r}; known: {', '.join(DTYPES)}")
-    args["couplings"] = args.get("couplings") or None
+    # what a config cannot say by None, it says by 0 and "none"
+    if args.get("couplings") == 0:
+        args["couplings"] = None
+    if args.get("remat") == "none":
+        args["remat"] = None
     args["dtype"] = DTYPES[dtype] if training else None
     try:
-        return models.RealNVP(tuple(shape), **args)
+        return MODELS[name](tuple(shape), **args)
     except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {error}") from error
 

@@ -40,6 +40,11 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "norm": "batch",
                 "skip": True,
                 "zero_init": False,
+                # couplings one after another ("chain"), or one block repeated
+                # ("scan" | "unroll"), then with remat ("none" | "full" | "st")
+                "stack": "chain",
+                "remat": "none",
+                "reversible": False,
                 # st-network arithmetic in training; likelihoods are always float32
                 "dtype": "float32",
             },

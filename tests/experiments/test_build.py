@@ -143,7 +143,7 @@ def test_a_set_not_prepared_for_tfds_says_how_to_prepare_it(tmp_path):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.name=glou", "unknown model 'glou'; known: 'real_nvp'"),
+        ("model.name=glou", "unknown model 'glou'; known: real_nvp, glow"),
         ("model.dtype=float16", "unknown model.dtype 'float16'; known: float32, bfl"),
         ("model.mask=chess", "unknown mask strategy 'chess'; known: "),
         ("model.st_net=vgg", "unknown st-network 'vgg'; known: "),
