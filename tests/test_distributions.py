@@ -171,6 +171,27 @@ def test_events_that_are_none(method, x, message):
         LOGIT.apply({}, jnp.asarray(x), method=method)
 
 
+@pytest.mark.parametrize(
+    ("cond", "message"),
+    [
+        (np.zeros((1, 3), np.float32), r"each of the 2 {}, got shape \(1, 3\)"),
+        (np.zeros((3, 2), np.float32), r"each of the 2 {}, got shape \(3, 2\)"),
+        (np.float32(1), r"each of the 2 {}, got shape \(\)"),
+        (np.array([0, 1]), r"cond must be floating-point, got int.* one-hot"),
+        (np.eye(2, dtype=bool), r"cond must be floating-point, got bool"),
+    ],
+)
+def test_conditions_that_do_not_fit(cond, message):
+    x = jnp.zeros((2, 2, 2, 1))
+    for method in ("log_prob", "log_prob_parts", "latents", "bits_per_dim"):
+        with pytest.raises(ValueError, match=message.format("events")):
+            LOGIT.apply({}, x, cond, method=method)
+    with pytest.raises(ValueError, match=message.format("events")):
+        LOGIT.apply({}, x, cond, method="from_latents")
+    with pytest.raises(ValueError, match=message.format("samples")):
+        LOGIT.apply({}, jax.random.key(0), 2, cond=cond, method="sample")
+
+
 def test_a_flow_refuses_sizes_its_bijector_cannot_take():
     with pytest.raises(ValueError, match="cannot squeeze 3x4"):
         Flow(Squeeze(), (3, 4, 1)).latent_shape()

@@ -16,10 +16,11 @@ LIBRARY = ROOT / "flowjax_ood"
 
 ARROWS = {
     "masks": set(),
+    "precision": set(),
     "bijectors": {"masks"},
-    "networks": set(),
+    "networks": {"precision"},
     "distributions": {"bijectors"},
-    "models": {"bijectors", "networks", "distributions"},
+    "models": {"bijectors", "networks", "distributions", "precision"},
     "interop": {"models"},
     "ood": set(),  # arrays in, arrays out
     "analysis": {"distributions", "bijectors"},

@@ -1,5 +1,6 @@
 """Monotonic rational-quadratic splines: a more flexible map than scale and shift."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -49,41 +50,56 @@ def spline_forward(x: jax.Array, spline: Spline):
     Source: Durkan et al. 2019, equations (4) and (5); Gregory and Delbourgo 1982.
     """
     inside = (x > spline.x[..., 0]) & (x < spline.x[..., -1])
-    at = _bin(spline.x, x)
-    x0, w, y0, h, d0, d1 = _corner(spline, at)
-    safe = jnp.where(inside, x, x0)
-    theta = (safe - x0) / w
+    lower, upper = _corners(spline, _bin(spline.x, x))
+    w, h = upper.x - lower.x, upper.y - lower.y
+    safe = jnp.where(inside, x, lower.x)
+    theta, rest = (safe - lower.x) / w, (upper.x - safe) / w
     s = h / w
-    mixed = theta * (1 - theta)
-    denominator = s + (d0 + d1 - 2 * s) * mixed
-    y = y0 + h * (s * theta**2 + d0 * mixed) / denominator
-    log_slope = _log_slope(theta, s, d0, d1, denominator)
+    mixed = theta * rest
+    # sums of what is positive, and y from the nearer end: nothing cancels
+    total = s * (theta**2 + rest**2) + (lower.slope + upper.slope) * mixed
+    up = (s * theta**2 + lower.slope * mixed) / total
+    down = (s * rest**2 + upper.slope * mixed) / total
+    y = jnp.where(up < down, lower.y + h * up, upper.y - h * down)
+    log_slope = _log_slope(theta, rest, s, lower.slope, upper.slope)
     return jnp.where(inside, y, x), jnp.where(inside, log_slope, 0)
 
 
 def spline_inverse(y: jax.Array, spline: Spline):
-    """`(x, log dx/dy)`: the root of a quadratic in each bin (equations (6) to (8))."""
+    """`(x, log dx/dy)`: the root of a quadratic in each bin.
+
+    With r the fraction of its bin's height that y has climbed, and
+    `b = d0 (1 - r) - d1 r + 2 s r`, equations (6) to (8) of Durkan et al. 2019 are
+
+        theta = 2 s r / (b + D)    or    1 - theta = 2 s (1 - r) / (2 s - b + D),
+        D^2 = (b - 2 s r)^2 + 4 s^2 r (1 - r).
+
+    The form with the larger denominator, at least s, is used: there nothing cancels,
+    and x stays in its bin however flat that is.
+    """
     inside = (y > spline.y[..., 0]) & (y < spline.y[..., -1])
-    at = _bin(spline.y, y)
-    x0, w, y0, h, d0, d1 = _corner(spline, at)
-    rise = jnp.where(inside, y, y0) - y0
+    lower, upper = _corners(spline, _bin(spline.y, y))
+    w, h = upper.x - lower.x, upper.y - lower.y
+    safe = jnp.where(inside, y, lower.y)
+    r, rest = (safe - lower.y) / h, (upper.y - safe) / h
     s = h / w
-    bend = d0 + d1 - 2 * s
-    a = h * (s - d0) + rise * bend
-    b = h * d0 - rise * bend
-    c = -s * rise
-    # the form that stays exact where a is close to zero
-    theta = 2 * c / (-b - jnp.sqrt(jnp.maximum(b * b - 4 * a * c, 0)))
-    denominator = s + bend * theta * (1 - theta)
-    x = x0 + theta * w
-    log_slope = _log_slope(theta, s, d0, d1, denominator)
+    b = lower.slope * rest - upper.slope * r + 2 * s * r
+    root = jnp.sqrt((b - 2 * s * r) ** 2 + 4 * s * s * r * rest)
+    low = b >= s
+    part = 2 * s * jnp.where(low, r, rest) / (jnp.where(low, b, 2 * s - b) + root)
+    part = jnp.minimum(part, 1)
+    x = jnp.where(low, lower.x + part * w, upper.x - part * w)
+    theta, rest = jnp.where(low, part, 1 - part), jnp.where(low, 1 - part, part)
+    log_slope = _log_slope(theta, rest, s, lower.slope, upper.slope)
     return jnp.where(inside, x, y), jnp.where(inside, -log_slope, 0)
 
 
-def _log_slope(theta, s, d0, d1, denominator):
-    mixed = theta * (1 - theta)
-    numerator = s**2 * (d1 * theta**2 + 2 * s * mixed + d0 * (1 - theta) ** 2)
-    return jnp.log(numerator) - 2 * jnp.log(denominator)
+def _log_slope(theta, rest, s, d0, d1):
+    """Equation (5), `rest` being 1 - theta."""
+    mixed = theta * rest
+    total = s * (theta**2 + rest**2) + (d0 + d1) * mixed
+    ends = d1 * theta**2 + 2 * s * mixed + d0 * rest**2
+    return jnp.log(ends) + 2 * jnp.log(s / total)
 
 
 def _knots(raw, bound):
@@ -101,13 +117,12 @@ def _bin(knots, x):
     return jnp.sum(above, axis=-1, dtype=jnp.int32)
 
 
-def _corner(spline: Spline, at):
-    def pick(values, offset):
-        return jnp.take_along_axis(values, at[..., None] + offset, axis=-1)[..., 0]
-
-    x0, x1 = pick(spline.x, 0), pick(spline.x, 1)
-    y0, y1 = pick(spline.y, 0), pick(spline.y, 1)
-    return x0, x1 - x0, y0, y1 - y0, pick(spline.slope, 0), pick(spline.slope, 1)
+def _corners(spline: Spline, at) -> tuple[Spline, Spline]:
+    """The knots below and above bin `at`."""
+    index = at[..., None]
+    lower = (jnp.take_along_axis(a, index, axis=-1)[..., 0] for a in spline)
+    upper = (jnp.take_along_axis(a, index + 1, axis=-1)[..., 0] for a in spline)
+    return Spline(*lower), Spline(*upper)
 
 
 class SplineCoupling(Coupling):
@@ -116,10 +131,23 @@ class SplineCoupling(Coupling):
     A monotonic rational-quadratic spline with `bins` bins on `[-bound, bound]`, the
     identity outside; an st-network that starts at zero makes it the identity. The other
     arguments are those of every `Coupling`. Source: Durkan et al. 2019.
+
+    In a flat bin between two steep knots the slope can be as small as 1e-7; float32
+    inverts to about `1e-7 * bound / slope`. Raises ValueError for `bins` and `bound`
+    out of range.
     """
 
     bins: int = 8
     bound: float = 5.0
+
+    def __post_init__(self):
+        if not 1 <= self.bins < 1 / MIN_SIZE:
+            raise ValueError(
+                f"a spline needs 1 <= bins < {1 / MIN_SIZE:.0f}, got {self.bins}"
+            )
+        if not 0 < self.bound < math.inf:
+            raise ValueError(f"bound must be positive and finite, got {self.bound}")
+        super().__post_init__()
 
     @property
     def numbers(self) -> int:

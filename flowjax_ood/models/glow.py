@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 
@@ -14,12 +13,12 @@ from flowjax_ood.bijectors import (
     FactorOut,
     InvertibleConv1x1,
     Logit,
-    Repeat,
     Squeeze,
 )
-from flowjax_ood.distributions import Flow
-from flowjax_ood.models.stacking import check_stack
+from flowjax_ood.distributions import Flow, StandardNormal
+from flowjax_ood.models.stacking import Stacking
 from flowjax_ood.networks import GlowConvNet, Highway
+from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
 ST_NETS = ("highway", "glow_convnet")
 
@@ -38,7 +37,7 @@ def Glow(
     *,
     scales: int = 2,
     steps: int = 16,
-    mask: str | masks.MaskStrategy = first_half_changes,
+    mask: str | masks.MaskStrategy = "first_half",
     st_net: str | Callable[..., nn.Module] = "highway",
     width: int = 200,
     layers: int = 3,
@@ -47,7 +46,8 @@ def Glow(
     stack: str = "chain",
     remat: str | None = None,
     reversible: bool = False,
-    dtype: Any = None,
+    precision: str | Precision = FLOAT32,
+    base: nn.Module | None = None,
 ) -> Flow:
     """A Glow on images `[B, H, W, C]` in [0, 1).
 
@@ -56,30 +56,35 @@ def Glow(
     no learned priors at the splits. Source: the paper, appendix C; Kingma and Dhariwal
     2018.
 
-    * `mask`: by default the first half of the channels is changed in every step;
+    * `mask`: "first_half" of the channels is changed in every step, as in the paper;
       "checkerboard", "cycle" and the others of `masks.STRATEGIES`, or a strategy of
       your own, run through their couplings from step to step;
     * `st_net`: "highway" (with `layers`), "glow_convnet", or a module factory;
     * `conv1x1`: "dense" (as the original) or "plu";
-    * `stack`, `remat`, `reversible`: as in `RealNVP`.
+    * `stack`, `remat`, `reversible`, `precision`, `base`: as in `RealNVP`.
 
     ActNorm is initialised from the batch given to `init`. Raises ValueError for images
-    that cannot be halved `scales` times and for unknown names.
+    that cannot be halved `scales` times, for numbers out of range and unknown names.
     """
-    strategy = masks.strategy(mask)
-    if scales < 1 or steps < 1:
-        raise ValueError(
-            f"Glow needs scales >= 1 and steps >= 1, got scales={scales}, steps={steps}"
-        )
+    strategy = first_half_changes if mask == "first_half" else masks.strategy(mask)
+    if len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
+    at_least = {"scales": (scales, 1), "steps": (steps, 1), "width": (width, 1)}
+    for name, (value, least) in (at_least | {"layers": (layers, 0)}).items():
+        if value < least:
+            raise ValueError(f"Glow needs {name} >= {least}, got {name}={value}")
+    if not 0 <= alpha < 0.5:
+        raise ValueError(f"Glow needs 0 <= alpha < 0.5, got alpha={alpha}")
     if conv1x1 not in ("dense", "plu"):
         raise ValueError(f"unknown conv1x1 {conv1x1!r}; known: 'dense', 'plu'")
-    check_stack(stack, remat, reversible)
+    stacking = Stacking(stack, remat, reversible)
+    precision = as_precision(precision)
     if callable(st_net):
         net = st_net
     elif st_net == "highway":
-        net = partial(Highway, width=width, layers=layers, dtype=dtype)
+        net = partial(Highway, width=width, layers=layers, precision=precision)
     elif st_net == "glow_convnet":
-        net = partial(GlowConvNet, width=width, dtype=dtype)
+        net = partial(GlowConvNet, width=width, precision=precision)
     else:
         raise ValueError(
             f"unknown st-network {st_net!r}; known: {', '.join(ST_NETS)}, or a module "
@@ -91,17 +96,14 @@ def Glow(
         return [ActNorm(), mix, AffineCoupling(net, strategy, k)]
 
     def scale(index):
-        parts = [Squeeze()]
-        if stack == "chain":
-            for k in range(steps):
-                parts += step(index * steps + k, k)
-        else:
-            block = Chain(step(index, 0))
-            parts.append(Repeat(block, steps, stack, remat, reversible))
+        first = index * steps
+        parts = [Squeeze(), *stacking.run(lambda k: step(first + k, k), steps)]
         if index < scales - 1:
             parts.append(FactorOut(Chain(scale(index + 1))))
         return parts
 
-    flow = Flow(Chain([Logit(alpha), *scale(0)]), tuple(int(n) for n in image_shape))
+    bijector = Chain([Logit(alpha), *scale(0)])
+    shape = tuple(int(n) for n in image_shape)
+    flow = Flow(bijector, shape, base or StandardNormal())
     flow.latent_shape()
     return flow

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import numpy as np
@@ -13,12 +12,12 @@ from flowjax_ood.bijectors import (
     Chain,
     FactorOut,
     Logit,
-    Repeat,
     Squeeze,
 )
-from flowjax_ood.distributions import Flow
-from flowjax_ood.models.stacking import check_stack
+from flowjax_ood.distributions import Flow, StandardNormal
+from flowjax_ood.models.stacking import Stacking
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
+from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
 ST_NETS = ("resnet", "resnet_ae", "autoencoder")
 
@@ -40,7 +39,8 @@ def RealNVP(
     stack: str = "chain",
     remat: str | None = None,
     reversible: bool = False,
-    dtype: Any = None,
+    precision: str | Precision = FLOAT32,
+    base: nn.Module | None = None,
 ) -> Flow:
     """A RealNVP on images `[B, H, W, C]` in [0, 1).
 
@@ -56,7 +56,11 @@ def RealNVP(
       which every coupling uses as it is;
     * `norm`: "batch" (paper) or "none", the latter best with `zero_init`;
     * `stack`: "chain" of separate couplings, or "scan" or "unroll" for `Repeat`, with
-      its `remat` and `reversible`. `bijectors.restack` converts between them.
+      its `remat` and `reversible`. `bijectors.restack` converts between them;
+    * `precision`: what the st-networks compute in, "float32", "tensorfloat32",
+      "bfloat16" or a `Precision` of your own; nothing else changes with it. A module
+      factory as `st_net` has its own;
+    * `base`: the density of the latents, N(0, I) unless given.
 
     Raises ValueError, before anything is computed, for images that cannot be halved
     `scales - 1` times, unknown names, and masks that leave pixels forever unchanged.
@@ -84,7 +88,7 @@ def RealNVP(
         return AffineCoupling(network(width, gain), mask_strategy, k)
 
     def network(width, gain):
-        common = {"zero_init": zero_init, "dtype": dtype}
+        common = {"zero_init": zero_init, "precision": precision}
         residual = {"width": width, "blocks": blocks, "norm": norm, "input_gain": gain}
         if callable(st_net):
             return st_net
@@ -100,10 +104,7 @@ def RealNVP(
         )
 
     def run(count, mask_strategy, width):
-        if stack == "chain":
-            return [coupling(k, mask_strategy, width) for k in range(count)]
-        block = coupling(0, mask_strategy, width)
-        return [Repeat(block, count, stack, remat, reversible)]
+        return stacking.run(lambda k: [coupling(k, mask_strategy, width)], count)
 
     def scale(index, width):
         last = index == scales - 1
@@ -114,11 +115,13 @@ def RealNVP(
             parts.append(FactorOut(Chain(scale(index + 1, wider))))
         return parts
 
-    check_stack(stack, remat, reversible)
+    stacking = Stacking(stack, remat, reversible)
+    precision = as_precision(precision)
     if norm not in ("batch", "none"):
         raise ValueError(f"unknown norm {norm!r}; known: 'batch', 'none'")
     bijector = Chain([Logit(alpha), *scale(0, width)])
-    flow = Flow(bijector, tuple(int(n) for n in image_shape))
+    shape = tuple(int(n) for n in image_shape)
+    flow = Flow(bijector, shape, base or StandardNormal())
     flow.latent_shape()  # refuses image sizes and masks that do not fit
     if scales == 1:
         _check_coverage(strategy, couplings or 4, flow.event_shape)
@@ -133,12 +136,13 @@ def TabularRealNVP(
     layers: int = 1,
     dropout: float = 0.0,
     zero_init: bool = False,
-    dtype: Any = None,
+    precision: str | Precision = FLOAT32,
+    base: nn.Module | None = None,
 ) -> Flow:
     """A RealNVP on vectors `[B, dim]`: MLP couplings that alternate between the halves.
 
     No preprocessing inside: standardise the data first. Source: the paper, appendix K
-    (tables) and section 8 (embeddings).
+    (tables) and section 8 (embeddings). `precision` and `base`: as in `RealNVP`.
     """
     net = partial(
         MLP,
@@ -146,12 +150,11 @@ def TabularRealNVP(
         layers=layers,
         dropout=dropout,
         zero_init=zero_init,
-        dtype=dtype,
+        precision=as_precision(precision),
     )
     tabular = masks.alternate_tabular
-    flow = Flow(
-        Chain([AffineCoupling(net, tabular, k) for k in range(couplings)]), (dim,)
-    )
+    bijector = Chain([AffineCoupling(net, tabular, k) for k in range(couplings)])
+    flow = Flow(bijector, (dim,), base or StandardNormal())
     flow.latent_shape()
     return flow
 

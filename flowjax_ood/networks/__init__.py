@@ -5,7 +5,7 @@ Any Flax module called as `net(x, features, cond=None)` will do; these are the p
 
 from flowjax_ood.networks.autoencoder import Autoencoder
 from flowjax_ood.networks.convnets import GlowConvNet, Highway
-from flowjax_ood.networks.layers import BatchNorm, Dense, WNConv, weight_norm
+from flowjax_ood.networks.layers import BatchNorm, Conv, Dense, WNConv, weight_norm
 from flowjax_ood.networks.mlp import MLP
 from flowjax_ood.networks.resnet import ResidualBlock, ResNet, ResNetAE
 
@@ -13,6 +13,7 @@ __all__ = [
     "MLP",
     "Autoencoder",
     "BatchNorm",
+    "Conv",
     "Dense",
     "GlowConvNet",
     "Highway",

@@ -1,12 +1,12 @@
 """The convolutional auto-encoder st-network: everything passes a few numbers."""
 
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax
-from jax import lax
 
-from flowjax_ood.networks.layers import Dense, convolve, uniform_fan_in
+from flowjax_ood.networks.layers import Conv, Dense, add_condition
+from flowjax_ood.precision import FLOAT32, Precision
 
 KERNEL = 4
 WIDTHS = (32, 64, 64, 128)
@@ -20,35 +20,6 @@ def sizes(size: int, stride: int) -> list[int]:
     return out
 
 
-class Conv(nn.Module):
-    """Unpadded 4x4 convolution with bias, or its transpose; torch's initial values."""
-
-    features: int
-    stride: int = 1
-    transpose: bool = False
-    zero_init: bool = False
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x):
-        # torch counts the fan-in of a transposed convolution over its outputs
-        channels = self.features if self.transpose else x.shape[-1]
-        init = uniform_fan_in(KERNEL * KERNEL * channels)
-        if self.zero_init:
-            init = nn.initializers.zeros
-        shape = (KERNEL, KERNEL, x.shape[-1], self.features)
-        dtype = self.dtype or x.dtype
-        kernel = self.param("kernel", init, shape).astype(dtype)
-        bias = self.param("bias", init, (self.features,)).astype(dtype)
-        x = x.astype(dtype)
-        if not self.transpose:
-            return convolve(x, kernel, self.stride, "VALID") + bias
-        strides = (self.stride, self.stride)
-        numbers = ("NHWC", "HWIO", "NHWC")
-        y = lax.conv_transpose(x, kernel, strides, "VALID", dimension_numbers=numbers)
-        return y + bias
-
-
 class Autoencoder(nn.Module):
     """Four convolutions, a linear map to `latent_dim` numbers, and the way back.
 
@@ -60,29 +31,30 @@ class Autoencoder(nn.Module):
 
     latent_dim: int = 100
     zero_init: bool = False
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x, features: int, cond=None):
         stride = self._stride(x.shape[1], x.shape[2])
         strides = (1, 1, stride, stride)
-        h = x.astype(self.dtype or x.dtype)
+        conv = partial(
+            Conv, kernel_size=KERNEL, padding="VALID", precision=self.precision
+        )
+        dense = partial(Dense, precision=self.precision)
+        (h,) = self.precision.cast(x)
         for i, (width, step) in enumerate(zip(WIDTHS, strides)):
-            conv = Conv(width, step, dtype=self.dtype, name=f"encoder_{i}")
-            h = leaky_relu(conv(h))
+            h = leaky_relu(conv(width, stride=step, name=f"encoder_{i}")(h))
         shape = h.shape
         h = h.reshape(shape[0], -1)
-        code = Dense(self.latent_dim, dtype=self.dtype, name="encode")(h)
-        if cond is not None:
-            code = code + Dense(self.latent_dim, dtype=self.dtype, name="cond")(cond)
-        h = Dense(h.shape[-1], dtype=self.dtype, name="decode")(code).reshape(shape)
-        back = (*reversed(WIDTHS[:-1]), features)
-        for i, (width, step) in enumerate(zip(back, reversed(strides))):
-            last = i == len(back) - 1
-            zero = self.zero_init and last
-            conv = Conv(width, step, True, zero, self.dtype, name=f"decoder_{i}")
-            h = conv(h) if last else leaky_relu(conv(h))
-        return h
+        code = dense(self.latent_dim, name="encode")(h)
+        code = add_condition(code, cond, self.precision)
+        h = dense(h.shape[-1], name="decode")(code).reshape(shape)
+        up = partial(conv, transpose=True)
+        for i, (width, step) in enumerate(zip(WIDTHS[-2::-1], strides[::-1])):
+            h = leaky_relu(up(width, stride=step, name=f"decoder_{i}")(h))
+        init = nn.initializers.zeros if self.zero_init else None
+        last = partial(up, features, kernel_init=init)
+        return last(name=f"decoder_{len(WIDTHS) - 1}")(h)
 
     @nn.nowrap
     def _stride(self, height: int, width: int) -> int:

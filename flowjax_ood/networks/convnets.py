@@ -5,33 +5,17 @@ output starts at zero, so the coupling starts as the identity. Source: the paper
 (`st_type="highway"`, `"glow_convnet"`).
 """
 
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from flowjax_ood.networks.layers import Dense, convolve
+from flowjax_ood.networks.layers import Conv, add_condition
+from flowjax_ood.precision import FLOAT32, Precision
 
-
-class Conv(nn.Module):
-    """Convolution with bias, zero padding; weights start N(0, 0.05^2) or at zero."""
-
-    features: int
-    kernel_size: int = 3
-    zero_init: bool = False
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x):
-        k = self.kernel_size
-        init = nn.initializers.normal(0.05)
-        if self.zero_init:
-            init = nn.initializers.zeros
-        kernel = self.param("kernel", init, (k, k, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        dtype = self.dtype or x.dtype
-        return convolve(x.astype(dtype), kernel.astype(dtype)) + bias.astype(dtype)
+# both of Glow's st-networks start from small weights and end in zeros
+HIDDEN = nn.initializers.normal(0.05)
+LAST = nn.initializers.zeros
 
 
 class Highway(nn.Module):
@@ -43,18 +27,19 @@ class Highway(nn.Module):
 
     width: int = 200
     layers: int = 3
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x, features: int, cond=None):
-        h = Conv(self.width, dtype=self.dtype, name="in_conv")(x)
-        h = _conditioned(self, h, cond)
+        conv = partial(Conv, precision=self.precision)
+        h = conv(self.width, kernel_init=HIDDEN, name="in_conv")(x)
+        h = add_condition(h, cond, self.precision)
         for i in range(self.layers):
-            gate = Conv(self.width, dtype=self.dtype, name=f"gate_{i}")(h)
-            new = Conv(self.width, dtype=self.dtype, name=f"conv_{i}")(h)
+            gate = conv(self.width, kernel_init=HIDDEN, name=f"gate_{i}")(h)
+            new = conv(self.width, kernel_init=HIDDEN, name=f"conv_{i}")(h)
             gate = jax.nn.sigmoid(gate)
             h = gate * new + (1 - gate) * h
-        return Conv(features, 1, True, self.dtype, name="out_conv")(h)
+        return conv(features, 1, kernel_init=LAST, name="out_conv")(h)
 
 
 class GlowConvNet(nn.Module):
@@ -64,18 +49,12 @@ class GlowConvNet(nn.Module):
     """
 
     width: int = 512
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x, features: int, cond=None):
-        h = Conv(self.width, dtype=self.dtype, name="in_conv")(x)
-        h = jax.nn.relu(_conditioned(self, h, cond))
-        h = jax.nn.relu(Conv(self.width, 1, dtype=self.dtype, name="mid_conv")(h))
-        return Conv(features, 3, True, self.dtype, name="out_conv")(h)
-
-
-def _conditioned(net: nn.Module, h: jax.Array, cond) -> jax.Array:
-    if cond is None:
-        return h
-    bias = Dense(net.width, dtype=net.dtype, name="cond")(cond)
-    return h + jnp.expand_dims(bias, (1, 2))
+        conv = partial(Conv, precision=self.precision)
+        h = conv(self.width, kernel_init=HIDDEN, name="in_conv")(x)
+        h = jax.nn.relu(add_condition(h, cond, self.precision))
+        h = jax.nn.relu(conv(self.width, 1, kernel_init=HIDDEN, name="mid_conv")(h))
+        return conv(features, 3, kernel_init=LAST, name="out_conv")(h)

@@ -1,16 +1,19 @@
-"""Layers of the paper's st-networks: weight-normed convolution, batch norm, dense.
+"""Layers of the st-networks: convolutions, weight-normed ones, batch norm, dense.
 
-Initial values follow torch's defaults, which the paper's code relies on. Layers compute
-in `dtype` (default: the input's) and keep float32 parameters.
+Initial values follow torch's defaults, which the paper's code relies on. Parameters are
+float32; layers compute as their `precision` says.
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from flowjax_ood.networks.convolution import convolve
+from flowjax_ood.precision import FLOAT32, Precision
 
 
 def uniform_fan_in(fan_in: int):
@@ -23,17 +26,51 @@ def uniform_fan_in(fan_in: int):
     return init
 
 
-def convolve(x, kernel, stride: int = 1, padding: str = "SAME"):
-    """2-d convolution, `[B, H, W, I]` with `[h, w, I, O]`."""
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
 def weight_norm(v: jax.Array, g: jax.Array) -> jax.Array:
     """`w = g * v / ||v||`, the norm over all axes but the last (output channels)."""
     axes = tuple(range(v.ndim - 1))
     return v * (g * lax.rsqrt(jnp.sum(v * v, axes)))
+
+
+class Conv(nn.Module):
+    """Convolution `y = x * kernel + bias` of images, or its transpose.
+
+    Parameters `kernel [k, k, I, O]` and `bias [O]`, which start as torch's do: both
+    U(+-1/sqrt(fan_in)). With `kernel_init` the kernel starts as that says and the bias
+    at zero.
+    """
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    padding: str = "SAME"
+    transpose: bool = False
+    kernel_init: Callable | None = None
+    precision: Precision = FLOAT32
+
+    @nn.compact
+    def __call__(self, x):
+        k = self.kernel_size
+        # torch counts the fan-in of a transposed convolution over its outputs
+        channels = self.features if self.transpose else x.shape[-1]
+        torch_init = uniform_fan_in(k * k * channels)
+        shape = (k, k, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init or torch_init, shape)
+        bias_init = nn.initializers.zeros if self.kernel_init else torch_init
+        bias = self.param("bias", bias_init, (self.features,))
+        x, kernel, bias = self.precision.cast(x, kernel, bias)
+        if not self.transpose:
+            y = convolve(x, kernel, self.precision, self.stride, self.padding)
+            return y + bias
+        y = lax.conv_transpose(
+            x,
+            kernel,
+            (self.stride, self.stride),
+            self.padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=self.precision.multiply,
+        )
+        return y + bias
 
 
 class WNConv(nn.Module):
@@ -49,7 +86,7 @@ class WNConv(nn.Module):
     kernel_size: int = 3
     use_bias: bool = True
     zero_init: bool = False
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x):
@@ -66,11 +103,12 @@ class WNConv(nn.Module):
             g = self.param("g", zeros, (self.features,))
         else:
             g = self.param("g", norm_of_v)
-        dtype = self.dtype or x.dtype
-        y = convolve(x.astype(dtype), weight_norm(v, g).astype(dtype))
+        # the norm is taken in the parameters' float32: only its result is rounded
+        x, kernel = self.precision.cast(x, weight_norm(v, g))
+        y = convolve(x, kernel, self.precision)
         if self.use_bias:
             init = zeros if self.zero_init else uniform_fan_in(fan_in)
-            y = y + self.param("bias", init, (self.features,)).astype(dtype)
+            y = y + self.param("bias", init, (self.features,)).astype(y.dtype)
         return y
 
 
@@ -82,7 +120,7 @@ class BatchNorm(nn.Module):
     are used. So `apply(..., mutable=["batch_stats"])` is training mode, and there is
     no flag to thread through. The statistics of the batch are sown in `batch_moments`.
     Under a global-view jit they are over the global batch; inside shard_map and pmap,
-    over the local one.
+    over the local one. It computes in float32 and answers in the dtype of x.
     """
 
     momentum: float = 0.9
@@ -95,8 +133,8 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.is_mutable_collection("batch_stats"):
-            wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
             mean, var = jnp.mean(wide, axes), jnp.var(wide, axes)
             count = math.prod(x.shape[:-1])
             unbiased = var * (count / max(count - 1, 1))
@@ -109,8 +147,8 @@ class BatchNorm(nn.Module):
         else:
             mean, var = running_mean.value, running_var.value
         gain = scale * lax.rsqrt(var + self.eps)
-        # one multiply-add per element, in the activations' own precision
-        return x * gain.astype(x.dtype) + (bias - mean * gain).astype(x.dtype)
+        # one multiply-add per element, rounded once
+        return (wide * gain + (bias - mean * gain)).astype(x.dtype)
 
 
 class Dense(nn.Module):
@@ -118,7 +156,7 @@ class Dense(nn.Module):
 
     features: int
     zero_init: bool = False
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x):
@@ -126,8 +164,19 @@ class Dense(nn.Module):
         init = nn.initializers.zeros if self.zero_init else uniform_fan_in(fan_in)
         kernel = self.param("kernel", init, (fan_in, self.features))
         bias = self.param("bias", init, (self.features,))
-        dtype = self.dtype or x.dtype
-        return x.astype(dtype) @ kernel.astype(dtype) + bias.astype(dtype)
+        x, kernel, bias = self.precision.cast(x, kernel, bias)
+        return jnp.matmul(x, kernel, precision=self.precision.multiply) + bias
+
+
+def add_condition(h: jax.Array, cond, precision: Precision) -> jax.Array:
+    """h, plus a learned linear map of `cond [B, K]` at every position, if it is given.
+
+    Call inside a compact method: the map becomes its layer `cond`.
+    """
+    if cond is None:
+        return h
+    bias = Dense(h.shape[-1], precision=precision, name="cond")(cond)
+    return h + jnp.expand_dims(bias, tuple(range(1, h.ndim - 1))).astype(h.dtype)
 
 
 def _last(previous, new):

@@ -1,11 +1,12 @@
 """The st-network for vectors."""
 
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from flowjax_ood.networks.layers import Dense
+from flowjax_ood.precision import FLOAT32, Precision
 
 
 class MLP(nn.Module):
@@ -19,17 +20,17 @@ class MLP(nn.Module):
     layers: int = 1
     dropout: float = 0.0
     zero_init: bool = False
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x, features: int, cond=None):
         if x.ndim != 2:
             raise ValueError(f"the MLP st-network takes [B, D], got shape {x.shape}")
         h = x if cond is None else jnp.concatenate([x, cond.astype(x.dtype)], axis=-1)
-        h = nn.relu(Dense(self.width, dtype=self.dtype, name="in_dense")(h))
+        dense = partial(Dense, precision=self.precision)
+        h = nn.relu(dense(self.width, name="in_dense")(h))
         if self.dropout:
             h = nn.Dropout(self.dropout)(h, deterministic=not self.has_rng("dropout"))
         for i in range(self.layers):
-            h = nn.relu(Dense(self.width, dtype=self.dtype, name=f"dense_{i}")(h))
-        out = Dense(features, self.zero_init, self.dtype, name="out_dense")
-        return out(h)
+            h = nn.relu(dense(self.width, name=f"dense_{i}")(h))
+        return dense(features, self.zero_init, name="out_dense")(h)

@@ -4,27 +4,28 @@ Called as `net(x [B, H, W, C], features, cond)`, returns `[B, H, W, features]`. 
 the paper's code (`st_type="resnet"` and `"resnet_ae"`), after Dinh et al. 2017.
 """
 
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from flowjax_ood.networks.layers import BatchNorm, Dense, WNConv
+from flowjax_ood.networks.layers import BatchNorm, Dense, WNConv, add_condition
+from flowjax_ood.precision import FLOAT32, Precision
 
 
 class ResidualBlock(nn.Module):
     """`h + conv(relu(norm(conv(relu(norm(h))))))`, weight-normed 3x3 convolutions."""
 
     norm: str = "batch"
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, h):
-        width = h.shape[-1]
+        conv = partial(WNConv, h.shape[-1], precision=self.precision)
         r = nn.relu(normalise(h, self.norm, "in_norm"))
-        r = WNConv(width, use_bias=False, dtype=self.dtype, name="in_conv")(r)
+        r = conv(use_bias=False, name="in_conv")(r)
         r = nn.relu(normalise(r, self.norm, "out_norm"))
-        return h + WNConv(width, dtype=self.dtype, name="out_conv")(r)
+        return h + conv(name="out_conv")(r)
 
 
 class ResNet(nn.Module):
@@ -44,20 +45,20 @@ class ResNet(nn.Module):
     input_gain: float = 1.0
     skip: bool = True
     zero_init: bool = False
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x, features: int, cond=None):
-        h = stem(x, self.width, self.norm, self.input_gain, self.dtype, cond)
-        pointwise = {"kernel_size": 1, "dtype": self.dtype}
+        h = stem(x, self.width, self.norm, self.input_gain, self.precision, cond)
+        pointwise = partial(WNConv, self.width, 1, precision=self.precision)
         if self.skip:
-            total = WNConv(self.width, name="in_skip", **pointwise)(h)
+            total = pointwise(name="in_skip")(h)
         for i in range(self.blocks):
-            h = ResidualBlock(self.norm, self.dtype, name=f"block_{i}")(h)
+            h = ResidualBlock(self.norm, self.precision, name=f"block_{i}")(h)
             if self.skip:
-                total = total + WNConv(self.width, name=f"skip_{i}", **pointwise)(h)
+                total = total + pointwise(name=f"skip_{i}")(h)
         h = total if self.skip else h
-        return head(h, features, self.norm, self.zero_init, self.dtype)
+        return head(h, features, self.norm, self.zero_init, self.precision)
 
 
 class ResNetAE(nn.Module):
@@ -74,7 +75,7 @@ class ResNetAE(nn.Module):
     norm: str = "batch"
     input_gain: float = 1.0
     zero_init: bool = False
-    dtype: Any = None
+    precision: Precision = FLOAT32
 
     @nn.compact
     def __call__(self, x, features: int, cond=None):
@@ -83,35 +84,33 @@ class ResNetAE(nn.Module):
                 f"resnet_ae puts its bottleneck between blocks: it needs at least 2, "
                 f"got blocks={self.blocks}"
             )
-        h = stem(x, self.width, self.norm, self.input_gain, self.dtype, cond)
+        dense = partial(Dense, precision=self.precision)
+        h = stem(x, self.width, self.norm, self.input_gain, self.precision, cond)
         for i in range(self.blocks):
-            h = ResidualBlock(self.norm, self.dtype, name=f"block_{i}")(h)
+            h = ResidualBlock(self.norm, self.precision, name=f"block_{i}")(h)
             if i == self.blocks // 2 - 1:
                 shape = h.shape
                 flat = h.reshape(shape[0], -1)
-                code = Dense(self.latent_dim, dtype=self.dtype, name="encode")(flat)
-                flat = Dense(flat.shape[-1], dtype=self.dtype, name="decode")(code)
-                h = flat.reshape(shape)
-        return head(h, features, self.norm, self.zero_init, self.dtype)
+                code = dense(self.latent_dim, name="encode")(flat)
+                h = dense(flat.shape[-1], name="decode")(code).reshape(shape)
+        return head(h, features, self.norm, self.zero_init, self.precision)
 
 
-def stem(x, width, norm, input_gain, dtype, cond):
+def stem(x, width, norm, input_gain, precision, cond):
     """`conv(relu(concat(h, -h)))` of the normed input, plus `cond` as a bias."""
-    x = x.astype(dtype or x.dtype)
+    (x,) = precision.cast(x)
     if norm == "batch":
         x = normalise(x, norm, "in_norm") * input_gain
     h = nn.relu(jnp.concatenate([x, -x], axis=-1))
-    h = WNConv(width, dtype=dtype, name="in_conv")(h)
-    if cond is not None:
-        h = h + Dense(width, dtype=dtype, name="cond")(cond)[:, None, None, :]
-    return h
+    h = WNConv(width, precision=precision, name="in_conv")(h)
+    return add_condition(h, cond, precision)
 
 
-def head(h, features, norm, zero_init, dtype):
+def head(h, features, norm, zero_init, precision):
     """1x1 convolution of `relu(norm(h))`."""
     h = nn.relu(normalise(h, norm, "out_norm"))
-    conv = WNConv(features, 1, zero_init=zero_init, dtype=dtype, name="out_conv")
-    return conv(h)
+    conv = partial(WNConv, zero_init=zero_init, precision=precision)
+    return conv(features, 1, name="out_conv")(h)
 
 
 def normalise(h, norm: str, name: str):

@@ -39,6 +39,7 @@ def evaluate_likelihood(
     key: jax.Array,
     batch_size: int,
     parallel: Parallel,
+    cond: np.ndarray | None = None,
     label: str = "likelihood",
 ) -> Likelihoods:
     """Likelihoods of `images`, uint8 `[N, H, W, C]`, with running batch statistics.
@@ -47,7 +48,17 @@ def evaluate_likelihood(
     alone: up to rounding, the result does not depend on `batch_size` (rounded up to a
     multiple of the devices) or on the devices. Compiles once a flow and batch size, not
     once a set of images.
+
+    `cond`: floating-point `[N, K]`, a condition for each image; raises ValueError for
+    another number of rows.
     """
+    if cond is not None:
+        cond = np.asarray(cond)
+        if cond.shape[:1] != (len(images),):
+            raise ValueError(
+                f"cond must have one row for each of the {len(images)} images, got "
+                f"shape {cond.shape}"
+            )
     batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
     variables, key = jax.device_put((variables, key), parallel.replicated)
     score = _score_of(_Same(flow))
@@ -55,6 +66,8 @@ def evaluate_likelihood(
     with progress(label, len(images), "images") as shown:
         for at, mask in padded_batches(len(images), batch_size):
             batch = {"image": images[at], "index": at.astype(np.int32)}
+            if cond is not None:
+                batch["cond"] = cond[at]
             batch = jax.device_put(batch, parallel.split)
             parts = jax.device_get(score(variables, batch, key))
             log_pz.append(parts.log_pz[mask])
@@ -85,6 +98,7 @@ def _score_of(same: _Same) -> Callable:
         x = dequantize(batch["image"], example_keys(key, batch["index"]))
         # accelerators multiply float32 in fewer bits unless told otherwise
         with jax.default_matmul_precision("highest"):
-            return same.flow.apply(variables, x, method="log_prob_parts")
+            cond = batch.get("cond")
+            return same.flow.apply(variables, x, cond, method="log_prob_parts")
 
     return score

@@ -35,16 +35,18 @@ def create_state(
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     x: jax.Array,
+    cond: jax.Array | None = None,
     *,
     average: bool = False,
 ) -> TrainState:
     """Initial state; `x [B, ...]` (dequantised) drives data-dependent initialisation.
 
-    `average=True` reserves room for averaged parameters.
+    `cond [B, K]` is what a conditional flow is given with x; `average=True` reserves
+    room for averaged parameters.
     """
 
-    def init(key, x):
-        variables = flow.init(key, x)
+    def init(key, x, cond):
+        variables = flow.init(key, x, cond)
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -57,11 +59,11 @@ def create_state(
 
     # a caller that traces (for the shapes alone) compiles by its own options
     if isinstance(jnp.zeros(()), jax.core.Tracer):
-        return init(key, x)
+        return init(key, x, cond)
     # runs once: on CPU, XLA's optimisation passes would cost more than they save
     quick = {"xla_backend_optimization_level": 0}
     options = quick if jax.default_backend() == "cpu" else None
-    return jax.jit(init, compiler_options=options)(key, x)
+    return jax.jit(init, compiler_options=options)(key, x, cond)
 
 
 def parameter_count(params) -> int:

@@ -22,7 +22,8 @@ def make_train_step(
 
     Minimises the mean negative log-likelihood in nats of `batch["image"]`, uint8
     `[B, H, W, C]`, dequantised here with noise that depends on `(key, state.step,
-    batch["index"])` alone: the same for every way of splitting the batch.
+    batch["index"])` alone: the same for every way of splitting the batch. A conditional
+    flow is given `batch["cond"]`, floating-point `[B, K]`, where the batch has it.
 
     `reduce` averages a pytree over the devices that hold parts of the batch; under a
     global-view jit it is the identity. Metrics are scalars: `loss` (nats),
@@ -57,6 +58,7 @@ def make_train_step(
             parts, updates = flow.apply(
                 variables,
                 x,
+                batch.get("cond"),
                 method="log_prob_parts",
                 mutable=["batch_stats"],
                 rngs=rngs,

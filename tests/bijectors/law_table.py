@@ -27,6 +27,7 @@ from flowjax_ood.bijectors import (
     InvertibleConv1x1,
     Logit,
     Repeat,
+    SplineCoupling,
     Squeeze,
 )
 from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
@@ -51,6 +52,10 @@ def coupling(strategy, k=0, net=bare):
     return lambda: AffineCoupling(net, masks.strategy(strategy), k)
 
 
+def spline(strategy, k=0, net=bare, **args):
+    return lambda: SplineCoupling(net, masks.strategy(strategy), k, **args)
+
+
 def multi_scale():
     inner = FactorOut(Chain([ActNorm(), AffineCoupling(bare)]), keep=2)
     return Chain(
@@ -61,6 +66,16 @@ def multi_scale():
 def repeat(*strategies, mode="scan"):
     couplings = [coupling(name, k) for k, name in enumerate(strategies)]
     return lambda: Repeat(Chain([ActNorm(), *(make() for make in couplings)]), 3, mode)
+
+
+def repeat_spline():
+    block = Chain([ActNorm(), spline("checkerboard", bins=3, bound=2.0)()])
+    return Repeat(block, 3, "scan")
+
+
+def glow(shape, **args):
+    args = {"scales": 1, "steps": 2, "width": 4, "layers": 1} | args
+    return lambda: Glow(shape, **args).bijector
 
 
 def model(shape, **args):
@@ -84,6 +99,13 @@ COUPLINGS = {
     "center": (coupling("center"), (9, 9, 1), None),
     "tabular": (coupling("tabular", net=mlp), (5,), None),
     "tabular_cond": (coupling("tabular", 1, mlp), (5,), 2),
+    # no batch norm: slopes near 1e-3, as it makes here, cost float32 three digits
+    "spline_checkerboard": (spline("checkerboard", bins=4), (4, 4, 1), None),
+    # events in [0, 1) lie on both sides of this bound
+    "spline_channel": (spline("channel", bound=0.6), (2, 2, 4), None),
+    "spline_tabular": (spline("tabular", net=mlp, bound=1.0), (5,), None),
+    "spline_cond": (spline("checkerboard", 1, bins=4), (4, 4, 1), 2),
+    "spline_tabular_cond": (spline("tabular", 1, mlp, bins=4), (5,), 2),
 }
 
 SIMPLE = {
@@ -119,6 +141,7 @@ COMBINATORS = {
     ),
     "repeat": (repeat("checkerboard", "horizontal"), (4, 4, 1), None),
     "repeat_unroll": (repeat("channel", mode="unroll"), (2, 2, 4), 2),
+    "repeat_spline": (repeat_spline, (4, 4, 1), 2),
     "factor_out": (lambda: FactorOut(ActNorm()), (2, 2, 5), None),
     "factor_out_nested": (multi_scale, (8, 8, 1), None),
 }
@@ -142,11 +165,10 @@ MODELS = {
         (4, 4, 1),
         None,
     ),
-    "glow": (
-        lambda: Glow((4, 4, 3), scales=2, steps=1, width=4, layers=1).bijector,
-        (4, 4, 3),
-        None,
-    ),
+    "glow": (glow((4, 4, 3), scales=2, steps=1), (4, 4, 3), None),
+    "glow_plu": (glow((4, 4, 1), conv1x1="plu"), (4, 4, 1), None),
+    "glow_checkerboard": (glow((4, 4, 1), mask="checkerboard"), (4, 4, 1), None),
+    "repeat_glow": (glow((4, 4, 3), scales=2, stack="scan"), (4, 4, 3), None),
     "tabular_real_nvp": (
         lambda: TabularRealNVP(5, couplings=3, width=6).bijector,
         (5,),
@@ -211,7 +233,8 @@ def generic_variables(module: nn.Module, rng, *args) -> dict:
         elif name in ("kernel", "v"):
             noise = noise / np.sqrt(max(np.prod(like.shape[:-1]), 1))
         elif name == "weight":  # of a 1x1 convolution: must stay well conditioned
-            noise = np.eye(len(noise)) + 0.5 * noise / np.sqrt(len(noise))
+            channels = noise.shape[-1]  # a stack of weights has an axis more
+            noise = np.eye(channels) + 0.5 * noise / np.sqrt(channels)
         else:
             noise = 0.3 * noise
         return jnp.asarray(noise, like.dtype)

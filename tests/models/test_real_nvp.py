@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from flowjax_ood import masks
 from flowjax_ood.bijectors import AffineCoupling, Logit, Squeeze, walk
-from flowjax_ood.models import RealNVP, TabularRealNVP
+from flowjax_ood.distributions import standard_normal_log_prob
+from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
 
 GRAY, RGB = (28, 28, 1), (32, 32, 3)
 TINY = {"width": 4, "blocks": 1}
@@ -141,33 +143,6 @@ def test_zero_init_starts_as_the_logit_alone():
     np.testing.assert_allclose(z, np.log(p / (1 - p)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("st_net", ["resnet", "resnet_ae", "autoencoder"])
-def test_half_precision_st_networks_leave_the_flow_in_float32(st_net):
-    args = {"scales": 1, "st_net": st_net, "latent_dim": 2, "width": 4, "blocks": 2}
-    flow = RealNVP((14, 14, 1), dtype=jnp.bfloat16, **args)
-    x = jnp.zeros((2, 14, 14, 1))
-    variables = variables_of(flow, x)
-    assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype("float32")}
-    for method in ("log_prob_parts", "latents"):
-
-        def apply(variables, method=method):
-            return flow.apply(variables, x, method=method)
-
-        out = jax.eval_shape(apply, variables)
-        assert {a.dtype for a in jax.tree.leaves(out)} == {np.dtype("float32")}
-
-
-def test_half_precision_is_near_float32():
-    single = TabularRealNVP(6, couplings=2, width=16)
-    half = TabularRealNVP(6, couplings=2, width=16, dtype=jnp.bfloat16)
-    x = jax.random.normal(jax.random.key(0), (4, 6))
-    variables = single.init(jax.random.key(1), x)
-    exact, rough = single.apply(variables, x), half.apply(variables, x)
-    assert rough.dtype == jnp.float32
-    np.testing.assert_allclose(rough, exact, atol=0.2)
-    assert (rough != exact).any()
-
-
 def test_dropout_acts_with_its_stream_alone():
     flow = TabularRealNVP(6, couplings=2, width=16, dropout=0.5)
     x = jax.random.normal(jax.random.key(0), (4, 6))
@@ -176,6 +151,47 @@ def test_dropout_acts_with_its_stream_alone():
     np.testing.assert_array_equal(flow.apply(variables, x), plain)
     dropped = flow.apply(variables, x, rngs={"dropout": jax.random.key(2)})
     assert (dropped != plain).all()
+
+
+class Wide(nn.Module):
+    """N(0, scale^2 I) with a learned scale."""
+
+    def setup(self):
+        self.log_scale = self.param("log_scale", nn.initializers.constant(0.7), ())
+
+    def log_prob(self, z, cond=None):
+        narrow = jax.tree.map(lambda a: a * jnp.exp(-self.log_scale), z)
+        dims = sum(a[0].size for a in jax.tree.leaves(z))
+        return standard_normal_log_prob(narrow) - dims * self.log_scale
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **k: RealNVP((4, 4, 1), norm="none", skip=False, **TINY, **k),
+        lambda **k: Glow((4, 4, 1), steps=1, width=4, layers=1, **k),
+        lambda **k: TabularRealNVP(6, couplings=2, width=4, **k),
+    ],
+    ids=["real_nvp", "glow", "tabular"],
+)
+def test_the_base_density_is_an_argument(make):
+    plain, wide = make(), make(base=Wide())
+    x = jax.random.uniform(jax.random.key(0), (3, *plain.event_shape))
+    fast = {"xla_backend_optimization_level": 0}
+    quick = partial(jax.jit, compiler_options=fast)
+    variables = quick(wide.init)(jax.random.key(1), x)
+    assert variables["params"]["base"]["log_scale"] == np.float32(0.7)
+    flow = {"params": {"bijector": variables["params"]["bijector"]}}
+
+    @quick
+    def parts(x):
+        z = plain.apply(flow, x, method="latents")
+        return wide.apply(variables, x, method="log_prob_parts"), z
+
+    (log_pz, _), z = parts(x)
+    flat = np.concatenate([a.reshape(3, -1) for a in jax.tree.leaves(z)], axis=1)
+    expected = scipy.stats.norm(scale=np.exp(0.7)).logpdf(flat).sum(1)
+    np.testing.assert_allclose(log_pz, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +211,8 @@ def test_dropout_acts_with_its_stream_alone():
             "unknown st-network 'vit'; known: resnet",
         ),
         (lambda: RealNVP(GRAY, norm="layer"), "unknown norm 'layer'"),
+        (lambda: RealNVP(GRAY, precision="half"), "unknown precision 'half'"),
+        (lambda: TabularRealNVP(4, precision="half"), "unknown precision 'half'"),
         (lambda: RealNVP(GRAY, scales=0), "scales=0"),
         (lambda: RealNVP(GRAY, couplings=0), "couplings=0"),
         (lambda: RealNVP((28, 28)), r"\(H, W, C\), got \(28, 28\)"),

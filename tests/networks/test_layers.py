@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.networks import BatchNorm, Dense, WNConv, weight_norm
+from flowjax_ood.networks import BatchNorm, Conv, Dense, WNConv, weight_norm
+from flowjax_ood.precision import BFLOAT16
 
 KEY = jax.random.key(0)
 
@@ -73,6 +74,16 @@ def test_batch_norm_keeps_statistics_in_float32():
     assert {a.dtype for a in jax.tree.leaves(state)} == {np.dtype("float32")}
 
 
+def test_batch_norm_rounds_once():
+    """In bfloat16 it answers what it would in float32, rounded."""
+    x = jnp.asarray(100 + jax.random.normal(KEY, (50, 3)), jnp.bfloat16)
+    variables = BatchNorm().init(KEY, x)
+    rounded, _ = BatchNorm().apply(variables, x, mutable=["batch_stats"])
+    wide = x.astype(jnp.float32)
+    exact, _ = BatchNorm().apply(variables, wide, mutable=["batch_stats"])
+    np.testing.assert_array_equal(rounded, exact.astype(jnp.bfloat16))
+
+
 # --- weight norm -------------------------------------------------------------------
 
 
@@ -117,6 +128,52 @@ def test_the_direction_has_no_gradient_along_itself():
     along = (gradient["v"] * variables["params"]["v"]).sum((0, 1, 2))
     np.testing.assert_allclose(along, 0, atol=1e-5)
     assert np.abs(gradient["v"]).max() > 0.1
+
+
+def test_weight_norm_takes_its_norm_in_float32():
+    """Only the finished kernel is rounded to bfloat16."""
+    x = jax.random.normal(KEY, (2, 4, 4, 3))
+    conv = WNConv(5, use_bias=False, precision=BFLOAT16)
+    variables = conv.init(KEY, x)
+    kernel = weight_norm(variables["params"]["v"], variables["params"]["g"])
+    plain = nn.Conv(5, (3, 3), use_bias=False, dtype=jnp.bfloat16)
+    expected = plain.apply({"params": {"kernel": kernel}}, x)
+    np.testing.assert_array_equal(conv.apply(variables, x), expected)
+
+
+# --- plain convolution -------------------------------------------------------------
+
+
+def test_a_convolution_starts_as_torchs():
+    params = Conv(8, 5).init(KEY, jnp.zeros((1, 6, 6, 2)))["params"]
+    bound = 1 / math.sqrt(5 * 5 * 2)
+    assert params["kernel"].shape == (5, 5, 2, 8)
+    for array in params.values():
+        assert 0.7 * bound < np.abs(array).max() <= bound
+    # torch counts a transposed convolution's fan-in over its outputs
+    up = Conv(8, 5, transpose=True).init(KEY, jnp.zeros((1, 6, 6, 2)))["params"]
+    assert 0.9 / math.sqrt(200) < np.abs(up["kernel"]).max() <= 1 / math.sqrt(200)
+
+
+def test_a_convolution_with_an_initializer_has_no_bias_at_first():
+    conv = Conv(8, kernel_init=nn.initializers.normal(0.05))
+    params = conv.init(KEY, jnp.zeros((1, 6, 6, 20)))["params"]
+    np.testing.assert_array_equal(params["bias"], 0)
+    assert 0.045 < params["kernel"].std() < 0.055
+
+
+def test_a_transposed_convolution_is_the_transpose():
+    """`<A x, y> = <x, A^T y>`, the kernel's taps and channels reversed."""
+    x, y = jax.random.normal(KEY, (1, 9, 9, 2)), jax.random.normal(KEY, (1, 4, 4, 3))
+    down = Conv(3, 3, stride=2, padding="VALID")
+    up = Conv(2, 3, stride=2, padding="VALID", transpose=True)
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 3))
+    params = {"kernel": kernel, "bias": jnp.zeros(3)}
+    turned = {"kernel": kernel[::-1, ::-1].swapaxes(2, 3), "bias": jnp.zeros(2)}
+    forth = down.apply({"params": params}, x)
+    back = up.apply({"params": turned}, y)
+    assert back.shape == x.shape
+    np.testing.assert_allclose((forth * y).sum(), (x * back).sum(), rtol=1e-4)
 
 
 def test_dense_has_torchs_initial_values():

@@ -1,6 +1,7 @@
 """st-networks by their formulas: sizes, names, conditioning, dropout, precision."""
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -11,12 +12,15 @@ import pytest
 from flowjax_ood.networks import (
     MLP,
     Autoencoder,
+    GlowConvNet,
+    Highway,
     ResidualBlock,
     ResNet,
     ResNetAE,
     WNConv,
 )
 from flowjax_ood.networks.autoencoder import sizes
+from flowjax_ood.precision import PRECISIONS
 
 KEY = jax.random.key(0)
 
@@ -166,17 +170,19 @@ def test_dropout_acts_with_its_stream_alone():
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
-        (lambda dtype: ResNet(4, 1, dtype=dtype), (2, 4, 4, 1)),
-        (lambda dtype: ResNetAE(4, 2, 3, dtype=dtype), (2, 4, 4, 1)),
-        (lambda dtype: Autoencoder(3, dtype=dtype), (2, 14, 14, 1)),
-        (lambda dtype: MLP(4, dtype=dtype), (2, 5)),
+        (partial(ResNet, 4, 1), (2, 4, 4, 1)),
+        (partial(ResNetAE, 4, 2, 3), (2, 4, 4, 1)),
+        (partial(Autoencoder, 3), (2, 14, 14, 1)),
+        (partial(Highway, 4, 2), (2, 4, 4, 1)),
+        (partial(GlowConvNet, 4), (2, 4, 4, 1)),
+        (partial(MLP, 4), (2, 5)),
     ],
-    ids=["resnet", "resnet_ae", "autoencoder", "mlp"],
+    ids=["resnet", "resnet_ae", "autoencoder", "highway", "glow_convnet", "mlp"],
 )
-def test_half_precision_keeps_float32_variables(make, shape):
+def test_reduced_precision_keeps_float32_variables(make, shape):
     x, cond = jnp.zeros(shape), jnp.zeros((2, 3))
-    for dtype, answer in ((None, jnp.float32), (jnp.bfloat16, jnp.bfloat16)):
-        net = make(dtype)
+    for name, answer in (("tensorfloat32", "float32"), ("bfloat16", "bfloat16")):
+        net = make(precision=PRECISIONS[name])
         both = jax.eval_shape(lambda k, n=net: n.init_with_output(k, x, 2, cond), KEY)
         assert both[0].dtype == answer
         assert {a.dtype for a in jax.tree.leaves(both[1])} == {np.dtype("float32")}

@@ -7,6 +7,7 @@ import pytest
 from tiny_run import KEY, SHAPE, OneConvolution, images, tiny_flow
 
 from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.distributions import ConditionalNormal, one_hot_condition
 from flowjax_ood.models import RealNVP
 from flowjax_ood.training.likelihood import Likelihoods, evaluate_likelihood
 from flowjax_ood.training.parallel import MODES, Parallel
@@ -65,6 +66,45 @@ def test_a_subset_has_the_same_values(variables):
 def test_the_key_matters(variables):
     other = evaluate(variables, 4, key=jax.random.fold_in(KEY, 1))
     assert (other.log_prob != evaluate(variables, 4).log_prob).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_condition_for_each_image(mode):
+    flow = tiny_flow("light").clone(base=ConditionalNormal())
+    keys = example_keys(KEY, jnp.arange(COUNT))
+    x = dequantize(jnp.asarray(images(COUNT)), keys)
+    cond = one_hot_condition(np.arange(COUNT) % 3, 3)
+    start = flow.init(jax.random.key(0), x, cond)
+    variables = jax.tree.map(
+        lambda p: p + jnp.sin(jnp.arange(p.size).reshape(p.shape)), start
+    )
+    expected = flow.apply(variables, x, cond)
+    found = evaluate_likelihood(
+        flow,
+        variables,
+        images(COUNT),
+        key=KEY,
+        batch_size=4,
+        parallel=Parallel(mode, jax.devices()[:1]),
+        cond=cond,
+    )
+    np.testing.assert_allclose(found.log_prob, expected, rtol=1e-4)
+    other = flow.apply(variables, x, cond[::-1])
+    assert (np.abs(other - expected) > 1e-2 * np.abs(expected)).any()
+
+
+@pytest.mark.parametrize("count", [COUNT - 1, COUNT + 1])
+def test_conditions_of_other_images(variables, count):
+    with pytest.raises(ValueError, match=rf"the 13 images, got shape \({count}, 2\)"):
+        evaluate_likelihood(
+            tiny_flow("light"),
+            variables,
+            images(COUNT),
+            key=KEY,
+            batch_size=4,
+            parallel=Parallel("jit", jax.devices()[:1]),
+            cond=np.zeros((count, 2), np.float32),
+        )
 
 
 def test_bits_per_dim():

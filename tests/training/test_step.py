@@ -21,8 +21,9 @@ from tiny_run import (
 )
 
 from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.distributions import ConditionalNormal
 from flowjax_ood.models import RealNVP
-from flowjax_ood.training.state import parameter_count
+from flowjax_ood.training.state import create_state, parameter_count
 from flowjax_ood.training.step import make_train_step
 
 
@@ -226,3 +227,42 @@ def test_parameters_are_counted_without_running_statistics():
     norms = sum(p.size for p in jax.tree.leaves(with_norm.batch_stats))
     # a scale and a bias for every mean and variance
     assert parameter_count(with_norm.params) == parameter_count(without.params) + norms
+
+
+# --- conditional flows --------------------------------------------------------------
+
+
+def test_the_condition_reaches_the_loss():
+    flow = tiny_flow("light").clone(base=ConditionalNormal())
+    optimizer = optax.sgd(1.0)
+    cond = np.eye(2, dtype=np.float32)[np.arange(BATCH) % 2]
+    x = dequantized(images(BATCH))
+    state = create_state(flow, optimizer, jax.random.key(0), x, cond)
+    step = jax.jit(make_train_step(flow, optimizer))
+    for number in range(2):
+        x = noise_free_of_the_batch(np.arange(BATCH), number)
+        log_prob = np.float64(flow.apply({"params": state.params}, x, cond))
+        before = state
+        state, metrics = step(state, batch() | {"cond": cond}, KEY)
+        np.testing.assert_allclose(metrics["loss"], -log_prob.mean(), rtol=1e-5)
+    # the images of the classes differ, and so do the densities they end up with
+    moved = jax.tree.map(jnp.subtract, before.params, state.params)["base"]
+    for layer in moved.values():
+        assert (layer["kernel"][0] != layer["kernel"][1]).all()
+    other, _ = step(before, batch() | {"cond": cond[::-1]}, KEY)
+    means, others = (s.params["base"]["mean"]["kernel"] for s in (state, other))
+    assert (means != others).all()
+    with pytest.raises(ValueError, match=r"needs cond \[B, K\], got None"):
+        step(before, batch(), KEY)
+    with pytest.raises(ValueError, match="one row for each of the 8 events"):
+        step(before, batch() | {"cond": cond[:4]}, KEY)
+
+
+def test_a_flow_without_use_for_the_condition_trains_the_same_bit_for_bit():
+    run = tiny("light")
+    step = compiled(run)
+    cond = np.ones((BATCH, 2), np.float32)
+    assert_same(
+        jax.device_get(step(run.state, batch() | {"cond": cond}, KEY)),
+        jax.device_get(step(run.state, batch(), KEY)),
+    )

@@ -1,7 +1,4 @@
-"""Base densities, and the flow: a bijector with a base density.
-
-Densities are in nats with respect to the event's own units: for images, [0, 1)^D.
-"""
+"""The flow: a bijector with a base density, and the units of its likelihoods."""
 
 import math
 from dataclasses import field
@@ -11,19 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flowjax_ood.bijectors.base import (
-    Bijector,
-    Event,
-    event_size,
-    leaves,
-    sum_event,
-)
-
-
-def standard_normal_log_prob(z: Event) -> jax.Array:
-    """`log N(z; 0, I)` of each event, summed over its arrays: `[B]`, nats."""
-    half_log_2pi = 0.5 * math.log(2 * math.pi)
-    return sum(sum_event(-0.5 * part * part - half_log_2pi) for part in leaves(z))
+from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves
+from flowjax_ood.distributions.base_densities import StandardNormal
 
 
 def discrete_log_likelihood(log_prob, dims: int, bins: int = 256):
@@ -41,24 +27,6 @@ def bits_per_dim(log_prob, dims: int, bins: int = 256):
     `log_prob` in nats on [0, 1)^dims, as `Flow.log_prob` gives it.
     """
     return -discrete_log_likelihood(log_prob, dims, bins) / (dims * math.log(2))
-
-
-class StandardNormal(nn.Module):
-    """N(0, I) on an event of any shape; no parameters, `cond` is ignored."""
-
-    def log_prob(self, z: Event, cond=None) -> jax.Array:
-        """`[B]`, nats."""
-        return standard_normal_log_prob(z)
-
-    def sample(self, key, shape, num: int, temperature=1.0, cond=None) -> Event:
-        """`num` events of `shape` from N(0, temperature^2 I)."""
-        if not (shape and isinstance(shape[0], tuple)):
-            return temperature * jax.random.normal(key, (num, *shape))
-        keys = jax.random.split(key, len(shape))
-        return tuple(
-            temperature * jax.random.normal(k, (num, *s))
-            for k, s in zip(keys, shape, strict=True)
-        )
 
 
 class LogProbParts(NamedTuple):
@@ -82,12 +50,19 @@ class Flow(nn.Module):
         z = flow.apply(variables, x, method="latents")
         x = flow.apply(variables, key, 16, method="sample")
 
+    `cond` is an optional condition, a floating-point vector `[B, K]` for the bijectors,
+    st-networks and base densities this package has: one row for each event, or for each
+    sample drawn. A class is a one-hot row (`one_hot_condition`). With
+    `conditional_bijector=False` the base density alone is given it: the latents of an
+    event are then the same for all conditions, and scoring all classes costs one pass.
+
     There is no hidden state; every method works under jit, vmap and grad.
     """
 
     bijector: Bijector
     event_shape: tuple[int, ...]
     base: nn.Module = field(default_factory=StandardNormal)
+    conditional_bijector: bool = True
 
     def __call__(self, x, cond=None):
         return self.log_prob(x, cond)
@@ -98,22 +73,25 @@ class Flow(nn.Module):
 
     def log_prob_parts(self, x: jax.Array, cond=None) -> LogProbParts:
         """The two terms of the log-density, each `[B]` in nats."""
-        z, logdet = self.bijector.forward(self._checked(x), cond)
+        z, logdet = self._forward(x, cond)
         return LogProbParts(self.base.log_prob(z, cond), logdet)
 
     def latents(self, x: jax.Array, cond=None) -> Event:
         """The latent event of x: an array, or a tuple of arrays, coarsest last."""
-        return self.bijector.forward(self._checked(x), cond)[0]
+        return self._forward(x, cond)[0]
 
     def from_latents(self, z: Event, cond=None) -> jax.Array:
         """The event whose latents are z."""
-        return self.bijector.inverse(z, cond)[0]
+        _check_rows(cond, len(leaves(z)[0]), "events")
+        return self.bijector.inverse(z, self._for_bijector(cond))[0]
 
     def sample(self, key, num: int, temperature=1.0, cond=None) -> jax.Array:
         """`num` events; the base's standard deviation is scaled by `temperature`.
 
+        `cond`: one row per sample; `jnp.repeat(row[None], num, axis=0)` for one row.
         Image samples may fall slightly outside [0, 1): clip before showing them.
         """
+        _check_rows(cond, num, "samples")
         shape = self.latent_shape()
         z = self.base.sample(key, shape, num, temperature, cond)
         return self.from_latents(z, cond)
@@ -135,8 +113,16 @@ class Flow(nn.Module):
         """Number of dimensions of an event."""
         return event_size(tuple(self.event_shape))
 
+    def _forward(self, x, cond):
+        self._check(x, cond)
+        return self.bijector.forward(x, self._for_bijector(cond))
+
     @nn.nowrap
-    def _checked(self, x):
+    def _for_bijector(self, cond):
+        return cond if self.conditional_bijector else None
+
+    @nn.nowrap
+    def _check(self, x, cond):
         expected = tuple(self.event_shape)
         if x.ndim != len(expected) + 1 or x.shape[1:] != expected:
             raise ValueError(
@@ -148,4 +134,23 @@ class Flow(nn.Module):
                 f"the flow takes floating-point events, got {x.dtype}; dequantise 8-bit"
                 " images first (flowjax_ood.data.dequantize)"
             )
-        return x
+        _check_rows(cond, len(x), "events")
+
+
+def _check_rows(cond, num: int, of: str) -> None:
+    """Raise ValueError unless every array of `cond` has `num` floating-point rows.
+
+    One row for all would broadcast in some networks and not in others, and integers
+    would round the weights they meet.
+    """
+    for array in jax.tree.leaves(cond):
+        shape, dtype = jnp.shape(array), jnp.result_type(array)
+        if shape[:1] != (num,):
+            raise ValueError(
+                f"cond must have one row for each of the {num} {of}, got shape {shape}"
+            )
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(
+                f"cond must be floating-point, got {dtype}; make class labels one-hot "
+                "rows (flowjax_ood.distributions.one_hot_condition)"
+            )
