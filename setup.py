@@ -38,6 +38,14 @@ setup(
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={
+        # what `python -m experiments peers` compares with
+        "peers": [
+            "distrax>=0.1.7",
+            "flowjax>=19.0",
+            "nflows>=0.14",
+            "torch>=2.6",
+            "zuko>=1.4",
+        ],
         "test": [
             "pytest>=8.3",
             "pytest-xdist>=3.6",

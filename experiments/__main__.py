@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from experiments import benchmark_arguments
 from experiments.config import (
     UserError,
     known_configs,
@@ -12,6 +13,8 @@ from experiments.config import (
     read_config,
     with_overrides,
 )
+from experiments.peers import arguments as peers_arguments
+from experiments.startup import EPILOG, no_compilation_cache, use_compilation_cache
 
 # what `evaluate` may set: all but what the run was trained on
 # (the training images are read again and refused if they are others)
@@ -30,8 +33,10 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m experiments",
         description="Normalizing flows and out-of-distribution data, re-lived.",
-        epilog="COMMAND --help says more. Start with: python -m experiments demo",
+        epilog="COMMAND --help says more. Start with: python -m experiments demo\n\n"
+        + EPILOG,
         allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
@@ -82,38 +87,15 @@ def parser() -> argparse.ArgumentParser:
     benchmark = command(
         "benchmark",
         "measure the throughput of a config's model on fake images",
-        "lists are separated by commas: --batch=32,64 --mode=train,evaluate",
+        benchmark_arguments.EPILOG,
     )
-    benchmark.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
-    benchmark.add_argument(
-        "--out",
-        type=Path,
-        default=Path("benchmark"),
-        metavar="DIR",
-        help="where benchmark.json and benchmark.csv go (default: benchmark)",
+    benchmark_arguments.add_arguments(benchmark)
+    peers = command(
+        "peers",
+        "measure our throughput beside that of other libraries",
+        peers_arguments.EPILOG,
     )
-    for name, default, text in (
-        ("mode", "train,evaluate,sample", "what is timed"),
-        ("batch", "", "batch sizes (default: the config's)"),
-        ("dtype", "float32", "arithmetic of the st-networks: float32, bfloat16"),
-        ("parallel", "jit", "adapters of the training step: jit, pmap, shard_map"),
-    ):
-        benchmark.add_argument(f"--{name}", default=default, help=text)
-    benchmark.add_argument(
-        "--seconds", type=float, default=2.0, help="length of a repeat (default: 2)"
-    )
-    benchmark.add_argument(
-        "--repeats", type=int, default=5, help="of each measurement (default: 5)"
-    )
-    benchmark.add_argument(
-        "--peak",
-        type=float,
-        metavar="TFLOPS",
-        help="TFLOP/s that MFU is stated against (default: measured here)",
-    )
-    benchmark.add_argument(
-        "--profile", type=Path, metavar="DIR", help="write a profiler trace there"
-    )
+    peers_arguments.add_arguments(peers)
     for needs_run, text in (
         (train, "where the run is kept; one that is there already is gone on with"),
         (evaluate, "of the run; results.json and the figures there are replaced"),
@@ -167,7 +149,10 @@ def run(argv: list[str]) -> int:
         print("\nerror: no COMMAND given", file=sys.stderr)
         return 2
 
-    # after the arguments are understood: --help should not wait for JAX
+    # after the arguments are understood: --help should not wait for JAX, which reads
+    # the environment as it is imported
+    if "jax" not in sys.modules:
+        use_compilation_cache()
     from flowjax_ood.training.checkpoint import CheckpointError
     from flowjax_ood.training.loop import NonFiniteLossError
     from flowjax_ood.training.signals import Interrupted
@@ -202,7 +187,14 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
     elif args.command == "benchmark":
         from experiments import benchmark
 
-        benchmark.command(load_config(args.config, overrides), args)
+        with no_compilation_cache():  # it times compilation
+            benchmark.command(args, overrides)
+    elif args.command == "peers":
+        from experiments.peers.command import command
+
+        if overrides:
+            raise UserError("peers takes no --config keys")
+        command(args)
     else:
         config = read_config(args.workdir)
         config = with_overrides(config, overrides, keys=EVALUATE_KEYS)

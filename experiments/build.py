@@ -2,27 +2,31 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
 from experiments.checks import check_numbers
 from experiments.config import UserError
 from flowjax_ood import data, models
+from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.distributions import Flow
+from flowjax_ood.networks.convolution import LEAST_CHANNELS as WIDE
+from flowjax_ood.precision import FLOAT32, as_precision
 from flowjax_ood.training.optimizer import make_optimizer, make_schedule
 from flowjax_ood.training.parallel import Parallel
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
 
 MODELS = {"real_nvp": models.RealNVP, "glow": models.Glow}
-DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 class Sets(NamedTuple):
@@ -93,22 +97,27 @@ def image_sets(config: ConfigDict) -> Sets:
 def flow(config: ConfigDict, shape, *, training: bool = False) -> Flow:
     """The flow of `config.model` for images of `shape` (H, W, C).
 
-    Reduced precision applies in training alone. Raises UserError for a model that does
-    not exist or does not fit the images.
+    `model.precision` is that of training alone: likelihoods that are reported come
+    from float32. `model.convolution` "auto" is Winograd's on CPU, where the flow has
+    convolutions large enough for it. Raises UserError for a model that does not exist
+    or does not fit the images.
     """
     args = config.model.to_dict()
-    name, dtype = args.pop("name", None), args.pop("dtype", "float32")
+    name, precision = args.pop("name", None), args.pop("precision", FLOAT32)
     if name not in MODELS:
         raise UserError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
-    if dtype not in DTYPES:
-        raise UserError(f"unknown model.dtype {dtype!r}; known: {', '.join(DTYPES)}")
     # what a config cannot say by None, it says by 0 and "none"
     if args.get("couplings") == 0:
         args["couplings"] = None
     if args.get("remat") == "none":
         args["remat"] = None
-    args["dtype"] = DTYPES[dtype] if training else None
+    convolution = args.pop("convolution", "direct")
+    if convolution == "auto":
+        faster = jax.default_backend() == "cpu" and args.get("width", 0) >= WIDE
+        convolution = "winograd" if faster else "direct"
     try:
+        precision = as_precision(precision) if training else FLOAT32
+        args["precision"] = replace(precision, convolution=convolution)
         return MODELS[name](tuple(shape), **args)
     except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {error}") from error
@@ -183,12 +192,14 @@ def optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformatio
 
 def _initial_state(config, sets, model, update):
     """`(function that makes the initial state, its shapes)`."""
-    keys = _keys(config)
-    first = sets.train.images[: config.train.batch_size]
+    keys, images = _keys(config), sets.train.images
+    # data-dependent initialisation is on the images of the first step
+    first = batch_indices(len(images), config.train.batch_size, config.seed, 0)
+    first = first.astype(np.int32)
 
     def initial():
-        noise = example_keys(keys.noise, jnp.arange(len(first)))
-        x = dequantize(jnp.asarray(first), noise)
+        noise = example_keys(keys.noise, first)
+        x = dequantize(jnp.asarray(images[first]), noise)
         average = config.optimizer.ema_decay > 0
         return create_state(model, update, keys.init, x, average=average)
 

@@ -13,6 +13,8 @@ AT_LEAST = {
     "data.limit_test": 0,
     "data.image_size": 0,
     "model.couplings": 0,
+    "model.steps": 1,
+    "model.layers": 0,
     "model.width": 1,
     "model.blocks": 0,
     "model.latent_dim": 1,

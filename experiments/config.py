@@ -55,7 +55,7 @@ def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 def known_configs() -> list[str]:
     """File names of the experiments in experiments/configs."""
-    shared = ("__init__.py", "common.py")
+    shared = ("__init__.py", "common.py", "glow_common.py")
     return sorted(p.name for p in CONFIGS.glob("*.py") if p.name not in shared)
 
 
@@ -256,7 +256,18 @@ def read_config(workdir: Path) -> ConfigDict:
     if not isinstance(raw, dict):
         raise UserError(f"{file} is no config; restore it, or start in a new workdir")
     _check_rooms(raw, file)
-    return ConfigDict(_tuples(raw))
+    return ConfigDict(_tuples(_renamed(raw)))
+
+
+def _renamed(raw: dict) -> dict:
+    """A kept config with its keys as they are called now."""
+    model = dict(raw["model"])
+    if "dtype" in model:
+        dtype = model.pop("dtype")
+        # "float32" left it to the accelerator how to multiply: by default, TF32
+        old = {"float32": "tensorfloat32"}
+        model["precision"] = old.get(dtype, dtype)
+    return raw | {"model": model}
 
 
 def _tuples(value):

@@ -25,8 +25,8 @@ class CouplingMask(NamedTuple):
     are neither (cycle-mask) pass through unseen. `layout`:
 
     * `"spatial"`: the st-network gets the whole event with unseen positions zeroed;
-    * `"channel"`: the masks depend on the channel alone, every channel is either seen
-      or changed, and the st-network gets the seen channels only.
+    * `"channel"`: the masks depend on the channel alone (for vectors: any mask), every
+      channel is either seen or changed, and the st-network gets the seen ones only.
     """
 
     seen: np.ndarray
@@ -181,6 +181,14 @@ def alternate_tabular(k: int, shape: Sequence[int]) -> CouplingMask:
     return complementary(tabular(shape, reverse=k % 2 == 1))
 
 
+def alternate_halves(k: int, shape: Sequence[int]) -> CouplingMask:
+    """`alternate_tabular` with st-networks on the seen half alone: half the width.
+
+    Faster than to hand them zeros; the paper's flows do the latter.
+    """
+    return alternate_tabular(k, shape)._replace(layout="channel")
+
+
 STRATEGIES: dict[str, MaskStrategy] = {
     "checkerboard": alternate_checkerboard,
     "channel": alternate_channel_wise,
@@ -190,6 +198,7 @@ STRATEGIES: dict[str, MaskStrategy] = {
     "sub_cycle": sub_cycle,
     "center": alternate_center,
     "tabular": alternate_tabular,
+    "halves": alternate_halves,
 }
 
 

@@ -93,7 +93,7 @@ def test_sub_cycle_is_a_cycle_in_each_tile():
             np.testing.assert_array_equal(getattr(whole, name), expected)
 
 
-SHAPES = {"channel": (4, 4, 2), "center": (10, 9, 2), "tabular": (7,)}
+SHAPES = {"channel": (4, 4, 2), "center": (10, 9, 2), "tabular": (7,), "halves": (7,)}
 
 
 @pytest.mark.parametrize("name", masks.STRATEGIES)
@@ -121,7 +121,7 @@ def test_alternating_strategies_swap_the_parts(name):
 def test_only_channel_masks_have_the_channel_layout():
     for name in masks.STRATEGIES:
         layout = masks.strategy(name)(0, SHAPES.get(name, (8, 8, 3))).layout
-        assert layout == ("channel" if name == "channel" else "spatial")
+        assert layout == ("channel" if name in ("channel", "halves") else "spatial")
 
 
 def test_a_function_is_a_strategy():

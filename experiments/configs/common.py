@@ -1,6 +1,7 @@
-"""What all RealNVP experiments share: every key there is, with the paper's values.
+"""What all experiments share: every key there is, with the paper's RealNVP values.
 
-Not an experiment itself. Sources: the paper's appendix C and its code.
+Not an experiment itself. Glow's own part is in glow_common.py. Sources: the paper's
+appendix C and its code.
 """
 
 from ml_collections import ConfigDict
@@ -45,8 +46,12 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "stack": "chain",
                 "remat": "none",
                 "reversible": False,
-                # st-network arithmetic in training; likelihoods are always float32
-                "dtype": "float32",
+                # st-network arithmetic in training: float32 | tensorfloat32 | bfloat16.
+                # TF32 is what torch's convolutions use on GPUs unless told otherwise;
+                # evaluation is always float32
+                "precision": "tensorfloat32",
+                # direct | winograd; auto is the faster: winograd on CPU, if wide enough
+                "convolution": "auto",
             },
             "optimizer": {
                 "name": "adam",
@@ -101,9 +106,12 @@ def color_real_nvp(name: str, ood: tuple[str, ...], variant_name: str) -> Config
     return config
 
 
-def smoke(config: ConfigDict) -> ConfigDict:
-    """A variant that goes through every line in a minute on two CPU cores."""
-    config.model.update(width=4, blocks=2)
+def smoke(config: ConfigDict, **model) -> ConfigDict:
+    """A variant that goes through every line in a minute on two CPU cores.
+
+    `model`: what to change in it, for one that is not a RealNVP.
+    """
+    config.model.update(model or {"width": 4, "blocks": 2})
     config.train.update(
         batch_size=16, num_steps=4, log_every=2, checkpoint_every=2, keep_checkpoints=2
     )
@@ -114,13 +122,14 @@ def smoke(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def cpu(config: ConfigDict) -> ConfigDict:
+def cpu(config: ConfigDict, **model) -> ConfigDict:
     """A variant that trains to a meaningful result in about five minutes on two cores.
 
     Small st-networks without normalisation that start as the identity, a larger
-    learning rate with warm-up and cosine decay.
+    learning rate with warm-up and cosine decay. `model`: as in `smoke`.
     """
-    config.model.update(width=16, blocks=1, norm="none", zero_init=True)
+    small = {"width": 16, "blocks": 1, "norm": "none", "zero_init": True}
+    config.model.update(model or small)
     config.optimizer.update(learning_rate=1e-3, schedule="cosine", warmup_steps=50)
     config.train.update(
         batch_size=64, num_steps=1000, log_every=20, checkpoint_every=250

@@ -57,7 +57,7 @@ class Coupling(Bijector):
     * `mask` with `index`: the strategy and which of its couplings this is;
     * `st_net`: makes the conditioner: a Flax module class, usually with its arguments
       bound by `functools.partial`. Called with `(seen [B, H, W, C'], features, cond)`,
-      the module returns `[B, H, W, features]`;
+      the module returns `[B, H, W, features]`; for vectors, without H and W;
     * its input is sown as `x` in the collection `intermediates`: apply with
       `mutable=["intermediates"]` to read it.
 
@@ -176,21 +176,25 @@ def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:
             f"mask layout must be 'spatial' or 'channel', got {mask.layout!r}"
         )
     if mask.layout == "channel" and not (
-        len(shape) == 3
-        and (mask.seen == mask.seen[:1, :1]).all()
+        (mask.seen == _row(mask.seen)).all()
         and (mask.seen ^ mask.changed).all()
         and mask.seen.any()
         and mask.changed.any()
     ):
         raise ValueError(
-            "a mask of layout 'channel' must be of an image and depend on the channel "
-            f"alone, every channel seen or changed and some of each; got shape {shape}"
+            "a mask of layout 'channel' must depend on the last axis alone, every "
+            f"channel seen or changed and some of each; got shape {shape}"
         )
     return mask
 
 
 def _channels(mask: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(mask[0, 0])
+    return np.flatnonzero(_row(mask))
+
+
+def _row(mask: np.ndarray) -> np.ndarray:
+    """The mask at the first position: `[C]`, or `[D]` for a vector."""
+    return mask.reshape(-1, mask.shape[-1])[0]
 
 
 def _take(x: jax.Array, at) -> jax.Array:

@@ -90,7 +90,12 @@ class Repeat(Bijector):
             for collection in ("params", "batch_stats")
             if self.has_variable(collection, "stack")
         }
-        written = [c for c in WRITTEN if self.is_mutable_collection(c)]
+        # a training step lets every flow write batch statistics; few have any
+        written = [
+            c
+            for c in WRITTEN
+            if self.is_mutable_collection(c) and (c != "batch_stats" or c in stack)
+        ]
         if self.is_initializing():
             written = []
         rngs = {}
@@ -110,7 +115,7 @@ class Repeat(Bijector):
         if self.reversible and not written:
             backward = _other(block, method)
             return _reversible(step, backward, reverse, unroll, layers, x, cond)
-        if self.reversible and "batch_stats" in written and "batch_stats" in stack:
+        if self.reversible and "batch_stats" in written:
             raise ValueError(
                 "reversible back-propagation cannot train batch norm: its inverse does "
                 "not undo the forward map; use norm='none', or reversible=False"
@@ -151,6 +156,11 @@ def mask_data(block: Bijector, n: int, shape) -> dict:
         for name in path:
             node = node.setdefault(name, {})
         for name in layers[0]:
+            if len({layer[name].shape for layer in layers}) > 1:
+                raise ValueError(
+                    "Repeat needs masks that see equally many channels in every "
+                    f"repetition; those of event shape {tuple(shape)} do not"
+                )
             node[name] = jnp.asarray(np.stack([layer[name] for layer in layers]))
     return tree
 

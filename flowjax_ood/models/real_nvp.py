@@ -132,6 +132,7 @@ def TabularRealNVP(
     dim: int,
     *,
     couplings: int = 8,
+    mask: str | masks.MaskStrategy = "tabular",
     width: int = 256,
     layers: int = 1,
     dropout: float = 0.0,
@@ -142,7 +143,9 @@ def TabularRealNVP(
     """A RealNVP on vectors `[B, dim]`: MLP couplings that alternate between the halves.
 
     No preprocessing inside: standardise the data first. Source: the paper, appendix K
-    (tables) and section 8 (embeddings). `precision` and `base`: as in `RealNVP`.
+    (tables) and section 8 (embeddings). `mask="halves"` computes the same kind of
+    flow in half the width, faster; "tabular" is the paper's. `precision` and `base`:
+    as in `RealNVP`.
     """
     net = partial(
         MLP,
@@ -152,8 +155,8 @@ def TabularRealNVP(
         zero_init=zero_init,
         precision=as_precision(precision),
     )
-    tabular = masks.alternate_tabular
-    bijector = Chain([AffineCoupling(net, tabular, k) for k in range(couplings)])
+    strategy = masks.strategy(mask)
+    bijector = Chain([AffineCoupling(net, strategy, k) for k in range(couplings)])
     flow = Flow(bijector, (dim,), base or StandardNormal())
     flow.latent_shape()
     return flow

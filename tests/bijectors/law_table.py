@@ -99,6 +99,8 @@ COUPLINGS = {
     "center": (coupling("center"), (9, 9, 1), None),
     "tabular": (coupling("tabular", net=mlp), (5,), None),
     "tabular_cond": (coupling("tabular", 1, mlp), (5,), 2),
+    "halves": (coupling("halves", net=mlp), (5,), None),
+    "halves_cond": (coupling("halves", 1, mlp), (5,), 2),
     # no batch norm: slopes near 1e-3, as it makes here, cost float32 three digits
     "spline_checkerboard": (spline("checkerboard", bins=4), (4, 4, 1), None),
     # events in [0, 1) lie on both sides of this bound
@@ -141,6 +143,11 @@ COMBINATORS = {
     ),
     "repeat": (repeat("checkerboard", "horizontal"), (4, 4, 1), None),
     "repeat_unroll": (repeat("channel", mode="unroll"), (2, 2, 4), 2),
+    "repeat_halves": (
+        lambda: Repeat(Chain([ActNorm(), coupling("halves", net=mlp)()]), 3),
+        (4,),
+        2,
+    ),
     "repeat_spline": (repeat_spline, (4, 4, 1), 2),
     "factor_out": (lambda: FactorOut(ActNorm()), (2, 2, 5), None),
     "factor_out_nested": (multi_scale, (8, 8, 1), None),

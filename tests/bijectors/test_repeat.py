@@ -19,7 +19,7 @@ from flowjax_ood.bijectors import (
     stack_layers,
     unstack_layers,
 )
-from flowjax_ood.networks import ResNet
+from flowjax_ood.networks import MLP, ResNet
 
 N = 3
 NET = partial(ResNet, width=3, blocks=1, norm="none", skip=False)
@@ -129,6 +129,33 @@ def test_batch_statistics_are_those_of_the_chain():
     reversible = Repeat(AffineCoupling(net), N, reversible=True)
     with pytest.raises(ValueError, match="cannot train batch norm"):
         reversible.apply(stacked, x, mutable=["batch_stats"])
+
+
+def test_reversible_memory_does_not_grow_with_depth():
+    """As a training step asks for it: batch statistics may be written, by any flow."""
+
+    def temporary(n, **setting):
+        repeat = Repeat(AffineCoupling(NET, masks.alternate_checkerboard), n, **setting)
+        x = jnp.zeros((16, 8, 8, 1))
+        params = jax.eval_shape(repeat.init, jax.random.key(0), x)["params"]
+
+        def loss(params, x):
+            out, _ = repeat.apply({"params": params}, x, mutable=["batch_stats"])
+            return jnp.sum(out[0]) + jnp.sum(out[1])
+
+        compiled = jax.jit(jax.grad(loss)).lower(params, x).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    # the parameters' gradients alone grow
+    assert temporary(32, reversible=True) < 1.2 * temporary(4, reversible=True)
+    assert temporary(32) > 2 * temporary(4)
+
+
+def test_masks_of_other_widths_are_refused():
+    net = partial(MLP, width=3)
+    repeat = Repeat(AffineCoupling(net, masks.alternate_halves), 2)
+    with pytest.raises(ValueError, match="equally many channels"):
+        jax.eval_shape(repeat.init, jax.random.key(0), jnp.zeros((2, 5)))
 
 
 def test_the_body_is_compiled_once_however_long_the_stack():

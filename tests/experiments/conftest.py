@@ -16,7 +16,10 @@ def _compile_once(tmp_path_factory):
     directory = tmp_path_factory.mktemp("compiled")
     jax.config.update("jax_compilation_cache_dir", str(directory))
     compilation_cache.reset_cache()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        # for the processes that tests start: not the user's own cache
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(directory))
+        yield
     jax.config.update("jax_compilation_cache_dir", before)
     compilation_cache.reset_cache()
 

@@ -11,8 +11,10 @@ from experiment_runs import CONFIGS
 from experiments import build
 from experiments.config import UserError, load_config
 from flowjax_ood.bijectors.base import leaves
+from flowjax_ood.precision import PRECISIONS
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"
+GLOW = f"{CONFIGS / 'fashion_mnist_glow.py'}:smoke"
 RGB = f"{CONFIGS / 'cifar10_realnvp.py'}:smoke"
 
 
@@ -144,7 +146,7 @@ def test_a_set_not_prepared_for_tfds_says_how_to_prepare_it(tmp_path):
     ("override", "said"),
     [
         ("model.name=glou", "unknown model 'glou'; known: real_nvp, glow"),
-        ("model.dtype=float16", "unknown model.dtype 'float16'; known: float32, bfl"),
+        ("model.precision=float16", "unknown precision 'float16'; known: float32, "),
         ("model.mask=chess", "unknown mask strategy 'chess'; known: "),
         ("model.st_net=vgg", "unknown st-network 'vgg'; known: "),
         ("model.norm=layer", "unknown norm 'layer'; known: "),
@@ -221,6 +223,17 @@ def test_numbers_out_of_range_name_their_key(override, said):
     assert said in sets_error(override)
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.steps=0", "config.model.steps must be at least 1, got 0"),
+        ("model.layers=-1", "config.model.layers must be at least 0, got -1"),
+    ],
+)
+def test_numbers_of_a_glow(override, said):
+    assert said in sets_error(override, config=GLOW)
+
+
 def test_an_uneven_batch_is_refused_before_training(sets, monkeypatch):
     class ThreeDevices(build.Parallel):
         def check_batch_size(self, batch_size):
@@ -253,16 +266,20 @@ def test_the_template_does_not_depend_on_how_long_training_took(sets):
     assert jax.tree.leaves(build.state_template(config, few).params)
 
 
-def test_reduced_precision_is_for_training_alone(sets):
-    config = load("model.dtype=bfloat16", "model.scales=1", "model.couplings=2")
+def test_reduced_precision_is_for_training_alone():
     x = jax.ShapeDtypeStruct((2, 28, 28, 1), np.float32)
 
-    def is_reduced(flow):
-        return "bf16" in str(jax.make_jaxpr(flow.init)(jax.random.key(0), x))
+    def program(precision, training):
+        few = ("model.scales=1", "model.couplings=2")
+        config = load(f"model.precision={precision}", *few)
+        flow = build.flow(config, (28, 28, 1), training=training)
+        return str(jax.make_jaxpr(flow.init)(jax.random.key(0), x))
 
-    shape = sets.train.images.shape[1:]
-    assert is_reduced(build.flow(config, shape, training=True))
-    assert not is_reduced(build.flow(config, shape))
+    assert "bf16" in program("bfloat16", training=True)
+    assert "Precision.HIGH," in program("tensorfloat32", training=True)
+    exact = program("float32", training=True)
+    for precision in PRECISIONS:
+        assert program(precision, training=False) == exact
 
 
 def test_the_key_does_not_depend_on_jaxs_default():

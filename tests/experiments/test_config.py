@@ -166,6 +166,22 @@ def test_a_kept_config_reads_back_equal(tmp_path):
     assert [p.name for p in (tmp_path / "a" / "run").iterdir()] == ["config.json"]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [("float32", "tensorfloat32"), ("bfloat16", "bfloat16")]
+)
+def test_a_run_of_before_precision_had_its_name_goes_on(tmp_path, dtype, precision):
+    config = load_config(f"{DEMO}:smoke", [f"model.precision={precision}"])
+    old = config.to_dict()
+    old["model"]["dtype"] = dtype
+    del old["model"]["precision"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert flatten(read_config(tmp_path)) == flatten(config)
+    keep_config(config, tmp_path)
+    kept = json.loads((tmp_path / "config.json").read_text())["model"]
+    assert "dtype" not in kept
+    assert kept["precision"] == precision
+
+
 def test_a_workdir_of_another_config_is_refused_key_by_key(tmp_path):
     keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
     before = snapshot(tmp_path)

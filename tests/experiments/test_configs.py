@@ -2,47 +2,80 @@
 
 import json
 from functools import cache
+from typing import NamedTuple
 
 import jax
 import pytest
 from experiment_runs import CONFIGS, read_results
+from ml_collections import ConfigDict
 
 from experiments import build
 from experiments.__main__ import run
 from experiments.checks import check_numbers
 from experiments.config import UserError, flatten, known_configs, load_config
-from experiments.configs import common
+from experiments.configs import common, glow_common
 from flowjax_ood.training.state import parameter_count
 
 GRAY, RGB = (28, 28, 1), (32, 32, 3)
-# dataset: image shape, parameters, Adam's learning rate, epochs (the paper's code runs
-# one more than it is told), scales, blocks
-PAPER = {
-    "fashion_mnist": (GRAY, 14_707_336, 5e-5, 82, 2, 6),
-    "mnist": (GRAY, 14_707_336, 5e-5, 82, 2, 6),
-    "cifar10": (RGB, 87_859_080, 1e-4, 102, 3, 8),
-    "svhn": (RGB, 87_859_080, 1e-4, 102, 3, 8),
-    "celeba": (RGB, 87_859_080, 1e-4, 102, 3, 8),
+DATASETS = {"fashion_mnist": GRAY, "mnist": GRAY}
+DATASETS |= {"cifar10": RGB, "svhn": RGB, "celeba": RGB}
+
+
+class Recipe(NamedTuple):
+    """The paper's model and training of one kind of images."""
+
+    parameters: int
+    learning_rate: float
+    # the paper's code runs one more than it is told
+    epochs: int
+    model: dict
+
+
+RECIPES = {
+    ("realnvp", GRAY): Recipe(14_707_336, 5e-5, 82, {"scales": 2, "blocks": 6}),
+    ("realnvp", RGB): Recipe(87_859_080, 1e-4, 102, {"scales": 3, "blocks": 8}),
+    ("glow", GRAY): Recipe(
+        69_378_048, 5e-5, 152, {"scales": 2, "steps": 16, "width": 200}
+    ),
+    ("glow", RGB): Recipe(
+        208_932_480, 1e-5, 162, {"scales": 3, "steps": 8, "width": 400}
+    ),
 }
-# what the paper's recipes have in common
+PAPER = {f"{name}_{m}": (name, m) for m in ("realnvp", "glow") for name in DATASETS}
+# what the paper's recipes of one model have in common
+OF_MODEL = {
+    "realnvp": {
+        "model.name": "real_nvp",
+        "model.couplings": 0,
+        "model.mask": "checkerboard",
+        "model.st_net": "resnet",
+        "model.width": 64,
+        "model.norm": "batch",
+        "model.skip": True,
+        "model.zero_init": False,
+        "optimizer.name": "adam",
+        # L2 and clipping: the weight-norm scales by themselves
+        "optimizer.scales_apart": True,
+    },
+    "glow": {
+        "model.name": "glow",
+        "model.mask": "first_half",
+        "model.st_net": "highway",
+        "model.layers": 3,
+        "model.conv1x1": "dense",
+        "optimizer.name": "rmsprop",
+        # L2 and clipping: of everything together
+        "optimizer.scales_apart": False,
+    },
+}
 COMMON = {
-    "model.name": "real_nvp",
-    "model.couplings": 0,
-    "model.mask": "checkerboard",
-    "model.st_net": "resnet",
-    "model.width": 64,
-    "model.norm": "batch",
-    "model.skip": True,
-    "model.zero_init": False,
-    "model.dtype": "float32",
-    "optimizer.name": "adam",
+    # what torch multiplies with on GPUs
+    "model.precision": "tensorfloat32",
     "optimizer.schedule": "constant",
     "optimizer.warmup_steps": 0,
     "optimizer.clip_norm": 100.0,
     "optimizer.l2": 5e-5,
     "optimizer.weight_decay": 0.0,
-    # L2 and clipping: the weight-norm scales by themselves
-    "optimizer.scales_apart": True,
     "optimizer.ema_decay": 0.0,
     "train.batch_size": 32,
     "train.num_steps": 0,
@@ -59,8 +92,10 @@ OOD = {
     "celeba": ("cifar10:test", "svhn_cropped:test"),
 }
 VARIANTS = [(name, v) for name in PAPER for v in ("", "smoke", "cpu")]
+GLOWS = [name for name in PAPER if name.endswith("_glow")]
+VARIANTS += [(name, v) for name in GLOWS for v in ("stable", "stable_smoke")]
 DEMO_VARIANTS = ("", "smoke", "cpu", "bottleneck", "smoke_bottleneck")
-FILES = {name: f"{name}_realnvp.py" for name in PAPER} | {"demo": "demo.py"}
+FILES = {name: f"{name}.py" for name in (*PAPER, "demo")}
 ALL = VARIANTS + [("demo", v) for v in DEMO_VARIANTS]
 
 
@@ -69,14 +104,13 @@ def config_of(name: str, variant: str = ""):
 
 
 def shape_of(name: str):
-    return PAPER[name][0] if name in PAPER else GRAY
+    return DATASETS[PAPER[name][0]] if name in PAPER else GRAY
 
 
 @cache
 def count_parameters(shape, model: str) -> int:
     """Parameters of the flow of `{"model": ...}` in JSON; nothing is computed."""
-    config = common.real_nvp("a:train", "a:test", ("b:test",))
-    config.model.update(json.loads(model))
+    config = ConfigDict({"model": json.loads(model)})
     flow = build.flow(config, shape)
     x = jax.ShapeDtypeStruct((2, *shape), "float32")
     return parameter_count(jax.eval_shape(flow.init, jax.random.key(0), x)["params"])
@@ -88,16 +122,17 @@ def test_every_config_file_is_tested_here():
 
 @pytest.mark.parametrize("name", PAPER)
 def test_hyper_parameters_are_the_papers(name):
-    _, _, learning_rate, epochs, scales, blocks = PAPER[name]
-    dataset = {"svhn": "svhn_cropped"}.get(name, name)
-    expected = COMMON | {
-        "optimizer.learning_rate": learning_rate,
-        "train.num_epochs": epochs,
-        "model.scales": scales,
-        "model.blocks": blocks,
-        "data.train": f"{dataset}:train",
-        "data.test": f"{dataset}:test",
-        "data.ood": OOD[name],
+    dataset, model = PAPER[name]
+    recipe = RECIPES[model, DATASETS[dataset]]
+    at = {"svhn": "svhn_cropped"}.get(dataset, dataset)
+    expected = COMMON | OF_MODEL[model]
+    expected |= {f"model.{key}": value for key, value in recipe.model.items()}
+    expected |= {
+        "optimizer.learning_rate": recipe.learning_rate,
+        "train.num_epochs": recipe.epochs,
+        "data.train": f"{at}:train",
+        "data.test": f"{at}:test",
+        "data.ood": OOD[dataset],
     }
     found = flatten(config_of(name))
     assert {key: found[key] for key in expected} == expected
@@ -105,17 +140,28 @@ def test_hyper_parameters_are_the_papers(name):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_parameter_counts_are_the_papers(name):
-    shape, parameters, *_ = PAPER[name]
+    dataset, kind = PAPER[name]
+    parameters = RECIPES[kind, DATASETS[dataset]].parameters
     model = json.dumps(config_of(name).model.to_dict(), sort_keys=True)
-    assert count_parameters(shape, model) == parameters
+    assert count_parameters(shape_of(name), model) == parameters
     assert f"{parameters:,} parameters" in (CONFIGS / FILES[name]).read_text()
+
+
+@pytest.mark.parametrize("name", GLOWS)
+def test_the_stable_recipe_trains_the_same_flow_on_the_same_images(name):
+    paper, stable = config_of(name), config_of(name, "stable")
+    assert stable.model == paper.model
+    assert stable.data == paper.data
+    assert stable.optimizer.warmup_steps > 0
+    assert stable.train.num_epochs <= paper.train.num_epochs
 
 
 @pytest.mark.parametrize(("name", "variant"), ALL)
 def test_every_variant_is_whole_and_fits(name, variant):
     config = config_of(name, variant)
     flat = flatten(config)
-    base = flatten(common.real_nvp("a:train", "a:test", ("b:test",)))
+    base = glow_common.glow if name in GLOWS else common.real_nvp
+    base = flatten(base("a:train", "a:test", ("b:test",)))
     # a misspelt key in a variant would be one more, and ignored
     assert list(flat) == list(base)
     assert {k: type(v) for k, v in flat.items()} == {
@@ -128,9 +174,9 @@ def test_every_variant_is_whole_and_fits(name, variant):
     assert config.train.batch_size % 8 == 0
     steps = build.num_steps(config, 10_000)
     assert config.optimizer.warmup_steps <= steps
-    if variant:
+    if variant and variant != "stable":
         assert steps <= 2000
-    if variant.startswith("smoke"):
+    if "smoke" in variant:
         assert config.data.source in ("embedded", "synthetic")
         assert config.train.num_steps <= 4
 
@@ -168,8 +214,10 @@ def test_the_header_holds_the_command(name):
     assert f"train --config={path}" in joined
     assert ":smoke" in joined
     if name in PAPER:
-        assert f"train --config={path} --workdir=runs/{name}_realnvp" in joined
+        assert f"train --config={path} --workdir=runs/{name}" in joined
         assert ":cpu" in joined
+    if name in GLOWS:
+        assert ":stable" in joined
 
 
 def test_an_unknown_variant_is_refused_by_every_config():
@@ -179,14 +227,16 @@ def test_an_unknown_variant_is_refused_by_every_config():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PAPER if name != "fashion_mnist"])
+@pytest.mark.parametrize("name", [n for n in PAPER if PAPER[n][0] != "fashion_mnist"])
 def test_smoke_variants_run_through(tmp_path, name):
-    # fashion_mnist's runs in test_train_evaluate.py
+    # fashion_mnist's run in test_train_evaluate.py and test_glow.py
+    dataset, model = PAPER[name]
     config = f"{CONFIGS / FILES[name]}:smoke"
     assert run(["train", f"--config={config}", f"--workdir={tmp_path}"]) == 0
     results = read_results(tmp_path)
     assert results["steps"] == 4
-    assert set(results["auroc"]) == {spec.partition(":")[0] for spec in OOD[name]}
-    assert results["running_statistics"]["auroc"].keys() == results["auroc"].keys()
-    source = "embedded" if name == "mnist" else "synthetic"
+    assert set(results["auroc"]) == {spec.partition(":")[0] for spec in OOD[dataset]}
+    # batch norm's
+    assert ("running_statistics" in results) == (model == "realnvp")
+    source = "embedded" if dataset == "mnist" else "synthetic"
     assert {s["source"] for s in results["data"].values()} == {source}

@@ -1,0 +1,155 @@
+"""What `benchmark` can be asked for: its arguments, and what they say.
+
+Light: read before JAX is imported.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+from experiments.config import UserError
+
+MODES = ("train", "evaluate", "sample")
+# what a config says by three keys, by one name
+STACKINGS = {
+    "+".join(filter(None, (stack, option))): {
+        "model.stack": stack,
+        "model.remat": option if option in ("st", "full") else "none",
+        "model.reversible": option == "reversible",
+    }
+    for stack, options in {
+        "chain": ("",),
+        "unroll": ("", "st", "full", "reversible"),
+        "scan": ("", "st", "full", "reversible"),
+    }.items()
+    for option in options
+}
+EPILOG = f"""\
+lists are separated by commas, and every combination is measured:
+  --batch=32,64 --mode=train,evaluate
+  --vary=model.couplings=4,8,16 --vary=model.width=16,64
+  --stack={",".join(("chain", "scan", "scan+full", "scan+reversible"))}
+
+stackings: {", ".join(STACKINGS)}
+
+In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
+table), benchmark.png. Units, and what each number is: experiments/benchmark_rows.py.
+"""
+
+
+def add_arguments(benchmark: argparse.ArgumentParser) -> None:
+    """The arguments of `benchmark`, but for `--config.KEY=VALUE`."""
+    add = benchmark.add_argument
+    add("--config", required=True, metavar="FILE[:VARIANT]")
+    add(
+        "--out",
+        type=Path,
+        default=Path("benchmark"),
+        metavar="DIR",
+        help="where the results go (default: benchmark)",
+    )
+    add("--mode", default=",".join(MODES), help="what is timed (default: all three)")
+    for name, text in (
+        ("batch", "batch sizes"),
+        ("precision", "arithmetic of the st-networks"),
+        ("stack", "how couplings are stacked, by the names below"),
+        ("parallel", "adapters of the training step: jit, pmap, shard_map"),
+    ):
+        add(f"--{name}", default="", help=f"{text} (default: the config's)")
+    add(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2,...",
+        help="any key of the config, with the values it takes; may be given again",
+    )
+    add("--seconds", type=float, default=2.0, help="length of a repeat (default: 2)")
+    add("--repeats", type=int, default=5, help="of each measurement (default: 5)")
+    add(
+        "--interleave",
+        action="store_true",
+        help="compile everything, then measure by turns: ratios hold on a busy machine",
+    )
+    add(
+        "--peak",
+        default="",
+        metavar="TFLOPS",
+        help="TFLOP/s of one device that MFU is stated against, or one for each "
+        "precision (default: measured here)",
+    )
+    add("--profile", type=Path, metavar="DIR", help="trace a few steps of each there")
+
+
+def names(flag: str, text: str) -> list[str]:
+    """`a,b` as a list; UserError where a value is empty."""
+    values = [part.strip() for part in text.split(",")]
+    if not all(values):
+        raise UserError(f"--{flag} takes values separated by commas, got {text!r}")
+    return values
+
+
+def known_names(flag: str, text: str, known) -> list[str]:
+    """`names`, all of them among `known`."""
+    for value in (values := names(flag, text)):
+        if value not in known:
+            raise UserError(f"unknown {flag} {value!r}; known: {', '.join(known)}")
+    return values
+
+
+def axes(args: argparse.Namespace) -> list[list[dict[str, str]]]:
+    """What is swept: for each argument its choices, as `{config key: value}` each.
+
+    Raises UserError for a key that two arguments set.
+    """
+    found = []
+    for given in args.vary:
+        key, equals, text = given.partition("=")
+        if not equals or not key:
+            raise UserError(f"--vary takes KEY=V1,V2,..., got {given!r}")
+        found.append([{key: value} for value in names(f"vary {key}", text)])
+    if args.batch:
+        sizes = names("batch", args.batch)
+        if not all(size.isdecimal() and int(size) for size in sizes):
+            raise UserError(f"--batch takes sizes such as 32,64, got {args.batch!r}")
+        found.append([{"train.batch_size": size} for size in sizes])
+    if args.precision:
+        values = names("precision", args.precision)
+        found.append([{"model.precision": value} for value in values])
+    if args.stack:
+        stacks = known_names("stack", args.stack, STACKINGS)
+        found.append([{k: str(v) for k, v in STACKINGS[s].items()} for s in stacks])
+    if args.parallel:
+        values = names("parallel", args.parallel)
+        found.append([{"parallel": value} for value in values])
+    swept = [key for choices in found for key in choices[0]]
+    for key in swept:
+        if swept.count(key) > 1:
+            raise UserError(f"config key {key!r} is swept by two arguments; drop one")
+    return found
+
+
+def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:
+    """FLOP/s of a device for each precision as `--peak` gives it; None if it is not."""
+    if not text:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) == 1:
+        values *= len(precisions)
+    if len(values) != len(precisions) or not all(0 < v < math.inf for v in values):
+        raise UserError(
+            "--peak takes the TFLOP/s of one device, or one number for each precision "
+            f"({', '.join(precisions)}), got {text!r}"
+        )
+    return {name: 1e12 * value for name, value in zip(precisions, values)}
+
+
+def check_durations(args: argparse.Namespace) -> None:
+    """Raise UserError unless there is something to measure."""
+    if not 0 < args.seconds < math.inf or args.repeats < 1:
+        raise UserError(
+            f"--seconds and --repeats must be positive, got {args.seconds} and "
+            f"{args.repeats}"
+        )

@@ -1,0 +1,1 @@
+"""How fast other libraries do the same: one task, equal shapes, alternating rounds."""

@@ -1,0 +1,178 @@
+"""`peers --out=DIR`: our training step and log-density beside other libraries'.
+
+One flow of equal shape each, one process each, on the same cores; rounds go in turn, so
+that a busy machine is as slow for all. Writes peers.json, prints a Markdown table.
+"""
+
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from experiments.config import UserError
+from experiments.peers.processes import PeerError, check_names, installed, workers
+from experiments.peers.table import markdown
+from experiments.peers.tasks import LIBRARIES, MODES, OURS, TASKS, Shape
+from experiments.results import versions, write_json
+
+# idle threads of the library before may still be spinning
+PAUSE = 0.3
+
+
+def command(args) -> None:
+    """Run `peers` as the command line asks for it. Raises UserError."""
+    tasks = args.task.split(",")
+    if unknown := [task for task in tasks if task not in TASKS]:
+        raise UserError(f"unknown task {unknown[0]!r}; known: {', '.join(TASKS)}")
+    if args.seconds <= 0 or args.rounds < 1 or args.batch < 1:
+        raise UserError(
+            f"--seconds, --rounds and --batch must be positive, got {args.seconds}, "
+            f"{args.rounds} and {args.batch}"
+        )
+    names = list(LIBRARIES)
+    if args.library:
+        # rates are stated against ours
+        names = list(dict.fromkeys([OURS, *args.library.split(",")]))
+        check_names(names)
+    shape = Shape(batch=args.batch)
+    main(args.out, names, tasks, shape, rounds=args.rounds, seconds=args.seconds)
+
+
+def main(
+    out: Path,
+    names: list[str],
+    tasks: list[str],
+    shape: Shape,
+    *,
+    rounds: int = 5,
+    seconds: float = 1.0,
+) -> None:
+    """Measure, write peers.json in `out`, and print the table.
+
+    A library that is not installed, or fails, keeps its row, which says so.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write in --out {out}: {error}") from error
+    threads, load = cores(), os.getloadavg()[0]
+    if load > threads / 2:
+        print(
+            f"warning: other programs are at work (load average {load:.1f} on "
+            f"{threads} cores): all rates will be too low, most of all those of "
+            "PyTorch, whose threads wait for each other",
+            file=sys.stderr,
+        )
+    rows = []
+    for task in tasks:
+        rows += compare(names, task, shape, threads, rounds, seconds)
+    content = {
+        "machine": {
+            "processor": processor(),
+            "cores": threads,
+            "load_average_at_start": load,
+        },
+        "shape": asdict(shape),
+        "dtype": "float32",
+        "rounds": rounds,
+        "seconds_a_round": seconds,
+        "rows": rows,
+        "versions": versions(),
+    }
+    write_json(out / "peers.json", content)
+    print(markdown(content))
+    print(f"peers.json is in {out}")
+
+
+def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:
+    """A row for every library: what it is, and its rates in every mode."""
+    rows = {name: {"task": task, **_description(name)} for name in names}
+    present = [name for name in names if rows[name]["status"] == "measured"]
+    with workers(present, threads) as running:
+
+        def attempt(name, action):
+            try:
+                return action(running[name])
+            except PeerError as error:
+                rows[name]["status"] = f"failed: {error}"
+                present.remove(name)
+                print(f"{task}: {name} {rows[name]['status']}", flush=True)
+                return None
+
+        for name in list(present):
+            print(f"{task}: building {name}", flush=True)
+            built = attempt(name, lambda w: w.build(task, shape, threads))
+            rows[name] |= built or {}
+        for mode in MODES:
+            _measure(attempt, present, rows, mode, shape.batch, rounds, seconds)
+    return list(rows.values())
+
+
+def _measure(attempt, present, rows, mode, batch, rounds, seconds) -> None:
+    """Rounds of one mode, in turn; adds the mode's numbers to `rows`."""
+    began = {n: attempt(n, lambda w: w.ask(first=mode)) for n in list(present)}
+    if not present:
+        return
+    rates: dict[str, list[float]] = {name: [] for name in present}
+    for number in range(rounds):
+        print(f"{mode}: round {number + 1} of {rounds}", flush=True)
+        for name in _turns(present, number):
+            time.sleep(PAUSE)
+            request = {"round": mode, "seconds": seconds}
+            answer = attempt(name, lambda w, r=request: w.ask(**r))
+            if answer:
+                rates[name].append(batch / answer["seconds"])
+    for name in present:
+        rows[name][mode] = {
+            "first_call_seconds": began[name]["seconds"],
+            "first_value": began[name]["value"],
+            "examples_per_second": float(np.median(rates[name])),
+            "examples_per_second_min": min(rates[name]),
+            "examples_per_second_max": max(rates[name]),
+            **_ratio(rates, name),
+        }
+
+
+def _turns(names: list[str], number: int) -> list[str]:
+    """All names, beginning with another one in every round."""
+    start = number % max(1, len(names))
+    return names[start:] + names[:start]
+
+
+def _ratio(rates: dict[str, list[float]], name: str) -> dict:
+    """Our rate over theirs, in each round: what slows a round slows both."""
+    if OURS not in rates or len(rates[OURS]) != len(rates[name]):
+        return {}
+    ratios = np.divide(rates[OURS], rates[name])
+    return {
+        "ours_over_this": float(np.median(ratios)),
+        "ours_over_this_min": float(ratios.min()),
+        "ours_over_this_max": float(ratios.max()),
+    }
+
+
+def _description(name: str) -> dict:
+    library = LIBRARIES[name]
+    status = "measured" if installed(name) else "not installed"
+    return {"library": name, "how": library.how, "status": status}
+
+
+def cores() -> int:
+    """Cores this process may use: what all libraries are given."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """What the machine calls its processor."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,108 @@
+"""One process a library: only one of them works at a time."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from experiments.config import UserError
+from experiments.peers.tasks import LIBRARIES, Shape
+
+ROOT = Path(__file__).parents[2]
+
+
+class PeerError(Exception):
+    """A library's process ended before it answered; says the last it had to say."""
+
+
+def installed(name: str) -> bool:
+    """Whether the library of that row can be imported here; nothing is imported."""
+    return importlib.util.find_spec(LIBRARIES[name].package) is not None
+
+
+def check_names(names: list[str]) -> None:
+    """Raise UserError for rows that do not exist and libraries that are missing."""
+    for name in names:
+        if name not in LIBRARIES:
+            raise UserError(f"unknown library {name!r}; known: {', '.join(LIBRARIES)}")
+        if not installed(name):
+            raise UserError(
+                f"{LIBRARIES[name].package} is not installed; pip install "
+                "'flowjax_ood[peers]' has all libraries, or leave it out of --library"
+            )
+
+
+class Worker:
+    """A library's process; `ask` waits for its answer."""
+
+    def __init__(self, name: str, threads: int):
+        self.name = name
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `close`)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "experiments.peers.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+            cwd=ROOT,
+            env=_environment(threads),
+        )
+
+    def ask(self, **request) -> dict:
+        """The answer to one request. Raises PeerError where none comes."""
+        with suppress(BrokenPipeError):  # it ended: there will be no answer
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            self._process.wait()
+            self._said.seek(0)
+            last = self._said.read().strip().splitlines() or ["it said nothing"]
+            raise PeerError(f"{last[-1]} (exit status {self._process.returncode})")
+        return json.loads(answer)
+
+    def build(self, task: str, shape: Shape, threads: int) -> dict:
+        """Make the flow; the worker's `build`."""
+        request = {"name": self.name, "task": task, "threads": threads}
+        return self.ask(build=request | {"shape": asdict(shape)})
+
+    def close(self) -> None:
+        """End the process; it has nothing to lose."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._said):
+            with suppress(BrokenPipeError):
+                stream.close()
+
+
+@contextmanager
+def workers(names: list[str], threads: int) -> Iterator[dict[str, Worker]]:
+    """A process for each library, all ended when the block is left."""
+    running: dict[str, Worker] = {}
+    try:
+        for name in names:
+            running[name] = Worker(name, threads)
+        yield running
+    finally:
+        for worker in running.values():
+            worker.close()
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Every library on the same cores, by one device, and compiling for itself."""
+    changes = {
+        "OMP_NUM_THREADS": str(threads),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "1",
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+    }
+    # what use_all_cores left alone: a choice of the user's that means several devices
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    kept = [f for f in flags if "xla_force_host_platform" not in f]
+    return os.environ | changes | {"XLA_FLAGS": " ".join(kept)}

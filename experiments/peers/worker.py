@@ -1,0 +1,80 @@
+"""`python -m experiments.peers.worker`: one library in a process of its own.
+
+Reads one JSON object a line and answers each by one: `{"build": ...}`, then
+`{"first": mode}` and `{"round": mode, "seconds": s}` any number of times. Idle between.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+from experiments.peers.tasks import LIBRARIES, Calls, Shape
+
+
+def build(name: str, task: str, shape: dict, threads: int) -> tuple[Calls, dict]:
+    """The flow of one library, and what is known of it before it runs."""
+    library, shape = LIBRARIES[name], Shape(**shape)
+    runtime = {"torch": ("torch",), "jax": ("jax", "jaxlib")}
+    kind = "torch" if "torch" in library.module else "jax"
+    if kind == "torch":
+        torch = importlib.import_module("torch")
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+    x = np.random.default_rng(0).standard_normal((shape.batch, shape.dim))
+    began = time.perf_counter()
+    builder = getattr(importlib.import_module(library.module), library.builder)
+    calls = builder(shape, task, x.astype(np.float32))
+    packages = dict.fromkeys((library.package, *runtime[kind]))
+    return calls, {
+        "build_seconds": time.perf_counter() - began,
+        "parameters": calls.parameters,
+        "versions": {p: importlib.metadata.version(p) for p in packages},
+    }
+
+
+def first(calls: Calls, mode: str) -> dict:
+    """Seconds of the first call, which traces and compiles where a library does so."""
+    began = time.perf_counter()
+    value = getattr(calls, mode)()
+    seconds = time.perf_counter() - began
+    getattr(calls, mode)()  # what warms up on the second call is not timed, either
+    return {"seconds": seconds, "value": float(np.mean(np.asarray(value)))}
+
+
+def timed_round(calls: Calls, mode: str, seconds: float) -> dict:
+    """Median seconds of a call over about `seconds`."""
+    call, times = getattr(calls, mode), []
+    call()  # wakes threads that went to sleep while others had their turn
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return {"seconds": float(np.median(times)), "calls": len(times)}
+
+
+def serve(requests, answers) -> None:
+    """Answer requests until there are no more."""
+    calls = None
+    for line in requests:
+        request = json.loads(line)
+        if "build" in request:
+            calls, answer = build(**request["build"])
+        elif "first" in request:
+            answer = first(calls, request["first"])
+        else:
+            answer = timed_round(calls, request["round"], request["seconds"])
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    # what libraries print is no answer
+    with os.fdopen(os.dup(1), "w") as channel:
+        os.dup2(2, 1)
+        serve(sys.stdin, channel)

@@ -1,0 +1,117 @@
+"""What a command sets before JAX is imported: where compiled programs are kept.
+
+Compiling the demo's flows takes longer than training them for a minute; from the second
+run on, XLA's programs are read from disk instead. They compute the same bits.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DIRECTORY, ENABLED = "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"
+DEFAULTS = {
+    # every program: a run's small ones cost as much as a large one together
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+# what JAX reads as false
+OFF = ("0", "n", "no", "f", "false", "off")
+MAX_BYTES = 2**30
+
+EPILOG = f"""\
+Compiled programs are kept for the next run, {MAX_BYTES >> 30} GiB at most, under
+$XDG_CACHE_HOME/flowjax_ood/xla or ~/.cache/flowjax_ood/xla.
+{DIRECTORY}=DIR keeps them elsewhere,
+{ENABLED}=false nowhere.
+`benchmark` and `peers`, which time compilation, do without."""
+
+
+def cache_directory() -> Path:
+    """Where compiled programs are kept unless the environment says otherwise."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # the XDG rules: a path that is not absolute counts as none
+    if not base.is_absolute():
+        base = Path.home() / ".cache"
+    return base / "flowjax_ood" / "xla"
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs on disk, for the next run to find.
+
+    The directory is `JAX_COMPILATION_CACHE_DIR`, else `cache_directory()`; every other
+    setting of JAX's own in the environment holds, too. One that cannot be written costs
+    a line on standard error, and the run compiles. Acts through the environment: on
+    this process if JAX is not imported yet, and on those it starts.
+    """
+    given = os.environ.get(DIRECTORY)
+    if given == "":
+        os.environ[ENABLED] = "false"
+    if os.environ.get(ENABLED, "").lower() in OFF:
+        return
+    # a bucket: JAX's own affair
+    if given is None or "://" not in given:
+        try:
+            directory = Path(given) if given else cache_directory()
+            _prepare(directory)
+        except (OSError, RuntimeError) as error:
+            os.environ[ENABLED] = "false"
+            print(
+                f"warning: compiled programs cannot be kept ({error}), so every run "
+                f"compiles again; set {DIRECTORY} to a directory that can be written",
+                file=sys.stderr,
+            )
+            return
+        if given is None:
+            os.environ[DIRECTORY] = str(directory)
+            _trim(directory, MAX_BYTES)
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def no_compilation_cache() -> Iterator[None]:
+    """Inside, everything is compiled anew and nothing is kept: for what times it."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    def switch(on: bool) -> None:
+        jax.config.update("jax_enable_compilation_cache", on)
+        # JAX asks once whether there is a cache, and remembers
+        compilation_cache.reset_cache()
+
+    before = jax.config.jax_enable_compilation_cache
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(before)
+
+
+def _prepare(directory: Path) -> None:
+    """Make the directory; raise OSError where it cannot be written.
+
+    For its owner alone: who can write there can run code in the name of who reads.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def _trim(directory: Path, limit: int) -> None:
+    """Delete the oldest programs until all are at most `limit` bytes together."""
+    entries = []
+    for path in directory.glob("*-cache"):
+        # another process may be trimming, too
+        try:
+            entries.append((path.stat().st_mtime, path.stat().st_size, path))
+        except FileNotFoundError:
+            continue
+    excess = sum(size for _, size, _ in entries) - limit
+    for _, size, path in sorted(entries):
+        if excess <= 0:
+            return
+        path.unlink(missing_ok=True)
+        excess -= size
