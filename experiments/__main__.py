@@ -14,7 +14,12 @@ from experiments.config import (
     with_overrides,
 )
 from experiments.peers import arguments as peers_arguments
-from experiments.startup import EPILOG, no_compilation_cache, use_compilation_cache
+from experiments.startup import (
+    EPILOG,
+    keep_freed_memory,
+    no_compilation_cache,
+    use_compilation_cache,
+)
 
 # what `evaluate` may set: all but what the run was trained on
 # (the training images are read again and refused if they are others)
@@ -96,9 +101,15 @@ def parser() -> argparse.ArgumentParser:
         peers_arguments.EPILOG,
     )
     peers_arguments.add_arguments(peers)
+    precision = command(
+        "precision",
+        "measure what lower precision does to the likelihoods of a run",
+        "--config.KEY=VALUE sets the same keys as in evaluate",
+    )
     for needs_run, text in (
         (train, "where the run is kept; one that is there already is gone on with"),
         (evaluate, "of the run; results.json and the figures there are replaced"),
+        (precision, "of the run; precision.json there is replaced"),
     ):
         needs_run.add_argument(
             "--workdir", type=Path, required=True, metavar="DIR", help=text
@@ -176,7 +187,7 @@ def run(argv: list[str]) -> int:
 
 
 def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import build, demo, evaluate, train
+    from experiments import build, demo, evaluate, precision, train
 
     if args.command == "demo":
         if overrides:
@@ -200,9 +211,11 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
         config = with_overrides(config, overrides, keys=EVALUATE_KEYS)
         sets = build.image_sets(config)
         found = evaluate.restore(config, args.workdir, sets)
-        evaluate.main(config, args.workdir, sets, found)
+        act = precision if args.command == "precision" else evaluate
+        act.main(config, args.workdir, sets, found)
 
 
 if __name__ == "__main__":
     use_all_cores()
+    keep_freed_memory()
     sys.exit(run(sys.argv[1:]))

@@ -39,8 +39,9 @@ class Report:
         self._figure = out / "benchmark.png"
         try:
             out.mkdir(parents=True, exist_ok=True)
-            # one from before would not be of these rows
-            self._figure.unlink(missing_ok=True)
+            # those from before would not be of these rows
+            for kind in ("json", "csv", "md", "png"):
+                (out / f"benchmark.{kind}").unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"cannot write in --out {out}: {error}") from error
 

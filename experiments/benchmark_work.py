@@ -16,7 +16,7 @@ from experiments.checks import check_numbers
 from experiments.config import UserError
 from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
-from flowjax_ood.bijectors.restack import restack
+from flowjax_ood.bijectors import Bijector, InvertibleConv1x1, restack, walk
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.training.parallel import Parallel
@@ -61,8 +61,12 @@ def build_work(case: Case) -> Work:
 
     Every call makes a new function, whose tracing no cache of JAX's can shorten.
     """
-    config = case.config
+    config = ConfigDict(case.config.to_dict())
     check_numbers(config)
+    # as the commands do it in this mode
+    with config.unlocked():
+        training = case.mode == "train"
+        config.model.convolution = build.convolution(config, training)
     parallel = build.parallel(config)
     shape = tuple(fake_images(config, 1).shape[1:])
     # every mode in the precision that is swept, evaluation too
@@ -183,14 +187,10 @@ def _quick_state(work: Work, key, x) -> TrainState:
     Initialising 64 separate couplings is a program that compiles for minutes.
     """
     config = ConfigDict(work.config.to_dict())
-    if config.model.get("stack") != "chain":
+    if config.model.get("stack") != "chain" or _has_seeds(work.flow.bijector):
         return _state(work, key, x)
     config.model.stack = "scan"
-    try:
-        twin = build.flow(config, work.image_shape, training=True)
-    except UserError:
-        # couplings that cannot be repeated: masks with different numbers of channels
-        return _state(work, key, x)
+    twin = build.flow(config, work.image_shape, training=True)
     state = jax.device_get(_state(work, key, x, twin))
     variables = {
         name: tree
@@ -205,3 +205,9 @@ def _quick_state(work: Work, key, x) -> TrainState:
         opt_state=work.optimizer.init(params),
         ema=params if state.ema else {},
     )
+
+
+def _has_seeds(bijector: Bijector) -> bool:
+    """Whether it has "plu" convolutions: each of a chain is fixed by its own seed."""
+    convolutions = (b for _, b in walk(bijector) if isinstance(b, InvertibleConv1x1))
+    return any(b.mode == "plu" for b in convolutions)

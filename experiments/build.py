@@ -20,7 +20,7 @@ from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.distributions import Flow
 from flowjax_ood.networks.convolution import LEAST_CHANNELS as WIDE
-from flowjax_ood.precision import FLOAT32, as_precision
+from flowjax_ood.precision import CONVOLUTIONS, FLOAT32, Precision, as_precision
 from flowjax_ood.training.optimizer import make_optimizer, make_schedule
 from flowjax_ood.training.parallel import Parallel
 from flowjax_ood.training.state import TrainState, create_state
@@ -94,16 +94,21 @@ def image_sets(config: ConfigDict) -> Sets:
     return Sets(train, test, ood)
 
 
-def flow(config: ConfigDict, shape, *, training: bool = False) -> Flow:
+def flow(
+    config: ConfigDict,
+    shape,
+    *,
+    training: bool = False,
+    precision: Precision | None = None,
+) -> Flow:
     """The flow of `config.model` for images of `shape` (H, W, C).
 
     `model.precision` is that of training alone: likelihoods that are reported come
-    from float32. `model.convolution` "auto" is Winograd's on CPU, where the flow has
-    convolutions large enough for it. Raises UserError for a model that does not exist
-    or does not fit the images.
+    from float32, unless another `precision` is asked for here. Raises UserError for a
+    model that does not exist or does not fit the images.
     """
     args = config.model.to_dict()
-    name, precision = args.pop("name", None), args.pop("precision", FLOAT32)
+    name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
     if name not in MODELS:
         raise UserError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
     # what a config cannot say by None, it says by 0 and "none"
@@ -111,16 +116,33 @@ def flow(config: ConfigDict, shape, *, training: bool = False) -> Flow:
         args["couplings"] = None
     if args.get("remat") == "none":
         args["remat"] = None
-    convolution = args.pop("convolution", "direct")
-    if convolution == "auto":
-        faster = jax.default_backend() == "cpu" and args.get("width", 0) >= WIDE
-        convolution = "winograd" if faster else "direct"
+    args.pop("convolution", None)
     try:
-        precision = as_precision(precision) if training else FLOAT32
-        args["precision"] = replace(precision, convolution=convolution)
+        precision = precision or (as_precision(trained) if training else FLOAT32)
+        args["precision"] = replace(
+            precision, convolution=convolution(config, training)
+        )
         return MODELS[name](tuple(shape), **args)
     except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {error}") from error
+
+
+def convolution(config: ConfigDict, training: bool) -> str:
+    """The algorithm of `model.convolution`, "auto" resolved.
+
+    That is Winograd's to evaluate flows of `width` 32 or more on CPU, and XLA's own for
+    all else: a training step, which is bound by memory, was measured to be slower.
+    """
+    asked = config.model.get("convolution", "direct")
+    if asked not in ("auto", *CONVOLUTIONS):
+        raise UserError(
+            f"unknown model.convolution {asked!r}; known: auto, "
+            f"{', '.join(CONVOLUTIONS)}"
+        )
+    if asked != "auto":
+        return asked
+    wide = config.model.get("width", 0) >= WIDE and jax.default_backend() == "cpu"
+    return "winograd" if wide and not training else "direct"
 
 
 def num_steps(config: ConfigDict, num_images: int) -> int:

@@ -267,6 +267,9 @@ def _renamed(raw: dict) -> dict:
         # "float32" left it to the accelerator how to multiply: by default, TF32
         old = {"float32": "tensorfloat32"}
         model["precision"] = old.get(dtype, dtype)
+        # keys that came with that name, at what they were when nobody could set them
+        since = {"stack": "chain", "remat": "none", "reversible": False}
+        model = since | {"convolution": "auto"} | model
     return raw | {"model": model}
 
 

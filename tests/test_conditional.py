@@ -171,3 +171,20 @@ def test_a_condition_for_the_base_alone():
     np.testing.assert_array_equal(z, expected)
     np.testing.assert_allclose(again, x, atol=1e-5)
     assert (by_cond != 0).all()
+
+
+@pytest.mark.parametrize("method", ["log_prob", "latents", "from_latents", "sample"])
+def test_a_condition_that_nothing_uses_is_refused(method):
+    flow = vector_flow(StandardNormal()).clone(conditional_bijector=False)
+    x, cond = inputs(flow)
+    variables = flow.init(jax.random.key(0), x)
+    args = (jax.random.key(1), BATCH) if method == "sample" else (x,)
+
+    def run(cond):
+        return flow.apply(variables, *args, cond=cond, method=method)
+
+    assert len(jax.eval_shape(run, None)) == BATCH
+    with pytest.raises(ValueError, match=r"nothing .* uses cond.*ConditionalNormal"):
+        jax.eval_shape(run, cond)
+    with pytest.raises(ValueError, match="nothing of this flow uses cond"):
+        jax.eval_shape(flow.init, jax.random.key(0), x, cond)

@@ -50,7 +50,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # TF32 is what torch's convolutions use on GPUs unless told otherwise;
                 # evaluation is always float32
                 "precision": "tensorfloat32",
-                # direct | winograd; auto is the faster: winograd on CPU, if wide enough
+                # direct | winograd; auto is winograd to evaluate flows of width 32 or
+                # more on CPU, where it is faster
                 "convolution": "auto",
             },
             "optimizer": {

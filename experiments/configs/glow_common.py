@@ -92,7 +92,7 @@ def stable(config: ConfigDict) -> ConfigDict:
 def cpu(config: ConfigDict) -> ConfigDict:
     """A variant that trains to a meaningful result in about five minutes on two cores.
 
-    The stable recipe with a larger rate, on half of the steps and small st-networks.
+    The stable recipe with a larger rate, on 8 steps a scale and small st-networks.
     """
     config = common.cpu(stable(config), steps=8, width=24, layers=1)
     config.train.num_steps = 500

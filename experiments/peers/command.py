@@ -4,6 +4,7 @@ One flow of equal shape each, one process each, on the same cores; rounds go in 
 that a busy machine is as slow for all. Writes peers.json, prints a Markdown table.
 """
 
+import math
 import os
 import platform
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.benchmark_arguments import known_names
 from experiments.config import UserError
 from experiments.peers.processes import PeerError, check_names, installed, workers
 from experiments.peers.table import markdown
@@ -25,10 +27,8 @@ PAUSE = 0.3
 
 def command(args) -> None:
     """Run `peers` as the command line asks for it. Raises UserError."""
-    tasks = args.task.split(",")
-    if unknown := [task for task in tasks if task not in TASKS]:
-        raise UserError(f"unknown task {unknown[0]!r}; known: {', '.join(TASKS)}")
-    if args.seconds <= 0 or args.rounds < 1 or args.batch < 1:
+    tasks = list(dict.fromkeys(known_names("task", args.task, TASKS)))
+    if not 0 < args.seconds < math.inf or args.rounds < 1 or args.batch < 1:
         raise UserError(
             f"--seconds, --rounds and --batch must be positive, got {args.seconds}, "
             f"{args.rounds} and {args.batch}"
@@ -86,6 +86,8 @@ def main(
     write_json(out / "peers.json", content)
     print(markdown(content))
     print(f"peers.json is in {out}")
+    if not any(row["status"] == "measured" for row in rows):
+        raise UserError("nothing could be measured; the table says why")
 
 
 def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:

@@ -10,10 +10,11 @@ from flowjax_ood.distributions import Flow
 
 
 class CouplingRecord(NamedTuple):
-    """One coupling at work on a batch; all arrays `[B, H, W, C]` in its own layout.
+    """One coupling at work on a batch of events, images `[B, H, W, C]` or vectors.
 
-    `x` is its input and `z` its output; `s` and `t` are zero where nothing is changed.
-    `seen` and `changed` are the masks `[H, W, C]`.
+    `x` is its input and `z` its output; `s` and `t` are zero where nothing is changed:
+    all `[B, ...]` in the coupling's own layout. `seen` and `changed` are its masks,
+    without B.
     """
 
     path: tuple[str, ...]
@@ -25,9 +26,16 @@ class CouplingRecord(NamedTuple):
     changed: np.ndarray
 
 
-def record_couplings(flow: Flow, variables: dict, x: jax.Array) -> list[CouplingRecord]:
-    """A `CouplingRecord` for every affine coupling of the flow, first to last."""
-    _, sown = flow.apply(variables, x, method="latents", mutable=["intermediates"])
+def record_couplings(
+    flow: Flow, variables: dict, x: jax.Array, cond=None
+) -> list[CouplingRecord]:
+    """A `CouplingRecord` for every affine coupling of the flow, first to last.
+
+    `x`, and `cond` for a conditional flow: as for `Flow.log_prob`.
+    """
+    _, sown = flow.apply(
+        variables, x, cond, method="latents", mutable=["intermediates"]
+    )
     records = []
     layers = unstacked(flow.bijector, sown["intermediates"]["bijector"])
     for path, bijector, node in layers:
@@ -44,7 +52,7 @@ def record_couplings(flow: Flow, variables: dict, x: jax.Array) -> list[Coupling
 
 
 def prediction_correlation(record: CouplingRecord) -> float:
-    """Correlation of -t with the changed part of the input, over pixels and images.
+    """Correlation of -t with the changed part of the input, over all values.
 
     The paper's point (section 6): a coupling raises the likelihood by letting -t
     predict the values it is about to change. NaN if either side is constant.
@@ -58,7 +66,9 @@ def prediction_correlation(record: CouplingRecord) -> float:
 def _full(part: np.ndarray, mask) -> np.ndarray:
     """s or t at the shape of the coupling's input, zero where nothing changes."""
     if mask.layout == "channel":
-        full = np.zeros((*part.shape[:-1], mask.changed.shape[-1]), part.dtype)
-        full[..., mask.changed[0, 0]] = part
+        channels = mask.changed.shape[-1]
+        full = np.zeros((*part.shape[:-1], channels), part.dtype)
+        # the same at every position of an image; a vector has one
+        full[..., mask.changed.reshape(-1, channels)[0]] = part
         return full
     return np.where(mask.changed, part, 0)

@@ -52,8 +52,7 @@ class Repeat(Bijector):
     def latent_shape(self, shape):
         self._check()
         for _, coupling, indices in _couplings(self.block, self.n):
-            for index in indices:
-                coupling.coupling_mask(shape, index)
+            _masks(coupling, indices, shape)
         found = self.block.latent_shape(shape)
         if found != shape:
             raise ValueError(
@@ -151,16 +150,11 @@ def mask_data(block: Bijector, n: int, shape) -> dict:
     """Masks of every coupling of the block, for each of n repetitions, as variables."""
     tree: dict = {}
     for path, coupling, indices in _couplings(block, n):
-        layers = [coupling.mask_variables(shape, index) for index in indices]
+        layers = _masks(coupling, indices, shape)
         node = tree
         for name in path:
             node = node.setdefault(name, {})
         for name in layers[0]:
-            if len({layer[name].shape for layer in layers}) > 1:
-                raise ValueError(
-                    "Repeat needs masks that see equally many channels in every "
-                    f"repetition; those of event shape {tuple(shape)} do not"
-                )
             node[name] = jnp.asarray(np.stack([layer[name] for layer in layers]))
     return tree
 
@@ -182,6 +176,19 @@ def _couplings(block: Bijector, n: int) -> list[tuple]:
     return [
         (path, b, [b.index + r * len(found) for r in range(n)]) for path, b in found
     ]
+
+
+def _masks(coupling: Coupling, indices: list[int], shape) -> list[dict]:
+    """The coupling's mask variables in each repetition; ValueError if they differ."""
+    layers = [coupling.mask_variables(shape, index) for index in indices]
+    shapes = [{name: a.shape for name, a in layer.items()} for layer in layers]
+    if any(found != shapes[0] for found in shapes):
+        raise ValueError(
+            "Repeat needs masks of one layout that see equally many channels in every "
+            f"repetition; those of event shape {tuple(shape)} do not; use separate "
+            "couplings in a Chain"
+        )
+    return layers
 
 
 def _initial(block, n, masks, key, x, cond, method) -> dict:

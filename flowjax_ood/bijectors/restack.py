@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from flowjax_ood.bijectors.base import Bijector, walk
+from flowjax_ood.bijectors.conv1x1 import InvertibleConv1x1
 from flowjax_ood.bijectors.coupling import Coupling
 from flowjax_ood.bijectors.repeat import Repeat, stack_layers, unstack_layers
 
@@ -34,18 +35,34 @@ def restack(source: Bijector, tree: dict, target: Bijector) -> dict:
     """One collection of `source`'s variables in the arrangement of `target`.
 
     The two must apply the same layers in the same order, however they are stacked:
-    `Chain` of n couplings, `Repeat` of one. Raises ValueError where they do not.
+    `Chain` of n couplings, `Repeat` of one. Raises ValueError where they do not, and
+    for "plu" convolutions of different seeds: what these fix is not in the parameters.
     """
     parts = list(unstacked(source, tree))
-    wanted = [type(leaf).__name__ for _, leaf, _ in unstacked(target, {})]
+    needed = [leaf for _, leaf, _ in unstacked(target, {})]
+    wanted = [type(leaf).__name__ for leaf in needed]
     found = [type(leaf).__name__ for _, leaf, _ in parts]
     if wanted != found:
         raise ValueError(
             "cannot rearrange parameters between different stacks of layers: "
             f"{_summary(found)} given, {_summary(wanted)} needed"
         )
+    for (_, given, _), leaf in zip(parts, needed, strict=True):
+        _check_seeds(given, leaf)
     left = iter([part for _, _, part in parts])
     return _filled(target, left)
+
+
+def _check_seeds(given: Bijector, needed: Bijector) -> None:
+    if not isinstance(given, InvertibleConv1x1) or given.mode != "plu":
+        return
+    if needed.mode == "plu" and needed.seed != given.seed:
+        raise ValueError(
+            'cannot move the parameters of an InvertibleConv1x1("plu") of seed '
+            f"{given.seed} to one of seed {needed.seed}: the seed fixes its permutation"
+            " and signs, and a Repeat has one for all its steps; use "
+            'conv1x1="dense", or build both with the same seed'
+        )
 
 
 def _filled(bijector: Bijector, parts: Iterator[dict]) -> dict:

@@ -56,6 +56,9 @@ class Flow(nn.Module):
     `conditional_bijector=False` the base density alone is given it: the latents of an
     event are then the same for all conditions, and scoring all classes costs one pass.
 
+    A `cond` that nothing would use then, because the base is the default
+    `StandardNormal`, raises ValueError.
+
     There is no hidden state; every method works under jit, vmap and grad.
     """
 
@@ -82,7 +85,7 @@ class Flow(nn.Module):
 
     def from_latents(self, z: Event, cond=None) -> jax.Array:
         """The event whose latents are z."""
-        _check_rows(cond, len(leaves(z)[0]), "events")
+        self._check_cond(cond, len(leaves(z)[0]), "events")
         return self.bijector.inverse(z, self._for_bijector(cond))[0]
 
     def sample(self, key, num: int, temperature=1.0, cond=None) -> jax.Array:
@@ -91,7 +94,7 @@ class Flow(nn.Module):
         `cond`: one row per sample; `jnp.repeat(row[None], num, axis=0)` for one row.
         Image samples may fall slightly outside [0, 1): clip before showing them.
         """
-        _check_rows(cond, num, "samples")
+        self._check_cond(cond, num, "samples")
         shape = self.latent_shape()
         z = self.base.sample(key, shape, num, temperature, cond)
         return self.from_latents(z, cond)
@@ -134,7 +137,18 @@ class Flow(nn.Module):
                 f"the flow takes floating-point events, got {x.dtype}; dequantise 8-bit"
                 " images first (flowjax_ood.data.dequantize)"
             )
-        _check_rows(cond, len(x), "events")
+        self._check_cond(cond, len(x), "events")
+
+    @nn.nowrap
+    def _check_cond(self, cond, num: int, of: str):
+        unconditional = type(self.base) is StandardNormal
+        if cond is not None and unconditional and not self.conditional_bijector:
+            raise ValueError(
+                "nothing of this flow uses cond: conditional_bijector=False leaves it "
+                "to the base density, and StandardNormal ignores it; give "
+                "base=ConditionalNormal(), or leave cond out"
+            )
+        _check_rows(cond, num, of)
 
 
 def _check_rows(cond, num: int, of: str) -> None:

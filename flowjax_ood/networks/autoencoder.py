@@ -47,7 +47,7 @@ class Autoencoder(nn.Module):
         shape = h.shape
         h = h.reshape(shape[0], -1)
         code = dense(self.latent_dim, name="encode")(h)
-        code = add_condition(code, cond, self.precision)
+        code = add_condition(self, code, cond)
         h = dense(h.shape[-1], name="decode")(code).reshape(shape)
         up = partial(conv, transpose=True)
         for i, (width, step) in enumerate(zip(WIDTHS[-2::-1], strides[::-1])):

@@ -33,7 +33,7 @@ class Highway(nn.Module):
     def __call__(self, x, features: int, cond=None):
         conv = partial(Conv, precision=self.precision)
         h = conv(self.width, kernel_init=HIDDEN, name="in_conv")(x)
-        h = add_condition(h, cond, self.precision)
+        h = add_condition(self, h, cond)
         for i in range(self.layers):
             gate = conv(self.width, kernel_init=HIDDEN, name=f"gate_{i}")(h)
             new = conv(self.width, kernel_init=HIDDEN, name=f"conv_{i}")(h)
@@ -55,6 +55,6 @@ class GlowConvNet(nn.Module):
     def __call__(self, x, features: int, cond=None):
         conv = partial(Conv, precision=self.precision)
         h = conv(self.width, kernel_init=HIDDEN, name="in_conv")(x)
-        h = jax.nn.relu(add_condition(h, cond, self.precision))
+        h = jax.nn.relu(add_condition(self, h, cond))
         h = jax.nn.relu(conv(self.width, 1, kernel_init=HIDDEN, name="mid_conv")(h))
         return conv(features, 3, kernel_init=LAST, name="out_conv")(h)

@@ -168,14 +168,22 @@ class Dense(nn.Module):
         return jnp.matmul(x, kernel, precision=self.precision.multiply) + bias
 
 
-def add_condition(h: jax.Array, cond, precision: Precision) -> jax.Array:
+def add_condition(net: nn.Module, h: jax.Array, cond) -> jax.Array:
     """h, plus a learned linear map of `cond [B, K]` at every position, if it is given.
 
-    Call inside a compact method: the map becomes its layer `cond`.
+    Call inside a compact method of `net`: the map becomes its layer `cond`, and
+    computes in its `precision`. Raises ValueError where `net` has that layer, and cond
+    is None.
     """
     if cond is None:
+        # Flax ignores parameters without a use: the density would be another, unnoticed
+        if net.has_variable("params", "cond"):
+            raise ValueError(
+                f"this {type(net).__name__} was initialised with cond, got None; give "
+                "cond to every method of the flow"
+            )
         return h
-    bias = Dense(h.shape[-1], precision=precision, name="cond")(cond)
+    bias = Dense(h.shape[-1], precision=net.precision, name="cond")(cond)
     return h + jnp.expand_dims(bias, tuple(range(1, h.ndim - 1))).astype(h.dtype)
 
 

@@ -49,7 +49,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x, features: int, cond=None):
-        h = stem(x, self.width, self.norm, self.input_gain, self.precision, cond)
+        h = stem(self, x, cond)
         pointwise = partial(WNConv, self.width, 1, precision=self.precision)
         if self.skip:
             total = pointwise(name="in_skip")(h)
@@ -85,7 +85,7 @@ class ResNetAE(nn.Module):
                 f"got blocks={self.blocks}"
             )
         dense = partial(Dense, precision=self.precision)
-        h = stem(x, self.width, self.norm, self.input_gain, self.precision, cond)
+        h = stem(self, x, cond)
         for i in range(self.blocks):
             h = ResidualBlock(self.norm, self.precision, name=f"block_{i}")(h)
             if i == self.blocks // 2 - 1:
@@ -96,14 +96,14 @@ class ResNetAE(nn.Module):
         return head(h, features, self.norm, self.zero_init, self.precision)
 
 
-def stem(x, width, norm, input_gain, precision, cond):
+def stem(net: ResNet | ResNetAE, x, cond):
     """`conv(relu(concat(h, -h)))` of the normed input, plus `cond` as a bias."""
-    (x,) = precision.cast(x)
-    if norm == "batch":
-        x = normalise(x, norm, "in_norm") * input_gain
+    (x,) = net.precision.cast(x)
+    if net.norm == "batch":
+        x = normalise(x, net.norm, "in_norm") * net.input_gain
     h = nn.relu(jnp.concatenate([x, -x], axis=-1))
-    h = WNConv(width, precision=precision, name="in_conv")(h)
-    return add_condition(h, cond, precision)
+    h = WNConv(net.width, precision=net.precision, name="in_conv")(h)
+    return add_condition(net, h, cond)
 
 
 def head(h, features, norm, zero_init, precision):

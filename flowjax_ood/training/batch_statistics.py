@@ -12,7 +12,7 @@ from flowjax_ood.distributions import Flow
 def recompute_batch_stats(
     flow: Flow,
     variables: dict,
-    batches: Iterable[jax.Array],
+    batches: Iterable[jax.Array | tuple],
     place: Callable = lambda x: x,
 ) -> dict:
     """`variables` whose running statistics are those of the given batches, pooled.
@@ -22,10 +22,11 @@ def recompute_batch_stats(
     running averages of training lag behind the weights and let the likelihood of rare
     inputs explode (in the paper's code, outliers wreck the means); these do not lag.
 
-    `batches`: dequantised images `[B, ...]`, all of one size; `place` puts each on the
-    devices. Without batch norm, `variables` come back as they are. Raises ValueError
-    for no batch, batches of several sizes, and layers that keep running statistics
-    without sowing their batch's `mean` and `var` in `batch_moments`.
+    `batches`: dequantised images `x [B, ...]`, or pairs `(x, cond)` for a conditional
+    flow, all of one size; `place` puts each of their arrays on the devices. Without
+    batch norm, `variables` come back as they are. Raises ValueError for no batch,
+    batches of several sizes, tuples that are not pairs, and layers that keep running
+    statistics without sowing their batch's `mean` and `var` in `batch_moments`.
     Source: Wu and Johnson 2021, section 3 ("precise BN").
     """
     running = variables.get("batch_stats")
@@ -33,21 +34,27 @@ def recompute_batch_stats(
         return variables
 
     @jax.jit
-    def moments(variables, x):
+    def moments(variables, batch):
         collections = ["batch_stats", "batch_moments"]
         with jax.default_matmul_precision("highest"):
-            _, updates = flow.apply(variables, x, mutable=collections)
+            _, updates = flow.apply(variables, *batch, mutable=collections)
         return updates.get("batch_moments", {})
 
     sizes, found = set(), []
-    for x in batches:
-        sizes.add(len(x))
+    for batch in batches:
+        if not isinstance(batch, tuple):
+            batch = (batch,)
+        elif len(batch) != 2:
+            raise ValueError(
+                f"a batch must be x or a pair (x, cond), got a tuple of {len(batch)}"
+            )
+        sizes.add(len(batch[0]))
         if len(sizes) > 1:
             raise ValueError(
                 f"batches of {sorted(sizes)} images weigh the same in the pooled "
                 "statistics; give batches of one size"
             )
-        found.append(moments(variables, place(x)))
+        found.append(moments(variables, jax.tree.map(place, batch)))
     if not found:
         raise ValueError("recompute_batch_stats needs at least one batch, got none")
     if jax.tree.structure(found[0]) != jax.tree.structure(running):

@@ -8,7 +8,7 @@ import pytest
 
 from flowjax_ood.analysis.couplings import prediction_correlation, record_couplings
 from flowjax_ood.bijectors import restack
-from flowjax_ood.models import RealNVP
+from flowjax_ood.models import RealNVP, TabularRealNVP
 
 ARGS = {"width": 2, "blocks": 1, "norm": "none"}
 
@@ -48,6 +48,25 @@ def test_repeated_couplings_are_recorded_one_by_one(recorded):
             a, b = getattr(one, name), getattr(other, name)
             np.testing.assert_allclose(a, b, atol=1e-5)
         np.testing.assert_array_equal(one.seen, other.seen)
+
+
+@pytest.mark.parametrize("mask", ["tabular", "halves"])
+def test_conditional_couplings_of_vectors_are_recorded(mask):
+    flow = TabularRealNVP(5, couplings=2, width=3, mask=mask)
+    x, cond = (jax.random.normal(jax.random.key(k), (4, 5 - k)) for k in (0, 1))
+    variables = flow.init(jax.random.key(2), x, cond)
+    first, last = record_couplings(flow, variables, x, cond)
+    np.testing.assert_array_equal(first.x, x)
+    np.testing.assert_array_equal(first.changed, [False, False, True, True, True])
+    np.testing.assert_array_equal(last.changed, ~first.changed)
+    np.testing.assert_allclose(first.z, last.x, rtol=1e-5)
+    z = flow.apply(variables, x, cond, method="latents")
+    np.testing.assert_allclose(last.z, z, rtol=1e-5)
+    parts = flow.apply(variables, x, cond, method="log_prob_parts")
+    np.testing.assert_allclose(first.s.sum(1) + last.s.sum(1), parts.logdet, rtol=1e-4)
+    for r in (first, last):
+        np.testing.assert_array_equal(r.s[:, ~r.changed], 0)
+        np.testing.assert_array_equal(r.t[:, ~r.changed], 0)
 
 
 def test_the_correlation_is_that_of_what_is_hidden(recorded):

@@ -154,8 +154,20 @@ def test_reversible_memory_does_not_grow_with_depth():
 def test_masks_of_other_widths_are_refused():
     net = partial(MLP, width=3)
     repeat = Repeat(AffineCoupling(net, masks.alternate_halves), 2)
+    assert repeat.latent_shape((4,)) == (4,)
+    with pytest.raises(ValueError, match=r"equally many channels.*\(5,\)"):
+        repeat.latent_shape((5,))
     with pytest.raises(ValueError, match="equally many channels"):
         jax.eval_shape(repeat.init, jax.random.key(0), jnp.zeros((2, 5)))
+
+
+def test_masks_of_other_layouts_are_refused():
+    def mixed(k, shape):
+        return (masks.alternate_tabular, masks.alternate_halves)[k % 2](k, shape)
+
+    repeat = Repeat(AffineCoupling(partial(MLP, width=3), mixed), 2)
+    with pytest.raises(ValueError, match="masks of one layout"):
+        repeat.latent_shape((4,))
 
 
 def test_the_body_is_compiled_once_however_long_the_stack():
@@ -199,3 +211,30 @@ def test_different_stacks_are_not_rearranged():
     chain, params, _ = case("glow")
     with pytest.raises(ValueError, match=r"9 layers.* given, 6 layers.* needed"):
         restack(chain, params, Repeat(glow_step(), 2))
+
+
+def plu(seed):
+    return InvertibleConv1x1("plu", seed)
+
+
+def test_convolutions_are_rearranged_where_their_seeds_agree():
+    x = jax.random.normal(jax.random.key(0), (2, 2, 2, 3))
+    repeat, chain = Repeat(plu(7), N), Chain([plu(7) for _ in range(N)])
+    params = repeat.init(jax.random.key(1), x)["params"]
+    params = jax.tree.map(
+        lambda a: a + 0.1 * jnp.arange(a.size).reshape(a.shape), params
+    )
+    z, logdet = repeat.apply({"params": params}, x)
+    same, also = chain.apply({"params": restack(repeat, params, chain)}, x)
+    np.testing.assert_allclose(same, z, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(also, logdet, rtol=1e-5)
+
+
+def test_convolutions_of_other_seeds_are_not_rearranged():
+    """Their permutations and signs are not among the parameters."""
+    chain, repeat = Chain([plu(k) for k in range(N)]), Repeat(plu(0), N)
+    x = jnp.zeros((1, 2, 2, 3))
+    for source, target in ((chain, repeat), (repeat, chain)):
+        params = source.init(jax.random.key(0), x)["params"]
+        with pytest.raises(ValueError, match="of seed [01] to one of seed [01]"):
+            restack(source, params, target)

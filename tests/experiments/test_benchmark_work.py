@@ -16,6 +16,7 @@ from experiments.benchmark_work import (
     fake_images,
 )
 from experiments.config import UserError, load_config
+from flowjax_ood.bijectors import InvertibleConv1x1, unstacked
 
 TINY = (
     "model.scales=1",
@@ -77,6 +78,27 @@ def test_stackings_start_with_the_same_flow():
         quick = jax.jit(work.flow.apply, compiler_options=QUICKLY)
         found[case.settings["stack"]] = quick(variables, x)
     np.testing.assert_allclose(found["chain"], found["scan"], rtol=1e-5)
+
+
+def test_convolutions_with_seeds_start_as_rotations_in_a_chain():
+    """Their parameters go with their own seeds, not with the one of a scan."""
+
+    def load(more):
+        tiny = ("model.scales=1", "model.st_net=glow_convnet", "model.conv1x1=plu")
+        config = f"{CONFIGS / 'fashion_mnist_glow.py'}:smoke"
+        return load_config(config, [*tiny, "train.batch_size=8", *more])
+
+    axis = [{"model.stack": "chain"}]
+    (case,) = sweep(load, ("evaluate",), [axis])
+    work = build_work(case)
+    variables, _, _ = arguments(work, fake_batch(work))
+    layers = unstacked(work.flow.bijector, variables["params"]["bijector"])
+    found = [(b, part) for _, b, part in layers if isinstance(b, InvertibleConv1x1)]
+    assert [b.seed for b, _ in found] == [0, 1]
+    for convolution, part in found:
+        rows, logdet = convolution.apply({"params": part}, np.eye(4, dtype="float32"))
+        np.testing.assert_allclose(rows @ rows.T, np.eye(4), atol=1e-5)
+        np.testing.assert_allclose(logdet, 0, atol=1e-5)
 
 
 def test_the_workload_is_the_same_every_time():

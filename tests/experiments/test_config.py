@@ -173,7 +173,8 @@ def test_a_run_of_before_precision_had_its_name_goes_on(tmp_path, dtype, precisi
     config = load_config(f"{DEMO}:smoke", [f"model.precision={precision}"])
     old = config.to_dict()
     old["model"]["dtype"] = dtype
-    del old["model"]["precision"]
+    for since in ("precision", "convolution", "stack", "remat", "reversible"):
+        del old["model"][since]
     (tmp_path / "config.json").write_text(json.dumps(old))
     assert flatten(read_config(tmp_path)) == flatten(config)
     keep_config(config, tmp_path)

@@ -1,6 +1,7 @@
 """What a command does before its work: kept programs change nothing but the wait."""
 
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -276,3 +277,40 @@ def test_the_command_line_says_where_programs_are_kept():
     )
     for said in (startup.DIRECTORY, startup.ENABLED, "flowjax_ood/xla"):
         assert said in done.stdout
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from experiments.startup import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = np.empty(2**26, np.uint8)
+    block.fill(1)
+    del block
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")
+def test_freed_memory_is_kept_for_the_next_step():
+    """64 MiB allocated again are the pages of before, not new ones."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+
+    def faults(how):
+        command = [sys.executable, "-c", FAULTS, how]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=env, cwd=ROOT
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    assert faults("kept") < 100
+    # without, they come page by page, even if pages are huge
+    assert faults("returned") >= 32
+    env["MALLOC_ARENA_MAX"] = "1"
+    assert faults("kept") >= 32, "an environment that tunes malloc is left alone"

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.errors import ScopeParamShapeError
 
 from flowjax_ood.networks import (
     MLP,
@@ -167,18 +168,37 @@ def test_dropout_acts_with_its_stream_alone():
     assert (first != still).any()
 
 
-@pytest.mark.parametrize(
-    ("make", "shape"),
-    [
-        (partial(ResNet, 4, 1), (2, 4, 4, 1)),
-        (partial(ResNetAE, 4, 2, 3), (2, 4, 4, 1)),
-        (partial(Autoencoder, 3), (2, 14, 14, 1)),
-        (partial(Highway, 4, 2), (2, 4, 4, 1)),
-        (partial(GlowConvNet, 4), (2, 4, 4, 1)),
-        (partial(MLP, 4), (2, 5)),
-    ],
-    ids=["resnet", "resnet_ae", "autoencoder", "highway", "glow_convnet", "mlp"],
-)
+NETS = {
+    "resnet": (partial(ResNet, 4, 1), (2, 4, 4, 1)),
+    "resnet_ae": (partial(ResNetAE, 4, 2, 3), (2, 4, 4, 1)),
+    "autoencoder": (partial(Autoencoder, 3), (2, 14, 14, 1)),
+    "highway": (partial(Highway, 4, 2), (2, 4, 4, 1)),
+    "glow_convnet": (partial(GlowConvNet, 4), (2, 4, 4, 1)),
+    "mlp": (partial(MLP, 4), (2, 5)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_conditional_network_does_without_cond_on_no_account(name):
+    make, shape = NETS[name]
+    net, x, cond = make(), jnp.zeros(shape), jnp.zeros((2, 3))
+
+    def tried(with_cond, without):
+        variables = net.init(KEY, x, 2, *with_cond)
+        return net.apply(variables, x, 2, *without)
+
+    answer = (*shape[:-1], 2)
+    assert jax.eval_shape(partial(tried, (), ())).shape == answer
+    assert jax.eval_shape(partial(tried, (cond,), (cond,))).shape == answer
+    # the MLP takes cond for a part of its input: another width is no silent matter
+    error, message = ValueError, f"{type(net).__name__} .* give cond to every method"
+    if name == "mlp":
+        error, message = ScopeParamShapeError, "kernel"
+    with pytest.raises(error, match=message):
+        jax.eval_shape(partial(tried, (cond,), ()))
+
+
+@pytest.mark.parametrize(("make", "shape"), NETS.values(), ids=NETS)
 def test_reduced_precision_keeps_float32_variables(make, shape):
     x, cond = jnp.zeros(shape), jnp.zeros((2, 3))
     for name, answer in (("tensorfloat32", "float32"), ("bfloat16", "bfloat16")):

@@ -8,6 +8,7 @@ import pytest
 from tiny_run import KEY, assert_close, assert_same, dequantized, images, tiny, train
 
 from flowjax_ood import masks
+from flowjax_ood.models import RealNVP
 from flowjax_ood.training.batch_statistics import recompute_batch_stats
 
 SIZE = 8
@@ -126,6 +127,44 @@ def test_batches_are_placed(trained):
     )
     assert placed == [(SIZE, 4, 4, 1)] * 3
     assert_close(found, recompute_batch_stats(flow, variables, batches(3)))
+
+
+def conditional():
+    """A conditional flow with batch norm behind the condition, and drawn parameters."""
+    flow = RealNVP((4, 4, 1), scales=1, couplings=2, width=2, blocks=1)
+    cond = jax.random.normal(KEY, (SIZE, 3))
+    quick = {"xla_backend_optimization_level": 0}
+    variables = jax.jit(flow.init, compiler_options=quick)(KEY, batches(1)[0], cond)
+    return flow, variables, cond
+
+
+def test_the_condition_of_a_batch_is_given_to_the_flow():
+    flow, variables, cond = conditional()
+    (x,) = batches(1)
+    placed = []
+    found = recompute_batch_stats(
+        flow, variables, [(x, cond)], lambda a: placed.append(a.shape) or a
+    )
+    assert placed == [x.shape, cond.shape]
+    collections = ["batch_stats", "batch_moments"]
+    _, updates = flow.apply(variables, x, cond, mutable=collections)
+    expected = layers(updates["batch_moments"])
+    for path, layer in layers(found["batch_stats"]).items():
+        for name in ("mean", "var"):
+            np.testing.assert_allclose(
+                layer[name], expected[path][name], rtol=1e-4, atol=1e-5
+            )
+    other = recompute_batch_stats(flow, variables, [(x, -cond)])
+    moved = jax.tree.map(
+        lambda a, b: np.abs(a - b).max(), found["batch_stats"], other["batch_stats"]
+    )
+    assert max(jax.tree.leaves(moved)) > 0.01
+
+
+def test_batches_that_are_no_pairs_are_refused(trained):
+    (x,) = batches(1)
+    with pytest.raises(ValueError, match=r"pair \(x, cond\), got a tuple of 3"):
+        recompute_batch_stats(*trained, [(x, x, x)])
 
 
 def test_without_batch_norm_nothing_is_read():
