@@ -236,5 +236,5 @@ def test_convolutions_of_other_seeds_are_not_rearranged():
     x = jnp.zeros((1, 2, 2, 3))
     for source, target in ((chain, repeat), (repeat, chain)):
         params = source.init(jax.random.key(0), x)["params"]
-        with pytest.raises(ValueError, match="of seed [01] to one of seed [01]"):
+        with pytest.raises(ValueError, match=r"of seed [01] to one of seed [01]"):
             restack(source, params, target)
