@@ -130,8 +130,10 @@ def flow(
 def convolution(config: ConfigDict, training: bool) -> str:
     """The algorithm of `model.convolution`, "auto" resolved.
 
-    That is Winograd's to evaluate flows of `width` 32 or more on CPU, and XLA's own for
-    all else: a training step, which is bound by memory, was measured to be slower.
+    On CPU, for flows of `width` 32 or more, that is Winograd's to evaluate, and to
+    train where couplings are scanned: XLA's own is ten times slower inside a loop. For
+    all else it is XLA's own: the training step of the paper's flow, which is bound by
+    memory, was measured to be slower by Winograd's.
     """
     asked = config.model.get("convolution", "direct")
     if asked not in ("auto", *CONVOLUTIONS):
@@ -142,7 +144,8 @@ def convolution(config: ConfigDict, training: bool) -> str:
     if asked != "auto":
         return asked
     wide = config.model.get("width", 0) >= WIDE and jax.default_backend() == "cpu"
-    return "winograd" if wide and not training else "direct"
+    looped = config.model.get("stack") == "scan"
+    return "winograd" if wide and (looped or not training) else "direct"
 
 
 def num_steps(config: ConfigDict, num_images: int) -> int:

@@ -50,8 +50,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # TF32 is what torch's convolutions use on GPUs unless told otherwise;
                 # evaluation is always float32
                 "precision": "tensorfloat32",
-                # direct | winograd; auto is winograd to evaluate flows of width 32 or
-                # more on CPU, where it is faster
+                # direct | winograd; auto is winograd where it is faster: on CPU, for
+                # flows of width 32 or more, to evaluate, or to train with stack "scan"
                 "convolution": "auto",
             },
             "optimizer": {

@@ -10,7 +10,8 @@ from experiment_runs import CONFIGS
 
 from experiments import build
 from experiments.config import UserError, load_config
-from flowjax_ood.bijectors.base import leaves
+from flowjax_ood.bijectors import AffineCoupling, Repeat
+from flowjax_ood.bijectors.base import leaves, walk
 from flowjax_ood.precision import PRECISIONS
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"
@@ -294,3 +295,28 @@ def test_the_flow_has_the_couplings_of_its_config():
     latents = build.flow(load(), shape).latent_shape()
     assert len(leaves(latents)) == 2
     assert build.flow(load("model.scales=1"), shape).latent_shape() == shape
+
+
+@pytest.mark.parametrize(
+    ("overrides", "training", "used"),
+    [
+        (["model.width=32"], False, "winograd"),
+        (["model.width=32"], True, "direct"),
+        (["model.width=32", "model.stack=scan"], True, "winograd"),
+        (["model.width=31"], False, "direct"),
+        (["model.width=31", "model.convolution=winograd"], True, "winograd"),
+        (["model.width=32", "model.convolution=direct"], False, "direct"),
+    ],
+)
+def test_the_faster_convolution_on_cpu(overrides, training, used):
+    config = load(*overrides)
+    assert build.convolution(config, training) == used
+    parts = walk(build.flow(config, (28, 28, 1), training=training).bijector)
+    parts = [b.block if isinstance(b, Repeat) else b for _, b in parts]
+    nets = [b.st_net for b in parts if isinstance(b, AffineCoupling)]
+    assert {net.keywords["precision"].convolution for net in nets} == {used}
+
+
+def test_an_unknown_convolution_is_refused():
+    said = refused(build.flow, load("model.convolution=fft"), (28, 28, 1))
+    assert "unknown model.convolution 'fft'; known: auto, direct, winograd" in said
