@@ -14,8 +14,8 @@ class NonFiniteLossError(RuntimeError):
         super().__init__(
             f"training diverged at step {step} ({what}). The last good checkpoint, if "
             "there is one, is kept: lower the learning rate, add warm-up steps, or use "
-            "model.norm='none' with model.zero_init=True, and train again "
-            "in a new workdir"
+            "Adam (a RealNVP also has model.norm='none' with model.zero_init=True), and "
+            "train again in a new workdir"
         )
         self.step = step
 
