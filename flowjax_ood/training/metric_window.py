@@ -13,8 +13,8 @@ class NonFiniteLossError(RuntimeError):
     def __init__(self, step: int, what: str):
         super().__init__(
             f"training diverged at step {step} ({what}). The last good checkpoint, if "
-            "there is one, is kept: lower the learning rate, add warm-up steps, or use "
-            "Adam (a RealNVP also has model.norm='none' with model.zero_init=True), and "
+            "there is one, is kept: lower the learning rate, add warm-up steps, use "
+            "Adam, or, for a RealNVP, model.norm='none' with model.zero_init=True, and "
             "train again in a new workdir"
         )
         self.step = step
