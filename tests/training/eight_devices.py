@@ -17,6 +17,7 @@ jax.config.update("jax_cpu_enable_async_dispatch", False)
 import numpy as np  # noqa: E402
 from tiny_run import BATCH, KEY, batch, images, tiny, train  # noqa: E402
 
+from flowjax_ood.models import Glow  # noqa: E402
 from flowjax_ood.training.likelihood import evaluate_likelihood  # noqa: E402
 from flowjax_ood.training.parallel import MODES, Parallel  # noqa: E402
 
@@ -67,6 +68,16 @@ def resumed(workdir: Path, modes: tuple[str, ...]) -> dict:
     return named(run.state)
 
 
+def initialised(parallel: Parallel) -> dict:
+    """Parameters of a Glow whose init batch is split over the devices."""
+    x = np.random.default_rng(0).uniform(size=(16, 8, 8, 1)).astype(np.float32)
+    # a shard by itself has another mean and spread
+    x = np.sort(x, axis=0)
+    flow = Glow((8, 8, 1), scales=1, steps=2, width=4, layers=1)
+    split = {"in_shardings": (parallel.replicated, parallel.split)}
+    return named(jax.jit(flow.init, **split)(KEY, parallel.place_batch(x)))
+
+
 def main(output: str) -> None:
     everywhere, found = jax.devices(), {}
     assert len(everywhere) == 8
@@ -82,6 +93,9 @@ def main(output: str) -> None:
         keep(f"light {mode}", steps_of("light", Parallel(mode)))
     for mode in ("jit", "shard_map"):
         keep(f"batch {mode}", steps_of("light batch", Parallel(mode)))
+
+    keep("init one", initialised(one))
+    keep("init eight", initialised(Parallel("jit")))
 
     with tempfile.TemporaryDirectory() as workdir:
         keep("fit jit", resumed(Path(workdir) / "jit", ("jit", "jit", "jit")))

@@ -46,6 +46,12 @@ def assert_agree(found, expected, rtol=1e-4, atol=2e-6, only=""):
 
 
 @pytest.mark.multiprocess
+def test_actnorm_starts_from_the_whole_batch(eight):
+    """However it is split: by the mean and spread of all its images."""
+    assert_agree(eight["init eight"], eight["init one"], rtol=1e-5)
+
+
+@pytest.mark.multiprocess
 @pytest.mark.parametrize("mode", MODES)
 def test_eight_devices_reach_what_one_does(eight, mode):
     """State and metrics after one step and after five, without batch norm."""
