@@ -182,8 +182,8 @@ def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:
         and mask.changed.any()
     ):
         raise ValueError(
-            "a mask of layout 'channel' must depend on the last axis alone, every "
-            f"channel seen or changed and some of each; got shape {shape}"
+            "a mask of layout 'channel' must depend on the channel (the last axis) "
+            f"alone, every channel seen or changed and some of each; got shape {shape}"
         )
     return mask
 

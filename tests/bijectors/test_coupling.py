@@ -199,10 +199,12 @@ def test_masks_that_cannot_be(mask, message):
         coupling.init(jax.random.key(0), jnp.zeros((2, 4, 4, 1)))
 
 
-def test_a_vector_has_no_channel_layout():
+def test_the_channels_of_a_vector_are_its_values():
     half = np.array([True, False])
     mask = CouplingMask(half, ~half, "channel")
-    with pytest.raises(ValueError, match=r"must be of an image .* got shape \(2,\)"):
+    assert AffineCoupling(MLP, lambda k, shape: mask).latent_shape((2,)) == (2,)
+    mask = CouplingMask(half, ~half & half, "channel")
+    with pytest.raises(ValueError, match=r"every channel .* got shape \(2,\)"):
         AffineCoupling(MLP, lambda k, shape: mask).latent_shape((2,))
 
 
