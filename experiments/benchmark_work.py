@@ -61,12 +61,8 @@ def build_work(case: Case) -> Work:
 
     Every call makes a new function, whose tracing no cache of JAX's can shorten.
     """
-    config = ConfigDict(case.config.to_dict())
+    config = _resolved(case)
     check_numbers(config)
-    # as the commands do it in this mode
-    with config.unlocked():
-        training = case.mode == "train"
-        config.model.convolution = build.convolution(config, training)
     parallel = build.parallel(config)
     shape = tuple(fake_images(config, 1).shape[1:])
     # every mode in the precision that is swept, evaluation too
@@ -87,23 +83,30 @@ def count(case: Case) -> Counts:
 
     Raises UserError where the model cannot do what the case asks of it.
     """
-    plain = ConfigDict(case.config.to_dict())
+    plain = _resolved(case)
+    # a fast algorithm does the model's work in fewer operations, not less work
+    plain.model.convolution = "direct"
     if case.mode == "train" and "+" in case.settings["stack"]:
         plain.model.update(remat="none", reversible=False)
-    if "convolution" in plain.model:
-        # a fast algorithm does the model's work in fewer operations, not less work
-        plain.model.convolution = "direct"
     try:
         work = build_work(case)
         args = jax.eval_shape(partial(arguments, work, initial=_state), _shapes(work))
         executed = flops = count_flops(work.fn, *args)
-        if plain != case.config:
+        if plain != work.config:
             model = build_work(case._replace(config=plain))
             flops = count_flops(model.fn, *args)
     except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {error}") from error
     params = args[0].params if case.mode == "train" else args[0]["params"]
     return Counts(work.image_shape, parameter_count(params), flops, executed)
+
+
+def _resolved(case: Case) -> ConfigDict:
+    """A copy of the case's config, convolving as the commands do in its mode."""
+    config = ConfigDict(case.config.to_dict())
+    training = case.mode == "train"
+    config.model.convolution = build.convolution(config, training)
+    return config
 
 
 def arguments(work: Work, batch: dict, initial: Callable | None = None) -> tuple:

@@ -104,8 +104,9 @@ def flow(
     """The flow of `config.model` for images of `shape` (H, W, C).
 
     `model.precision` is that of training alone: likelihoods that are reported come
-    from float32, unless another `precision` is asked for here. Raises UserError for a
-    model that does not exist or does not fit the images.
+    from float32. A `precision` asked for here is used as it is, its `convolution`, too,
+    in place of all that. Raises UserError for a model that does not exist or does not
+    fit the images.
     """
     args = config.model.to_dict()
     name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
@@ -118,10 +119,10 @@ def flow(
         args["remat"] = None
     args.pop("convolution", None)
     try:
-        precision = precision or (as_precision(trained) if training else FLOAT32)
-        args["precision"] = replace(
-            precision, convolution=convolution(config, training)
-        )
+        if precision is None:
+            named = as_precision(trained) if training else FLOAT32
+            precision = replace(named, convolution=convolution(config, training))
+        args["precision"] = precision
         return MODELS[name](tuple(shape), **args)
     except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {error}") from error

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from experiments import build
 from experiments.config import UserError, load_config
 from flowjax_ood.bijectors import AffineCoupling, Repeat
 from flowjax_ood.bijectors.base import leaves, walk
-from flowjax_ood.precision import PRECISIONS
+from flowjax_ood.precision import BFLOAT16, PRECISIONS
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"
 GLOW = f"{CONFIGS / 'fashion_mnist_glow.py'}:smoke"
@@ -320,3 +321,11 @@ def test_the_faster_convolution_on_cpu(overrides, training, used):
 def test_an_unknown_convolution_is_refused():
     said = refused(build.flow, load("model.convolution=fft"), (28, 28, 1))
     assert "unknown model.convolution 'fft'; known: auto, direct, winograd" in said
+
+
+def test_a_precision_asked_for_is_used_as_it_is():
+    asked = replace(BFLOAT16, convolution="winograd")
+    config = load("model.convolution=direct", "model.precision=float32")
+    flow = build.flow(config, (28, 28, 1), precision=asked)
+    nets = [b.st_net for _, b in walk(flow.bijector) if isinstance(b, AffineCoupling)]
+    assert {net.keywords["precision"] for net in nets} == {asked}
