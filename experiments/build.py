@@ -1,7 +1,7 @@
 """From a config to the objects it describes, all checked before work starts."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,13 +11,11 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments.checks import check_numbers
 from experiments.config import UserError
-from flowjax_ood import data, models
+from experiments.sets import Sets
+from flowjax_ood import models
 from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
-from flowjax_ood.data.image_set import ImageSet
-from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.distributions import Flow
 from flowjax_ood.networks.convolution import LEAST_CHANNELS as WIDE
 from flowjax_ood.precision import CONVOLUTIONS, FLOAT32, Precision, as_precision
@@ -27,71 +25,6 @@ from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
 
 MODELS = {"real_nvp": models.RealNVP, "glow": models.Glow}
-
-
-class Sets(NamedTuple):
-    """The image sets of an experiment; `ood` by the name they are reported under."""
-
-    train: ImageSet
-    test: ImageSet
-    ood: dict[str, ImageSet]
-
-
-def ood_names(test: str, ood: Sequence[str]) -> list[str]:
-    """What each set of `ood` is reported under: its name, all different.
-
-    The split is part of it only where the name alone would be taken, by another split
-    of the same set or by the roles "train" and "test".
-    """
-    if not ood:
-        raise UserError(
-            "config.data.ood names no set; give at least one, such as "
-            "--config.data.ood=mnist:test"
-        )
-    try:
-        own, parsed = parse_spec(test), [parse_spec(spec) for spec in ood]
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.data: {error}") from error
-    for spec, pair in zip(ood, parsed):
-        if pair == own:
-            raise UserError(f"config.data.ood holds the test set itself, {spec!r}")
-        if parsed.count(pair) > 1:
-            raise UserError(f"config.data.ood holds {spec!r} more than once")
-    taken = [name for name, _ in (own, *parsed)] + ["train", "test"]
-    return [n if taken.count(n) == 1 else f"{n}:{split}" for n, split in parsed]
-
-
-def image_sets(config: ConfigDict) -> Sets:
-    """Load and cross-check the sets. Raises UserError naming the remedy."""
-    check_numbers(config)
-    c = config.data
-    names = ood_names(c.test, c.ood)
-
-    def load(spec, limit):
-        return data.load(
-            spec,
-            source=c.source,
-            path=c.path or None,
-            limit=limit or None,
-            image_size=c.image_size or None,
-            seed=config.seed,
-        )
-
-    try:
-        train, test = load(c.train, c.limit_train), load(c.test, c.limit_test)
-        ood = {n: load(spec, c.limit_test) for n, spec in zip(names, c.ood)}
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(f"config.data: {error}") from error
-    shape = train.images.shape[1:]
-    for image_set in (test, *ood.values()):
-        found = image_set.images.shape[1:]
-        if found != shape:
-            raise UserError(
-                f"{image_set.name}:{image_set.split} has images of shape {found}, the "
-                f"training set {shape}; set config.data.image_size, or compare sets "
-                "with the same number of channels"
-            )
-    return Sets(train, test, ood)
 
 
 def flow(

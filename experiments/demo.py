@@ -7,10 +7,11 @@ clothing, scores unseen clothing and handwritten digits, and writes report.html.
 import time
 from pathlib import Path
 
-from experiments import build, demo_report, evaluate
+from experiments import demo_report, evaluate
 from experiments.config import load_config
 from experiments.demo_figures import Trained, first_coupling, first_sets
 from experiments.results import write_json
+from experiments.sets import load_sets
 from experiments.train import train
 
 CONFIG = str(Path(__file__).parent / "configs" / "demo.py")
@@ -28,7 +29,7 @@ def main(workdir: Path, fast: bool = False) -> None:
     trained, sets = {}, None
     for name, (folder, variant, smoke) in FLOWS.items():
         config = load_config(f"{CONFIG}:{smoke if fast else variant}")
-        sets = sets or build.image_sets(config)
+        sets = sets or load_sets(config)
         run = train(config, workdir / folder, sets, label=name)
         flow, variables, found, results = evaluate.evaluate(config, run, sets, name)
         write_json(workdir / folder / "results.json", results)

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.build import Sets, random_key
+from experiments.build import random_key
 from experiments.evaluate import dequantized, draw_samples
+from experiments.sets import Sets
 from flowjax_ood import ood
 from flowjax_ood.analysis import couplings, figures
 from flowjax_ood.analysis.latents import image_layout

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from experiments import demo_figures as draw
-from experiments.build import Sets
 from experiments.demo_figures import CORRELATED, Trained, first_sets
 from experiments.evaluate import decimals
+from experiments.sets import Sets
 from flowjax_ood.analysis import figures
 from flowjax_ood.analysis.report import Report
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments import build
 from experiments.results import likelihood_results, versions, write_json
+from experiments.sets import Sets
 from experiments.workdir import keep_data
 from flowjax_ood.analysis import figures
 from flowjax_ood.data.batching import batch_indices
@@ -26,7 +27,7 @@ from flowjax_ood.training.progress import progress
 from flowjax_ood.training.state import parameter_count
 
 
-def restore(config: ConfigDict, workdir: Path, sets: build.Sets) -> Run:
+def restore(config: ConfigDict, workdir: Path, sets: Sets) -> Run:
     """The newest checkpoint of a run; CheckpointError where there is none to read."""
     if (workdir / "data.json").exists():
         keep_data(sets.train, workdir)
@@ -37,7 +38,7 @@ def restore(config: ConfigDict, workdir: Path, sets: build.Sets) -> Run:
 
 
 def likelihoods(
-    config: ConfigDict, flow: Flow, variables: dict, sets: build.Sets, label: str
+    config: ConfigDict, flow: Flow, variables: dict, sets: Sets, label: str
 ) -> dict[str, Likelihoods]:
     """`{set name: Likelihoods}` of the test set and every OOD set."""
     found = {}
@@ -56,7 +57,7 @@ def likelihoods(
 
 
 def precise_variables(
-    config: ConfigDict, flow: Flow, variables: dict, sets: build.Sets, label: str
+    config: ConfigDict, flow: Flow, variables: dict, sets: Sets, label: str
 ) -> dict:
     """Variables with batch-norm statistics recomputed over training batches."""
     c = config.eval
@@ -76,7 +77,7 @@ def precise_variables(
 
 
 def evaluate(
-    config: ConfigDict, run: Run, sets: build.Sets, label: str
+    config: ConfigDict, run: Run, sets: Sets, label: str
 ) -> tuple[Flow, dict, dict[str, Likelihoods], dict]:
     """`(flow, variables, likelihoods by set, results)` of a trained run.
 
@@ -114,7 +115,7 @@ def run_name(workdir: Path) -> str:
     return workdir.resolve().name
 
 
-def main(config: ConfigDict, workdir: Path, sets: build.Sets, run: Run) -> None:
+def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
     """Evaluate and leave results.json, likelihoods.npz and figures in the workdir."""
     label = run_name(workdir)
     flow, variables, found, results = evaluate(config, run, sets, label)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, evaluate
 from experiments.results import likelihood_results, versions, write_json
+from experiments.sets import Sets
 from flowjax_ood.precision import BFLOAT16, FLOAT32, TENSORFLOAT32
 from flowjax_ood.training.loop import Run
 
@@ -26,7 +27,7 @@ ARITHMETIC = {
 ROUND_TRIP = 64
 
 
-def main(config: ConfigDict, workdir: Path, sets: build.Sets, run: Run) -> None:
+def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
     """Compare, print the table, and leave precision.json in the workdir."""
     label = evaluate.run_name(workdir)
     shape = sets.test.images.shape[1:]

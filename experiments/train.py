@@ -10,11 +10,13 @@ from ml_collections import ConfigDict
 
 from experiments import build, evaluate
 from experiments.config import UserError, keep_config
+from experiments.sets import Sets, load_sets
 from experiments.workdir import keep_data, locked
+from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.loop import Run, fit
 
 
-def train(config: ConfigDict, workdir: Path, sets: build.Sets, label: str) -> Run:
+def train(config: ConfigDict, workdir: Path, sets: Sets, label: str) -> Run:
     """Train the flow of `config` in `workdir`, or go on with it.
 
     Raises UserError before anything is written where `config` cannot be trained or
@@ -39,9 +41,8 @@ def _fit(config, workdir, sets, parts, label) -> Run:
         return fit(
             parts.initial,
             parts.step,
-            sets.train.images,
+            image_batches(sets.train.images, c.batch_size, config.seed),
             key=parts.key,
-            seed=config.seed,
             batch_size=c.batch_size,
             num_steps=parts.num_steps,
             parallel=parts.parallel,
@@ -60,7 +61,7 @@ def _fit(config, workdir, sets, parts, label) -> Run:
 
 def main(config: ConfigDict, workdir: Path) -> None:
     """Train, or go on, until `config` is done; then evaluate."""
-    sets = build.image_sets(config)
+    sets = load_sets(config)
     run = train(config, workdir, sets, label=evaluate.run_name(workdir))
     # one step alone is compilation, which is not timed
     rate = f" at {run.images_per_second:.0f} images/s" if run.images else ""

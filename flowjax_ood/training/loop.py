@@ -7,9 +7,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.training.checkpoint import Checkpoints
 from flowjax_ood.training.metric_log import MetricLog
 from flowjax_ood.training.metric_window import (
@@ -47,10 +45,9 @@ class Run:
 def fit(
     initial: Callable[[], TrainState],
     train_step: Callable,
-    images: np.ndarray,
+    batches: Callable[[int], dict],
     *,
     key: jax.Array,
-    seed: int,
     batch_size: int,
     num_steps: int,
     parallel: Parallel,
@@ -60,12 +57,15 @@ def fit(
     keep_checkpoints: int = 2,
     label: str = "training",
 ) -> Run:
-    """Train on `images`, uint8 `[N, H, W, C]`, until step `num_steps`.
+    """Train until step `num_steps`; `batches(k)` is what step k + 1 sees.
+
+    A batch is a dict of numpy arrays of `batch_size` rows, as `train_step` reads it
+    (`batches.image_batches` makes those of images).
 
     Goes on from the newest checkpoint in `workdir`, if there is one (`initial` is then
-    traced for its shapes, not run); a run already there returns its state. The batch of
-    a step depends on `(seed, step)` alone and its noise on `(key, step)`, so a run that
-    was interrupted ends bit for bit where an uninterrupted one does.
+    traced for its shapes, not run); a run already there returns its state. A batch
+    depends on its step alone and its noise on `(key, step)`, so a run that was
+    interrupted ends bit for bit where an uninterrupted one does.
 
     A state is saved only if it is finite and so is the loss of the step after it.
 
@@ -84,8 +84,7 @@ def fit(
     step_fn = parallel.wrap_step(train_step)
 
     def batch_of(step):
-        at = batch_indices(len(images), batch_size, seed, step)
-        return parallel.place_batch({"image": images[at], "index": at.astype(np.int32)})
+        return parallel.place_batch(batches(step))
 
     with Checkpoints(workdir / "checkpoints", keep_checkpoints) as checkpoints:
         window = MetricWindow(batch_size)

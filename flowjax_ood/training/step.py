@@ -8,27 +8,40 @@ import jax.numpy as jnp
 import optax
 
 from flowjax_ood.data.dequantize import dequantize, example_keys
-from flowjax_ood.distributions import Flow, bits_per_dim
+from flowjax_ood.distributions import Flow, LogProbParts, bits_per_dim
 from flowjax_ood.training.state import TrainState
 
 Batch = dict[str, jax.Array]
 Reduce = Callable[[Any], Any]
+# (likelihoods of the batch, the batch) -> (loss, metrics)
+Objective = Callable[[LogProbParts, Batch], tuple[jax.Array, dict]]
+
+
+def mean_nll(parts: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
+    """The objective of maximum likelihood: the mean of -log p(x), nats."""
+    return -jnp.mean(parts.log_prob), {}
 
 
 def make_train_step(
-    flow: Flow, optimizer: optax.GradientTransformation, *, ema_decay: float = 0.0
+    flow: Flow,
+    optimizer: optax.GradientTransformation,
+    *,
+    objective: Objective = mean_nll,
+    ema_decay: float = 0.0,
 ) -> Callable[..., tuple[TrainState, dict]]:
     """`train_step(state, batch, key, reduce) -> (state, metrics)`.
 
-    Minimises the mean negative log-likelihood in nats of `batch["image"]`, uint8
-    `[B, H, W, C]`, dequantised here with noise that depends on `(key, state.step,
-    batch["index"])` alone: the same for every way of splitting the batch. A conditional
-    flow is given `batch["cond"]`, floating-point `[B, K]`, where the batch has it.
+    Minimises `objective(parts, batch) -> (loss, metrics)`, the mean negative
+    log-likelihood in nats unless given, where `parts` are the likelihoods of
+    `batch["image"]`, uint8 `[B, H, W, C]`, dequantised here with noise that depends on
+    `(key, state.step, batch["index"])` alone: the same for every way of splitting the
+    batch. Or of `batch["x"]`, floating-point `[B, ...]`, as it is. A conditional flow
+    is given `batch["cond"]`, floating-point `[B, K]`, where the batch has it.
 
     `reduce` averages a pytree over the devices that hold parts of the batch; under a
-    global-view jit it is the identity. Metrics are scalars: `loss` (nats),
-    `bits_per_dim`, `bits_per_dim_prior` (its part from log p(z)), and `grad_norm` of
-    the mean gradient before clipping.
+    global-view jit it is the identity. Metrics are scalars: `loss`, `bits_per_dim`,
+    `bits_per_dim_prior` (its part from log p(z)), and `grad_norm` of the mean gradient
+    before clipping; those of the objective add to these or replace them.
 
     `ema_decay` in (0, 1) averages the parameters, `ema = d * ema + (1 - d) * params`
     with `d = min(ema_decay, (1 + step) / (10 + step))`, so that short runs forget their
@@ -47,7 +60,9 @@ def make_train_step(
                 f"create_state(average={bool(ema_decay)}) makes one that fits"
             )
         step_key = jax.random.fold_in(key, state.step)
-        x = dequantize(batch["image"], example_keys(step_key, batch["index"]))
+        x = batch.get("x")
+        if x is None:
+            x = dequantize(batch["image"], example_keys(step_key, batch["index"]))
         # dropout, where a flow has it: a stream of its own, as no example has number
         # 2^32 - 1, and not the same on every device
         own = jax.random.fold_in(step_key, 2**32 - 1)
@@ -63,15 +78,17 @@ def make_train_step(
                 mutable=["batch_stats"],
                 rngs=rngs,
             )
-            return -jnp.mean(parts.log_prob), (parts, updates)
+            loss, more = objective(parts, batch)
+            return loss, (parts, updates, more)
 
-        (loss, (parts, updates)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params
-        )
+        (loss, (parts, updates, more)), grads = jax.value_and_grad(
+            loss_fn, has_aux=True
+        )(state.params)
         metrics = {
             "loss": loss,
             "bits_per_dim": jnp.mean(bits_per_dim(parts.log_prob, flow.dims)),
             "bits_per_dim_prior": jnp.mean(bits_per_dim(parts.log_pz, flow.dims)),
+            **more,
         }
         batch_stats = updates.get("batch_stats", {})
         grads, metrics, batch_stats = reduce((grads, metrics, batch_stats))

@@ -1,6 +1,5 @@
 """What a config cannot be built into is said at once, with the remedy."""
 
-import logging
 import math
 from dataclasses import replace
 
@@ -11,13 +10,13 @@ from experiment_runs import CONFIGS
 
 from experiments import build
 from experiments.config import UserError, load_config
+from experiments.sets import load_sets
 from flowjax_ood.bijectors import AffineCoupling, Repeat
 from flowjax_ood.bijectors.base import leaves, walk
 from flowjax_ood.precision import BFLOAT16, PRECISIONS
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"
 GLOW = f"{CONFIGS / 'fashion_mnist_glow.py'}:smoke"
-RGB = f"{CONFIGS / 'cifar10_realnvp.py'}:smoke"
 
 
 def load(*overrides, config=DEMO):
@@ -32,116 +31,11 @@ def refused(build_it, *args) -> str:
 
 @pytest.fixture(scope="module")
 def sets():
-    return build.image_sets(load())
-
-
-def sets_error(*overrides, config=DEMO) -> str:
-    return refused(build.image_sets, load(*overrides, config=config))
+    return load_sets(load())
 
 
 def training_error(sets, *overrides) -> str:
     return refused(build.training, load(*overrides), sets)
-
-
-def test_sets_are_those_of_the_config(sets):
-    assert (sets.train.split, len(sets.train)) == ("train", 256)
-    assert (sets.test.name, sets.test.split, len(sets.test)) == (
-        "fashion_mnist",
-        "test",
-        64,
-    )
-    assert list(sets.ood) == ["mnist"]
-    assert sets.ood["mnist"].images.shape == (64, 28, 28, 1)
-    assert {s.source for s in (sets.train, sets.test, *sets.ood.values())} == {
-        "embedded"
-    }
-
-
-def test_no_limit_takes_all():
-    sets = build.image_sets(load("data.limit_train=0", "data.limit_test=0"))
-    assert (len(sets.train), len(sets.test)) == (10_000, 2_000)
-
-
-@pytest.mark.parametrize(
-    ("test", "ood", "names"),
-    [
-        ("a:test", ("b:test", "c:test"), ["b", "c"]),
-        ("a:test", ("b",), ["b"]),
-        # one set in two splits
-        ("a:test", ("b:train", "b:test", "c:test"), ["b:train", "b:test", "c"]),
-        ("a:test", ("b:train", "b"), ["b:train", "b:test"]),
-        # another split of the ID set must not take its place
-        ("a:test", ("a:train", "b:test"), ["a:train", "b"]),
-        ("a", ("a:train",), ["a:train"]),
-        # names of roles in results.json
-        ("a:test", ("train:test", "test:x"), ["train:test", "test:x"]),
-    ],
-)
-def test_ood_sets_are_reported_under_different_names(test, ood, names):
-    assert build.ood_names(test, ood) == names
-
-
-@pytest.mark.parametrize(
-    ("ood", "said"),
-    [
-        ((), "names no set; give at least one, such as --config.data.ood=mnist:test"),
-        (("mnist", "mnist:test"), "holds 'mnist' more than once"),
-        (("mnist", "fashion_mnist"), "holds the test set itself, 'fashion_mnist'"),
-        (("mnist:",), "'mnist:'"),
-    ],
-)
-def test_ood_sets_that_say_nothing_are_refused(ood, said):
-    assert said in sets_error(f"data.ood={ood!r}")
-
-
-def test_another_split_of_the_id_set_is_an_ood_set():
-    sets = build.image_sets(load("data.ood=fashion_mnist:train,mnist:test"))
-    assert list(sets.ood) == ["fashion_mnist:train", "mnist"]
-    assert (sets.ood["fashion_mnist:train"].images[:9] == sets.train.images[:9]).all()
-
-
-def test_grey_against_rgb_is_refused():
-    message = sets_error("data.source=synthetic", "data.ood=cifar10:test")
-    assert "cifar10:test has images of shape (32, 32, 3)" in message
-    assert "(28, 28, 1)" in message
-    assert "same number of channels" in message
-
-
-def test_sizes_that_differ_are_mended_by_image_size():
-    overrides = ("data.source=synthetic", "data.ood=cifar10:test", "data.image_size=16")
-    assert "(16, 16, 3)" in sets_error(*overrides)
-    same = build.image_sets(
-        load("data.ood=svhn:test", "data.image_size=16", config=RGB)
-    )
-    assert same.train.images.shape[1:] == same.ood["svhn"].images.shape[1:]
-    assert same.train.images.shape[1:] == (16, 16, 3)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "said"),
-    [
-        (("data.source=idx", "data.path=/no/such"), "no directory '/no/such'"),
-        (("data.source=npz", "data.path=/no/such"), "no file or directory"),
-        (("data.source=npz",), "needs path="),
-        (("data.path=/somewhere",), "'embedded' reads no path"),
-        (("data.source=disk",), "'disk' is not a data source"),
-        (("data.train=fashion_mist:train",), "did you mean 'fashion_mnist'?"),
-        (("data.ood=kmnist:test",), "other sets come from source 'idx'"),
-        (("data.limit_test=5000",), "the first 5000 cannot be taken"),
-        (("data.limit_train=-1",), "config.data.limit_train must be at least 0"),
-    ],
-)
-def test_data_that_is_not_there_is_an_error_with_the_remedy(overrides, said):
-    assert said in sets_error(*overrides)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets")
-def test_a_set_not_prepared_for_tfds_says_how_to_prepare_it(tmp_path):
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    message = sets_error("data.source=tfds", f"data.path={tmp_path}")
-    assert "tfds 'fashion_mnist' is not prepared" in message
-    assert "`tfds build fashion_mnist" in message
-    assert f"--data_dir={tmp_path}" in message
 
 
 @pytest.mark.parametrize(
@@ -222,7 +116,7 @@ def test_epochs_become_steps():
     ],
 )
 def test_numbers_out_of_range_name_their_key(override, said):
-    assert said in sets_error(override)
+    assert said in refused(load_sets, load(override))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +127,7 @@ def test_numbers_out_of_range_name_their_key(override, said):
     ],
 )
 def test_numbers_of_a_glow(override, said):
-    assert said in sets_error(override, config=GLOW)
+    assert said in refused(load_sets, load(override, config=GLOW))
 
 
 def test_an_uneven_batch_is_refused_before_training(sets, monkeypatch):

@@ -10,6 +10,7 @@ from experiment_runs import CONFIGS, read_results
 from experiments import build
 from experiments.__main__ import run
 from experiments.config import load_config
+from experiments.sets import load_sets
 from flowjax_ood.bijectors import squeeze
 from flowjax_ood.data.batching import batch_indices
 
@@ -58,7 +59,7 @@ def test_a_run_of_two_sessions_ends_where_one_of_one_does(glow_run, tmp_path):
 def test_actnorm_starts_from_the_images_of_the_first_step():
     """Bias and scale of the first one are the batch's mean and standard deviation."""
     config = load_config(f"{CONFIG}:smoke")
-    sets = build.image_sets(config)
+    sets = load_sets(config)
     params = build.training(config, sets).initial().params
     size = config.train.batch_size
     images = sets.train.images[batch_indices(len(sets.train), size, config.seed, 0)]

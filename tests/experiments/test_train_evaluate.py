@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from experiments import build, evaluate, train
 from experiments.__main__ import run
 from experiments.config import read_config
+from experiments.sets import load_sets
 
 PNGS = {"likelihoods.png", "likelihood_terms.png", "samples.png"}
 # of the design: what a run leaves in results.json
@@ -42,7 +43,7 @@ def tiny_copy(tiny_run, tmp_path):
 
 def restored(workdir):
     config = read_config(workdir)
-    sets = build.image_sets(config)
+    sets = load_sets(config)
     return config, sets, evaluate.restore(config, workdir, sets)
 
 

@@ -12,6 +12,7 @@ import pytest
 from tiny_run import BATCH, KEY, Tiny, assert_same, images, tiny, train
 
 from flowjax_ood.training import loop, metric_window
+from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.checkpoint import CheckpointError, Checkpoints
 from flowjax_ood.training.loop import NonFiniteLossError
 from flowjax_ood.training.parallel import Parallel
@@ -395,9 +396,8 @@ def test_images_that_are_not_8_bit_are_refused(tmp_path):
         loop.fit(
             run.initial,
             run.step,
-            images().astype(np.float32),
+            image_batches(images().astype(np.float32), BATCH, seed=0),
             key=KEY,
-            seed=0,
             batch_size=BATCH,
             num_steps=2,
             parallel=one_device(),

@@ -15,6 +15,7 @@ from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.models import RealNVP
 from flowjax_ood.networks.layers import BatchNorm
+from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.loop import Run, fit
 from flowjax_ood.training.optimizer import make_optimizer, make_schedule
 from flowjax_ood.training.parallel import Parallel
@@ -91,7 +92,6 @@ def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
     run = run or tiny()
     arguments = {
         "key": KEY,
-        "seed": 5,
         "batch_size": BATCH,
         "parallel": Parallel("jit", jax.devices()[:1]),
         "log_every": 3,
@@ -101,7 +101,8 @@ def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
     } | changed
     step = arguments.pop("step", run.step)
     initial = arguments.pop("initial", run.initial)
-    return fit(initial, step, images(), **arguments)
+    batches = image_batches(images(), arguments["batch_size"], seed=5)
+    return fit(initial, step, batches, **arguments)
 
 
 def assert_same(found, expected) -> None:
