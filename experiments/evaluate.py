@@ -11,15 +11,24 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build
-from experiments.results import likelihood_results, versions, write_json
+from experiments.baselines import baseline_results
+from experiments.results import (
+    UNITS,
+    likelihood_results,
+    over_draws,
+    unit_of,
+    versions,
+    write_json,
+)
 from experiments.sets import Sets
+from experiments.vector_results import vector_results
 from experiments.workdir import keep_data
 from flowjax_ood.analysis import figures
-from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.training.batch_statistics import recompute_batch_stats
 from flowjax_ood.training.checkpoint import Checkpoints
+from flowjax_ood.training.early_stopping import restore_best
 from flowjax_ood.training.likelihood import Likelihoods, evaluate_likelihood
 from flowjax_ood.training.loop import Run
 from flowjax_ood.training.parallel import Parallel
@@ -28,26 +37,40 @@ from flowjax_ood.training.state import parameter_count
 
 
 def restore(config: ConfigDict, workdir: Path, sets: Sets) -> Run:
-    """The newest checkpoint of a run; CheckpointError where there is none to read."""
+    """The newest checkpoint of a run; CheckpointError where there is none to read.
+
+    Of a run that stops by a validation set, it is the best so far.
+    """
     if (workdir / "data.json").exists():
-        keep_data(sets.train, workdir)
+        keep_data(sets.train, workdir, sets.negative)
     template = build.state_template(config, sets)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         state, facts = checkpoints.restore(template)
-    return Run(state, facts["seconds"], facts["images"])
+    if "validation" in facts:
+        state = restore_best(workdir, template, facts["validation"])
+    return Run(state, **facts)
 
 
 def likelihoods(
-    config: ConfigDict, flow: Flow, variables: dict, sets: Sets, label: str
+    config: ConfigDict,
+    flow: Flow,
+    variables: dict,
+    sets: Sets,
+    label: str,
+    draw: int = 0,
 ) -> dict[str, Likelihoods]:
-    """`{set name: Likelihoods}` of the test set and every OOD set."""
+    """`{set name: Likelihoods}` of the test set and every OOD set.
+
+    Draw d of the dequantisation noise is that of seed `eval.seed + d`.
+    """
+    label += f", draw {draw + 1} of {config.eval.draws}" if draw else ""
     found = {}
     for name, image_set in {sets.test.name: sets.test, **sets.ood}.items():
         found[name] = evaluate_likelihood(
             flow,
             variables,
-            image_set.images,
-            key=build.random_key(config.eval.seed),
+            sets.inputs(image_set),
+            key=build.random_key(config.eval.seed + draw),
             batch_size=config.eval.batch_size,
             # a global view: batch norm does not act in evaluation
             parallel=Parallel("jit"),
@@ -59,18 +82,21 @@ def likelihoods(
 def precise_variables(
     config: ConfigDict, flow: Flow, variables: dict, sets: Sets, label: str
 ) -> dict:
-    """Variables with batch-norm statistics recomputed over training batches."""
+    """Variables with batch-norm statistics recomputed over training batches.
+
+    Of negative training, they are of both kinds of images, as those in training were.
+    """
     c = config.eval
     key = build.random_key(c.seed)
-    images, size = sets.train.images, config.train.batch_size
+    training = build.batches(config, sets, c.seed)
 
     def batches():
         with progress(
             f"{label}: batch statistics", c.recompute_batches, "batches"
         ) as p:
             for step in range(c.recompute_batches):
-                at = batch_indices(len(images), size, c.seed, step)
-                yield dequantized(images[at], jax.random.fold_in(key, step))
+                images = training(step)["image"]
+                yield dequantized(images, jax.random.fold_in(key, step))
                 p.advance(step + 1)
 
     return recompute_batch_stats(flow, variables, batches())
@@ -83,8 +109,10 @@ def evaluate(
 
     With batch norm, likelihoods come from statistics recomputed over training data,
     and `results["running_statistics"]` tells what the running ones would have given.
+    The likelihoods, and all results but AUROC, are of the first of `eval.draws`. Of
+    vectors, which need no draws, results hold nats, and detectors without a flow.
     """
-    flow = build.flow(config, sets.test.images.shape[1:])
+    flow = build.flow(config, sets.event_shape)
     variables = run.state.variables()
     id_name = sets.test.name
     extra = {}
@@ -94,10 +122,25 @@ def evaluate(
         variables = precise_variables(config, flow, variables, sets, label)
     found = likelihoods(config, flow, variables, sets, label)
     described = {"train": sets.train, "test": sets.test, **sets.ood}
+    if sets.standardizer:
+        measured = vector_results(found, id_name, sets.standardizer)
+        extra["baselines"] = baseline_results(config, sets)
+        if sets.validation:
+            described["validation"] = sets.validation
+            extra["validation"] = run.validation
+    else:
+        draws = [likelihood_results(found, id_name)]
+        for draw in range(1, config.eval.draws):
+            other = likelihoods(config, flow, variables, sets, label, draw)
+            draws.append(likelihood_results(other, id_name))
+        measured = over_draws(draws)
+    if sets.negative is not None:
+        described["negative"] = sets.negative
+        extra["told"] = list(sets.told)
     results = {
         "data": {name: s.describe() for name, s in described.items()},
         "in_distribution": id_name,
-        **likelihood_results(found, id_name),
+        **measured,
         **extra,
         "train_seconds": run.seconds,
         "images_per_second": run.images_per_second if run.images else None,
@@ -118,31 +161,44 @@ def run_name(workdir: Path) -> str:
 def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
     """Evaluate and leave results.json, likelihoods.npz and figures in the workdir."""
     label = run_name(workdir)
-    flow, variables, found, results = evaluate(config, run, sets, label)
-    write_json(workdir / "results.json", results)
+    results = leave(config, workdir, *evaluate(config, run, sets, label))
+    print_table({label: results})
+    print(f"results and figures are in {workdir}")
+
+
+def leave(
+    config: ConfigDict, workdir: Path, flow, variables, found, results: dict
+) -> dict:
+    """Write what `evaluate` found; results.json comes last: it means all is done."""
     arrays = {}
     for name, ll in found.items():
         arrays |= {f"{name}/log_pz": ll.log_pz, f"{name}/logdet": ll.logdet}
     np.savez_compressed(workdir / "likelihoods.npz", **arrays)
     draw(config, workdir, flow, variables, found, results)
-    print_table({label: results})
-    print(f"results and figures are in {workdir}")
+    write_json(workdir / "results.json", results)
+    return results
 
 
 def draw(config, workdir, flow, variables, found, results) -> None:
     """Likelihood histograms, the two terms of the likelihood, and samples, as PNG."""
     id_name, label = results["in_distribution"], run_name(workdir)
-    bits = {label: {name: ll.bits_per_dim for name, ll in found.items()}}
+    unit = unit_of(results)
+    values = {
+        name: ll.log_prob if unit == "nats" else ll.bits_per_dim
+        for name, ll in found.items()
+    }
     intervals = {
         label: {
             name: (value, *results["auroc_ci95"][name])
             for name, value in results["auroc"].items()
         }
     }
-    histograms = figures.likelihood_histograms(bits, id_name=id_name, auroc=intervals)
+    histograms = figures.likelihood_histograms(
+        {label: values}, id_name=id_name, auroc=intervals, unit=unit
+    )
     figures.save(histograms, workdir / "likelihoods.png")
     parts = {label: {name: (ll.log_pz, ll.logdet) for name, ll in found.items()}}
-    split = figures.split_likelihood(parts, id_name=id_name, dims=flow.dims)
+    split = figures.split_likelihood(parts, id_name=id_name, dims=flow.dims, unit=unit)
     figures.save(split, workdir / "likelihood_terms.png")
     if config.eval.samples:
         images = draw_samples(flow, variables, config.eval.samples, config.eval.seed)
@@ -167,25 +223,45 @@ def draw_samples(flow, variables, count: int, seed: int, temperature: float = 1.
 
 
 def print_table(runs: dict[str, dict]) -> None:
-    """bits/dim of every set and AUROC of every OOD set, one row a run and set."""
+    """Likelihood of every set and AUROC of every OOD set, one row a run and set.
+
+    Detectors without a flow follow that beside which they were measured. Flows on
+    images, in bits/dim, and on vectors, in nats, have a table each.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="likelihood as a detector (AUROC < 0.5: the other set wins)")
-    for column in ("flow", "set", "bits/dim", "median", "AUROC", "95% CI"):
-        table.add_column(
-            column, justify="left" if column in ("flow", "set") else "right"
-        )
-    for flow, results in runs.items():
-        for name, mean in results["bits_per_dim"].items():
-            area = interval = ""
-            if name in results["auroc"]:
-                area = decimals(results["auroc"][name])
-                interval = "-".join(map(decimals, results["auroc_ci95"][name]))
-            median = results["bits_per_dim_median"][name]
-            table.add_row(flow, name, decimals(mean), decimals(median), area, interval)
-        table.add_section()
-    Console().print(table)
+    title = "likelihood as a detector (AUROC < 0.5: the other set wins)"
+    for unit in dict.fromkeys(map(unit_of, runs.values())):
+        table = Table(title=title)
+        for column in ("flow", "set", unit, "median", "AUROC", "95% CI"):
+            table.add_column(
+                column, justify="left" if column in ("flow", "set") else "right"
+            )
+        for flow, results in runs.items():
+            if unit_of(results) == unit:
+                for row in _rows(flow, results, UNITS[unit]):
+                    table.add_row(*row)
+                table.add_section()
+        Console().print(table)
+
+
+def _rows(flow: str, results: dict, key: str) -> list[tuple[str, ...]]:
+    def area(found, name):
+        if name not in found["auroc"]:
+            return "", ""
+        interval = "-".join(map(decimals, found["auroc_ci95"][name]))
+        return decimals(found["auroc"][name]), interval
+
+    rows, told = [], results.get("told", ())
+    for name, mean in results[key].items():
+        median = decimals(results[f"{key}_median"][name])
+        shown = f"{name} (told)" if name in told else name
+        rows.append((flow, shown, decimals(mean), median, *area(results, name)))
+    for detector, found in results.get("baselines", {}).items():
+        for name in found["auroc"]:
+            rows.append((detector, name, "", "", *area(found, name)))
+    return rows
 
 
 def decimals(value: float | None) -> str:

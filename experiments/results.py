@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -13,6 +14,8 @@ from flowjax_ood import ood
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # a set's outliers: this many times its median bits/dim and more
 OUTLIER = 1.5
+# units of log-likelihood, and the key of its mean: of images, and of vectors
+UNITS = {"bits/dim": "bits_per_dim", "nats": "nats"}
 
 
 def versions() -> dict:
@@ -30,6 +33,11 @@ def versions() -> dict:
     }
 
 
+def unit_of(results: dict) -> str:
+    """What the likelihoods of a run's results are in, a key of `UNITS`."""
+    return "nats" if "nats" in results else "bits/dim"
+
+
 def likelihood_results(found: dict, id_name: str) -> dict:
     """bits/dim and AUROC from `{set: Likelihoods}`.
 
@@ -42,43 +50,71 @@ def likelihood_results(found: dict, id_name: str) -> dict:
     """
     with np.errstate(invalid="ignore"):
         bits = {name: ll.bits_per_dim for name, ll in found.items()}
-    finite = {name: np.isfinite(b) for name, b in bits.items()}
-    bits = {name: np.where(finite[name], b, np.inf) for name, b in bits.items()}
+    known = {name: np.isfinite(b) for name, b in bits.items()}
+    bits = {name: np.where(known[name], b, np.inf) for name, b in bits.items()}
     scale = {name: ll.dims * np.log(2) for name, ll in found.items()}
-    results = {
-        "bits_per_dim": {n: _mean(b) for n, b in bits.items()},
-        "bits_per_dim_median": {n: _finite(np.median(b)) for n, b in bits.items()},
+    return {
+        "bits_per_dim": {n: mean(b) for n, b in bits.items()},
+        "bits_per_dim_median": {n: finite(np.median(b)) for n, b in bits.items()},
         # log p(x) = log p(z) + logdet, both per dimension in bits
-        "log_pz_bits": {n: _mean(ll.log_pz / scale[n]) for n, ll in found.items()},
-        "logdet_bits": {n: _mean(ll.logdet / scale[n]) for n, ll in found.items()},
+        "log_pz_bits": {n: mean(ll.log_pz / scale[n]) for n, ll in found.items()},
+        "logdet_bits": {n: mean(ll.logdet / scale[n]) for n, ll in found.items()},
         "outlier_fraction": {
-            n: float(np.mean(~finite[n] | (b > OUTLIER * np.median(b))))
+            n: float(np.mean(~known[n] | (b > OUTLIER * np.median(b))))
             for n, b in bits.items()
         },
-        "non_finite": {n: int((~ok).sum()) for n, ok in finite.items()},
+        "non_finite": {n: int((~ok).sum()) for n, ok in known.items()},
+        **ranking({n: -b for n, b in bits.items()}, id_name),
     }
-    for name in ("auroc", "auroc_ci95", "aupr_id_positive", "fpr_at_tpr95_id_positive"):
-        results[name] = {}
-    for name, other in bits.items():
+
+
+def ranking(scores: dict[str, np.ndarray], id_name: str) -> dict:
+    """AUROC, AUPR and FPR at TPR 95 % of every OOD set, from `{set: scores [N]}`.
+
+    Scores are higher for more in-distribution; the ID set is the positive class.
+    """
+    names = ("auroc", "auroc_ci95", "aupr_id_positive", "fpr_at_tpr95_id_positive")
+    results = {name: {} for name in names}
+    for name, other in scores.items():
         if name == id_name:
             continue
-        area = ood.auroc(-bits[id_name], -other)
+        area = ood.auroc(scores[id_name], other)
         results["auroc"][name] = area.value
         results["auroc_ci95"][name] = [area.low, area.high]
-        aupr = ood.aupr(-bits[id_name], -other, positive="id")
-        fpr = ood.fpr_at_tpr(-bits[id_name], -other, tpr=0.95, positive="id")
+        aupr = ood.aupr(scores[id_name], other, positive="id")
+        fpr = ood.fpr_at_tpr(scores[id_name], other, tpr=0.95, positive="id")
         results["aupr_id_positive"][name] = list(aupr)
         results["fpr_at_tpr95_id_positive"][name] = list(fpr)
     return results
 
 
-def _mean(values: np.ndarray) -> float | None:
+def over_draws(draws: Sequence[dict]) -> dict:
+    """The first draw's `likelihood_results`, with the mean AUROC over all draws.
+
+    The draws are of the dequantisation noise; with several, `auroc_per_draw` is `{set:
+    [value a draw]}`, and `auroc_ci95` has the means of the intervals' ends: the
+    interval is of the images, whose number more draws do not raise.
+    """
+    first, *others = draws
+    if not others:
+        return first
+    per_draw = {n: [d["auroc"][n] for d in draws] for n in first["auroc"]}
+    ends = {n: [d["auroc_ci95"][n] for d in draws] for n in first["auroc"]}
+    return first | {
+        "auroc": {n: float(np.mean(values)) for n, values in per_draw.items()},
+        "auroc_ci95": {n: np.mean(e, axis=0).tolist() for n, e in ends.items()},
+        "auroc_per_draw": per_draw,
+    }
+
+
+def mean(values: np.ndarray) -> float | None:
+    """The mean, None where it is not finite."""
     # float64: float32 sums of thousands of images round
     with np.errstate(invalid="ignore"):
-        return _finite(np.mean(values, dtype=np.float64))
+        return finite(np.mean(values, dtype=np.float64))
 
 
-def _finite(value) -> float | None:
+def finite(value) -> float | None:
     """JSON has no infinity."""
     return float(value) if np.isfinite(value) else None
 

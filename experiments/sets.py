@@ -1,23 +1,60 @@
 """The sets an experiment trains on and scores, loaded and checked together."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.checks import check_numbers
 from experiments.config import UserError
+from experiments.negatives import (
+    check_apart,
+    load_negatives,
+    refuse_for_vectors,
+    told_and_untold,
+)
+from experiments.vector_sets import load_vector_sets, of_vectors
 from flowjax_ood import data
+from flowjax_ood.data.altered import altered
 from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import parse_spec
+from flowjax_ood.data.standardize import Standardizer
+from flowjax_ood.data.vector_set import VectorSet
+
+# an entry of ood_source or ood_path: as for training
+SAME = "-"
 
 
 class Sets(NamedTuple):
-    """The image sets of an experiment; `ood` by the name they are reported under."""
+    """The sets of an experiment; `ood` by the name they are reported under.
 
-    train: ImageSet
-    test: ImageSet
-    ood: dict[str, ImageSet]
+    All are of images, or all of vectors. Those of vectors are kept as they came, and
+    standardised on their way to the flow; some are held back to stop training by.
+    """
+
+    train: ImageSet | VectorSet
+    test: ImageSet | VectorSet
+    ood: dict[str, ImageSet | VectorSet]
+    validation: VectorSet | None = None
+    standardizer: Standardizer | None = None
+    # what the flow is told to find unlikely, and the OOD sets of that kind
+    negative: ImageSet | None = None
+    told: tuple[str, ...] = ()
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """What the flow is on: images `(H, W, C)`, or vectors `(D,)`."""
+        if self.standardizer:
+            return (self.standardizer.output_dims,)
+        return self.train.images.shape[1:]
+
+    def inputs(self, one: ImageSet | VectorSet) -> np.ndarray:
+        """The events of a set: uint8 `[N, H, W, C]`, or standardised `[N, D]`."""
+        if self.standardizer:
+            return self.standardizer.transform(one.vectors)
+        return one.images
 
 
 def ood_names(test: str, ood: Sequence[str]) -> list[str]:
@@ -40,38 +77,84 @@ def ood_names(test: str, ood: Sequence[str]) -> list[str]:
             raise UserError(f"config.data.ood holds the test set itself, {spec!r}")
         if parsed.count(pair) > 1:
             raise UserError(f"config.data.ood holds {spec!r} more than once")
-    taken = [name for name, _ in (own, *parsed)] + ["train", "test"]
+    taken = [name for name, _ in (own, *parsed)] + ["train", "test", "negative"]
     return [n if taken.count(n) == 1 else f"{n}:{split}" for n, split in parsed]
 
 
-def load_sets(config: ConfigDict) -> Sets:
-    """Load and cross-check the sets. Raises UserError naming the remedy."""
+def ood_places(c: ConfigDict) -> list[tuple[str, str]]:
+    """`(source, path)` of every set of `c.ood`, `c` being a config's `data`.
+
+    From `ood_source` and `ood_path`: no entry is as for training, one entry is for all
+    sets, else it is one a set. `-` is as for training, too: its source and, with that
+    source, its path; another source has no path unless it is given one.
+    """
+    sources = _one_a_set("ood_source", c.ood_source, c.ood)
+    paths = _one_a_set("ood_path", c.ood_path, c.ood)
+    places = []
+    for source, path in zip(sources, paths):
+        source = c.source if source == SAME else source
+        default = c.path if source == c.source else ""
+        places.append((source, default if path == SAME else path))
+    return places
+
+
+def _one_a_set(key: str, values: Sequence[str], ood: Sequence[str]) -> Sequence[str]:
+    if len(values) in (0, 1):
+        return tuple(values or (SAME,)) * len(ood)
+    if len(values) != len(ood):
+        raise UserError(
+            f"config.data.{key} has {len(values)} entries ({', '.join(values)}) for "
+            f"{len(ood)} OOD sets ({', '.join(ood)}); give one entry for all, or one a "
+            f"set, with {SAME!r} where it is as for training"
+        )
+    return values
+
+
+def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
+    """Load and cross-check the sets. Raises UserError naming the remedy.
+
+    Vectors are standardised as the run in `workdir` did, where one is there.
+    """
     check_numbers(config)
     c = config.data
     names = ood_names(c.test, c.ood)
+    places = ood_places(c)
+    if of_vectors(config):
+        refuse_for_vectors(config)
+        return Sets(*load_vector_sets(config, names, places, workdir))
 
-    def load(spec, limit):
+    def load(spec, limit, source=c.source, path=c.path):
         return data.load(
             spec,
-            source=c.source,
-            path=c.path or None,
+            source=source,
+            path=path or None,
             limit=limit or None,
             image_size=c.image_size or None,
+            channels=c.channels or None,
             seed=config.seed,
         )
 
     try:
         train, test = load(c.train, c.limit_train), load(c.test, c.limit_test)
-        ood = {n: load(spec, c.limit_test) for n, spec in zip(names, c.ood)}
+        ood = {
+            name: load(spec, c.limit_test, *place)
+            for name, spec, place in zip(names, c.ood, places)
+        }
+        ood, told = told_and_untold(config, ood)
+        for changed in (altered(test, how) for how in c.altered):
+            ood[changed.name] = changed
+        negative = load_negatives(config, load)
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise UserError(f"config.data: {error}") from error
     shape = train.images.shape[1:]
-    for image_set in (test, *ood.values()):
+    for image_set in (test, *ood.values(), *((negative,) if negative else ())):
         found = image_set.images.shape[1:]
         if found != shape:
             raise UserError(
                 f"{image_set.name}:{image_set.split} has images of shape {found}, the "
-                f"training set {shape}; set config.data.image_size, or compare sets "
-                "with the same number of channels"
+                f"training set {shape}; set config.data.image_size or "
+                "config.data.channels, or compare sets of one kind"
             )
-    return Sets(train, test, ood)
+    if negative is not None:
+        check_apart(negative, {test.name: test, **ood})
+    return Sets(train, test, ood, negative=negative, told=told)

@@ -9,10 +9,12 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments import build, evaluate
+from experiments.ablate_grid import ROOM
 from experiments.config import UserError, keep_config
+from experiments.objective import rows
 from experiments.sets import Sets, load_sets
+from experiments.vector_sets import keep_standardizer
 from experiments.workdir import keep_data, locked
-from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.loop import Run, fit
 
 
@@ -28,10 +30,17 @@ def train(config: ConfigDict, workdir: Path, sets: Sets, label: str) -> Run:
             f"{jax.process_count()} processes: training over several hosts is not "
             "supported yet; start one process, it uses all devices of its host"
         )
+    if ROOM in config:
+        raise UserError(
+            f"the config describes a grid of runs (config.{ROOM}); use the command "
+            "`ablate`"
+        )
     parts = build.training(config, sets)
     keep_config(config, workdir)
     with locked(workdir):
-        keep_data(sets.train, workdir)
+        keep_data(sets.train, workdir, sets.negative)
+        if sets.standardizer:
+            keep_standardizer(sets.standardizer, workdir)
         return _fit(config, workdir, sets, parts, label)
 
 
@@ -41,15 +50,16 @@ def _fit(config, workdir, sets, parts, label) -> Run:
         return fit(
             parts.initial,
             parts.step,
-            image_batches(sets.train.images, c.batch_size, config.seed),
+            build.batches(config, sets),
             key=parts.key,
-            batch_size=c.batch_size,
+            batch_size=rows(config, sets),
             num_steps=parts.num_steps,
             parallel=parts.parallel,
             workdir=workdir,
             log_every=c.log_every,
             checkpoint_every=c.checkpoint_every,
             keep_checkpoints=c.keep_checkpoints,
+            validate=parts.validate,
             label=label,
         )
     except OSError as error:
@@ -61,9 +71,11 @@ def _fit(config, workdir, sets, parts, label) -> Run:
 
 def main(config: ConfigDict, workdir: Path) -> None:
     """Train, or go on, until `config` is done; then evaluate."""
-    sets = load_sets(config)
+    sets = load_sets(config, workdir)
     run = train(config, workdir, sets, label=evaluate.run_name(workdir))
     # one step alone is compilation, which is not timed
-    rate = f" at {run.images_per_second:.0f} images/s" if run.images else ""
-    print(f"trained to step {int(run.state.step)}{rate}")
+    kind = "vectors" if sets.standardizer else "images"
+    rate = f" at {run.images_per_second:.0f} {kind}/s" if run.images else ""
+    best = ", the best of the validation set" if run.validation else ""
+    print(f"trained to step {int(run.state.step)}{best}{rate}")
     evaluate.main(config, workdir, sets, run)

@@ -12,11 +12,16 @@ import numpy as np
 
 from experiments.config import UserError
 from flowjax_ood.data.image_set import ImageSet
+from flowjax_ood.data.vector_set import VectorSet
+
+
+class InUseError(UserError):
+    """Another process works in that workdir."""
 
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Hold the workdir for this process; UserError if another one does.
+    """Hold the workdir for this process; InUseError if another one does.
 
     The lock goes with the process, however it ends.
     """
@@ -31,7 +36,7 @@ def locked(workdir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise UserError(
+            raise InUseError(
                 f"{workdir} is in use by process {holder}; wait for it, or give another"
                 " --workdir"
             ) from error
@@ -41,19 +46,26 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def fingerprint(images: ImageSet) -> dict:
+def fingerprint(train: ImageSet | VectorSet) -> dict:
     """What tells one training set from another: shape, and a hash of all bytes."""
-    digest = hashlib.sha256(np.ascontiguousarray(images.images)).hexdigest()
-    return {"shape": list(images.images.shape), "sha256": digest}
+    events = train.vectors if isinstance(train, VectorSet) else train.images
+    digest = hashlib.sha256(np.ascontiguousarray(events)).hexdigest()
+    return {"shape": list(events.shape), "sha256": digest}
 
 
-def keep_data(images: ImageSet, workdir: Path) -> None:
-    """Write data.json, or check that a run goes on with the images it began with.
+def keep_data(
+    train: ImageSet | VectorSet, workdir: Path, negative: ImageSet | None = None
+) -> None:
+    """Write data.json, or check that a run goes on with the data it began with.
 
-    Raises UserError, changing nothing, for other images, wherever they came from.
+    `negative`: the images of negative training, which are data of the run as well.
+
+    Raises UserError, changing nothing, for other data, wherever it came from.
     """
     file = workdir / "data.json"
-    now = fingerprint(images)
+    now = fingerprint(train)
+    if negative is not None:
+        now["negative"] = fingerprint(negative)
     if not file.exists():
         temporary = file.with_suffix(".tmp")
         temporary.write_text(json.dumps(now, indent=2) + "\n")
@@ -64,8 +76,11 @@ def keep_data(images: ImageSet, workdir: Path) -> None:
     except ValueError as error:
         raise UserError(f"{file} is not JSON ({error}); restore it") from error
     if before != now:
+        kind, values = "images", "pixels"
+        if isinstance(train, VectorSet):
+            kind, values = "vectors", "values"
         raise UserError(
-            f"the training images are not those {workdir} was trained on: shape "
-            f"{before.get('shape')} there, {now['shape']} now, or other pixels; give "
+            f"the training {kind} are not those {workdir} was trained on: shape "
+            f"{before.get('shape')} there, {now['shape']} now, or other {values}; give "
             "the data of that run (config.data), or another --workdir"
         )

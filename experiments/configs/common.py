@@ -15,18 +15,27 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             # how a step is spread over devices: jit | pmap | shard_map
             "parallel": "jit",
             "data": {
-                # embedded | idx | npz | tfds | synthetic; path where the source has one
+                # embedded | idx | npz | folder | tfds | synthetic; path where the
+                # source has one
                 "source": "tfds",
                 "path": "",
-                # "name:split"; ood sets are read from the same source
+                # "name:split"
                 "train": train,
                 "test": test,
                 "ood": ood,
+                # source and path of the ood sets where they are others: one entry for
+                # all, or one a set, "-" as above
+                "ood_source": (),
+                "ood_path": (),
+                # the test images altered, OOD sets too: inverted, dimmed, upside_down
+                "altered": (),
                 # first images of each set; 0 takes all
                 "limit_train": 0,
                 "limit_test": 0,
                 # side to resize and crop to; 0 leaves the images as they are
                 "image_size": 0,
+                # 1 makes all images grey, 3 all RGB; 0 leaves them as they are
+                "channels": 0,
             },
             "model": {
                 "name": "real_nvp",
@@ -74,6 +83,13 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "num_epochs": 82,
                 # not 0: this many steps instead of num_epochs
                 "num_steps": 0,
+                # "name:split" of images to find unlikely, from data.source: negative
+                # training; "" is without
+                "negative": "",
+                # its first classes alone; 0 takes all
+                "negative_classes": 0,
+                # log-likelihood (nats) below which they are not pushed further
+                "negative_threshold": -30_000.0,
                 "log_every": 100,
                 "checkpoint_every": 2000,
                 "keep_checkpoints": 2,
@@ -82,6 +98,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "batch_size": 256,
                 # seed of the dequantisation noise
                 "seed": 1,
+                # draws of that noise over which AUROC is averaged
+                "draws": 1,
                 # training batches over which batch-norm statistics are recomputed
                 "recompute_batches": 200,
                 # images drawn for the samples figure; 0 draws none
@@ -91,9 +109,14 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     ).lock()
 
 
-def color_real_nvp(name: str, ood: tuple[str, ...], variant_name: str) -> ConfigDict:
-    """The paper's RealNVP recipe for colour images of 32 x 32, and its variants."""
-    config = real_nvp(f"{name}:train", f"{name}:test", ood)
+def color_real_nvp(
+    name: str, ood: tuple[str, ...], variant_name: str, test: str = "test"
+) -> ConfigDict:
+    """The paper's RealNVP recipe for colour images of 32 x 32, and its variants.
+
+    `test`: the split that is held out.
+    """
+    config = real_nvp(f"{name}:train", f"{name}:{test}", ood)
     config.model.update(scales=3, blocks=8)
     config.optimizer.learning_rate = 1e-4
     config.train.num_epochs = 102
@@ -104,6 +127,34 @@ def color_real_nvp(name: str, ood: tuple[str, ...], variant_name: str) -> Config
         config.data.update(limit_train=10_000, limit_test=2_000)
         # twice the arithmetic an image of the grey flows
         config.train.num_steps = 500
+    return config
+
+
+def color_negative(
+    name: str,
+    negative: str,
+    ood: tuple[str, ...],
+    variant_name: str,
+    rate: float = 1e-4,
+) -> ConfigDict:
+    """As `color_real_nvp`, with training images of `negative` to find unlikely."""
+    config = color_real_nvp(name, ood, variant_name)
+    if variant_name != "cpu":  # which has a rate of its own
+        config.optimizer.learning_rate = rate
+    config.train.update(negative=f"{negative}:train", negative_threshold=-100_000.0)
+    if variant_name == "cpu":
+        # twice the images a step
+        config.train.batch_size = 32
+    return config
+
+
+def ablation(config: ConfigDict, grids: tuple[dict, ...]) -> ConfigDict:
+    """`config` with a room `ablate`: three seeds of every combination of the grids.
+
+    A grid is `{"model.mask": ("checkerboard", "cycle"), ...}`.
+    """
+    with config.unlocked():
+        config.ablate = ConfigDict({"seeds": (0, 1, 2), "grids": tuple(grids)})
     return config
 
 
@@ -136,6 +187,18 @@ def cpu(config: ConfigDict, **model) -> ConfigDict:
         batch_size=64, num_steps=1000, log_every=20, checkpoint_every=250
     )
     config.eval.update(batch_size=250)
+    return config
+
+
+def imagenet64(config: ConfigDict, variant_name: str, epochs: int) -> ConfigDict:
+    """A recipe for colour images of 32 x 32, on ImageNet 64x64 (`imagenet64_*.py`)."""
+    # CelebA's and SVHN's images, too, become 64 x 64
+    config.data.image_size = 64
+    config.train.num_epochs = epochs
+    if variant_name == "cpu":
+        # four times the pixels
+        config.train.num_steps //= 4
+        config.optimizer.warmup_steps = 20
     return config
 
 

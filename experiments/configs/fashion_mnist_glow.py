@@ -33,6 +33,8 @@ Adam with warm-up, cosine decay, averaged parameters and no L2: that avoids the 
 beginning; whether it makes the flow less sensitive to odd images is not known. Neither
 recipe has been run at full size yet.
 
+notMNIST as another OOD set: see fashion_mnist_realnvp.py.
+
 `:cpu` is a small flow on the embedded sample, some minutes on two cores; `:smoke` and
 `:stable_smoke` run through in a minute.
 """

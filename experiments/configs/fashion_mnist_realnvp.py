@@ -7,6 +7,10 @@ Needs both sets prepared for TFDS, or IDX files:
 `--config.data.source=idx --config.data.path=DIR`. 14,707,336 parameters, 82 epochs:
 0.11 EFLOP, about 1.5 hours at a sustained 20 TFLOP/s.
 
+notMNIST is a folder of images, DIR with A/ to J/ in it: to `train`, or to `evaluate` of
+a run, add `--config.data.ood=mnist:test,notmnist:test
+--config.data.ood_source=-,folder --config.data.ood_path=-,DIR`.
+
 `:cpu` is a small flow on the embedded sample, some minutes on two cores; `:smoke`
 runs through in a minute.
 """

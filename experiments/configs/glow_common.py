@@ -55,9 +55,14 @@ def gray(name: str, ood: str, variant: str) -> ConfigDict:
     return config
 
 
-def color(name: str, ood: tuple[str, ...], variant: str) -> ConfigDict:
-    """The recipe for colour images of 32 x 32, and its variants."""
-    config = glow(f"{name}:train", f"{name}:test", ood)
+def color(
+    name: str, ood: tuple[str, ...], variant: str, test: str = "test"
+) -> ConfigDict:
+    """The recipe for colour images of 32 x 32, and its variants.
+
+    `test`: the split that is held out.
+    """
+    config = glow(f"{name}:train", f"{name}:{test}", ood)
     config.model.update(scales=3, steps=8, width=400)
     config.optimizer.learning_rate = 1e-5
     config.train.num_epochs = 162

@@ -10,6 +10,8 @@ Needs both sets prepared for TFDS, or IDX files:
 This recipe is known to blow up; fashion_mnist_glow.py says how. `:stable` trains the
 same flow by Adam with warm-up, cosine decay and averaged parameters.
 
+notMNIST as another OOD set: as in fashion_mnist_realnvp.py.
+
 `:cpu` is a small flow on the embedded sample, some minutes on two cores; `:smoke` and
 `:stable_smoke` run through in a minute.
 """

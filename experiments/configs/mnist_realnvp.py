@@ -7,6 +7,8 @@ Needs both sets prepared for TFDS, or IDX files:
 `--config.data.source=idx --config.data.path=DIR`. 14,707,336 parameters, 82 epochs:
 0.11 EFLOP, about 1.5 hours at a sustained 20 TFLOP/s.
 
+notMNIST as another OOD set: as in fashion_mnist_realnvp.py.
+
 `:cpu` is a small flow on the embedded sample, some minutes on two cores; `:smoke`
 runs through in a minute.
 """

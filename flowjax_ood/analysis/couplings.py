@@ -1,10 +1,13 @@
 """What each coupling layer predicts: its input, s and t, recorded in one pass."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from flowjax_ood.analysis.moments import PairMoments
+from flowjax_ood.analysis.positions import placed_leaves, to_image
 from flowjax_ood.bijectors import AffineCoupling, unstacked
 from flowjax_ood.distributions import Flow
 
@@ -33,22 +36,20 @@ def record_couplings(
 
     `x`, and `cond` for a conditional flow: as for `Flow.log_prob`.
     """
-    _, sown = flow.apply(
-        variables, x, cond, method="latents", mutable=["intermediates"]
-    )
-    records = []
-    layers = unstacked(flow.bijector, sown["intermediates"]["bijector"])
-    for path, bijector, node in layers:
-        if not isinstance(bijector, AffineCoupling):
-            continue
-        value = {k: np.asarray(node[k][0]) for k in ("x", "s", "t")}
-        mask = bijector.coupling_mask(value["x"].shape[1:])
-        s, t = (_full(value[k], mask) for k in ("s", "t"))
-        z = np.where(mask.changed, (value["x"] + t) * np.exp(s), value["x"])
-        records.append(
-            CouplingRecord(path, value["x"], z, s, t, mask.seen, mask.changed)
-        )
-    return records
+    return _records(flow, _sown(flow, variables, x, cond))
+
+
+def coupling_recorder(flow: Flow) -> Callable[..., list[CouplingRecord]]:
+    """`record_couplings` of one flow, compiled: for many batches of one size.
+
+    Called as `record(variables, x, cond=None)`.
+    """
+    sown = jax.jit(lambda variables, x, cond: _sown(flow, variables, x, cond))
+
+    def record(variables, x, cond=None):
+        return _records(flow, sown(variables, x, cond))
+
+    return record
 
 
 def prediction_correlation(record: CouplingRecord) -> float:
@@ -57,10 +58,66 @@ def prediction_correlation(record: CouplingRecord) -> float:
     The paper's point (section 6): a coupling raises the likelihood by letting -t
     predict the values it is about to change. NaN if either side is constant.
     """
-    predicted, target = -record.t[:, record.changed], record.x[:, record.changed]
-    if predicted.std() == 0 or target.std() == 0:
-        return float("nan")
-    return float(np.corrcoef(predicted.ravel(), target.ravel())[0, 1])
+    moments = PairMoments()
+    moments.add(-record.t[:, record.changed], record.x[:, record.changed])
+    return moments.correlation
+
+
+def image_maps(
+    flow: Flow, records: list[CouplingRecord], fill: float = np.nan
+) -> list[dict[str, np.ndarray]]:
+    """`{name: [B, H, W, C]}` for every record, each value at the pixel it came from.
+
+    The names are "-t" and "s", what the coupling says of the part it changes; "target",
+    that part of its input; and "input", the part its st-network sees. Elsewhere, and
+    where values were factored out before the coupling, they hold `fill`: NaN is left
+    blank by figures. Behind a 1x1 convolution the channels are mixtures
+    (`positions`). Raises ValueError for flows of vectors.
+    """
+    shape = tuple(flow.event_shape)
+    if len(shape) != 3:
+        raise ValueError(f"events of shape {shape} are not images (H, W, C)")
+    source = {leaf.path: leaf.source for leaf in placed_leaves(flow.bijector, shape)}
+    found = []
+    for r in records:
+        parts = {
+            "-t": (-r.t, r.changed),
+            "s": (r.s, r.changed),
+            "target": (r.x, r.changed),
+            "input": (r.x, r.seen),
+        }
+        found.append(
+            {
+                name: to_image(np.where(mask, v, fill), source[r.path], shape, fill)
+                for name, (v, mask) in parts.items()
+            }
+        )
+    return found
+
+
+def _sown(flow: Flow, variables: dict, x, cond) -> dict:
+    _, sown = flow.apply(
+        variables, x, cond, method="latents", mutable=["intermediates"]
+    )
+    # a flow without couplings sows nothing
+    return sown.get("intermediates", {}).get("bijector", {})
+
+
+def _records(flow: Flow, sown: dict) -> list[CouplingRecord]:
+    return [
+        as_record(path, bijector, node)
+        for path, bijector, node in unstacked(flow.bijector, jax.device_get(sown))
+        if isinstance(bijector, AffineCoupling)
+    ]
+
+
+def as_record(path, coupling: AffineCoupling, sown: dict) -> CouplingRecord:
+    """The record of one coupling, from what it sowed in `intermediates`."""
+    x, s, t = (np.asarray(sown[k][0]) for k in ("x", "s", "t"))
+    mask = coupling.coupling_mask(x.shape[1:])
+    s, t = _full(s, mask), _full(t, mask)
+    z = np.where(mask.changed, (x + t) * np.exp(s), x)
+    return CouplingRecord(path, x, z, s, t, mask.seen, mask.changed)
 
 
 def _full(part: np.ndarray, mask) -> np.ndarray:

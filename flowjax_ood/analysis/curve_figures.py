@@ -95,12 +95,16 @@ def roc_curves(
 def training_curves(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     *,
-    title: str = "Bits/dim during training (lower is better)",
+    unit: str = "bits/dim",
+    title: str | None = None,
 ) -> Figure:
     """Training loss of each flow.
 
     Args:
       curves: `{flow: (images_seen [T], bits_per_dim [T])}`, images seen not falling.
+      unit: "bits/dim"; or "nats" for vectors, and then `curves` have their negative
+        log-likelihoods in place of bits/dim.
+      title: by default the measure, and that lower is better.
 
     The y axis follows quantiles, since the first steps are far off; a caption says
     how many records lie outside. Of more than 200 records the bold line shows the
@@ -108,6 +112,13 @@ def training_curves(
     """
     if not curves:
         raise ValueError("no training curve to draw")
+    measures = {
+        "bits/dim": ("bits/dim", "images"),
+        "nats": ("negative log-likelihood (nats)", "vectors"),
+    }
+    if unit not in measures:
+        raise ValueError(f"unknown unit {unit!r}; known: {', '.join(measures)}")
+    measure, things = measures[unit]
     data = {}
     for flow, (seen, bits) in curves.items():
         seen = style.numbers(seen, f"images_seen of {flow!r}")
@@ -145,7 +156,7 @@ def training_curves(
     axes.xaxis.set_major_formatter(_thousands)
     axes.locator_params(axis="x", nbins=6)
     axes.locator_params(axis="y", nbins=6)
-    style.style_axes(axes, "training images seen", "bits/dim")
+    style.style_axes(axes, f"training {things} seen", measure)
     axes.legend(
         loc="upper right", frameon=False, fontsize=style.LABEL, handlelength=2.6
     )
@@ -155,7 +166,8 @@ def training_curves(
             f"{n} of {data[f][1].size:,} records ({f})" for f, n in hidden.items() if n
         )
         layout.set_caption(figure, f"Outside the axes: {counts}.")
-    layout.set_title(figure, title)
+    measure = measure[0].upper() + measure[1:]
+    layout.set_title(figure, title or f"{measure} during training (lower is better)")
     return figure
 
 

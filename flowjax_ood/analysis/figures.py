@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowjax_ood.analysis.ablation_figures import ablation_rows, bottleneck_curves
 from flowjax_ood.analysis.atomic import write_bytes
 from flowjax_ood.analysis.coupling_figures import coupling_panels
 from flowjax_ood.analysis.curve_figures import roc_curves, training_curves
@@ -20,6 +21,7 @@ from flowjax_ood.analysis.likelihood_figures import (
     split_likelihood,
 )
 from flowjax_ood.analysis.sample_figures import sample_comparison, sample_grid
+from flowjax_ood.analysis.sample_groups import sample_groups
 from flowjax_ood.analysis.style import DPI, FLOW_COLORS, ID_COLOR, OOD_COLORS
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ __all__ = [
     "FLOW_COLORS",
     "ID_COLOR",
     "OOD_COLORS",
+    "ablation_rows",
+    "bottleneck_curves",
     "coupling_panels",
     "latent_panels",
     "likelihood_histograms",
@@ -36,6 +40,7 @@ __all__ = [
     "roc_curves",
     "sample_comparison",
     "sample_grid",
+    "sample_groups",
     "save",
     "split_likelihood",
     "training_curves",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BINS = 64
+BINS, FEWEST_BINS = 64, 16
 Limits = tuple[float, float]
 
 
@@ -30,7 +30,10 @@ def draw_histograms(
     axes: Axes, sets: Mapping, limits: Limits, colors: Mapping, id_name: str
 ) -> None:
     """Densities of `{set: values [N]}`, over all N values, shown or not."""
-    edges = np.linspace(*limits, BINS + 1)
+    # few values in many bins are a comb
+    smallest = min(values.size for values in sets.values())
+    bins = int(np.clip(3 * np.sqrt(smallest), FEWEST_BINS, BINS))
+    edges = np.linspace(*limits, bins + 1)
     alpha = 0.38 if len(sets) < 3 else 0.2  # many overlapping fills turn to mud
     # The ID set last: it is the reference, and its outline stays on top.
     for name in sorted(sets, key=lambda name: name == id_name):

@@ -1,6 +1,10 @@
 """Latents put back where their pixels came from."""
 
+from collections.abc import Callable, Iterable
+
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from flowjax_ood.bijectors import (
     Bijector,
@@ -9,8 +13,10 @@ from flowjax_ood.bijectors import (
     Event,
     FactorOut,
     Inverse,
+    Repeat,
     Squeeze,
 )
+from flowjax_ood.distributions import Flow
 
 
 def image_layout(bijector: Bijector, z: Event) -> jax.Array:
@@ -25,10 +31,16 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
             for inner in reversed(bijector.bijectors):
                 z = image_layout(inner, z)
             return z
+        case Repeat():
+            for _ in range(bijector.n):
+                z = image_layout(bijector.block, z)
+            return z
         case FactorOut():
-            # merging latents needs no log-determinant and no parameters
-            outer = FactorOut(_Layout(bijector.inner), bijector.keep)
-            return outer.apply({}, z, method="inverse")[0]
+            extra, *rest = z
+            # the inner latents are a tuple only where they are split in their turn
+            inner = tuple(rest) if len(rest) > 1 else rest[0]
+            x = image_layout(bijector.inner, inner)
+            return jnp.concatenate([x, extra], axis=-1)
         case Squeeze() | ChannelPermutation():
             return bijector.apply({}, z, method="inverse")[0]
         case Inverse():
@@ -40,11 +52,42 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
             return z
 
 
-class _Layout(Bijector):
-    """`image_layout` of a bijector, as a bijector."""
+def latent_images(
+    flow: Flow, *, batch_statistics: bool = False
+) -> Callable[[dict, jax.Array], jax.Array]:
+    """`f(variables, x [B, H, W, C]) -> latents [B, H, W, C]` in image layout, compiled.
 
-    of: Bijector
+    With `batch_statistics`, batch norm uses the mean and variance of this very batch,
+    as in training, and an image's latent depends on the others in it; without, the
+    running ones in `variables`.
+    """
 
-    def inverse(self, z, cond=None):
-        x = image_layout(self.of, z)
-        return x, jax.numpy.zeros(x.shape[0])
+    @jax.jit
+    def images(variables, x):
+        with jax.default_matmul_precision("highest"):
+            if batch_statistics:
+                z, _ = flow.apply(
+                    variables, x, method="latents", mutable=["batch_stats"]
+                )
+            else:
+                z = flow.apply(variables, x, method="latents")
+        return image_layout(flow.bijector, z)
+
+    return images
+
+
+def mean_latents(
+    latents: Callable[[jax.Array], jax.Array], draws: Iterable[jax.Array]
+) -> np.ndarray:
+    """Latents `[B, H, W, C]` averaged, in float64, over draws of one batch of images.
+
+    `draws`: the batch `x [B, H, W, C]`, dequantised anew each time; one is in memory at
+    a time. Raises ValueError for no draw. Source: the paper, section 5 (40 draws).
+    """
+    total, count = 0.0, 0
+    for x in draws:
+        total = total + np.asarray(latents(x), np.float64)
+        count += 1
+    if not count:
+        raise ValueError("mean_latents needs at least one draw, got none")
+    return total / count

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowjax_ood.analysis import histogram_panel, layout, style
+from flowjax_ood.analysis.far_axis import FarAxis, far_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ def likelihood_histograms(
     id_name: str,
     auroc: Mapping[str, Mapping[str, tuple[float, float, float]]] | None = None,
     title: str | None = None,
+    unit: str = "bits/dim",
 ) -> Figure:
     """How likely each flow finds each set: one panel a flow, right = more likely.
 
@@ -32,32 +34,38 @@ def likelihood_histograms(
         class and log-likelihood as the score; `low` and `high` bound its confidence
         interval. Written into the panels.
       title: of the whole figure; by default none, the panels say what they show.
+      unit: "bits/dim"; or "nats" for vectors, and then `panels` has their
+        log-likelihoods, `{flow: {set: log p(x) [N]}}`. Where sets lie far from the ID
+        set, the x axis is compressed away from it (`far_axis`).
 
     The x axis is common to all panels if their ranges are comparable. Its limits
     follow quantiles (`style.robust_limits`); a caption says how many images lie
     outside, and how many of these are not a number.
     """
     _check_panels(panels, id_name)
+    sign, quantity = _check_unit(unit)
     values = {
         flow: {
-            name: -style.numbers(bits, f"bits_per_dim of {name!r} ({flow})")
-            for name, bits in sets.items()
+            name: sign * style.numbers(found, f"{quantity} of {name!r} ({flow})")
+            for name, found in sets.items()
         }
         for flow, sets in panels.items()
     }
     auroc = _checked_auroc(auroc or {}, panels, id_name)
     colors = style.set_colors(id_name, (n for sets in values.values() for n in sets))
-    limits = histogram_panel.common_limits(
-        {flow: style.robust_limits(list(s.values())) for flow, s in values.items()}
-    )
+    drawn, far, limits = _placed(values, id_name, unit)
 
     columns = min(len(values), 3)
     rows = math.ceil(len(values) / columns)
     figure = layout.new_figure(6.4 if columns == 1 else 4.8 * columns, 3.7 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (flow, sets) in zip(grid, values.items()):
-        histogram_panel.draw_histograms(axes, sets, limits[flow], colors, id_name)
-        style.style_axes(axes, "log-likelihood (bits/dim)   more likely →", "density")
+        histogram_panel.draw_histograms(
+            axes, drawn[flow], limits[flow], colors, id_name
+        )
+        style.style_axes(axes, f"log-likelihood ({unit})   more likely →", "density")
+        if far[flow]:
+            far[flow].label(axes)
         ranking = {
             name: auroc[flow][name][0] if flow in auroc else _auroc(sets[id_name], v)
             for name, v in sets.items()
@@ -67,9 +75,8 @@ def likelihood_histograms(
         _write_auroc(axes, auroc.get(flow, {}), colors)
     for axes in grid[len(values) :]:
         axes.remove()
-    layout.set_caption(
-        figure, f"Outside the axes: {histogram_panel.count_outside(values, limits)}."
-    )
+    outside = histogram_panel.count_outside(drawn, limits)
+    layout.set_caption(figure, f"Outside the axes: {outside}.{_note(far, id_name)}")
     if title:
         layout.set_title(figure, title)
     histogram_panel.set_key(figure, colors, id_name)
@@ -82,6 +89,7 @@ def split_likelihood(
     id_name: str,
     dims: int,
     title: str = "The two terms of log p(x): density of the latent, and volume change",
+    unit: str = "bits/dim",
 ) -> Figure:
     """log p(z) and the log-determinant, separately: one column a flow, two rows.
 
@@ -91,8 +99,10 @@ def split_likelihood(
       dims: dimensions D of an image; both terms are shown in bits/dim, that is
         divided by `D ln 2`. Their sum is the density on [0, 1)^D: 8 bits/dim above
         the log-likelihood of the discrete image.
+      unit: "bits/dim"; or "nats", on axes as those of `likelihood_histograms`.
     """
     _check_panels(panels, id_name)
+    _check_unit(unit)
     if dims < 1:
         raise ValueError(f"dims is the number of dimensions of an image, not {dims}")
     terms = ("log p(z)", "log |det dz/dx|")
@@ -109,23 +119,25 @@ def split_likelihood(
                     f"({flow}) must describe the same images"
                 )
             for term, v in zip(values, nats):
-                term.setdefault(flow, {})[name] = v / (dims * math.log(2))
+                scale = dims * math.log(2) if unit == "bits/dim" else 1.0
+                term.setdefault(flow, {})[name] = v / scale
     colors = style.set_colors(id_name, (n for sets in panels.values() for n in sets))
 
     figure = layout.new_figure(6.4 if len(panels) == 1 else 4.8 * len(panels), 6.0)
     grid = figure.subplots(2, len(panels), squeeze=False)
-    captions = []
+    captions, note = [], ""
     for row, term, label in zip(grid, values, terms):
-        limits = histogram_panel.common_limits(
-            {flow: style.robust_limits(list(s.values())) for flow, s in term.items()}
-        )
-        for axes, (flow, sets) in zip(row, term.items()):
+        drawn, far, limits = _placed(term, id_name, unit)
+        for axes, (flow, sets) in zip(row, drawn.items()):
             histogram_panel.draw_histograms(axes, sets, limits[flow], colors, id_name)
-            style.style_axes(axes, f"{label} (bits/dim)", "density")
-        captions.append(f"of {label}, {histogram_panel.count_outside(term, limits)}")
+            style.style_axes(axes, f"{label} ({unit})", "density")
+            if far[flow]:
+                far[flow].label(axes)
+        captions.append(f"of {label}, {histogram_panel.count_outside(drawn, limits)}")
+        note = note or _note(far, id_name)
     for axes, flow in zip(grid[0], panels):
         histogram_panel.title_panel(axes, flow)
-    layout.set_caption(figure, f"Outside the axes: {'; '.join(captions)}.")
+    layout.set_caption(figure, f"Outside the axes: {'; '.join(captions)}.{note}")
     layout.set_title(figure, title)
     histogram_panel.set_key(figure, colors, id_name)
     return figure
@@ -140,6 +152,35 @@ def _check_panels(panels: Mapping[str, Mapping], id_name: str) -> None:
                 f"flow {flow!r} has no in-distribution set {id_name!r}; "
                 f"its sets are {sorted(sets)}"
             )
+
+
+def _placed(values: Mapping, id_name: str, unit: str) -> tuple[dict, dict, dict]:
+    """`(values as drawn, far axis or None, limits)`, each by flow."""
+    far: dict[str, FarAxis | None] = dict.fromkeys(values)
+    if unit == "nats":
+        far = {f: far_axis(sets[id_name], sets.values()) for f, sets in values.items()}
+    drawn = {
+        flow: {n: far[flow].to(v) if far[flow] else v for n, v in sets.items()}
+        for flow, sets in values.items()
+    }
+    limits = {f: style.robust_limits(list(s.values())) for f, s in drawn.items()}
+    if not any(far.values()):
+        limits = histogram_panel.common_limits(limits)
+    return drawn, far, limits
+
+
+def _note(far: Mapping, id_name: str) -> str:
+    if not any(far.values()):
+        return ""
+    return f" The x axis is compressed away from {id_name}; densities are along it."
+
+
+def _check_unit(unit: str) -> tuple[int, str]:
+    """`(sign that makes more likely larger, what the values are)` of a unit."""
+    units = {"bits/dim": (-1, "bits_per_dim"), "nats": (1, "log-likelihood")}
+    if unit not in units:
+        raise ValueError(f"unknown unit {unit!r}; known: {', '.join(units)}")
+    return units[unit]
 
 
 def _checked_auroc(auroc: Mapping, panels: Mapping, id_name: str) -> Mapping:

@@ -32,7 +32,7 @@ def sample_grid(images: np.ndarray, title: str, columns: int = 10) -> Figure:
     figure = layout.new_figure(
         max(tile * columns, 3.0) + 0.12, tile * rows * height / width + 0.12
     )
-    _show(figure.subplots(), mosaic(images, columns))
+    show(figure.subplots(), mosaic(images, columns))
     layout.set_title(figure, title)
     return figure
 
@@ -75,7 +75,7 @@ def sample_comparison(
         width_ratios=[labels, tile * columns],
     )
     for (name, axes), (label, row) in zip(grid, images.items()):
-        _show(axes, mosaic(row[:columns], columns))
+        show(axes, mosaic(row[:columns], columns))
         axes.set_anchor("W")
         name.set_axis_off()
         look = {"ha": "right", "va": "center", "parse_math": False}
@@ -123,7 +123,8 @@ def _tile_inches(columns: int) -> float:
     return min(0.9, 10.0 / columns)
 
 
-def _show(axes: Axes, picture: np.ndarray) -> None:
+def show(axes: Axes, picture: np.ndarray) -> None:
+    """A picture `[H, W, 3]` without axes."""
     axes.imshow(picture, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])

@@ -145,15 +145,22 @@ class AffineCoupling(Coupling):
     """`z = (x + t) * exp(s)` on the changed part, s and t computed from the seen part.
 
     `s = rescale * tanh(s_raw)` with one learned `rescale` per changed channel, so |s|
-    is bounded; `(s_raw, t) = st_net(seen part)`. s and t are sown in `intermediates` at
-    the shape of the changed part. The arguments are those of every `Coupling`.
+    is bounded by it; `(s_raw, t) = st_net(seen part)`. s and t are sown in
+    `intermediates` at the shape of the changed part. The arguments are those of every
+    `Coupling`, and:
+
+    * `max_log_scale`: m in `s = m * tanh(rescale * tanh(s_raw) / m)`, so that |s| <= m
+      whatever is learned; None leaves s as it is.
     """
 
+    max_log_scale: float | None = None
     numbers = 2
 
     def _transform(self, x, raw, changed, inverse):
         s_raw, t = jnp.split(raw, 2, axis=-1)
         s = Rescale(name="rescale")(jnp.tanh(s_raw))
+        if self.max_log_scale is not None:
+            s = self.max_log_scale * jnp.tanh(s / self.max_log_scale)
         self.sow("intermediates", "s", s)
         self.sow("intermediates", "t", t)
         return (affine_inverse if inverse else affine_forward)(x, s, t, changed)

@@ -15,7 +15,7 @@ class ImageSet:
         split: split, as asked for (`"test"`).
         images: uint8 `[N, H, W, C]`, `C` 1 or 3, `N` at least 1.
         labels: int32 `[N]`, or None where the source has none.
-        source: `embedded | idx | npz | tfds | synthetic`.
+        source: `embedded | idx | npz | folder | tfds | synthetic`.
         origin: one readable line: where the images came from, what was done to them,
             and their licence where it is known.
 

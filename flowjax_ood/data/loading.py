@@ -6,7 +6,7 @@ from dataclasses import replace
 from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.suggestions import unknown
 
-SOURCES = ("embedded", "idx", "npz", "tfds", "synthetic")
+SOURCES = ("embedded", "idx", "npz", "folder", "tfds", "synthetic")
 
 
 def load(
@@ -16,6 +16,7 @@ def load(
     path: str | os.PathLike | None = None,
     limit: int | None = None,
     image_size: int | None = None,
+    channels: int | None = None,
     seed: int = 0,
 ) -> ImageSet:
     """The images of `spec`, `"name"` or `"name:split"` (split `"test"` by default).
@@ -23,14 +24,17 @@ def load(
     Args:
         spec: for example `"fashion_mnist:train"`.
         source: `embedded` (samples shipped with the package), `idx` (a directory of IDX
-            files), `npz`, `tfds` (prepared TensorFlow Datasets), or `synthetic` (fake).
-        path: the directory or file of `idx` and `npz`, the data_dir of `tfds`. Refused
-            by `embedded`, which reads nothing else; not looked at by `synthetic`, so
-            that a config's source alone can be swapped for a smoke run.
+            files), `npz`, `folder` (a directory of PNG, JPEG and the like), `tfds`
+            (prepared TensorFlow Datasets), or `synthetic` (fake).
+        path: the directory or file of `idx`, `npz` and `folder`, the data_dir of
+            `tfds`. Refused by `embedded`, which reads nothing else; not looked at by
+            `synthetic`, so that a config's source alone can be swapped for a smoke run.
         limit: take the first `limit` images, at least 1. A limit above what the source
             holds is an error that names both numbers: silently fewer images would
             falsify results. `synthetic` makes exactly `limit` images.
         image_size: shorter side scaled to this many pixels, then the centre cropped.
+        channels: 1 to convert colour to grey (ITU-R 601 luma), 3 to repeat grey three
+            times; None leaves the images as they are.
         seed: of the fake images of `synthetic`; no other source uses it.
 
     Returns an `ImageSet`. Raises `ValueError` for an unknown source, name or split, and
@@ -39,6 +43,8 @@ def load(
     name, split = parse_spec(spec)
     _check_positive("limit", limit)
     _check_positive("image_size", image_size)
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels must be 1 (grey), 3 (RGB) or None, not {channels}")
     # Each source is imported when asked for: TFDS takes half a second.
     match source:
         case "embedded":
@@ -58,6 +64,17 @@ def load(
             from flowjax_ood.data.npz import load_npz
 
             images = load_npz(name, split, path=path)
+        case "folder":
+            from flowjax_ood.data.folder import load_folder
+
+            images = load_folder(
+                name,
+                split,
+                path=path,
+                limit=limit,
+                image_size=image_size,
+                channels=channels,
+            )
         case "tfds":
             from flowjax_ood.data.tfds import load_tfds
 
@@ -74,6 +91,8 @@ def load(
             raise unknown("a data source", str(source), SOURCES)
     if limit is not None:
         images = images.take(limit)
+    if channels is not None and images.images.shape[3] != channels:
+        images = _recoloured(images, channels)
     if image_size is not None and images.images.shape[1:3] != (image_size, image_size):
         images = _resized(images, image_size)
     return images
@@ -91,6 +110,16 @@ def parse_spec(spec: str) -> tuple[str, str]:
             "for example 'fashion_mnist:train'"
         )
     return name, split or "test"
+
+
+def _recoloured(images: ImageSet, channels: int) -> ImageSet:
+    from flowjax_ood.data.preprocess import describe_channels, to_grayscale, to_rgb
+
+    return replace(
+        images,
+        images=(to_grayscale if channels == 1 else to_rgb)(images.images),
+        origin=f"{images.origin}; {describe_channels(channels)}",
+    )
 
 
 def _resized(images: ImageSet, size: int) -> ImageSet:

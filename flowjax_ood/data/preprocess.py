@@ -86,6 +86,11 @@ def to_rgb(images: np.ndarray) -> np.ndarray:
     return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)
 
 
+def describe_channels(channels: int) -> str:
+    """What `to_grayscale` or `to_rgb` did, in the words of an `ImageSet.origin`."""
+    return {1: "made grey (ITU-R 601 luma)", 3: "grey repeated as RGB"}[channels]
+
+
 def _check_channels(images: np.ndarray) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise ValueError(

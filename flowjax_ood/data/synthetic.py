@@ -14,10 +14,12 @@ SHAPES = {
     "synthetic_rgb": (32, 3),
     "fashion_mnist": (28, 1),
     "mnist": (28, 1),
+    "notmnist": (28, 1),
     "cifar10": (32, 3),
     "svhn": (32, 3),
     "svhn_cropped": (32, 3),
     "celeba": (32, 3),
+    "imagenet64": (64, 3),
 }
 SPLITS = ("train", "train10k", "validation", "test", "extra")
 DEFAULT_COUNT = 1024

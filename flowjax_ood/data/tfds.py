@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from flowjax_ood.data.image_set import ImageSet
+from flowjax_ood.data.memory import check_memory
 from flowjax_ood.data.preprocess import describe_resize, for_each, resize_center_crop
 from flowjax_ood.data.suggestions import unknown
 
-ALIASES = {"celeba": "celeb_a", "svhn": "svhn_cropped"}
+ALIASES = {
+    "celeba": "celeb_a",
+    "svhn": "svhn_cropped",
+    "imagenet32": "downsampled_imagenet/32x32",
+    "imagenet64": "downsampled_imagenet/64x64",
+}
 # The paper's CelebA is 32x32; the originals are 218x178.
 DEFAULT_SIZES = {"celeb_a": 32}
 _COMMON = ("fashion_mnist", "mnist", "cifar10", "svhn_cropped", "celeba")
@@ -28,8 +34,8 @@ def load_tfds(
 ) -> ImageSet:
     """`name:split` of the data_dir `path` (None: TFDS's own), in its stored order.
 
-    Any TFDS image set with a feature `image`; `celeba` and `svhn` are understood as
-    `celeb_a` and `svhn_cropped`, and a split may be a slice (`train[:1000]`). CelebA is
+    Any TFDS image set with a feature `image`, and the short names of `ALIASES`
+    (`celeba`, `svhn`, `imagenet64`); a split may be a slice (`train[:1000]`). CelebA is
     brought to 32x32 as in the paper (shorter side, PIL bilinear, centre crop);
     `image_size` asks for another size, and is needed where sizes differ. Labels are the
     feature `label`, where there is one. `limit` stops reading early.
@@ -120,7 +126,9 @@ def _read(
         return image if size is None else resize_center_crop(image, size)
 
     first = data[0]
-    images = np.empty((count, *image_of(0, first).shape), np.uint8)
+    shape = (count, *image_of(0, first).shape)
+    check_memory(shape, what)
+    images = np.empty(shape, np.uint8)
     labelled = "label" in first and np.ndim(first["label"]) == 0
     labels = np.empty(count, np.int32) if labelled else None
 

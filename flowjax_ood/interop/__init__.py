@@ -1,6 +1,14 @@
 """Checkpoints of other code."""
 
 from flowjax_ood.interop.architectures import ARCHITECTURES
+from flowjax_ood.interop.efficientnet import load_efficientnet_lite0
 from flowjax_ood.interop.original import load_original
+from flowjax_ood.interop.torch_checkpoint import read_state_dict, read_torch_checkpoint
 
-__all__ = ["ARCHITECTURES", "load_original"]
+__all__ = [
+    "ARCHITECTURES",
+    "load_efficientnet_lite0",
+    "load_original",
+    "read_state_dict",
+    "read_torch_checkpoint",
+]

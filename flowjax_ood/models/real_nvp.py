@@ -137,6 +137,7 @@ def TabularRealNVP(
     layers: int = 1,
     dropout: float = 0.0,
     zero_init: bool = False,
+    max_log_scale: float | None = None,
     precision: str | Precision = FLOAT32,
     base: nn.Module | None = None,
 ) -> Flow:
@@ -144,9 +145,24 @@ def TabularRealNVP(
 
     No preprocessing inside: standardise the data first. Source: the paper, appendix K
     (tables) and section 8 (embeddings). `mask="halves"` computes the same kind of
-    flow in half the width, faster; "tabular" is the paper's. `precision` and `base`:
-    as in `RealNVP`.
+    flow in half the width, faster; "tabular" is the paper's. `max_log_scale` bounds
+    every log-scale (`AffineCoupling`), and so log |det| by half of
+    `couplings * dim * max_log_scale`, up to an odd dimension; None is the paper's flow.
+    `precision` and `base`: as in `RealNVP`.
+
+    Raises ValueError, before anything is computed, for numbers out of range.
     """
+    if couplings is None or couplings < 2 or width < 1 or layers < 0:
+        raise ValueError(
+            "TabularRealNVP needs couplings >= 2, width >= 1 and layers >= 0, got "
+            f"couplings={couplings}, width={width}, layers={layers}"
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"TabularRealNVP needs 0 <= dropout < 1, got {dropout}")
+    if max_log_scale is not None and not max_log_scale > 0:
+        raise ValueError(
+            f"max_log_scale must be positive, or None for no bound, got {max_log_scale}"
+        )
     net = partial(
         MLP,
         width=width,
@@ -156,7 +172,9 @@ def TabularRealNVP(
         precision=as_precision(precision),
     )
     strategy = masks.strategy(mask)
-    bijector = Chain([AffineCoupling(net, strategy, k) for k in range(couplings)])
+    bijector = Chain(
+        [AffineCoupling(net, strategy, k, max_log_scale) for k in range(couplings)]
+    )
     flow = Flow(bijector, (dim,), base or StandardNormal())
     flow.latent_shape()
     return flow

@@ -4,6 +4,7 @@ Scores are higher for more in-distribution input, everywhere.
 """
 
 from flowjax_ood.ood.intervals import Estimate, mean_ci
+from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.metrics import (
     aupr,
     auroc,
@@ -11,9 +12,12 @@ from flowjax_ood.ood.metrics import (
     fpr_at_tpr,
     roc_curve,
 )
+from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 
 __all__ = [
     "Estimate",
+    "Mahalanobis",
+    "NearestNeighbors",
     "aupr",
     "auroc",
     "detection_accuracy",

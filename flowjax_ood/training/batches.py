@@ -22,3 +22,18 @@ def image_batches(
         return {"image": images[at], "index": at.astype(np.int32)}
 
     return batches
+
+
+def vector_batches(
+    vectors: np.ndarray, batch_size: int, seed: int
+) -> Callable[[int], dict[str, np.ndarray]]:
+    """`batches(step)` of `vectors`, float32 `[N, D]`, in the order of `image_batches`.
+
+    A batch holds `x`, float32 `[batch_size, D]`, and `index` as there.
+    """
+
+    def batches(step: int) -> dict[str, np.ndarray]:
+        at = batch_indices(len(vectors), batch_size, seed, step)
+        return {"x": vectors[at], "index": at.astype(np.int32)}
+
+    return batches

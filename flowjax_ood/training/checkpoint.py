@@ -80,6 +80,12 @@ class Checkpoints:
                 "then run again: it goes on from the newest checkpoint"
             ) from error
 
+    def drop_after(self, step: int) -> None:
+        """Remove the checkpoints of all later steps."""
+        for later in self.steps():
+            if later > step:
+                self._manager.delete(later)
+
     def restore(self, template: Any, step: int | None = None) -> tuple[Any, dict]:
         """`(state, facts)` of `step` (default: newest), the state as numpy arrays.
 

@@ -1,6 +1,7 @@
 """Likelihood of every image of a set, exactly once."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,7 +16,10 @@ from flowjax_ood.training.progress import progress
 
 
 class Likelihoods(NamedTuple):
-    """Per image, in the order of the set: both terms in nats on [0, 1)^D, float32."""
+    """Per image, in the order of the set: both terms in nats on [0, 1)^D, float32.
+
+    Of vectors: in nats on R^D, and without bits/dim.
+    """
 
     log_pz: np.ndarray
     logdet: np.ndarray
@@ -40,9 +44,11 @@ def evaluate_likelihood(
     batch_size: int,
     parallel: Parallel,
     cond: np.ndarray | None = None,
-    label: str = "likelihood",
+    label: str | None = "likelihood",
 ) -> Likelihoods:
     """Likelihoods of `images`, uint8 `[N, H, W, C]`, with running batch statistics.
+
+    Or of vectors, floating-point `[N, D]`, which are scored as they are.
 
     One dequantisation draw per image, which depends on `key` and the image's position
     alone: up to rounding, the result does not depend on `batch_size` (rounded up to a
@@ -50,7 +56,7 @@ def evaluate_likelihood(
     once a set of images.
 
     `cond`: floating-point `[N, K]`, a condition for each image; raises ValueError for
-    another number of rows.
+    another number of rows. Without a `label` no progress is shown.
     """
     if cond is not None:
         cond = np.asarray(cond)
@@ -63,9 +69,13 @@ def evaluate_likelihood(
     variables, key = jax.device_put((variables, key), parallel.replicated)
     score = _score_of(_Same(flow))
     log_pz, logdet, done = [], [], 0
-    with progress(label, len(images), "images") as shown:
+    kind, unit = "image", "images"
+    if np.issubdtype(images.dtype, np.floating):
+        kind, unit = "x", "vectors"
+    silent = nullcontext(None)
+    with progress(label, len(images), unit) if label else silent as shown:
         for at, mask in padded_batches(len(images), batch_size):
-            batch = {"image": images[at], "index": at.astype(np.int32)}
+            batch = {kind: images[at], "index": at.astype(np.int32)}
             if cond is not None:
                 batch["cond"] = cond[at]
             batch = jax.device_put(batch, parallel.split)
@@ -73,7 +83,8 @@ def evaluate_likelihood(
             log_pz.append(parts.log_pz[mask])
             logdet.append(parts.logdet[mask])
             done += int(mask.sum())
-            shown.advance(done)
+            if shown:
+                shown.advance(done)
     return Likelihoods(np.concatenate(log_pz), np.concatenate(logdet), flow.dims)
 
 
@@ -95,7 +106,9 @@ class _Same:
 def _score_of(same: _Same) -> Callable:
     @jax.jit
     def score(variables, batch, key):
-        x = dequantize(batch["image"], example_keys(key, batch["index"]))
+        x = batch.get("x")
+        if x is None:
+            x = dequantize(batch["image"], example_keys(key, batch["index"]))
         # accelerators multiply float32 in fewer bits unless told otherwise
         with jax.default_matmul_precision("highest"):
             cond = batch.get("cond")

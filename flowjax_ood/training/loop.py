@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from flowjax_ood.training.checkpoint import Checkpoints
+from flowjax_ood.training.early_stopping import EarlyStopping, Validation
 from flowjax_ood.training.metric_log import MetricLog
 from flowjax_ood.training.metric_window import (
     MetricWindow,
@@ -29,12 +30,17 @@ class Run:
     """What a training run did.
 
     `seconds` and `images` are those of the timed steps of all its sessions: without
-    the first step of each, which compiles, and without writing checkpoints.
+    the first step of each, which compiles, and without writing checkpoints. Of vectors,
+    `images` counts those.
+
+    With early stopping, `state` is that of the best validation score, and `validation`
+    says which: `score`, its `step`, and `since`, how many scores came after it.
     """
 
     state: TrainState
     seconds: float
     images: int
+    validation: dict | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -55,6 +61,7 @@ def fit(
     log_every: int = 50,
     checkpoint_every: int = 1000,
     keep_checkpoints: int = 2,
+    validate: Validation | None = None,
     label: str = "training",
 ) -> Run:
     """Train until step `num_steps`; `batches(k)` is what step k + 1 sees.
@@ -69,6 +76,9 @@ def fit(
 
     A state is saved only if it is finite and so is the loss of the step after it.
 
+    With `validate`, training may end early, and the best state is returned, which is
+    kept in `workdir/best`; its scores are `validation` in the metrics.
+
     Raises `NonFiniteLossError` without saving the broken state; `Interrupted` after
     saving when SIGINT or SIGTERM arrives; `CheckpointError` for a damaged checkpoint or
     one of another model; OSError where `workdir` cannot be written; and ValueError for
@@ -77,6 +87,11 @@ def fit(
     _check_positive(
         num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every
     )
+    if validate and validate.every > num_steps:
+        raise ValueError(
+            f"validating every {validate.every} steps, a training of {num_steps} steps "
+            "is never validated; make it longer, or validate more often"
+        )
     parallel.check_batch_size(batch_size)
     workdir = Path(workdir)
     log = MetricLog(workdir / "metrics.jsonl")
@@ -86,14 +101,19 @@ def fit(
     def batch_of(step):
         return parallel.place_batch(batches(step))
 
-    with Checkpoints(workdir / "checkpoints", keep_checkpoints) as checkpoints:
+    with (
+        Checkpoints(workdir / "checkpoints", keep_checkpoints) as checkpoints,
+        EarlyStopping(validate, workdir) as early,
+    ):
         window = MetricWindow(batch_size)
         if checkpoints.latest_step() is None:
-            state = initial()
+            state, looked = initial(), {}
         else:
             state, facts = checkpoints.restore(jax.eval_shape(initial))
+            looked = facts.pop("validation", {})
             window = MetricWindow(batch_size, **facts)
         start = int(state.step)
+        early.resume_at(start, looked)
         log.resume_at(start)
         state = parallel.place_state(state)
 
@@ -105,21 +125,30 @@ def fit(
             host = jax.device_get(parallel.global_state(state))
             check_state(host, done)
             facts = {"seconds": window.seconds, "images": window.images}
-            checkpoints.save(done, host, facts)
+            early.save()
+            checkpoints.save(done, host, facts | early.facts())
 
         with (
             StopRequest() as stop,
             progress(label, num_steps, "steps", done=start) as shown,
         ):
             for done in range(start + 1, num_steps + 1):
+                if early.exhausted:
+                    break
                 state, metrics = step_fn(state, batch_of(done - 1), key)
                 if parallel.one_at_a_time:
                     jax.block_until_ready((state, metrics))
                 window.add(metrics)
                 stopping = stop.signum  # read once: a signal may come at any line
                 saving = stopping or done % checkpoint_every == 0 or done == num_steps
-                if saving or done % log_every == 0:
+                if saving or early.due(done) or done % log_every == 0:
                     values = window.flush(done)
+                    if early.due(done):
+                        values["validation"] = early.look(
+                            done, parallel.global_state(state)
+                        )
+                        saving = saving or early.exhausted
+                        window.start_clock()
                     log.write(done, **values)
                     shown.advance(done, **_summary(values))
                 if saving:
@@ -130,13 +159,21 @@ def fit(
             if stop.signum:
                 # while the last checkpoint was written
                 raise Interrupted(stop.signum, max(start, num_steps))
-        return Run(parallel.global_state(state), window.seconds, window.images)
+        found = parallel.global_state(state)
+        if early.step:
+            found = early.best(jax.eval_shape(initial))
+        return Run(found, window.seconds, window.images, **early.facts())
 
 
 def _summary(values: dict) -> dict:
-    shown = {"bpd": f"{values['bits_per_dim']:.3f}"}
+    if "bits_per_dim" in values:
+        shown, unit = {"bpd": f"{values['bits_per_dim']:.3f}"}, "img/s"
+    else:
+        shown, unit = {"nats": f"{-values['loss']:.3f}"}, "vectors/s"
+    if "validation" in values:
+        shown["validation"] = f"{values['validation']:.3f}"
     if "images_per_second" in values:
-        shown["rate"] = f"{values['images_per_second']:.0f} img/s"
+        shown["rate"] = f"{values['images_per_second']:.0f} {unit}"
     return shown
 
 

@@ -40,8 +40,9 @@ def make_train_step(
 
     `reduce` averages a pytree over the devices that hold parts of the batch; under a
     global-view jit it is the identity. Metrics are scalars: `loss`, `bits_per_dim`,
-    `bits_per_dim_prior` (its part from log p(z)), and `grad_norm` of the mean gradient
-    before clipping; those of the objective add to these or replace them.
+    `bits_per_dim_prior` (its part from log p(z)), or, of `batch["x"]`, `log_pz` and
+    `logdet` in nats, and `grad_norm` of the mean gradient before clipping; those of
+    the objective add to these or replace them.
 
     `ema_decay` in (0, 1) averages the parameters, `ema = d * ema + (1 - d) * params`
     with `d = min(ema_decay, (1 + step) / (10 + step))`, so that short runs forget their
@@ -84,12 +85,14 @@ def make_train_step(
         (loss, (parts, updates, more)), grads = jax.value_and_grad(
             loss_fn, has_aux=True
         )(state.params)
-        metrics = {
-            "loss": loss,
-            "bits_per_dim": jnp.mean(bits_per_dim(parts.log_prob, flow.dims)),
-            "bits_per_dim_prior": jnp.mean(bits_per_dim(parts.log_pz, flow.dims)),
-            **more,
-        }
+        if "x" in batch:  # no pixels, no bits/dim
+            terms = {"log_pz": parts.log_pz, "logdet": parts.logdet}
+        else:
+            terms = {
+                "bits_per_dim": bits_per_dim(parts.log_prob, flow.dims),
+                "bits_per_dim_prior": bits_per_dim(parts.log_pz, flow.dims),
+            }
+        metrics = {"loss": loss, **jax.tree.map(jnp.mean, terms), **more}
         batch_stats = updates.get("batch_stats", {})
         grads, metrics, batch_stats = reduce((grads, metrics, batch_stats))
         metrics["grad_norm"] = optax.tree.norm(grads)

@@ -313,6 +313,15 @@ def test_training_curve_is_not_squashed_by_its_first_steps():
     assert "Outside the axes: 3 of 100 records (flow)." in texts(figure)
 
 
+def test_training_curves_of_vectors_are_in_nats():
+    figure = figures.training_curves({"flow": ([10, 20], [9.0, 8.0])}, unit="nats")
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "training vectors seen"
+    assert axes.get_ylabel() == "negative log-likelihood (nats)"
+    title = "Negative log-likelihood (nats) during training (lower is better)"
+    assert title in texts(figure)
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -376,6 +385,10 @@ def test_training_curve_is_not_squashed_by_its_first_steps():
             "which no row shows",
         ),
         (lambda: figures.training_curves({"f": ([1, 2], [3.0])}), "one length"),
+        (
+            lambda: figures.training_curves({"f": ([1], [3.0])}, unit="bits"),
+            "unknown unit 'bits'; known: bits/dim, nats",
+        ),
         (lambda: figures.training_curves({"f": ([2, 1], [3.0, 3.0])}), "falls"),
     ],
 )

@@ -5,13 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowjax_ood.analysis.latents import image_layout
+from flowjax_ood.analysis.latents import image_layout, latent_images, mean_latents
+from flowjax_ood.analysis.likelihood_terms import batch_likelihood_terms
 from flowjax_ood.bijectors import (
+    ActNorm,
     Chain,
     ChannelPermutation,
     FactorOut,
     Inverse,
     Logit,
+    Repeat,
     Squeeze,
 )
 from flowjax_ood.models import RealNVP
@@ -19,10 +22,12 @@ from flowjax_ood.models import RealNVP
 
 def test_a_flow_that_only_rearranges_is_undone():
     inner = FactorOut(Chain([Squeeze(), ChannelPermutation(seed=2)]), keep=2)
-    bijector = Chain([Squeeze(), ChannelPermutation(seed=1), inner])
-    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
+    # a split within a split
+    inner = Chain([Squeeze(), FactorOut(inner, keep=4)])
+    bijector = Chain([Squeeze(), ChannelPermutation(seed=1), FactorOut(inner)])
+    x = jax.random.normal(jax.random.key(0), (2, 16, 16, 1))
     z, _ = bijector.apply({}, x)
-    assert isinstance(z, tuple)
+    assert len(z) == 4
     np.testing.assert_array_equal(image_layout(bijector, z), x)
 
 
@@ -39,3 +44,52 @@ def test_each_latent_lands_on_its_pixel():
 def test_an_inverted_bijector_has_no_layout():
     with pytest.raises(ValueError, match="no image layout"):
         image_layout(Inverse(Squeeze()), jnp.zeros((1, 4, 4, 1)))
+
+
+def test_permutations_in_a_repeat_are_undone():
+    block = Chain([ChannelPermutation(seed=1), ActNorm()])
+    bijector = Chain([Squeeze(), Repeat(block, 3)])
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    at_rest = jax.tree.map(jnp.zeros_like, bijector.init(jax.random.key(1), x))
+    z, _ = bijector.apply(at_rest, x)
+    np.testing.assert_array_equal(image_layout(bijector, z), x)
+
+
+@pytest.fixture(scope="module")
+def normed():
+    """A flow with batch norm, and six images."""
+    flow = RealNVP((4, 4, 1), scales=1, couplings=2, width=2, blocks=0)
+    x = jax.random.uniform(jax.random.key(1), (6, 4, 4, 1))
+    return flow, flow.init(jax.random.key(2), x), x
+
+
+def test_running_statistics_take_images_one_by_one(normed):
+    flow, variables, x = normed
+    latents = latent_images(flow)
+    z = flow.apply(variables, x, method="latents")
+    np.testing.assert_allclose(latents(variables, x), z, atol=1e-5)
+    np.testing.assert_allclose(latents(variables, x[:2]), z[:2], atol=1e-5)
+
+
+def test_batch_statistics_take_them_as_a_group(normed):
+    flow, variables, x = normed
+    latents = latent_images(flow, batch_statistics=True)
+    z = latents(variables, x)
+    expected, _ = flow.apply(variables, x, method="latents", mutable=["batch_stats"])
+    np.testing.assert_allclose(z, expected, atol=1e-5)
+    # an image's latent depends on the others, and not on their order
+    assert np.abs(latents(variables, x[:3]) - z[:3]).max() > 0.01
+    np.testing.assert_allclose(latents(variables, x[::-1]), z[::-1], atol=1e-5)
+
+    terms = batch_likelihood_terms(flow)
+    parts, _ = flow.apply(
+        variables, x, method="log_prob_parts", mutable=["batch_stats"]
+    )
+    np.testing.assert_allclose(terms(variables, x), parts, rtol=1e-5)
+
+
+def test_the_mean_is_over_draws():
+    draws = np.arange(24.0).reshape(3, 2, 2, 2, 1)
+    np.testing.assert_allclose(mean_latents(np.negative, draws), -draws.mean(0))
+    with pytest.raises(ValueError, match="at least one draw"):
+        mean_latents(np.negative, [])

@@ -75,6 +75,21 @@ def test_image_size_already_there_changes_nothing():
     assert plain.origin == same.origin
 
 
+def test_channels_are_converted_and_the_origin_says_so():
+    grey = data.load("mnist", source="embedded", limit=3)
+    rgb = data.load("mnist", source="embedded", limit=3, channels=3)
+    np.testing.assert_array_equal(rgb.images, data.to_rgb(grey.images))
+    assert rgb.origin == f"{grey.origin}; grey repeated as RGB"
+    colour = data.load("cifar10", source="synthetic", limit=3)
+    small = data.load("cifar10", source="synthetic", limit=3, channels=1)
+    np.testing.assert_array_equal(small.images, data.to_grayscale(colour.images))
+    assert "made grey (ITU-R 601 luma)" in small.origin
+    same = data.load("mnist", source="embedded", limit=3, channels=1)
+    assert same.origin == grey.origin
+    with pytest.raises(ValueError, match=r"1 \(grey\), 3 \(RGB\) or None, not 2"):
+        data.load("mnist", source="embedded", channels=2)
+
+
 def test_embedded_refuses_a_path_and_synthetic_ignores_it(tmp_path):
     with pytest.raises(ValueError, match=r"path=.*use source 'idx'"):
         data.load("mnist", source="embedded", path=tmp_path)

@@ -14,6 +14,7 @@ from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
 from flowjax_ood import data
+from flowjax_ood.data import memory
 
 COUNT = 5
 
@@ -74,6 +75,27 @@ def test_celeba_is_resized_and_cropped(mock):
         for index in range(COUNT):
             expected = data.resize_center_crop(source[index]["image"], size)
             np.testing.assert_array_equal(images.images[index], expected)
+
+
+def test_imagenet64_is_known_by_its_short_name(tmp_path):
+    def pictures(builder, **_):
+        return [{"image": np.full((64, 64, 3), i, np.uint8)} for i in range(COUNT)]
+
+    with tfds.testing.mock_data(as_data_source_fn=pictures, data_dir=str(tmp_path)):
+        found = data.load("imagenet64:validation", source="tfds", path=tmp_path)
+    assert (found.name, found.split) == ("imagenet64", "validation")
+    assert found.images.shape == (COUNT, 64, 64, 3)
+    assert found.labels is None
+    assert "downsampled_imagenet/64x64" in found.origin
+
+
+def test_a_set_larger_than_memory_is_refused(mock, tmp_path, monkeypatch):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 100 kB\nMemAvailable: 11 kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    with pytest.raises(ValueError, match=r"cifar10:test: 5 images .* available; take"):
+        mock("cifar10")
+    assert len(mock("cifar10", limit=3)) == 3
 
 
 def test_limit(mock):

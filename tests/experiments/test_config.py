@@ -7,6 +7,7 @@ from experiment_runs import CONFIGS, snapshot
 from ml_collections import ConfigDict
 
 from experiments.config import (
+    LATER_KEYS,
     UserError,
     flatten,
     keep_config,
@@ -90,7 +91,7 @@ def test_a_value_of_another_type_is_refused(override, said):
         ("model.masks=cycle", "did you mean 'model.mask'?"),
         ("batch_size=3", "did you mean 'eval.batch_size' or 'train.batch_size'?"),
         ("learning_rate=3", "did you mean 'optimizer.learning_rate'?"),
-        ("zzzzzzzz=3", "known: data.image_size, "),
+        ("zzzzzzzz=3", "known: data."),
         ("train=3", "'train' is a group; set one of train.batch_size, "),
         ("seed.more=3", "unknown config key 'seed.more'"),
         ("seed", "--config.seed needs a value: --config.seed=VALUE"),
@@ -181,6 +182,18 @@ def test_a_run_of_before_precision_had_its_name_goes_on(tmp_path, dtype, precisi
     kept = json.loads((tmp_path / "config.json").read_text())["model"]
     assert "dtype" not in kept
     assert kept["precision"] == precision
+
+
+def test_a_run_of_before_a_key_goes_on_with_what_it_had(tmp_path):
+    config = load_config(f"{DEMO}:smoke")
+    old = config.to_dict()
+    for room, keys in LATER_KEYS.items():
+        for key in keys:
+            del old[room][key]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert flatten(read_config(tmp_path)) == flatten(config)
+    keep_config(config, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["eval"]["draws"] == 1
 
 
 def test_a_workdir_of_another_config_is_refused_key_by_key(tmp_path):

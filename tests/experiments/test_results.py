@@ -7,7 +7,12 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from experiments.evaluate import print_table
-from experiments.results import likelihood_results, versions, write_json
+from experiments.results import (
+    likelihood_results,
+    over_draws,
+    versions,
+    write_json,
+)
 from flowjax_ood.training.likelihood import Likelihoods
 
 DIMS = 12
@@ -55,6 +60,25 @@ def test_results_are_those_of_the_likelihoods(found):
     # digits more likely than clothing, and the other way round
     assert results["auroc"]["a"] < 0.5 < results["auroc"]["b"]
     assert "id" not in results["auroc"]
+
+
+def test_auroc_is_the_mean_over_draws_and_all_else_the_firsts(found):
+    other = {"id": made_up(7, 60), "a": made_up(8, 40), "b": made_up(9, 50)}
+    draws = [likelihood_results(f, "id") for f in (found, other)]
+    assert over_draws(draws[:1]) == draws[0]
+    results = over_draws(draws)
+    json.dumps(results, allow_nan=False)
+    for name in ("a", "b"):
+        values = [d["auroc"][name] for d in draws]
+        assert values[0] != values[1]
+        assert results["auroc_per_draw"][name] == values
+        assert results["auroc"][name] == pytest.approx(np.mean(values), rel=1e-12)
+        for end in (0, 1):
+            ends = [d["auroc_ci95"][name][end] for d in draws]
+            found_end = results["auroc_ci95"][name][end]
+            assert found_end == pytest.approx(np.mean(ends), rel=1e-12)
+    changed = {k for k in results if results[k] != draws[0].get(k)}
+    assert changed == {"auroc", "auroc_ci95", "auroc_per_draw"}
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])

@@ -2,11 +2,13 @@
 
 import logging
 
+import numpy as np
 import pytest
 from experiment_runs import CONFIGS
+from PIL import Image
 
 from experiments.config import UserError, load_config
-from experiments.sets import load_sets, ood_names
+from experiments.sets import load_sets, ood_names, ood_places
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"
 RGB = f"{CONFIGS / 'cifar10_realnvp.py'}:smoke"
@@ -88,7 +90,79 @@ def test_grey_against_rgb_is_refused():
     message = sets_error("data.source=synthetic", "data.ood=cifar10:test")
     assert "cifar10:test has images of shape (32, 32, 3)" in message
     assert "(28, 28, 1)" in message
-    assert "same number of channels" in message
+    assert "config.data.channels" in message
+
+
+def test_channels_make_grey_and_rgb_comparable():
+    overrides = ("data.source=synthetic", "data.ood=cifar10:test", "data.image_size=28")
+    grey = load_sets(load(*overrides, "data.channels=1"))
+    assert grey.ood["cifar10"].images.shape == (64, 28, 28, 1)
+    assert "made grey" in grey.ood["cifar10"].origin
+    assert "made grey" not in grey.train.origin
+    message = sets_error("data.channels=2")
+    assert "channels must be 1 (grey), 3 (RGB) or None, not 2" in message
+
+
+@pytest.fixture
+def letters(tmp_path):
+    """A folder of images, as notMNIST_small."""
+    for letter in "AB":
+        (tmp_path / letter).mkdir()
+        for index in range(40):
+            pixels = np.full((28, 28), 6 * index, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / letter / f"{index}.png")
+    return tmp_path
+
+
+def test_an_ood_set_from_another_source(letters):
+    sets = load_sets(
+        load(
+            "data.ood=mnist:test,notmnist",
+            "data.ood_source=-,folder",
+            f"data.ood_path=-,{letters}",
+        )
+    )
+    described = {name: s.describe() for name, s in sets.ood.items()}
+    assert [d["source"] for d in described.values()] == ["embedded", "folder"]
+    assert str(letters) in described["notmnist"]["origin"]
+    assert described["notmnist"]["count"] == 64
+
+
+PLACES = [
+    # none given: as for training
+    ((), (), [("idx", "/train"), ("idx", "/train")]),
+    (("-",), ("-", "-"), [("idx", "/train"), ("idx", "/train")]),
+    # one for all; another source has no path of its own
+    (("embedded",), (), [("embedded", ""), ("embedded", "")]),
+    ((), ("/ood",), [("idx", "/ood"), ("idx", "/ood")]),
+    (("npz",), ("/ood",), [("npz", "/ood"), ("npz", "/ood")]),
+    # one a set
+    (("-", "folder"), ("-", "/ood"), [("idx", "/train"), ("folder", "/ood")]),
+    (("tfds", "folder"), ("-", "/ood"), [("tfds", ""), ("folder", "/ood")]),
+    (("idx", "npz"), (), [("idx", "/train"), ("npz", "")]),
+]
+
+
+@pytest.mark.parametrize(("sources", "paths", "places"), PLACES)
+def test_where_ood_sets_come_from(sources, paths, places):
+    config = load(
+        "data.source=idx",
+        "data.path=/train",
+        "data.ood=a,b",
+        f"data.ood_source={sources!r}",
+        f"data.ood_path={paths!r}",
+    )
+    assert ood_places(config.data) == places
+
+
+@pytest.mark.parametrize("key", ["ood_source", "ood_path"])
+def test_entries_that_do_not_go_with_the_ood_sets(key):
+    message = sets_error("data.ood=mnist:test,mnist:train,a", f"data.{key}=x,y")
+    assert message == (
+        f"config.data.{key} has 2 entries (x, y) for 3 OOD sets (mnist:test, "
+        "mnist:train, a); give one entry for all, or one a set, with '-' where it is "
+        "as for training"
+    )
 
 
 def test_sizes_that_differ_are_mended_by_image_size():
@@ -107,6 +181,9 @@ def test_sizes_that_differ_are_mended_by_image_size():
         (("data.source=npz",), "needs path="),
         (("data.path=/somewhere",), "'embedded' reads no path"),
         (("data.source=disk",), "'disk' is not a data source"),
+        (("data.ood_source=disk",), "'disk' is not a data source"),
+        (("data.ood_source=folder",), "source 'folder' needs path="),
+        (("data.ood_path=/x",), "'embedded' reads no path"),
         (("data.train=fashion_mist:train",), "did you mean 'fashion_mnist'?"),
         (("data.ood=kmnist:test",), "other sets come from source 'idx'"),
         (("data.limit_test=5000",), "the first 5000 cannot be taken"),

@@ -187,6 +187,25 @@ def test_evaluate_with_other_ood_sets_and_noise(tiny_copy):
     )
 
 
+def test_draws_are_the_noise_of_the_seeds_that_follow(tiny_copy):
+    # a set that is close: its order among the test images depends on the noise
+    command = ["evaluate", f"--workdir={tiny_copy}", "--config.eval.samples=0"]
+    command.append("--config.data.ood=fashion_mnist:train")
+    values = []
+    for seed in (1, 2):
+        assert run([*command, f"--config.eval.seed={seed}"]) == 0
+        found = read_results(tiny_copy)
+        assert "auroc_per_draw" not in found
+        values.append(found["auroc"]["fashion_mnist:train"])
+    assert values[0] != values[1]
+    assert run([*command, "--config.eval.draws=2"]) == 0
+    found = read_results(tiny_copy)
+    assert found["auroc_per_draw"] == {"fashion_mnist:train": values}
+    mean = found["auroc"]["fashion_mnist:train"]
+    assert mean == pytest.approx(np.mean(values), rel=1e-12)
+    assert found["eval"]["draws"] == 2
+
+
 def test_results_do_not_depend_on_the_evaluation_batch(tiny_copy):
     before = read_bits(tiny_copy)
     overrides = ("--config.eval.batch_size=7", "--config.eval.samples=0")

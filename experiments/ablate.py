@@ -1,0 +1,121 @@
+"""`ablate --config=FILE[:VARIANT] --workdir=DIR`: a grid of runs, one table of them.
+
+Every combination of the grids is trained once a seed, in DIR/runs/ROW/seed_N, an
+ordinary run that `evaluate`, `inspect` and `report` take. Run again, it goes on: what
+is done stays, what was interrupted resumes. Several processes may share DIR: each run
+is done by one of them. ablation.json, .md and the figures follow every finished run.
+"""
+
+import json
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments import build, evaluate
+from experiments.ablate_grid import Cell, cells
+from experiments.ablate_table import figures_of, print_rows, summary, write_markdown
+from experiments.config import UserError, keep_config
+from experiments.results import write_json
+from experiments.sets import Sets, load_sets
+from experiments.train import train
+from experiments.workdir import InUseError
+from flowjax_ood.analysis import figures
+from flowjax_ood.training.loop import NonFiniteLossError
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    """Do all runs that are not done, then leave the table and the figures.
+
+    Raises UserError before anything is trained for a row that cannot be, and at the
+    end, after all others are done, for runs that diverged.
+    """
+    grid = cells(config)
+    sets = _Sets()
+    for cell in grid:
+        first = next(iter(cell.configs.values()))
+        try:
+            build.training(first, sets.of(first))
+        except UserError as error:
+            raise UserError(f"row {cell.name!r}: {error}") from error
+    runs = [(cell, seed) for seed in config.ablate.seeds for cell in grid]
+    failed, elsewhere = {}, []
+    for number, (cell, seed) in enumerate(runs, 1):
+        where = folder(workdir, cell, seed)
+        label = f"[{number}/{len(runs)}] {cell.name}, seed {seed}"
+        try:
+            if _one(cell.configs[seed], where, sets, label):
+                write(config, workdir, grid, failed)
+        except NonFiniteLossError as error:
+            # a result, too: the others go on
+            failed[cell.name, seed] = str(error)
+            print(f"{label}: {error}")
+        except InUseError:
+            elsewhere.append(f"{cell.name}, seed {seed}")
+    content = write(config, workdir, grid, failed)
+    print_rows(content)
+    print(f"table and figures are in {workdir}")
+    if elsewhere:
+        print(f"in use by another process, left to it: {'; '.join(elsewhere)}")
+    if failed:
+        names = "; ".join(f"{name}, seed {seed}" for name, seed in failed)
+        raise UserError(
+            f"{len(failed)} of {len(runs)} runs diverged: {names}; try a smaller "
+            "--config.optimizer.learning_rate in a new --workdir"
+        )
+
+
+def folder(workdir: Path, cell: Cell, seed: int) -> Path:
+    """The workdir of one run."""
+    return workdir / "runs" / cell.folder / f"seed_{seed}"
+
+
+def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> dict:
+    """ablation.json, ablation.md and the figures, of the runs that are done."""
+    found = {}
+    for cell in grid:
+        for seed in cell.configs:
+            file = folder(workdir, cell, seed) / "results.json"
+            if file.is_file():
+                found[cell.name, seed] = json.loads(file.read_text())
+    content = summary(config, grid, found, failed)
+    write_json(workdir / "ablation.json", content)
+    if content["rows"]:
+        write_markdown(content, workdir / "ablation.md")
+        for name, figure in figures_of(content).items():
+            figures.save(figure, workdir / f"{name}.png")
+    return content
+
+
+def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
+    """Train and evaluate one run; False if that was done before."""
+    images = sets.of(config)
+    done = workdir / "results.json"
+    if done.is_file():
+        keep_config(config, workdir)  # refuses the results of another config
+        if json.loads(done.read_text())["eval"] == config.eval.to_dict():
+            return False
+    run = train(config, workdir, images, label)
+    evaluated = evaluate.evaluate(config, run, images, label)
+    results = evaluate.leave(config, workdir, *evaluated)
+    # programs of flows that are done with would fill the memory
+    jax.clear_caches()
+    areas = ", ".join(f"{name} {area:.3f}" for name, area in results["auroc"].items())
+    bits = results["bits_per_dim"][results["in_distribution"]]
+    print(f"{label}: {evaluate.decimals(bits)} bits/dim, AUROC {areas}")
+    return True
+
+
+class _Sets:
+    """Image sets, read once for all runs on the same data."""
+
+    def __init__(self):
+        self._key, self._sets = None, None
+
+    def of(self, config: ConfigDict) -> Sets:
+        # fake images are drawn from the seed
+        seed = config.seed if config.data.source == "synthetic" else None
+        key = (config.data.to_json(), seed)
+        if key != self._key:
+            self._key, self._sets = key, load_sets(config)
+        return self._sets

@@ -1,0 +1,48 @@
+"""Three couplings with horizontal masks on FashionMNIST: the co-adaptation experiment.
+
+    python -m experiments train \
+        --config=experiments/configs/fashion_mnist_horizontal.py \
+        --workdir=runs/fashion_mnist_horizontal
+    python -m experiments inspect --workdir=runs/fashion_mnist_horizontal
+
+The paper's single-scale flow of section 6: coupling 1 sees the top half of the image,
+coupling 2 the bottom half that coupling 1 has rewritten, coupling 3 the top half again.
+`inspect` asks whether coupling 2 reads a code that coupling 1 wrote there
+(flowjax_ood/analysis/coadaptation.py). `--config.model.couplings=8` is the paper's
+deeper one. No training recipe is published for them; this is that of the FashionMNIST
+RealNVP. Needs both sets prepared for TFDS, or IDX files:
+`--config.data.source=idx --config.data.path=DIR`. 1,428,504 parameters, 82 epochs. It
+has not been run at full size yet.
+
+`:cpu` is the same stack with st-networks of 16 channels and four residual blocks, which
+see nine rows beyond a pixel: 61,266 parameters, 1,000 steps of 32 images of the
+embedded sample. On two CPU cores with other work, training took 204 s and `inspect`
+67 s of processor time. Bits/dim of clothing 6.81 and of digits 6.49, AUROC 0.210 (95%
+CI 0.195 to 0.225). R^2 of -t with what is hidden, couplings 1, 2, 3: clothing 0.14,
+0.38, 0.34; digits -0.68, 0.18, 0.10. At this size coupling 2 reads content and no code:
+its correlation beyond the mean image is 0.42 for clothing (digits 0.21), falls to 0.00
+(0.01) with the rewritten half of another image, stays at 0.41 (0.24) where coupling 1
+wrote nothing, and at 0.34 (0.20) where it wrote the code of another image.
+
+`:smoke` runs through in a minute.
+"""
+
+from experiments.configs import common
+
+
+def get_config(variant: str = ""):
+    config = common.real_nvp(
+        "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
+    )
+    config.model.update(scales=1, couplings=3, mask="horizontal")
+    if variant in ("smoke", "cpu"):
+        config.data.source = "embedded"
+    return common.variant(config, variant, cpu=cpu)
+
+
+def cpu(config):
+    """`common.cpu` with st-networks that see far across the seam, on fewer images."""
+    config = common.cpu(config)
+    config.model.update(blocks=4)
+    config.train.update(batch_size=32, log_every=50)
+    return config

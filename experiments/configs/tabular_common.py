@@ -1,0 +1,136 @@
+"""What all experiments on vectors share: tables and embeddings.
+
+Not an experiment itself. Architecture and optimiser are the defaults of the paper's
+tabular script (appendix K names no others); what keeps a flow on vectors from blowing
+up is added, each by a key of its own, and is off in `paper`.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import common
+
+
+def tabular(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
+    """A RealNVP on standardised vectors, stopped by its validation likelihood."""
+    config = common.real_nvp(train, test, ood)
+    config.unlock()
+    config.data.update(
+        {
+            # uci | sklearn | embeddings | synthetic
+            "source": "uci",
+            # share of the training vectors that training is stopped by; they are not
+            # trained on, nor standardised by
+            "validation": 0.1,
+            # features that never change in training: error | drop
+            "constant": "error",
+            # principal components kept after standardisation; 0 is no PCA
+            "pca": 0,
+            "whiten": True,
+        }
+    )
+    config.model = ConfigDict(
+        {
+            "name": "tabular_real_nvp",
+            "couplings": 8,
+            # tabular (the paper's) | halves, the same in half the width
+            "mask": "tabular",
+            "width": 256,
+            "layers": 1,
+            "dropout": 0.0,
+            "zero_init": True,
+            # bound on every log-scale; 0 is none
+            "max_log_scale": 2.0,
+            "precision": "float32",
+        }
+    )
+    config.optimizer.update(
+        learning_rate=1e-3, scales_apart=False, l2=0.0, weight_decay=1e-2
+    )
+    config.train.update(
+        {
+            "batch_size": 1024,
+            "num_epochs": 100,
+            "checkpoint_every": 1000,
+            # steps between looks at the validation likelihood, and how many without a
+            # better one end training; 0 never does, and the best is still what counts
+            "validate_every": 100,
+            "patience": 10,
+        }
+    )
+    config.eval.update(
+        {
+            "batch_size": 4096,
+            "samples": 0,
+            # detectors without a flow on the same vectors, the neighbours that the
+            # second looks at, and the first training vectors they are fitted on; 0: all
+            "baselines": ("mahalanobis", "nearest_neighbors"),
+            "neighbors": 10,
+            "limit_baselines": 20_000,
+        }
+    )
+    return config.lock()
+
+
+def paper(config: ConfigDict) -> ConfigDict:
+    """The defaults of the paper's script as they are: nothing bounds, nothing stops.
+
+    Adam with coupled L2 on all parameters, 101 epochs (one more than it is told).
+    """
+    config.data.validation = 0.0
+    config.model.update(max_log_scale=0.0, zero_init=False)
+    config.optimizer.update(l2=5e-5, weight_decay=0.0)
+    config.train.num_epochs = 101
+    return config
+
+
+def smoke(config: ConfigDict) -> ConfigDict:
+    """A variant that goes through every line in seconds, on fake vectors."""
+    validation = config.data.validation
+    config = common.smoke(config, width=8, couplings=2)
+    config.data.update(source="synthetic", path="", validation=validation)
+    config.data.pca = min(config.data.pca, 16)
+    config.eval.update(samples=0, neighbors=3)
+    config.train.update(validate_every=2, patience=2)
+    return config
+
+
+def variant(config: ConfigDict, name: str, **extra) -> ConfigDict:
+    """`config` itself for "", its smoke or the paper's form, or one of `extra`'s."""
+    known = {"smoke": smoke, "paper": paper} | extra
+    if name and name not in known:
+        raise ValueError(f"unknown variant {name!r}; known: {', '.join(known)}")
+    return known[name](config) if name else config
+
+
+def two_classes(table: str, name: str) -> ConfigDict:
+    """One class of a table of two against the other: variants "0", "1", "1_paper" ...
+
+    "smoke" alone is that of class 1, which "" trains, too.
+    """
+    trained, _, form = name.partition("_")
+    if trained == "smoke" and not form:
+        trained, form = "1", "smoke"
+    trained = trained or "1"
+    if trained not in ("0", "1") or form not in ("", "paper", "smoke"):
+        known = [c + f for c in "01" for f in ("", "_paper", "_smoke")]
+        raise ValueError(f"unknown variant {name!r}; known: smoke, {', '.join(known)}")
+    own, other = f"{table}{trained}", f"{table}{1 - int(trained)}"
+    config = tabular(f"{own}:train", f"{own}:test", (f"{other}:test",))
+    return variant(config, form)
+
+
+def embeddings(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
+    """A RealNVP on embeddings: many features, correlated, seldom without outliers."""
+    config = tabular(train, test, ood)
+    # some of a network's features never fire on a set
+    config.data.update(source="embeddings", constant="drop")
+    config.model.update(dropout=0.5)
+    config.train.update(batch_size=256, validate_every=100, patience=10)
+    return config
+
+
+def cpu(config: ConfigDict) -> ConfigDict:
+    """The first 10,000 training vectors, some minutes on two cores."""
+    config.data.limit_train = 10_000
+    config.train.num_steps = 2000
+    return config

@@ -1,0 +1,80 @@
+"""What `inspect` can be asked for: its arguments; light to import."""
+
+import argparse
+from dataclasses import dataclass
+
+EPILOG = """\
+In DIR/inspect: inspect.json, and as PNG
+  latents        images and their latents: one dequantisation draw, and averages
+  terms          log p(z) and the log-determinant, by the statistics of batch norm
+  couplings_*    -t and exp(s) of every coupling, for one image of each set
+  depth          how well each coupling predicts what it changes
+  coadaptation   for single-scale stacks of couplings: what they read of each other
+
+--config.KEY=VALUE sets the same keys as in evaluate."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """`images`: shown in figures; `count`: first images of each set for numbers;
+    `averaged`: of these, those whose latents are averaged, over `draws` draws each;
+    `channel`: of latents and couplings that is shown."""
+
+    images: tuple[int, ...] = (0, 1, 2)
+    count: int = 1000
+    averaged: int = 64
+    draws: int = 40
+    channel: int = 0
+
+
+def add_arguments(inspect: argparse.ArgumentParser) -> None:
+    """The arguments of `inspect`, but for `--workdir` and `--config.KEY=VALUE`."""
+    add, default = inspect.add_argument, Options()
+    add(
+        "--images",
+        type=_indices,
+        default=default.images,
+        metavar="I,J,...",
+        help="positions of the images that are shown, in each set (default: 0,1,2)",
+    )
+    for name, least, text in (
+        ("count", 2, "first images of each set that numbers are taken over"),
+        ("averaged", 2, "first images of each set whose latents are averaged"),
+        ("draws", 1, "dequantisation draws they are averaged over"),
+        ("channel", 0, "channel of latents and couplings that is shown"),
+    ):
+        add(
+            f"--{name}",
+            type=_at_least(least),
+            default=getattr(default, name),
+            metavar="N",
+            help=f"{text} (default: {getattr(default, name)})",
+        )
+
+
+def options(args: argparse.Namespace) -> Options:
+    """The options among parsed arguments."""
+    return Options(*(getattr(args, name) for name in Options.__dataclass_fields__))
+
+
+def _at_least(least: int):
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number of at least {least}"
+            )
+        return int(text)
+
+    return number
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of positions from 0, such as 0,1,2"
+        )
+    found = tuple(map(int, parts))
+    if len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} names a position twice")
+    return found

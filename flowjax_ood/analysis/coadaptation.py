@@ -1,0 +1,177 @@
+"""Do couplings pass notes? The co-adaptation experiment (paper, Sec. 6).
+
+With a horizontal mask, coupling 1 sees the top half and rewrites the bottom half;
+coupling 2 reads that bottom half and predicts the top half. The paper claims that
+coupling 1 writes a *code* of the top half there, for coupling 2 to decode: so even a
+mask that is hard to predict across gives accurate predictions, in and out of
+distribution. Here the claim is put to the test by intervention. Each swap gives an
+image something of another one, its *donor*, and asks whose pixels coupling 2 predicts:
+
+* `untouched`: nothing is done;
+* `half_swapped`: coupling 2 reads the donor's rewritten half, code and content;
+* `half_noise`: coupling 2 reads noise of that half's per-pixel means and variances;
+* `code_swapped`: coupling 1 saw the donor's top half: the code is the donor's, the
+  half it is written into the image's own. Then the image's own top half is put back;
+* `content_swapped`: the code of the image's own top half, written into the donor's
+  bottom half;
+* `unwritten`: coupling 2 reads the image's own half as it was before coupling 1.
+
+What it shows. If predictions follow the code (`code_swapped` falls for the image and
+rises for its donor, while `content_swapped` stays), coupling 2 decodes what coupling 1
+wrote; if they follow the content, it reads the ordinary statistical relation of the
+two halves. The interventions act on the trained network itself, so this is a statement
+about what its couplings use, not a correlation.
+
+What it does not show. It does not show that the code is a copy, or how it is laid out;
+nor that co-adaptation is why a set gets its likelihood. Swaps pair halves that the
+network never saw together, noise is no half at all, and `unwritten` takes away a change
+of scale along with the code: part of a fall in any of them can be unfamiliarity alone.
+A fall towards the donor cannot be. `correlation` and `r2` also count the set's mean
+image, which survives a swap: the measures `_within` do not.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_ood.analysis.couplings import CouplingRecord
+from flowjax_ood.analysis.interventions import (
+    CouplingStack,
+    Hook,
+    UnsuitableFlow,
+)
+from flowjax_ood.analysis.moments import PairMoments
+from flowjax_ood.distributions import Flow
+
+INTERVENTIONS = (
+    "untouched",
+    "half_swapped",
+    "half_noise",
+    "code_swapped",
+    "content_swapped",
+    "unwritten",
+)
+# which of them have a donor
+SWAPS = ("half_swapped", "code_swapped", "content_swapped")
+
+
+def donors(count: int, rng: np.random.Generator) -> np.ndarray:
+    """A random permutation of `count` images without a fixed point: one long cycle."""
+    if count < 2:
+        raise ValueError(
+            f"a donor is another image: at least 2 are needed, got {count}"
+        )
+    order = rng.permutation(count)
+    found = np.empty(count, np.int64)
+    found[order] = np.roll(order, 1)
+    return found
+
+
+def interventions(
+    records: list[CouplingRecord], depth: int, donor: np.ndarray, noise: np.ndarray
+) -> dict[str, dict[int, Hook]]:
+    """Hooks for `CouplingStack.run` of every one of `INTERVENTIONS`.
+
+    `records`: of the untouched run; `depth`: how many couplings come before the
+    intervention, from 1; `donor [B]`: indices into the batch; `noise [B, H, W, C]`:
+    standard normal.
+    Raises UnsuitableFlow where the coupling after the intervention does not read just
+    what the one before it rewrote: there is no half in which a code would be hidden.
+    """
+    if not 1 <= depth < len(records):
+        raise UnsuitableFlow(
+            f"one acts between two couplings: depth must be in 1 ... "
+            f"{len(records) - 1}, got {depth}"
+        )
+    writer, reader = records[depth - 1], records[depth]
+    half = writer.changed
+    if not (half == reader.seen).all():
+        raise UnsuitableFlow(
+            f"coupling {depth + 1} does not read just what coupling {depth} rewrote; "
+            "this experiment is for alternating and cyclic spatial masks"
+        )
+    moments = reader.x.mean(0), reader.x.std(0)
+    drawn = moments[0] + moments[1] * noise
+
+    def put(mask: np.ndarray, values: np.ndarray) -> Hook:
+        return lambda x: jnp.where(mask, values, x)
+
+    return {
+        "untouched": {},
+        "half_swapped": {depth: put(half, reader.x[donor])},
+        "half_noise": {depth: put(half, drawn)},
+        "code_swapped": {
+            depth - 1: put(writer.seen, writer.x[donor]),
+            depth: put(~half, reader.x),
+        },
+        "content_swapped": {depth - 1: put(half, writer.x[donor])},
+        "unwritten": {depth: put(half, writer.x)},
+    }
+
+
+def coadaptation(
+    flow: Flow,
+    variables: dict,
+    batches: Iterable[jax.Array],
+    *,
+    depth: int = 1,
+    seed: int = 0,
+) -> dict[str, list[dict]]:
+    """What couplings still predict under each of `INTERVENTIONS`, over all images.
+
+    `batches`: dequantised images `x [B, H, W, C]`; donors are of the same batch. For
+    every coupling from the first, `{"own": ..., "donor": ...}`: the measures of
+    `PairMoments` of -t against what that coupling changes in the *untouched* run of the
+    image itself, and of its donor (None without one), and `mean_s` in nats per changed
+    dimension. Couplings before the intervention are as they were.
+
+    Raises UnsuitableFlow, a ValueError, as `CouplingStack` and `interventions` do, and
+    ValueError for no batch, or one of a single image.
+    """
+    stack = CouplingStack(flow, variables)
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[_Prediction]] = {
+        name: [_Prediction() for _ in range(len(stack))] for name in INTERVENTIONS
+    }
+    for x in batches:
+        untouched = stack.run(x)
+        donor = donors(len(x), rng)
+        noise = rng.standard_normal(x.shape, np.float32)
+        acts = interventions(untouched, depth, donor, noise)
+        for name, hooks in acts.items():
+            records = stack.run(x, hooks) if hooks else untouched
+            of = donor if name in SWAPS else None
+            for kept, record, target in zip(found[name], records, untouched):
+                kept.add(record, target, of)
+    if not found["untouched"][0].own.count:
+        raise ValueError("coadaptation needs at least one batch, got none")
+    return {name: [p.measures() for p in layers] for name, layers in found.items()}
+
+
+class _Prediction:
+    """One coupling's prediction against the image's own target and its donor's."""
+
+    def __init__(self):
+        self.own, self.donor, self.scale = PairMoments(), PairMoments(), 0.0
+
+    def add(self, record, target, donor):
+        at = record.changed
+        self.own.add(-record.t[:, at], target.x[:, at])
+        if donor is not None:
+            self.donor.add(-record.t[:, at], target.x[donor][:, at])
+        self.scale += float(record.s[:, at].sum(dtype=np.float64)) / at.sum()
+
+    def measures(self) -> dict:
+        both = {"own": self.own, "donor": self.donor if self.donor.count else None}
+        measured = {
+            name: None if moments is None else _json(moments.measures())
+            for name, moments in both.items()
+        }
+        return measured | {"mean_s": float(self.scale / self.own.count)}
+
+
+def _json(numbers: Mapping[str, float]) -> dict:
+    """JSON has no NaN."""
+    return {k: v if np.isfinite(v) else None for k, v in numbers.items()}

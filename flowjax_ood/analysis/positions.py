@@ -1,0 +1,104 @@
+"""Which pixel each value inside a flow came from.
+
+Squeezes, permutations and factor-out move values and change none of them, so at every
+layer of an image flow each value has a *source*: a position of the image. Couplings and
+all other layers keep their values in place. An invertible 1x1 convolution mixes the
+channels of a position: behind it, sources tell where in the image a value lies, and the
+channel is that of the mixture.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from flowjax_ood.bijectors import (
+    Bijector,
+    ChannelPermutation,
+    FactorOut,
+    Inverse,
+    Repeat,
+    Squeeze,
+    leaves,
+    squeeze,
+)
+
+
+class Placed(NamedTuple):
+    """A leaf of a bijector, and where its input comes from.
+
+    `source`: integers of the shape of the leaf's input event, each the index of a value
+    of the flattened image. Injective: no position is the source of two values, and
+    those that were factored out before are the source of none. `path`: as in
+    `bijectors.unstacked`.
+    """
+
+    path: tuple[str, ...]
+    bijector: Bijector
+    source: np.ndarray
+
+
+def placed_leaves(bijector: Bijector, shape) -> list[Placed]:
+    """Every leaf in the order forward applies them, every `Repeat` taken apart.
+
+    `shape` is the image's `(H, W, C)`. Raises ValueError for an inverted bijector, and
+    for leaves behind a split, which have no source of their own.
+    """
+    source = np.arange(math.prod(shape)).reshape(shape)
+    found: list[Placed] = []
+    _follow(bijector, source, (), found)
+    return found
+
+
+def to_image(values: np.ndarray, source: np.ndarray, shape, fill=0.0) -> np.ndarray:
+    """Values `[..., *source.shape]` as images `[..., H, W, C]`, `shape = (H, W, C)`.
+
+    Linear in `values` and `fill`: each value goes to its source, and positions that are
+    the source of none hold `fill`. With NaN as `fill`, figures leave them blank.
+    """
+    values = np.asarray(values)
+    batch = values.shape[: values.ndim - source.ndim]
+    if values.shape[len(batch) :] != source.shape:
+        raise ValueError(
+            f"values of shape {values.shape} do not end in the shape of their source, "
+            f"{source.shape}"
+        )
+    dtype = np.result_type(values.dtype, type(fill))
+    image = np.full((*batch, math.prod(shape)), fill, dtype)
+    image[..., source.ravel()] = values.reshape(*batch, -1)
+    return image.reshape(*batch, *shape)
+
+
+def _follow(bijector, source, path, found):
+    """The source of what the bijector gives; its leaves are added to `found`."""
+    if isinstance(source, tuple):
+        raise ValueError(
+            f"the layer at {'/'.join(path)} follows a split: its values have no "
+            "position in the image; put it inside FactorOut"
+        )
+    if isinstance(bijector, Inverse):
+        raise ValueError(
+            "an inverted bijector has no image layout of its own: look at the one "
+            "inside"
+        )
+    if isinstance(bijector, Repeat):
+        for r in range(bijector.n):
+            source = _follow(bijector.block, source, (*path, str(r)), found)
+        return source
+    if isinstance(bijector, FactorOut):
+        extra = bijector.latent_shape(source.shape)[0][-1]
+        keep = source.shape[-1] - extra
+        inner = _follow(bijector.inner, source[..., :keep], (*path, "inner"), found)
+        return (source[..., keep:], *leaves(inner))
+    children = bijector.children()
+    for name, child in children:
+        source = _follow(child, source, (*path, name), found)
+    if children:
+        return source
+    found.append(Placed(path, bijector, source))
+    bijector.latent_shape(source.shape)  # refuses what it cannot take
+    if isinstance(bijector, Squeeze):
+        return squeeze(source[None])[0]
+    if isinstance(bijector, ChannelPermutation):
+        return source[..., bijector.resolve(source.shape[-1])]
+    return source

@@ -1,0 +1,108 @@
+"""How like real images samples are, told without another network.
+
+Three ratios of what is measured on samples to what is measured on real images of the
+same set; 1 is as real images are. None is enough alone: copies of one real image have
+no `distance`, and copies of the mean image less of it than real images have; the other
+two ratios give both away.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+MEASURED = 1000  # images at most whose nearest neighbours and pairs are measured
+
+
+class Fidelity(NamedTuple):
+    """Ratios of samples to real images.
+
+    distance: of L2 distances to the nearest reference image, medians. Above 1:
+        farther from all real images than real images are from each other.
+    roughness: of mean absolute differences of neighbouring pixels (total variation
+        per pair of pixels). Above 1: noisier than real images; below: smoother.
+    spread: of mean L2 distances between pairs of images. Below 1: less varied.
+    """
+
+    distance: float
+    roughness: float
+    spread: float
+
+
+class RealImages:
+    """What samples are measured against: `images`, uint8 `[N, H, W, C]`, N at least 4.
+
+    Every second one, at most `reference` of them, is what nearest neighbours are looked
+    for in; the others are real images as new to it as samples are. Best of images that
+    were not trained on. Raises ValueError for too few of them, and for images so alike
+    that nothing can be measured by them.
+    """
+
+    def __init__(self, images: np.ndarray, reference: int = 5000):
+        _check(images, "real images", least=4)
+        self.shape = images.shape[1:]
+        self.reference = _vectors(images[::2][:reference])
+        held = images[1::2]
+        self.real = Fidelity(
+            _nearest(_vectors(held[:MEASURED]), self.reference),
+            _roughness(held),
+            _spread(_vectors(held[:MEASURED])),
+        )
+        for name, value in self.real._asdict().items():
+            if not value > 0:
+                raise ValueError(
+                    f"the {name} of the real images is {value}: they are all alike, "
+                    "and nothing can be measured by them"
+                )
+
+    def fidelity(self, samples: np.ndarray) -> Fidelity:
+        """Of `samples`, uint8 `[N, H, W, C]`, N at least 2. ValueError for others."""
+        _check(samples, "samples", least=2)
+        if samples.shape[1:] != self.shape:
+            raise ValueError(
+                f"samples of shape {samples.shape[1:]} cannot be compared with real "
+                f"images of {self.shape}"
+            )
+        vectors = _vectors(samples[:MEASURED])
+        found = (
+            _nearest(vectors, self.reference),
+            _roughness(samples),
+            _spread(vectors),
+        )
+        return Fidelity(*(value / real for value, real in zip(found, self.real)))
+
+
+def _check(images: np.ndarray, what: str, least: int) -> None:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(
+            f"{what} must be uint8 [N, H, W, C], not {images.dtype} of shape "
+            f"{images.shape}"
+        )
+    if len(images) < least:
+        raise ValueError(f"fidelity needs at least {least} {what}, got {len(images)}")
+
+
+def _vectors(images: np.ndarray) -> np.ndarray:
+    # float64: distances are small differences of large squares
+    return images.reshape(len(images), -1) / 255
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squares = (a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1)
+    return np.maximum(squares, 0)
+
+
+def _nearest(vectors: np.ndarray, reference: np.ndarray) -> float:
+    """Median over `vectors` of the distance to the nearest of `reference`."""
+    return float(np.median(np.sqrt(_squared_distances(vectors, reference).min(1))))
+
+
+def _roughness(images: np.ndarray) -> float:
+    values = images.astype(np.float32) / 255
+    return float(np.mean([np.abs(np.diff(values, axis=a)).mean() for a in (1, 2)]))
+
+
+def _spread(vectors: np.ndarray) -> float:
+    """Mean distance between two different vectors."""
+    distances = np.sqrt(_squared_distances(vectors, vectors))
+    return float(distances[np.triu_indices(len(vectors), 1)].mean())

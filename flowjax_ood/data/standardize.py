@@ -1,0 +1,168 @@
+"""Standardisation of vectors by training statistics, and PCA after it."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# of the feature's largest magnitude: below, its spread is rounding of float32
+CONSTANT = 1e-6
+CHOICES = ("error", "drop")
+
+
+@dataclass(frozen=True, eq=False)
+class Standardizer:
+    """`z = ((x[kept] - mean) / std) @ components`, fitted on training vectors alone.
+
+    Without PCA `components` is None and z has one number for each kept feature. With
+    it, z is the projection on the first principal components of the standardised
+    features, each divided by its standard deviation where whitened.
+
+    Attributes, all float64 but `kept`:
+        kept: int64 `[K]`, the features that vary, of `dims` there are.
+        mean, std: `[K]`, of the training vectors; std with divisor N.
+        components: `[K, P]` or None.
+        variances: `[K]` or None: of all principal components, descending.
+        whiten: whether `components` divide by standard deviations.
+    """
+
+    dims: int
+    kept: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    components: np.ndarray | None = None
+    variances: np.ndarray | None = None
+    whiten: bool = False
+
+    @property
+    def output_dims(self) -> int:
+        """How many numbers a transformed vector has."""
+        return len(self.kept) if self.components is None else self.components.shape[1]
+
+    @property
+    def log_abs_det(self) -> float | None:
+        """`log |det dz/dx[kept]|` in nats: log p(x) = log p(z) + it.
+
+        None where PCA keeps fewer dimensions than there are: a density of the
+        projection says nothing of that of the whole vector.
+        """
+        if self.output_dims < len(self.kept):
+            return None
+        scale = -np.log(self.std).sum()
+        if self.whiten and self.variances is not None:
+            scale -= np.log(self.variances).sum() / 2
+        return float(scale)
+
+    def transform(self, vectors: np.ndarray) -> np.ndarray:
+        """float32 `[N, output_dims]` of vectors `[N, dims]`."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.dims:
+            raise ValueError(
+                f"the standardisation was fitted on vectors [N, {self.dims}], got "
+                f"shape {vectors.shape}"
+            )
+        out = np.empty((len(vectors), self.output_dims), np.float32)
+        for start in range(
+            0, len(vectors), 65536
+        ):  # float64 on the way: bounded memory
+            rows = slice(start, start + 65536)
+            z = (vectors[rows][:, self.kept] - self.mean) / self.std
+            out[rows] = z if self.components is None else z @ self.components
+        return out
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready account of what is done to a vector, for `results.json`."""
+        dropped = np.setdiff1d(np.arange(self.dims), self.kept)
+        found = {
+            "features": self.dims,
+            "dropped_constant_features": [int(i) for i in dropped],
+            "dims": self.output_dims,
+            "pca": 0 if self.components is None else self.output_dims,
+            "log_abs_det": self.log_abs_det,
+        }
+        if self.components is not None:
+            share = self.variances[: self.output_dims].sum() / self.variances.sum()
+            found |= {"whiten": self.whiten, "explained_variance": float(share)}
+        return found
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write to `path` (`*.npz`) in one step."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        temporary = Path(path).with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            np.savez(file, **{k: v for k, v in values.items() if v is not None})
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Standardizer":
+        """What `save` wrote. Raises ValueError for a file that is not that."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                values = {k: arrays[k] for k in arrays.files}
+            values["dims"] = int(values["dims"])
+            values["whiten"] = bool(values["whiten"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError, EOFError, OSError) as error:
+            raise ValueError(
+                f"{os.fspath(path)} holds no standardisation ({error}); restore it"
+            ) from error
+
+
+def fit_standardizer(
+    vectors: np.ndarray, *, constant: str = "error", pca: int = 0, whiten: bool = True
+) -> Standardizer:
+    """The `Standardizer` of training vectors `[N, D]`.
+
+    Args:
+        constant: what to do with features without spread: `"error"`, or `"drop"` them
+            (and with them whatever they could tell of other data).
+        pca: principal components to keep; 0 is no PCA.
+        whiten: divide each component by its standard deviation.
+
+    Raises ValueError for constant features that are not to be dropped, and for more
+    components than the training vectors span. Components are unique up to rounding:
+    the largest entry of each is positive.
+    """
+    if constant not in CHOICES:
+        raise ValueError(f"unknown constant {constant!r}; known: {', '.join(CHOICES)}")
+    if len(vectors) < 2:
+        raise ValueError(f"{len(vectors)} vector has no spread to standardise by")
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    # two passes: a difference of large squares would cancel
+    std = np.sqrt(np.square(vectors - mean).mean(axis=0))
+    varies = std > CONSTANT * np.abs(vectors).max(axis=0)
+    still = np.flatnonzero(~varies)
+    if len(still) and constant == "error":
+        some = ", ".join(map(str, still[:10])) + (", ..." if len(still) > 10 else "")
+        raise ValueError(
+            f"{len(still)} of {len(std)} features never change in the training vectors "
+            f"({some}): they cannot be standardised. constant='drop' leaves them out"
+        )
+    if not varies.any():
+        raise ValueError("no feature changes in the training vectors")
+    kept = np.flatnonzero(varies)
+    plain = Standardizer(vectors.shape[1], kept, mean[kept], std[kept])
+    if not pca:
+        return plain
+    return _with_pca(plain, vectors, pca, whiten)
+
+
+def _with_pca(plain: Standardizer, vectors, pca: int, whiten: bool) -> Standardizer:
+    z = (vectors[:, plain.kept] - plain.mean) / plain.std
+    variances, components = np.linalg.eigh(z.T @ z / len(z))
+    variances, components = variances[::-1].clip(min=0), components[:, ::-1]
+    rank = int((variances > 1e-9 * variances[0]).sum())
+    if not 1 <= pca <= rank:
+        raise ValueError(
+            f"pca={pca}: the {len(z)} training vectors span {rank} dimensions; "
+            f"ask for 1 to {rank}, or for 0, no PCA"
+        )
+    components = components[:, :pca]
+    largest = np.abs(components).argmax(axis=0)
+    components = components * np.sign(components[largest, np.arange(pca)])
+    if whiten:
+        components = components / np.sqrt(variances[:pca])
+    return Standardizer(
+        plain.dims, plain.kept, plain.mean, plain.std, components, variances, whiten
+    )

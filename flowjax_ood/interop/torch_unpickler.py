@@ -1,0 +1,93 @@
+"""An unpickler that runs nothing: of a torch file, it reads values and descriptions."""
+
+import pickle
+from typing import BinaryIO, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_ood.interop.torch_tensors import (
+    CheckpointFormatError,
+    Storage,
+    rebuild_parameter,
+    rebuild_tensor,
+)
+
+STORAGE_DTYPES = {
+    "torch.DoubleStorage": np.dtype("<f8"),
+    "torch.FloatStorage": np.dtype("<f4"),
+    "torch.HalfStorage": np.dtype("<f2"),
+    "torch.BFloat16Storage": np.dtype(jnp.bfloat16),
+    "torch.ComplexDoubleStorage": np.dtype("<c16"),
+    "torch.ComplexFloatStorage": np.dtype("<c8"),
+    "torch.LongStorage": np.dtype("<i8"),
+    "torch.IntStorage": np.dtype("<i4"),
+    "torch.ShortStorage": np.dtype("<i2"),
+    "torch.CharStorage": np.dtype("i1"),
+    "torch.ByteStorage": np.dtype("u1"),
+    "torch.BoolStorage": np.dtype("?"),
+}
+
+
+class TorchUnpickler(pickle.Unpickler):
+    """Reads one pickle; `storages` are those that its tensors refer to, by key.
+
+    A pickle names functions to call. Here a name stands for one of a few functions of
+    this library, or reading ends with CheckpointFormatError.
+    """
+
+    def __init__(self, file: BinaryIO):
+        # strings of Python 2 are read as torch reads them
+        super().__init__(file, encoding="utf-8")
+        self.storages: dict[str, Storage] = {}
+
+    def find_class(self, module: str, name: str):
+        full = f"{module}.{name}"
+        if full not in _CALLS and full not in STORAGE_DTYPES:
+            raise CheckpointFormatError(
+                f"it names {full}, which is not loaded: only tensors in plain dicts "
+                "and lists are. Save torch.save(model.state_dict(), path) instead"
+            )
+        return _Name(full)
+
+    def persistent_load(self, pid) -> Storage:
+        match pid:
+            case (
+                "storage",
+                _Name(name),
+                str(key),
+                str(),  # the device it was on
+                int(count),
+                *view,
+            ) if name in STORAGE_DTYPES and count >= 0 and view in ([], [None]):
+                new = Storage(key, STORAGE_DTYPES[name], count)
+                if self.storages.setdefault(key, new) == new:
+                    return new
+        raise CheckpointFormatError(f"a storage described by {pid!r} is not understood")
+
+
+class _Name(NamedTuple):
+    """Stands for a class or function. A tuple: a pickle cannot set attributes on it."""
+
+    name: str
+
+    def __call__(self, *args):
+        if self.name not in _CALLS:
+            raise CheckpointFormatError(f"it calls {self.name}")
+        return _CALLS[self.name](*args)
+
+
+class _Dict(dict):
+    """An OrderedDict of the file; attributes set on it, like `_metadata`, are left."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        pass
+
+
+_CALLS = {
+    "collections.OrderedDict": _Dict,
+    "torch._utils._rebuild_tensor_v2": rebuild_tensor,
+    "torch._utils._rebuild_parameter": rebuild_parameter,
+}

@@ -1,0 +1,148 @@
+"""EfficientNet-Lite0: a small image classifier, used for the features before its end.
+
+Source: Tan and Le 2019 (EfficientNet); the Lite variants of 2020 leave out
+squeeze-and-excitation and use ReLU6 for swish.
+"""
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from flowjax_ood.models.depthwise import depthwise
+from flowjax_ood.networks.convolution import convolve
+from flowjax_ood.networks.layers import BatchNorm, Dense
+from flowjax_ood.precision import FLOAT32, Precision
+
+
+class Stage(NamedTuple):
+    """Blocks of one width; the first has the stride, the others stride 1."""
+
+    blocks: int
+    kernel_size: int
+    stride: int
+    expansion: int
+    width: int
+
+
+STEM = 32
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+FEATURES = 1280
+# N(0, 2 / fan_out), as in the original
+FAN_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class EfficientNetLite0(nn.Module):
+    """`logits = W features(x) + b`, features the mean over positions of the last layer.
+
+    Images are float `[B, H, W, 3]`, normalised by `encoder_images`; H and W at least
+    32 make sense, 224 is what the published weights were trained with. Batch norm uses
+    its running statistics unless the collection `batch_stats` is mutable.
+
+    4,652,008 parameters with 1000 classes. Published weights:
+    `interop.load_efficientnet_lite0`.
+    """
+
+    classes: int = 1000
+    precision: Precision = FLOAT32
+
+    def setup(self):
+        conv = self.precision
+        self.stem = ConvNorm(STEM, 3, 2, relu6=True, precision=conv)
+        self.blocks = [
+            InvertedBottleneck(
+                stage.width,
+                stage.kernel_size,
+                stage.stride if first else 1,
+                stage.expansion,
+                conv,
+            )
+            for stage in STAGES
+            for first in (True,) + (False,) * (stage.blocks - 1)
+        ]
+        self.head = ConvNorm(FEATURES, relu6=True, precision=conv)
+        self.classifier = Dense(self.classes, precision=conv)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Class scores before the softmax, `[B, classes]`."""
+        return self.classifier(self.features(x))
+
+    def features(self, x: jax.Array) -> jax.Array:
+        """What the classifier sees: `[B, 1280]`, each in [0, 6]."""
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return jnp.mean(self.head(x), axis=(1, 2))
+
+
+class InvertedBottleneck(nn.Module):
+    """`y = x + project(depthwise(expand(x)))`; x only where it has the shape of y."""
+
+    width: int
+    kernel_size: int
+    stride: int
+    expansion: int
+    precision: Precision = FLOAT32
+
+    @nn.compact
+    def __call__(self, x):
+        wide, h = x.shape[-1] * self.expansion, x
+        if self.expansion != 1:
+            h = ConvNorm(wide, relu6=True, precision=self.precision, name="expand")(h)
+        h = DepthwiseNorm(
+            self.kernel_size, self.stride, self.precision, name="depthwise"
+        )(h)
+        h = ConvNorm(self.width, precision=self.precision, name="project")(h)
+        return x + h if x.shape == h.shape else h
+
+
+class ConvNorm(nn.Module):
+    """Convolution without a bias, batch norm, and ReLU6 if asked for; "SAME" padding.
+
+    Parameters `kernel [k, k, I, O]` and those of `norm`.
+    """
+
+    width: int
+    kernel_size: int = 1
+    stride: int = 1
+    relu6: bool = False
+    precision: Precision = FLOAT32
+
+    @nn.compact
+    def __call__(self, x):
+        size = (self.kernel_size, self.kernel_size, x.shape[-1], self.width)
+        x, kernel = self.precision.cast(x, self.param("kernel", FAN_OUT, size))
+        if self.kernel_size == 1 and self.stride == 1:
+            # a convolution of one tap is a product: faster on CPU, the same elsewhere
+            h = jnp.matmul(x, kernel[0, 0], precision=self.precision.multiply)
+        else:
+            h = convolve(x, kernel, self.precision, self.stride)
+        h = BatchNorm(momentum=0.99, eps=1e-3, name="norm")(h)
+        return nn.relu6(h) if self.relu6 else h
+
+
+class DepthwiseNorm(nn.Module):
+    """Depthwise convolution, batch norm, ReLU6. Parameters `kernel [k, k, C]`, norm."""
+
+    kernel_size: int
+    stride: int
+    precision: Precision = FLOAT32
+
+    @nn.compact
+    def __call__(self, x):
+        size = (self.kernel_size, self.kernel_size, x.shape[-1])
+        # each channel is a convolution of its own: k * k outputs an input
+        init = nn.initializers.normal(math.sqrt(2) / self.kernel_size)
+        x, kernel = self.precision.cast(x, self.param("kernel", init, size))
+        h = depthwise(x, kernel, self.stride)
+        return nn.relu6(BatchNorm(momentum=0.99, eps=1e-3, name="norm")(h))

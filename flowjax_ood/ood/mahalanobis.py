@@ -1,0 +1,97 @@
+"""Mahalanobis distance to Gaussians fitted to features."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from flowjax_ood.ood.covariance import Shrinkage, class_means, whitening
+from flowjax_ood.ood.features import checked, class_indices, rounded
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["center", "whiten", "means", "background"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class Mahalanobis:
+    """`score(x) = - min_k (x - mu_k)^T S^+ (x - mu_k)`: 0 at a mean, less elsewhere.
+
+    mu_k are the means of the classes and S the covariance about them, one for all
+    classes (Lee et al. 2018); without labels there is one mean. With `relative`, the
+    squared distance to one Gaussian for all features is taken off (Ren et al. 2021),
+    which weighs down directions in which classes do not differ.
+
+    Made by `fit`. A pytree: it can be passed through `jit`. Scores are float32 (float64
+    where JAX has that enabled); the fit is float64 on the host.
+    """
+
+    center: jax.Array  # [D]
+    whiten: jax.Array  # [D, R]
+    means: jax.Array  # [K, R], less the center, whitened
+    background: jax.Array | None  # [D, R'], the whitening of all features
+
+    @classmethod
+    def fit(
+        cls,
+        features,
+        labels=None,
+        *,
+        shrinkage: Shrinkage = 0.0,
+        relative: bool = False,
+    ) -> "Mahalanobis":
+        """From in-distribution features `[N, D]` and, if given, integer labels `[N]`.
+
+        shrinkage: in [0, 1], how far the covariance is moved towards a multiple of the
+        identity; or "ledoit_wolf". At 0, directions without variance (dead features,
+        N <= D) are left out by a pseudo-inverse: a change in them goes unnoticed. With
+        `relative`, both covariances are shrunk, each towards its own.
+
+        Raises TypeError or ValueError for features that are not finite numbers `[N, D]`
+        or do not vary, labels that do not go with them, another shrinkage, and
+        `relative` with fewer than two classes.
+        """
+        x = np.asarray(checked(features))
+        one = np.zeros(len(x), np.int64)
+        classes = one if labels is None else class_indices(labels, len(x))
+        if relative and classes.max() == 0:
+            raise ValueError("relative=True needs labels of two classes or more")
+        mean = class_means(x, one)
+        means = class_means(x, classes)
+        whiten = whitening(x, means, classes, shrinkage)
+        background = whitening(x, mean, one, shrinkage) if relative else None
+        # what `score` takes off, exactly
+        center = rounded(mean)
+        return cls(
+            center=jnp.asarray(center[0]),
+            whiten=jnp.asarray(whiten),
+            means=jnp.asarray((means - center) @ whiten),
+            background=None if background is None else jnp.asarray(background),
+        )
+
+    def score(self, features) -> jax.Array:
+        """`[B]` of features `[B, D]`; higher is more in-distribution.
+
+        Raises TypeError or ValueError for features of another D, or not finite.
+        """
+        return _score(self, jnp.asarray(checked(features, len(self.center))))
+
+
+@jax.jit
+def _score(detector: Mahalanobis, x: jax.Array) -> jax.Array:
+    x = x - detector.center
+
+    def whitened(by):
+        return jnp.matmul(x, by, precision="highest")
+
+    u = whitened(detector.whiten)
+    # one class at a time: [B, K, R] need not fit in memory
+    distances = lax.map(lambda mean: jnp.sum((u - mean) ** 2, axis=1), detector.means)
+    nearest = jnp.min(distances, axis=0)
+    if detector.background is not None:
+        nearest -= jnp.sum(whitened(detector.background) ** 2, axis=1)
+    return -nearest

@@ -1,0 +1,118 @@
+"""Distance to the k-th nearest neighbour among features."""
+
+import operator
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from flowjax_ood.ood.features import checked, rounded
+
+# queries, and references, compared at a time: 4 MiB of distances
+QUERIES, REFERENCES = 256, 4096
+# less than the length of any feature that is not zero
+TINY = 1e-30
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["center", "references", "squares"],
+    meta_fields=["k", "normalize"],
+)
+@dataclass(frozen=True)
+class NearestNeighbors:
+    """`score(x) = - |x - x_(k)|`, x_(k) the k-th nearest feature of those fitted.
+
+    With `normalize`, every feature is divided by its length first, so the score is in
+    [-2, 0]: what Sun et al. (2022) found necessary. A feature of zeros stays zeros.
+
+    Made by `fit`. A pytree: it can be passed through `jit`. Distances are computed in
+    blocks, never all of them at a time; scores are float32 (float64 where JAX has that
+    enabled).
+    """
+
+    center: jax.Array  # [D], taken off before distances: less to cancel
+    references: jax.Array  # [blocks, n, D]
+    squares: jax.Array  # [blocks, n], squared lengths; infinite where filled up
+    k: int
+    normalize: bool
+
+    @classmethod
+    def fit(
+        cls, features, *, k: int = 50, normalize: bool = True
+    ) -> "NearestNeighbors":
+        """From in-distribution features `[N, D]`; k = 1 is the nearest.
+
+        k: 50 in Sun et al. for CIFAR-10, 1000 for ImageNet. Fitted features themselves
+        score with themselves as the first neighbour.
+
+        Raises TypeError or ValueError for features that are not finite numbers
+        `[N, D]`, and a k that is not in 1 ... N.
+        """
+        x = np.asarray(checked(features))
+        rows, dims = x.shape
+        k = operator.index(k)
+        if not 1 <= k <= rows:
+            raise ValueError(
+                f"k must be in 1 ... {rows}, the rows of features, got {k}"
+            )
+        x = x.astype(np.float64)
+        if normalize:
+            x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), TINY)
+        center = rounded(x.mean(0))
+        x -= center
+        size = min(rows, REFERENCES)
+        missing = -rows % size
+        x = np.pad(x, ((0, missing), (0, 0)))
+        squares = np.sum(x * x, axis=1)
+        squares[rows:] = np.inf
+        return cls(
+            center=jnp.asarray(center),
+            references=jnp.asarray(x.reshape(-1, size, dims)),
+            squares=jnp.asarray(squares.reshape(-1, size)),
+            k=k,
+            normalize=bool(normalize),
+        )
+
+    def score(self, features) -> jax.Array:
+        """`[B]` of features `[B, D]`; higher is more in-distribution.
+
+        Raises TypeError or ValueError for features of another D, or not finite.
+        """
+        return _score(self, jnp.asarray(checked(features, len(self.center))))
+
+
+@jax.jit
+def _score(detector: NearestNeighbors, x: jax.Array) -> jax.Array:
+    x = x.astype(detector.center.dtype)
+    if detector.normalize:
+        # twice: squares of large numbers would overflow
+        x = x / jnp.maximum(jnp.max(jnp.abs(x), axis=1, keepdims=True), TINY)
+        x = x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), TINY)
+    score = partial(_score_one, detector)
+    return lax.map(score, x - detector.center, batch_size=QUERIES)
+
+
+def _score_one(detector: NearestNeighbors, x: jax.Array) -> jax.Array:
+    blocks, size, dims = detector.references.shape
+
+    def nearer(best, block):
+        """The k least of those so far and of one block: (|y|^2 - 2 x y, row of y)."""
+        references, squares, start = block
+        near = squares - 2 * jnp.matmul(references, x, precision="highest")
+        rows = start + jnp.arange(size, dtype=jnp.int32)
+        values = jnp.concatenate([best[0], near])
+        least, at = lax.top_k(-values, detector.k)
+        return (-least, jnp.concatenate([best[1], rows])[at]), None
+
+    none = jnp.full(detector.k, jnp.inf, x.dtype), jnp.zeros(detector.k, jnp.int32)
+    starts = size * jnp.arange(blocks, dtype=jnp.int32)
+    (_, rows), _ = lax.scan(
+        nearer, none, (detector.references, detector.squares, starts)
+    )
+    # anew, as a difference: the sum above loses the last digits of small distances
+    kth = detector.references.reshape(-1, dims)[rows[-1]]
+    return -jnp.linalg.norm(x - kth)

@@ -1,0 +1,142 @@
+"""Early stopping: train until the validation likelihood no longer rises, keep the best.
+
+A flow on few or heavy-tailed vectors overfits within some epochs, its log-determinants
+growing without end where nobody looks. The state that counts is that of the highest
+validation likelihood, which `fit` returns and keeps beside the newest checkpoints.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from flowjax_ood.training.checkpoint import CheckpointError, Checkpoints
+from flowjax_ood.training.metric_window import NonFiniteLossError
+from flowjax_ood.training.state import TrainState
+
+# of a run's workdir; two: the best of the newest checkpoint, and of the one before
+DIRECTORY, KEEP = "best", 2
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What to stop by: `score(variables)`, higher is better, every `every` steps.
+
+    `score` is usually the mean log-likelihood of validation data in nats; `variables`
+    are the averaged ones where there are any. Training ends once `patience` scores in a
+    row were no better than the best; with `patience` 0, at its last step. Raises
+    ValueError for numbers out of range.
+    """
+
+    score: Callable[[dict], float]
+    every: int
+    patience: int = 0
+
+    def __post_init__(self):
+        if self.every < 1 or self.patience < 0:
+            raise ValueError(
+                "validation needs every >= 1 and patience >= 0, got "
+                f"every={self.every}, patience={self.patience}"
+            )
+
+
+class EarlyStopping:
+    """The best state so far, and how long ago it was; all of it survives interruption.
+
+    What a checkpoint remembers is `facts()`; `save()` comes before the checkpoint is
+    written, so that every checkpoint's best state is on disk. Without a `validation`
+    nothing is ever due.
+    """
+
+    def __init__(self, validation: Validation | None, workdir: str | Path):
+        self.validation = validation
+        self.score, self.step, self.since = -math.inf, 0, 0
+        self._state: TrainState | None = None
+        self._checkpoints = None
+        if validation:
+            self._checkpoints = Checkpoints(Path(workdir) / DIRECTORY, KEEP)
+
+    def resume_at(self, step: int, facts: dict) -> None:
+        """Go on from a checkpoint of `step` that remembers `facts` as `validation`.
+
+        Drops what an interrupted run found beyond it. Raises CheckpointError where the
+        best state that it speaks of is gone.
+        """
+        if not self.validation:
+            return
+        self.score, self.step = facts.get("score", -math.inf), facts.get("step", 0)
+        self.since = facts.get("since", 0)
+        self._checkpoints.drop_after(step)
+        if self.step and self.step not in self._checkpoints.steps():
+            raise _gone(self._checkpoints.directory, self.step)
+
+    def facts(self) -> dict:
+        """What a checkpoint has to remember, JSON-able: `validation`, if anything."""
+        if not self.step:
+            return {}
+        found = {"score": self.score, "step": self.step, "since": self.since}
+        return {"validation": found}
+
+    def due(self, step: int) -> bool:
+        """Whether to `look` after this step."""
+        return bool(self.validation) and step % self.validation.every == 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience is at its end."""
+        return bool(self.validation) and 0 < self.validation.patience <= self.since
+
+    def look(self, step: int, state: TrainState) -> float:
+        """Score the state after `step`, keep it if it is the best; returns the score.
+
+        Raises NonFiniteLossError for a score that is not finite.
+        """
+        score = float(self.validation.score(state.variables()))
+        if not math.isfinite(score):
+            raise NonFiniteLossError(step, f"validation score {score}")
+        self.since += 1
+        if score > self.score:
+            self.score, self.step, self.since = score, step, 0
+            # copies: the next step is donated the arrays themselves
+            self._state = jax.tree.map(lambda a: np.array(jax.device_get(a)), state)
+        return score
+
+    def save(self) -> None:
+        """Write the best state unless it is on disk."""
+        if self._state is not None and self.step not in self._checkpoints.steps():
+            self._checkpoints.save(self.step, self._state, self.facts())
+
+    def best(self, template: Any) -> TrainState:
+        """The best state, from memory or from disk."""
+        if self._state is not None:
+            return self._state
+        return self._checkpoints.restore(template, self.step)[0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self._checkpoints:
+            self._checkpoints.close()
+
+
+def restore_best(workdir: str | Path, template: Any, facts: dict) -> TrainState:
+    """The best state that a checkpoint of `workdir`, with `facts`, speaks of.
+
+    Raises CheckpointError where it is damaged or gone.
+    """
+    with Checkpoints(Path(workdir) / DIRECTORY, KEEP) as checkpoints:
+        if facts["step"] not in checkpoints.steps():
+            raise _gone(checkpoints.directory, facts["step"])
+        return checkpoints.restore(template, facts["step"])[0]
+
+
+def _gone(directory: Path, step: int) -> CheckpointError:
+    return CheckpointError(
+        f"{directory / str(step)}, the state of the best validation score so far, is "
+        "gone; restore it, or train again in a new workdir"
+    )
