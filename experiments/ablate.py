@@ -19,7 +19,7 @@ from experiments.config import UserError, keep_config
 from experiments.results import write_json
 from experiments.sets import Sets, load_sets
 from experiments.train import train
-from experiments.workdir import InUseError
+from experiments.workdir import InUseError, keep_data, locked
 from flowjax_ood.analysis import figures
 from flowjax_ood.training.loop import NonFiniteLossError
 
@@ -51,12 +51,16 @@ def main(config: ConfigDict, workdir: Path) -> None:
             failed[cell.name, seed] = str(error)
             print(f"{label}: {error}")
         except InUseError:
-            elsewhere.append(f"{cell.name}, seed {seed}")
+            elsewhere.append((f"{cell.name}, seed {seed}", where))
     content = write(config, workdir, grid, failed)
     print_rows(content)
     print(f"table and figures are in {workdir}")
-    if elsewhere:
-        print(f"in use by another process, left to it: {'; '.join(elsewhere)}")
+    # by now the other process may be done with some
+    waiting = [
+        run for run, where in elsewhere if not (where / "results.json").is_file()
+    ]
+    if waiting:
+        print(f"in use by another process, left to it: {'; '.join(waiting)}")
     if failed:
         names = "; ".join(f"{name}, seed {seed}" for name, seed in failed)
         raise UserError(
@@ -90,20 +94,33 @@ def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> 
 def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
     """Train and evaluate one run; False if that was done before."""
     images = sets.of(config)
-    done = workdir / "results.json"
-    if done.is_file():
-        keep_config(config, workdir)  # refuses the results of another config
-        if json.loads(done.read_text())["eval"] == config.eval.to_dict():
-            return False
+    if _done(config, workdir):
+        keep_data(
+            images.train, workdir, images.negative
+        )  # refuses those of other images
+        return False
     run = train(config, workdir, images, label)
-    evaluated = evaluate.evaluate(config, run, images, label)
-    results = evaluate.leave(config, workdir, *evaluated)
+    # another process may have come between training and this
+    with locked(workdir):
+        if _done(config, workdir):
+            return False
+        evaluated = evaluate.evaluate(config, run, images, label)
+        results = evaluate.leave(config, workdir, *evaluated)
     # programs of flows that are done with would fill the memory
     jax.clear_caches()
     areas = ", ".join(f"{name} {area:.3f}" for name, area in results["auroc"].items())
     bits = results["bits_per_dim"][results["in_distribution"]]
     print(f"{label}: {evaluate.decimals(bits)} bits/dim, AUROC {areas}")
     return True
+
+
+def _done(config: ConfigDict, workdir: Path) -> bool:
+    """Whether the run has results, evaluated as `config` asks for."""
+    file = workdir / "results.json"
+    if not file.is_file():
+        return False
+    keep_config(config, workdir)  # refuses the results of another config
+    return json.loads(file.read_text())["eval"] == config.eval.to_dict()
 
 
 class _Sets:

@@ -11,6 +11,8 @@ from experiments.config import UserError, flatten, with_overrides
 # The room that makes a config an ablation, and what it holds.
 ROOM = "ablate"
 KEYS = ("seeds", "grids")
+# what rows are compared on
+SCORED = {"data.test", "data.ood", "data.ood_source", "data.ood_path", "data.altered"}
 
 
 class Cell(NamedTuple):
@@ -35,7 +37,7 @@ def cells(config: ConfigDict) -> list[Cell]:
     if ROOM not in config:
         raise UserError(
             "the config describes one run, not an ablation (no `ablate` room); "
-            "experiments/configs/ablation_*.py are ablations"
+            "experiments/configs/*_ablation.py are ablations"
         )
     room = config[ROOM].to_dict()
     if set(room) != set(KEYS):
@@ -52,6 +54,10 @@ def cells(config: ConfigDict) -> list[Cell]:
             settings = dict(zip(grid, values))
             if "seed" in settings:
                 raise UserError(f"seeds are set by config.{ROOM}.seeds, not in a grid")
+            for key in SCORED.intersection(settings):
+                raise UserError(
+                    f"{key!r} cannot be in a grid: all rows are scored on the same sets"
+                )
             configs = {seed: _with(base, {**settings, "seed": seed}) for seed in seeds}
             # the same run by other words, such as a value that is the base's own
             same = json.dumps(flatten(configs[seeds[0]]), sort_keys=True, default=str)
@@ -86,7 +92,7 @@ def _name(settings: dict) -> str:
 
 
 def _folder(settings: dict) -> str:
-    """A name for a directory, the same whatever the order of the grids."""
+    """A name for a directory, of letters that every system allows."""
     name = _name(settings).replace(", ", "-")
     return "".join(c if c.isalnum() or c in "=._-" else "_" for c in name)
 

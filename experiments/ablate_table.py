@@ -14,7 +14,7 @@ from flowjax_ood.analysis.report import markdown_table
 SCALARS = ("params", "steps", "images_seen", "train_seconds", "images_per_second")
 PER_SET = ("auroc", "bits_per_dim", "bits_per_dim_median", "outlier_fraction")
 # the key whose values the bottleneck figure has on its axis
-BOTTLENECK = "model.latent_dim"
+BOTTLENECK, ST_NET = "model.latent_dim", "model.st_net"
 # st-networks that pass everything through `latent_dim` numbers
 NARROW = ("resnet_ae", "autoencoder")
 
@@ -35,12 +35,13 @@ def summary(config: ConfigDict, grid: list[Cell], found: dict, failed: dict) -> 
         data, id_name = results[0]["data"], results[0]["in_distribution"]
         rows.append(_row(cell, seeds, results))
     runs = [(cell.name, seed) for cell in grid for seed in cell.configs]
+    known = found.keys() | failed.keys()
     base = {k: v for k, v in config.to_dict().items() if k != ROOM}
     return {
         "in_distribution": id_name,
         "data": data,
         "rows": rows,
-        "missing": [f"{n}, seed {s}" for n, s in runs if (n, s) not in found],
+        "missing": [f"{n}, seed {s}" for n, s in runs if (n, s) not in known],
         "failed": {f"{n}, seed {s}": why for (n, s), why in failed.items()},
         "config": base,
         "versions": versions(),
@@ -112,6 +113,8 @@ def write_markdown(content: dict, path: Path) -> None:
     text += "\n\nMean ± standard deviation over seeds.\n"
     for name in content["missing"]:
         text += f"\nNot done: {name}."
+    for name in content["failed"]:
+        text += f"\nDiverged: {name}."
     path.write_text(text.rstrip() + "\n")
 
 
@@ -152,9 +155,11 @@ def bottleneck_series(rows: list[dict]) -> dict:
     series, open_ended = {}, {}
     for row in rows:
         own = {k: v for k, v in row["settings"].items() if k != BOTTLENECK}
-        flow = {k: v for k, v in own.items() if k != "model.st_net"}
+        flow = {k: v for k, v in own.items() if k != ST_NET}
         if row["latent_dim"] is None:
-            open_ended.setdefault(_words(flow), row)
+            # another st-network would not be the same flow without its bottleneck
+            if own.get(ST_NET, "resnet") == "resnet":
+                open_ended.setdefault(_words(flow), row)
             continue
         entry = series.setdefault(_words(own), ({}, _words(flow)))
         entry[0][row["latent_dim"]] = row
@@ -167,4 +172,5 @@ def bottleneck_series(rows: list[dict]) -> dict:
 
 
 def _words(settings: dict) -> str:
-    return ", ".join(str(v) for v in settings.values()) or "all"
+    named = (f"{key.split('.')[-1]}={value}" for key, value in settings.items())
+    return ", ".join(named) or "all"

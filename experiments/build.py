@@ -162,7 +162,8 @@ def batches(
 
 
 def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:
-    """Mean log-likelihood in nats of the validation set; None where there is none."""
+    """Log-likelihood in nats of the validation set, its mean or, by
+    `train.validate_by`, its median; None where there is no validation set."""
     if sets.validation is None:
         return None
     c = config.train
@@ -171,6 +172,7 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
             f"config.train.validate_every={c.validate_every} is never reached in "
             f"{num_steps} steps; set it to less, or data.validation to 0"
         )
+    statistic = {"mean": np.mean, "median": np.median}[c.validate_by]
     model, events = flow(config, sets.event_shape), sets.inputs(sets.validation)
 
     def score(variables) -> float:
@@ -183,7 +185,7 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
             parallel=Parallel("jit"),
             label=None,
         )
-        return float(found.log_prob.mean())
+        return float(statistic(found.log_prob))
 
     return Validation(score, c.validate_every, c.patience)
 

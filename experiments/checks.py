@@ -13,7 +13,7 @@ AT_LEAST = {
     "data.limit_test": 0,
     "data.image_size": 0,
     "data.channels": 0,
-    "data.pca": 0,
+    "data.pca": -1,
     "model.couplings": 0,
     "model.steps": 1,
     "model.layers": 0,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from flowjax_ood.analysis.atomic import write_bytes
+
 CONFIGS = Path(__file__).parent / "configs"
 # What every config has, whatever its experiment.
 ROOMS = ("seed", "parallel", "data", "model", "optimizer", "train", "eval")
@@ -230,10 +232,9 @@ def keep_config(config: ConfigDict, workdir: Path) -> None:
             "restore it, or give another --workdir"
         )
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-        temporary.replace(file)
+        # several processes of one ablation may write it at a time
+        text = json.dumps(config.to_dict(), indent=2) + "\n"
+        write_bytes(file, text.encode())
     except OSError as error:
         raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
 

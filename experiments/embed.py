@@ -48,7 +48,7 @@ def command(args: argparse.Namespace) -> None:
     done: dict[str, VectorSet] = {}
     if args.out.exists() and not args.overwrite:
         meta["sets"] = sets_there(args, meta, images)
-        done = {s: load_embeddings(*parse_spec(s), path=args.out) for s in meta["sets"]}
+        done = {spec: embedded_before(spec, args) for spec in meta["sets"]}
     waiting = {spec: found for spec, found in images.items() if spec not in done}
     if waiting:
         encode, variables = encoder(args.image_size)
@@ -127,6 +127,14 @@ def sets_there(
             f"{remedy[0].upper()}{remedy[1:]}"
         )
     return before["sets"]
+
+
+def embedded_before(spec: str, args: argparse.Namespace) -> VectorSet:
+    """The embeddings of a set that the file tells of."""
+    try:
+        return load_embeddings(*parse_spec(spec), path=args.out)
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"{error}; --overwrite replaces all of it") from error
 
 
 def encoder(image_size: int) -> tuple[Callable, dict]:

@@ -127,7 +127,8 @@ def evaluate(
         extra["baselines"] = baseline_results(config, sets)
         if sets.validation:
             described["validation"] = sets.validation
-            extra["validation"] = run.validation
+            by = config.train.validate_by
+            extra["validation"] = {"statistic": by, **(run.validation or {})}
     else:
         draws = [likelihood_results(found, id_name)]
         for draw in range(1, config.eval.draws):

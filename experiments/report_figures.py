@@ -25,12 +25,16 @@ TOGETHER = 4  # curves in one figure
 
 def add_overview(report: Report, content) -> None:
     """Flows on the same images side by side: AUROC and bits/dim of every seed."""
-    by_set: dict[str, dict[str, list[KeptRun]]] = {}
+    by_set: dict[tuple[str, str], dict[str, list[KeptRun]]] = {}
     for key, runs in content.flows.items():
         if "bits_per_dim" in runs[0].results:
-            name = runs[0].results["in_distribution"]
-            by_set.setdefault(name, {})[content.titles[key]] = runs
-    for id_name, flows in by_set.items():
+            results = runs[0].results
+            # fake images, too, have the name of the real ones; titles tell apart flows
+            # on the same training set
+            train = set_words(results["data"]["train"])
+            same = by_set.setdefault((results["in_distribution"], train), {})
+            same[content.titles[key]] = runs
+    for (id_name, _), flows in by_set.items():
         sets = {s for runs in flows.values() for r in runs for s in r.results["auroc"]}
         # one flow has its histograms below, and more colours cannot be told apart
         if len(flows) < 2 or len(sets) > len(style.OOD_COLORS):

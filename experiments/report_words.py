@@ -1,7 +1,7 @@
 """Runs in words: what was trained, on what, how large, and how long."""
 
 from experiments.published import ALIASES
-from experiments.report_runs import KeptRun
+from experiments.report_runs import KeptRun, run_names
 
 SETS = {
     "fashion_mnist": "FashionMNIST",
@@ -129,22 +129,30 @@ def distinct_titles(flows: dict[str, KeptRun]) -> dict[str, str]:
     }
     titles = {}
     for key in flows:
-        alike = [flows[k] for k in flows if own[k] == own[key]]
-        more = f" ({_difference(flows[key], alike)})" if len(alike) > 1 else ""
+        alike = [k for k in flows if own[k] == own[key]]
+        runs = [flows[k] for k in alike]
+        more = f" ({_differences(runs)[alike.index(key)]})" if len(alike) > 1 else ""
         titles[key] = words[key] + more
     return titles
 
 
-def _difference(run: KeptRun, alike: list[KeptRun]) -> str:
-    """The settings in which this run differs from others; its name if many do."""
-    configs = [r.config | {"steps": r.results["steps"]} for r in alike]
-    own = configs[[r.workdir for r in alike].index(run.workdir)]
+def _differences(runs: list[KeptRun]) -> list[str]:
+    """The settings in which each differs from the others.
+
+    Their workdirs' names where many settings differ, or do not tell all apart.
+    """
+    configs = [r.config | {"steps": r.results["steps"]} for r in runs]
     ignored = ("seed", "data.path", "eval.")
     changed = [
         key
-        for key in own
+        for key in configs[0]
         if not key.startswith(ignored) and len({repr(c.get(key)) for c in configs}) > 1
     ]
-    if not 0 < len(changed) <= 3:
-        return run.workdir.resolve().name
-    return ", ".join(f"{key.split('.')[-1]} {own[key]}" for key in changed)
+    told = [
+        ", ".join(f"{key.split('.')[-1]} {c.get(key)}" for key in changed)
+        for c in configs
+    ]
+    if len(changed) <= 3 and len(set(told)) == len(runs):
+        return told
+    names = run_names([r.workdir for r in runs])
+    return [names[r.workdir] for r in runs]

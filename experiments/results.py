@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from flowjax_ood import ood
+from flowjax_ood.analysis.atomic import write_bytes
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # a set's outliers: this many times its median bits/dim and more
@@ -121,6 +122,5 @@ def finite(value) -> float | None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write in one step: a reader finds the old file or the new one."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())

@@ -121,7 +121,9 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     places = ood_places(c)
     if of_vectors(config):
         refuse_for_vectors(config)
-        return Sets(*load_vector_sets(config, names, places, workdir))
+        sets = Sets(*load_vector_sets(config, names, places, workdir))
+        check_others(sets)
+        return sets
 
     def load(spec, limit, source=c.source, path=c.path):
         return data.load(
@@ -157,4 +159,25 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
             )
     if negative is not None:
         check_apart(negative, {test.name: test, **ood})
-    return Sets(train, test, ood, negative=negative, told=told)
+    sets = Sets(train, test, ood, negative=negative, told=told)
+    check_others(sets)
+    return sets
+
+
+def check_others(sets: Sets) -> None:
+    """Raise UserError for an OOD set that is the test or training set by another name.
+
+    An archive of one set serves every name: the AUROC would be 0.5, and say nothing.
+    """
+    for other in sets.ood.values():
+        for own in (sets.train, sets.test):
+            if own.name != other.name and np.array_equal(_events(own), _events(other)):
+                raise UserError(
+                    f"{other.name}:{other.split} is the same as {own.name}:{own.split}"
+                    f" ({other.origin}); give every set of config.data.ood its own "
+                    "data, by config.data.ood_path or by names in the archive"
+                )
+
+
+def _events(one: ImageSet | VectorSet) -> np.ndarray:
+    return one.vectors if isinstance(one, VectorSet) else one.images

@@ -24,6 +24,7 @@ KEYS = (
     "data.whiten",
     "train.validate_every",
     "train.patience",
+    "train.validate_by",
     "eval.baselines",
     "eval.neighbors",
     "eval.limit_baselines",
@@ -40,6 +41,8 @@ OF_IMAGES = {
 SPLIT_WORD = 0x76616C  # sets the validation split's randomness apart
 
 
+# of the validation likelihoods, for `train.validate_by`
+STATISTICS = ("mean", "median")
 # detectors without a flow that there are, for `eval.baselines`
 BASELINES = ("mahalanobis", "nearest_neighbors")
 
@@ -71,6 +74,11 @@ def check_keys(config: ConfigDict) -> None:
                 f"config.eval.baselines: unknown {name!r}; known: "
                 f"{', '.join(BASELINES)}"
             )
+    if config.train.validate_by not in STATISTICS:
+        raise UserError(
+            f"config.train.validate_by: unknown {config.train.validate_by!r}; known: "
+            f"{', '.join(STATISTICS)}"
+        )
     if not 0 <= config.data.validation < 1:
         raise UserError(
             "config.data.validation is the share of the training vectors to stop by, "

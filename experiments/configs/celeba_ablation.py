@@ -4,9 +4,9 @@
         --workdir=runs/celeba_ablation
 
 The paper's colour recipe, three seeds of each row, as in fashion_mnist_ablation.py;
-rows of about 1 EFLOP (14 hours at a sustained 20 TFLOP/s). The autoencoder st-network
-takes two scales at most on 32x32, so it has a row of its own without a bottleneck
-beside it. `:smoke` runs through on fake images.
+a run of a row takes 0.5 EFLOP (one scale) to 1 EFLOP (three: 14 hours at a sustained 20
+TFLOP/s). The autoencoder st-network takes two scales at most on 32x32, so that here the
+bottleneck is that of `resnet_ae` alone. `:smoke` runs through on fake images.
 """
 
 from experiments.configs import common

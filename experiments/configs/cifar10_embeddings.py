@@ -20,4 +20,4 @@ def get_config(variant: str = ""):
     config = tabular_common.embeddings(
         "cifar10:train", "cifar10:test", ("svhn:test", "celeba:test")
     )
-    return tabular_common.variant(config, variant, cpu=tabular_common.cpu)
+    return tabular_common.embeddings_variant(config, variant)

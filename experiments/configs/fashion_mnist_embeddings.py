@@ -13,4 +13,4 @@ def get_config(variant: str = ""):
     config = tabular_common.embeddings(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
-    return tabular_common.variant(config, variant, cpu=tabular_common.cpu)
+    return tabular_common.embeddings_variant(config, variant)

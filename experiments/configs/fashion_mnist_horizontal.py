@@ -44,5 +44,5 @@ def cpu(config):
     """`common.cpu` with st-networks that see far across the seam, on fewer images."""
     config = common.cpu(config)
     config.model.update(blocks=4)
-    config.train.update(batch_size=32, log_every=50)
+    config.train.update(batch_size=32, num_steps=1000, log_every=50)
     return config

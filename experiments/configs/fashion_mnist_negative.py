@@ -9,9 +9,22 @@ smaller set. Needs both sets prepared for TFDS, or IDX files:
 `--config.data.source=idx --config.data.path=DIR`. 14,707,336 parameters, 82 epochs:
 0.22 EFLOP, about 3 hours at a sustained 20 TFLOP/s.
 
-`:cpu` is a small flow on the embedded sample, told of the digits 0 to 4 alone, so that
-it can be asked about 5 to 9, too; `:smoke` runs through in a minute. All are asked
-about clothing altered, of which they are told nothing, either.
+`:cpu` is a small flow on the embedded sample, some minutes on two cores; it is told of
+the digits 0 to 4 alone, so that it can be asked about 5 to 9, too. `:smoke` runs
+through in a minute. All are asked about altered clothing, of which they are told
+nothing, either.
+
+AUROC of clothing against others by `:cpu`, beside the same flow without negatives
+(`--config.train.negative= --config.train.negative_classes=0`), whose clothing has 5.22
+bits/dim, and this one's 5.92:
+
+    digits 0-4 (told)   0.067 -> 0.999
+    digits 5-9          0.045 -> 0.999
+    clothing inverted   0.987 -> 0.981
+    clothing dimmed     0.435 -> 0.382
+    upside down         0.508 -> 0.515
+
+What it is told it generalises to digits, and to nothing else.
 """
 
 from experiments.configs import common

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BINS, FEWEST_BINS = 64, 16
+BINS, FEWEST_BINS = 64, 24
 Limits = tuple[float, float]
 
 

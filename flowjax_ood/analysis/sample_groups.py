@@ -43,22 +43,28 @@ def sample_groups(
     across = columns * len(names)
     tile = min(TILE, 10.0 / across)
     tall = tile * height / width
-    lines = [-(-max(map(len, row)) // columns) for row in groups.values()]
     below = 1.8 * style.SMALL / 72 if notes else 0.0
-    heights = [tall, *(tall * n + below for n in lines)]
-    figure = layout.new_figure(1.0, sum(heights) + 1.5 * GAP * len(heights) + 0.4)
+    heights = [max(tall, _label_height(reference[0]))]
+    for label, row in groups.items():
+        lines = -(-max(map(len, row)) // columns)
+        heights.append(max(tall * lines + below, _label_height(label)))
+    figure = layout.new_figure(1.0, sum(heights) + GAP * len(heights) + 0.4)
     labels = _label_inches(figure, [reference[0], *groups])
-    figure.set_figwidth(labels + (tile * columns + GAP) * len(names) + 0.3)
+    words = [n for row in (notes or {}).values() for n in row.values()]
+    words = [layout.text_width(figure, word, style.SMALL) + GAP for word in words]
+    wide = max([tile * columns, *words])
+    figure.set_figwidth(labels + (wide + GAP) * len(names) + 0.3)
     figure.get_layout_engine().set(hspace=0, h_pad=GAP / 2, wspace=0, w_pad=GAP / 2)
     grid = figure.add_gridspec(
         len(heights),
         1 + len(names),
         height_ratios=heights,
-        width_ratios=[labels, *[tile * columns] * len(names)],
+        width_ratios=[labels, *[wide] * len(names)],
     )
     _write_label(figure.add_subplot(grid[0, 0]), reference[0])
     top = figure.add_subplot(grid[0, 1:])
     show(top, mosaic(real[:across], across))
+    top.set_anchor("W")
     for line, (label, row) in enumerate(groups.items(), start=1):
         _write_label(figure.add_subplot(grid[line, 0]), label)
         for k, (name, images) in enumerate(zip(names, row), start=1):
@@ -108,12 +114,26 @@ def _label_inches(figure: Figure, labels: list[str]) -> float:
     )
 
 
+def _label_height(label: str) -> float:
+    """Height of a label in inches."""
+    return (label.count("\n") + 1) * style.LINE * style.LABEL / 72
+
+
 def _write_label(axes: Axes, label: str) -> None:
     """The name of a row in bold; what else its label says, below it."""
     axes.set_axis_off()
-    name, _, rest = label.partition("\n")
-    look = {"ha": "right", "fontsize": style.LABEL, "parse_math": False}
-    # around the middle, the name in the upper half where more follows
-    bold = {"va": "bottom" if rest else "center", "fontweight": "bold"}
-    axes.text(1, 0.5, name, color=style.INK, **bold, **look)
-    axes.text(1, 0.48, rest, color=style.INK, va="top", **look)
+    lines = label.split("\n")
+    for k, line in enumerate(lines):
+        axes.annotate(
+            line,
+            (1, 0.5),
+            xycoords="axes fraction",
+            xytext=(0, (len(lines) / 2 - k) * style.LINE * style.LABEL),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=style.LABEL,
+            fontweight="normal" if k else "bold",
+            color=style.INK,
+            parse_math=False,
+        )

@@ -1,5 +1,6 @@
 """One image file as uint8 pixels, grey or RGB by an explicit rule."""
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,11 @@ def read_picture(
     try:
         with Image.open(path) as picture:
             picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError):
-        # PIL: SyntaxError for a broken PNG, ValueError for other damage
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error):
+        # PIL: SyntaxError for a broken PNG, the last two for other damage
         return None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} has too many pixels to be read: {error}") from error
     if picture.mode.startswith(DEEP):
         raise ValueError(
             f"{path} has more than 8 bits a value (PIL mode {picture.mode!r}); convert "

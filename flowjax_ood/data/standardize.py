@@ -10,6 +10,10 @@ import numpy as np
 # of the feature's largest magnitude: below, its spread is rounding of float32
 CONSTANT = 1e-6
 CHOICES = ("error", "drop")
+# as `pca`: all components that there are
+ALL = -1
+# transformed at a time: float64 on the way takes bounded memory
+ROWS = 65536
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +67,8 @@ class Standardizer:
                 f"shape {vectors.shape}"
             )
         out = np.empty((len(vectors), self.output_dims), np.float32)
-        for start in range(
-            0, len(vectors), 65536
-        ):  # float64 on the way: bounded memory
-            rows = slice(start, start + 65536)
+        for start in range(0, len(vectors), ROWS):
+            rows = slice(start, start + ROWS)
             z = (vectors[rows][:, self.kept] - self.mean) / self.std
             out[rows] = z if self.components is None else z @ self.components
         return out
@@ -117,7 +119,8 @@ def fit_standardizer(
     Args:
         constant: what to do with features without spread: `"error"`, or `"drop"` them
             (and with them whatever they could tell of other data).
-        pca: principal components to keep; 0 is no PCA.
+        pca: principal components to keep; 0 is no PCA, -1 keeps all that the training
+            vectors span.
         whiten: divide each component by its standard deviation.
 
     Raises ValueError for constant features that are not to be dropped, and for more
@@ -153,11 +156,12 @@ def _with_pca(plain: Standardizer, vectors, pca: int, whiten: bool) -> Standardi
     variances, components = np.linalg.eigh(z.T @ z / len(z))
     variances, components = variances[::-1].clip(min=0), components[:, ::-1]
     rank = int((variances > 1e-9 * variances[0]).sum())
-    if not 1 <= pca <= rank:
+    if pca != ALL and not 1 <= pca <= rank:
         raise ValueError(
             f"pca={pca}: the {len(z)} training vectors span {rank} dimensions; "
-            f"ask for 1 to {rank}, or for 0, no PCA"
+            f"ask for 1 to {rank}, for {ALL}, all of them, or for 0, no PCA"
         )
+    pca = rank if pca == ALL else pca
     components = components[:, :pca]
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, np.arange(pca)])

@@ -17,7 +17,7 @@ ROWS = {
     "one\n3.1 bits/dim": {"T = 0.5": images(5), "T = 1": images(5)},
     "two\n4.2 bits/dim\nAUROC digits 0.62": {"T = 0.5": images(2), "T = 1": images(5)},
 }
-NOTES = {label: {"T = 1": "d 1.50"} for label in ROWS}
+NOTES = {label: {"T = 1": "d 1.50   r 0.78   s 0.47"} for label in ROWS}
 REAL = ("held-out", images(20))
 
 
@@ -52,16 +52,21 @@ def test_labels_titles_and_notes_are_written_once():
         "one",
         "3.1 bits/dim",
         "two",
-        "4.2 bits/dim\nAUROC digits 0.62",
+        "4.2 bits/dim",
+        "AUROC digits 0.62",
     ]
     titles = [a.get_title() for a in figure.axes if a.get_title()]
     assert titles == ["T = 0.5", "T = 1"]
-    assert [a.get_xlabel() for a in figure.axes if a.images][1:] == ["", "d 1.50"] * 2
+    assert [a.get_xlabel() for a in figure.axes if a.images][1:] == [
+        "",
+        "d 1.50   r 0.78   s 0.47",
+    ] * 2
     assert {t.get_text() for t in figure.texts} == {"A title", "Small print"}
 
 
-def test_nothing_is_cut_off_and_groups_do_not_overlap():
-    figure = draw(title="A title", caption="Small print")
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_nothing_is_cut_off_and_groups_do_not_overlap(columns):
+    figure = draw(title="A title", caption="Small print", columns=columns)
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
     width, height = figure.get_size_inches() * figure.dpi

@@ -68,6 +68,13 @@ def test_the_log_determinant_is_that_of_the_map(arguments):
     np.testing.assert_allclose(found.transform(x[:7]), z, atol=1e-4)
 
 
+def test_all_components_are_as_many_as_the_vectors_span():
+    assert fit_standardizer(correlated(), pca=-1).output_dims == 5
+    few = fit_standardizer(correlated(4), pca=-1)
+    assert few.output_dims == 3
+    assert few.log_abs_det is None
+
+
 def test_fewer_components_have_no_density_of_the_whole():
     found = fit_standardizer(correlated(), pca=4)
     assert found.log_abs_det is None
@@ -101,7 +108,7 @@ def test_a_feature_far_from_zero_that_moves_is_kept():
     [
         ({"constant": "keep"}, "unknown constant 'keep'; known: error, drop"),
         ({"pca": 6}, "span 5 dimensions; ask for 1 to 5"),
-        ({"pca": -1}, "ask for 1 to 5"),
+        ({"pca": -2}, "ask for 1 to 5, for -1, all of them, or for 0"),
     ],
 )
 def test_what_cannot_be_done_is_refused(arguments, said):

@@ -11,6 +11,7 @@ from experiments.__main__ import run
 from experiments.ablate_grid import cells
 from experiments.ablate_table import bottleneck_series
 from experiments.config import UserError, load_config
+from experiments.workdir import locked
 from flowjax_ood.training.loop import NonFiniteLossError
 
 # two masks, and a bottleneck of two widths: flows of two couplings on 8x8 images
@@ -101,6 +102,38 @@ def test_a_lost_result_is_made_again_and_is_the_same(done, config_file):
     assert read(done)["rows"][1]["auroc"] == before["rows"][1]["auroc"]
 
 
+def test_a_run_in_use_is_left_to_the_other_process(done, config_file, capsys):
+    run_of_another = done / "runs" / "mask=horizontal" / "seed_0"
+    kept = (run_of_another / "results.json").read_bytes()
+    (run_of_another / "results.json").unlink()
+    arguments = ["ablate", f"--config={config_file}", f"--workdir={done}"]
+    with locked(run_of_another):
+        assert run(arguments) == 0
+    assert "left to it: mask=horizontal, seed 0" in capsys.readouterr().out
+    assert read(done)["missing"] == ["mask=horizontal, seed 0"]
+    (run_of_another / "results.json").write_bytes(kept)
+    assert run(arguments) == 0
+    assert read(done)["missing"] == []
+
+
+def test_what_another_process_evaluated_meanwhile_stays(
+    done, config_file, monkeypatch, capsys
+):
+    file = done / "runs" / "mask=horizontal" / "seed_0" / "results.json"
+    kept, train = file.read_bytes(), ablate.train
+    file.unlink()
+
+    def trained_and_overtaken(*args):
+        found = train(*args)
+        file.write_bytes(kept)
+        return found
+
+    monkeypatch.setattr(ablate, "train", trained_and_overtaken)
+    monkeypatch.delattr(ablate.evaluate, "evaluate")  # not called
+    assert run(["ablate", f"--config={config_file}", f"--workdir={done}"]) == 0
+    assert file.read_bytes() == kept
+
+
 def test_another_base_is_refused(done, config_file, capsys):
     arguments = ["ablate", f"--config={config_file}", f"--workdir={done}"]
     assert run([*arguments, "--config.train.batch_size=32"]) == 2
@@ -137,6 +170,10 @@ def test_a_run_that_diverges_does_not_stop_the_others(
     (failed,) = content["failed"].items()
     assert failed[0] == "mask=horizontal, seed 0"
     assert failed[1].startswith("training diverged at step 3 (loss is nan)")
+    assert content["missing"] == []
+    assert (
+        "Diverged: mask=horizontal, seed 0." in (tmp_path / "ablation.md").read_text()
+    )
     assert [len(row["seeds"]) for row in content["rows"]] == [2, 1, 2, 2]
     assert content["rows"][1]["auroc_std"]["mnist"] is None
 
@@ -169,6 +206,7 @@ def test_rows_are_all_combinations_each_once():
         (({"seed": (1, 2)},), (0,), "seeds are set by config.ablate.seeds"),
         ((), (0,), "holds no combination"),
         (({},), (), "must be different numbers"),
+        (({"data.ood": ("mnist:test",)},), (0,), "'data.ood' cannot be in a grid"),
         (({},), (1, 1), "must be different numbers"),
         (
             ({"eval.batch_size": (8,)}, {"train.batch_size": (8,)}),
@@ -215,5 +253,5 @@ def test_series_share_all_but_the_width_of_the_bottleneck():
         row(10, mask="checkerboard", st_net="resnet_ae", latent_dim=10),
     ]
     assert bottleneck_series(rows) == {
-        "cycle, resnet_ae": {10: rows[2], 100: rows[1], None: rows[0]}
+        "mask=cycle, st_net=resnet_ae": {10: rows[2], 100: rows[1], None: rows[0]}
     }

@@ -108,6 +108,18 @@ def test_alike_flows_are_told_apart_by_what_differs(tmp_path):
     assert sizes == ["paper-size", "reduced: width 32 (paper 64)"]
 
 
+def test_alike_flows_in_directories_of_one_name_are_told_apart(tmp_path):
+    for name, area in (("a", 0.1), ("b", 0.4)):
+        keep(tmp_path / name / "seed_0", results(area))
+    html, markdown = write_report(
+        tmp_path, tmp_path / "a" / "seed_0", tmp_path / "b" / "seed_0"
+    )
+    flows = [row["flow"] for row in result_rows(markdown)]
+    plain = "RealNVP, checkerboard mask, 2 scales"
+    assert flows == [f"{plain} (a/seed_0)", f"{plain} (b/seed_0)"]
+    assert "AUROC and bits/dim of 2 flows" in html
+
+
 # --- errors ---------------------------------------------------------------------
 
 

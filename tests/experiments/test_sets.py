@@ -128,6 +128,19 @@ def test_an_ood_set_from_another_source(letters):
     assert described["notmnist"]["count"] == 64
 
 
+def test_one_archive_does_not_serve_two_names(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    path = tmp_path / "one.npz"
+    np.savez(path, train=images[:20], test=images[20:])
+    npz = ("data.source=npz", f"data.path={path}", "data.image_size=8")
+    limits = ("data.limit_train=0", "data.limit_test=0")
+    message = sets_error(*npz, *limits)
+    assert "mnist:test is the same as fashion_mnist:test (key 'test' of" in message
+    sets = load_sets(load(*npz, *limits, "data.ood=fashion_mnist:train"))
+    # another split of one set is asked for by name
+    assert [len(found) for found in sets.ood.values()] == [20]
+
+
 PLACES = [
     # none given: as for training
     ((), (), [("idx", "/train"), ("idx", "/train")]),

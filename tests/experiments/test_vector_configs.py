@@ -22,7 +22,7 @@ ALL += [("tabular_sklearn", v, 30) for v in ("", "smoke")]
 ALL += [
     (f"{name}_embeddings", v, dims)
     for name, dims in EMBEDDINGS.items()
-    for v in ("", "cpu", "paper", "smoke")
+    for v in ("", "cpu", "whitened", "cpu_whitened", "paper", "smoke")
 ]
 
 
@@ -47,7 +47,7 @@ def test_every_variant_is_whole_and_fits(name, variant, dims):
     }
     check_numbers(config)
     check_keys(config)
-    dims = config.data.pca or dims
+    dims = config.data.pca if config.data.pca > 0 else dims
     assert 0 < count_parameters(config, dims) < 30_000_000
     assert config.train.batch_size % 8 == 0
     if "smoke" in variant:

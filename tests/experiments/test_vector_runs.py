@@ -8,6 +8,7 @@ import pytest
 from experiment_runs import CONFIGS, only_error, read_results
 from sklearn.metrics import roc_auc_score
 
+from experiments import build
 from experiments.__main__ import run
 from experiments.config import UserError, load_config, read_config
 from experiments.sets import load_sets
@@ -141,6 +142,7 @@ def test_the_best_of_the_validation_set_is_evaluated(vector_run):
     best = max(scores, key=scores.get)
     assert results["steps"] == results["validation"]["step"] == best
     assert results["validation"]["score"] == scores[best]
+    assert results["validation"]["statistic"] == "mean"
 
 
 def test_detectors_without_a_flow_are_measured_on_the_same_vectors(vector_run):
@@ -249,6 +251,7 @@ def test_without_validation_the_last_state_is_evaluated(tmp_path):
         (("data.ood=miniboone0:test",), "has vectors of 50 features, the training"),
         (("data.source=idx",), "'idx' is not a source of vectors"),
         (("data.source=uci",), "needs path=, the directory of the published files"),
+        (("train.validate_by=mode",), "unknown 'mode'; known: mean, median"),
         (("train.patience=-1",), "config.train.patience must be at least 0"),
         (("eval.baselines=mahalanobis,knn",), "unknown 'knn'; known: mahalanobis"),
     ],
@@ -262,6 +265,18 @@ def test_the_model_on_a_config_of_images_is_refused():
     said = sets_error("model.name=tabular_real_nvp", config=config)
     assert "data.validation" in said
     assert "tabular_sklearn.py" in said
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_the_score_is_the_statistic_asked_for(statistic):
+    config = load(f"train.validate_by={statistic}")
+    sets = load_sets(config)
+    parts = build.training(config, sets)
+    variables = parts.initial().variables()
+    flow, events = build.flow(config, (15,)), sets.inputs(sets.validation)
+    nats = np.asarray(flow.apply(variables, events))
+    expected = getattr(np, statistic)(nats)
+    assert parts.validate.score(variables) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_validation_never_reached_is_refused(tmp_path, capsys):

@@ -74,10 +74,9 @@ def test_agrees_with_torch(name):
     assert error < 1e-5
 
 
-@needs_weights
-def test_features_tell_clothing_from_waves():
+def test_the_golden_numbers_are_alive():
+    # or a dead encoder would agree with them
     with np.load(GOLDEN) as golden:
-        # the golden numbers themselves are alive: no dead encoder agrees with itself
         assert golden["clothing_features"].std(axis=0).max() > 0.1
         assert golden["pictures_logits"].argmax(1).tolist() != [0, 0]
 
