@@ -130,9 +130,10 @@ class _Sets:
         self._key, self._sets = None, None
 
     def of(self, config: ConfigDict) -> Sets:
-        # fake images are drawn from the seed
-        seed = config.seed if config.data.source == "synthetic" else None
-        key = (config.data.to_json(), seed)
+        # the seed draws fake images, and which vectors validate
+        drawn = config.data.source == "synthetic" or "validation" in config.data
+        negative = [config.train.get(k) for k in ("negative", "negative_classes")]
+        key = (config.data.to_json(), config.seed if drawn else None, *negative)
         if key != self._key:
             self._key, self._sets = key, load_sets(config)
         return self._sets

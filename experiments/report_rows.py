@@ -65,7 +65,10 @@ def _what(run: KeptRun) -> str:
     }
     scored = {k: v for k, v in run.results["eval"].items() if k not in FREE_EVAL}
     sets = {k: _described(run, k) for k in ("train", "test")}
-    parts = (config, run.results["steps"], scored, sets)
+    # a validation set stops every seed at a step of its own
+    stopped = "validation" in run.results
+    steps = None if stopped else run.results["steps"]
+    parts = (config, steps, scored, sets)
     return json.dumps(parts, sort_keys=True, default=str)
 
 

@@ -5,6 +5,7 @@ several temperatures, their bits/dim, and what they make of OOD data.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class Subject(NamedTuple):
     variables: dict
     sets: Sets
     results: dict
+    images: Callable
 
 
 def main(configs: dict[Path, ConfigDict], options: Options) -> None:
@@ -102,7 +104,22 @@ def load(config: ConfigDict, workdir: Path, name: str) -> Subject:
     if variables.get("batch_stats"):
         # those that the likelihoods in results.json come from
         variables = evaluate.precise_variables(config, flow, variables, sets, name)
-    return Subject(flow, variables, sets, results)
+    return Subject(flow, variables, sets, results, sampler(flow))
+
+
+def sampler(flow: Flow) -> Callable:
+    """`f(variables, z, temperature) -> images` of the latents times the temperature.
+
+    Compiled once for all temperatures.
+    """
+
+    @jax.jit
+    def images(variables, z, temperature):
+        z = jax.tree.map(lambda part: temperature * part, z)
+        with jax.default_matmul_precision("highest"):
+            return flow.apply(variables, z, method="from_latents")
+
+    return images
 
 
 def check_alike(subjects: dict[str, Subject]) -> None:
@@ -124,18 +141,10 @@ def check_alike(subjects: dict[str, Subject]) -> None:
 
 def draw(subject: Subject, noise, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """`(uint8 samples [N, H, W, C], which of them are finite [N])` of the noise."""
-    flow = subject.flow
-
-    @jax.jit
-    def images(variables, z, temperature):
-        z = jax.tree.map(lambda part: temperature * part, z)
-        with jax.default_matmul_precision("highest"):
-            return flow.apply(variables, z, method="from_latents")
-
     parts = []
     for start in range(0, len(noise), BATCH):
-        z = latents_at_pixels(flow, noise[start : start + BATCH])
-        parts.append(np.asarray(images(subject.variables, z, temperature)))
+        z = latents_at_pixels(subject.flow, noise[start : start + BATCH])
+        parts.append(np.asarray(subject.images(subject.variables, z, temperature)))
     x = np.concatenate(parts)
     finite = np.isfinite(x).all(axis=(1, 2, 3))
     samples = np.full(x.shape, NOT_FINITE, np.uint8)

@@ -255,3 +255,18 @@ def test_series_share_all_but_the_width_of_the_bottleneck():
     assert bottleneck_series(rows) == {
         "mask=cycle, st_net=resnet_ae": {10: rows[2], 100: rows[1], None: rows[0]}
     }
+
+
+def test_data_is_read_anew_where_a_row_has_other_data(monkeypatch):
+    monkeypatch.setattr(ablate, "load_sets", lambda _: object())
+    sets, rows = ablate._Sets(), cells(grid({"train.negative_classes": (0, 5)}))
+    first, second = (cell.configs[0] for cell in rows)
+    found = sets.of(first)
+    assert sets.of(first) is found
+    assert sets.of(second) is not found
+    # images do not depend on the seed, unless they are made from it
+    config = cells(grid({}, seeds=(0, 1)))[0].configs
+    assert sets.of(config[0]) is sets.of(config[1])
+    for c in config.values():
+        c.data.source = "synthetic"
+    assert sets.of(config[0]) is not sets.of(config[1])

@@ -82,6 +82,14 @@ def test_what_changes_no_result_does_not_part_runs(tmp_path, three_seeds):
     assert [r["AUROC"][-7:] for r in result_rows(markdown)] == ["(n = 4)"]
 
 
+def test_runs_that_a_validation_set_stopped_are_pooled(tmp_path):
+    for seed in range(2):
+        stopped = results(steps=500 + seed, validation={"step": 400 + seed})
+        keep(tmp_path / f"r{seed}", stopped, overrides=(f"seed={seed}",))
+    _, markdown = write_report(tmp_path, tmp_path / "r0", tmp_path / "r1")
+    assert [r["AUROC"][-7:] for r in result_rows(markdown)] == ["(n = 2)"]
+
+
 def test_runs_are_pooled_over_the_sets_they_scored_alike(tmp_path):
     one = results(0.1)
     two = results(0.2)
