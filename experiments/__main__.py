@@ -5,7 +5,8 @@ import os
 import sys
 
 from experiments.arguments import parser
-from experiments.config import UserError, load_config, read_config, with_overrides
+from experiments.config import UserError, load_config, with_overrides
+from experiments.kept_config import read_config
 from experiments.startup import (
     keep_freed_memory,
     no_compilation_cache,

@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from experiments import build, evaluate
 from experiments.ablate_grid import Cell, cells
 from experiments.ablate_table import figures_of, print_rows, summary, write_markdown
-from experiments.config import UserError, keep_config
+from experiments.config import UserError
+from experiments.kept_config import keep_config
 from experiments.results import write_json
 from experiments.sets import Sets, load_sets
 from experiments.train import train

@@ -13,19 +13,21 @@ MAHALANOBIS, NEIGHBORS = BASELINES
 def baseline_results(config: ConfigDict, sets: Sets) -> dict:
     """`{detector: {"auroc": {set: value}, "auroc_ci95": ..., "fitted_on": N}}`.
 
-    Fitted on the training vectors as the flow sees them, the first
-    `eval.limit_baselines` of them (0: all). Mahalanobis once with one Gaussian for all
-    and, where there are labels of several classes, once with one mean a class; nearest
-    neighbours once as the vectors are, once of vectors scaled to length 1, which suits
-    embeddings, and leaves only the direction of a table's row.
+    Fitted on the training vectors as the flow sees them, `eval.limit_baselines` of them
+    drawn by the seed (0: all). Mahalanobis once with one Gaussian for all and, where
+    there are labels of several classes, once with one mean a class; nearest neighbours
+    once as the vectors are, once of vectors scaled to length 1, which suits embeddings,
+    and leaves only the direction of a table's row.
     """
     c = config.eval
     if not c.baselines:
         return {}
     train, labels = sets.inputs(sets.train), sets.train.labels
-    if c.limit_baselines:
-        train = train[: c.limit_baselines]
-        labels = None if labels is None else labels[: c.limit_baselines]
+    if 0 < c.limit_baselines < len(train):
+        # by chance: files may be sorted by class
+        order = np.random.default_rng(config.seed).permutation(len(train))
+        at = np.sort(order[: c.limit_baselines])
+        train, labels = train[at], None if labels is None else labels[at]
     scored = {sets.test.name: sets.test, **sets.ood}
     scored = {name: sets.inputs(one) for name, one in scored.items()}
     found = {}

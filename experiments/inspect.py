@@ -61,7 +61,9 @@ def main(
 
 
 def check(sets: Sets, options: Options) -> None:
-    """Raise UserError for images or a channel that the sets do not have."""
+    """Raise UserError for vectors, and images or a channel that the sets lack."""
+    if sets.standardizer:
+        raise UserError("this run's flow is of vectors; inspect looks into images")
     channels = sets.test.images.shape[-1]
     if options.channel >= channels:
         raise UserError(

@@ -53,13 +53,22 @@ def refuse_for_vectors(config: ConfigDict) -> None:
             )
 
 
-def check_apart(negative: ImageSet, scored: dict[str, ImageSet]) -> None:
-    """Raise UserError where more than one in a hundred scored images is a negative.
+def check_apart(
+    negative: ImageSet, train: ImageSet, scored: dict[str, ImageSet]
+) -> None:
+    """Raise UserError where more than one in a hundred images is a negative, too.
 
-    Sets of different names or sources can be the same images. (One in a hundred: real
-    sets hold some images in both of their splits.)
+    Of those to learn, or of those scored: sets of different names or sources can be the
+    same images. (One in a hundred: real sets hold some images in both splits.)
     """
     known = {image.tobytes() for image in negative.images}
+    found = sum(image.tobytes() in known for image in train.images)
+    if found > len(train) / 100:
+        raise UserError(
+            f"{found} of the {len(train)} images to learn are among the negatives, "
+            f"{negative.name}:{negative.split}; the flow cannot find them likely and "
+            "unlikely"
+        )
     for name, images in scored.items():
         found = sum(image.tobytes() in known for image in images.images)
         if found > len(images) / 100:

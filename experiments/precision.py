@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, evaluate
+from experiments.config import UserError
 from experiments.results import likelihood_results, versions, write_json
 from experiments.sets import Sets
 from flowjax_ood.precision import BFLOAT16, FLOAT32, TENSORFLOAT32
@@ -29,6 +30,8 @@ ROUND_TRIP = 64
 
 def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
     """Compare, print the table, and leave precision.json in the workdir."""
+    if sets.standardizer:
+        raise UserError("this run's flow is of vectors; precision scores images")
     label = evaluate.run_name(workdir)
     shape = sets.test.images.shape[1:]
     variables = run.state.variables()

@@ -126,8 +126,8 @@ def tables(content: Content) -> Iterable[tuple]:
     captions = {
         "bits_per_dim": "Likelihood as a detector. With several seeds, mean ± standard "
         "deviation over them; with one, [the 95% interval of its images].",
-        "nats": "Flows on vectors, in nats of the standardised vector (more = more "
-        "likely), and detectors without a flow on the same vectors.",
+        "nats": "Flows on vectors, median nats of the standardised vector (more = "
+        "more likely), and detectors without a flow on the same vectors.",
     }
     for unit, caption in captions.items():
         headers, rows, align = table(content.rows, content.titles, unit)

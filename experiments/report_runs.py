@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.config import UserError, flatten, read_config
+from experiments.config import UserError, flatten
+from experiments.kept_config import read_config
 from flowjax_ood.training import metric_log
 
 # of results.json, whatever the run is on

@@ -54,7 +54,7 @@ def main(configs: dict[Path, ConfigDict], options: Options) -> None:
     noise = jax.random.normal(build.random_key(options.seed), (MEASURED, *shape))
     drawn, content = {}, {}
     for name, subject in subjects.items():
-        real = RealImages(subject.sets.test.images)
+        real = held_out(subject.sets)
         drawn[name], measured = {}, {}
         for temperature in options.temperatures:
             images, finite = draw(subject, noise, temperature)
@@ -79,11 +79,20 @@ def main(configs: dict[Path, ConfigDict], options: Options) -> None:
 
 
 def run_names(workdirs: list[Path]) -> dict[Path, str]:
-    """What each run is called: by its folder, or by the path where folders agree."""
-    if len({w.resolve() for w in workdirs}) < len(workdirs):
+    """What each run is called: the part of its path by which it differs.
+
+    Without what all paths end in: rows of an ablation have the same `seed_0`.
+    """
+    paths = [w.resolve().parts for w in workdirs]
+    if len(set(paths)) < len(paths):
         raise UserError("--workdir names a run more than once")
-    short = [evaluate.run_name(w) for w in workdirs]
-    return {w: n if short.count(n) == 1 else str(w) for w, n in zip(workdirs, short)}
+    while len(paths) > 1 and len({parts[-1] for parts in paths}) == 1:
+        paths = [parts[:-1] for parts in paths]
+    names, length = [], 0
+    while len(set(names)) < len(paths):
+        length += 1
+        names = ["/".join(parts[-length:]) for parts in paths]
+    return dict(zip(workdirs, names))
 
 
 def load(config: ConfigDict, workdir: Path, name: str) -> Subject:
@@ -150,6 +159,14 @@ def draw(subject: Subject, noise, temperature: float) -> tuple[np.ndarray, np.nd
     samples = np.full(x.shape, NOT_FINITE, np.uint8)
     samples[finite] = np.asarray(quantize(x[finite]))
     return samples, finite
+
+
+def held_out(sets: Sets) -> RealImages:
+    """What samples are measured against; UserError where nothing can be by them."""
+    try:
+        return RealImages(sets.test.images)
+    except ValueError as error:
+        raise UserError(f"{sets.test.name}:{sets.test.split}: {error}") from error
 
 
 def measure(real: RealImages, samples: np.ndarray, finite: np.ndarray) -> dict:

@@ -158,7 +158,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
                 "config.data.channels, or compare sets of one kind"
             )
     if negative is not None:
-        check_apart(negative, {test.name: test, **ood})
+        check_apart(negative, train, {test.name: test, **ood})
     sets = Sets(train, test, ood, negative=negative, told=told)
     check_others(sets)
     return sets

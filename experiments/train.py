@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from experiments import build, evaluate
 from experiments.ablate_grid import ROOM
-from experiments.config import UserError, keep_config
+from experiments.config import UserError
+from experiments.kept_config import keep_config
 from experiments.objective import rows
 from experiments.sets import Sets, load_sets
 from experiments.vector_sets import keep_standardizer

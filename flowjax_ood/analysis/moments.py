@@ -106,14 +106,17 @@ class PairMoments:
     def _correlation(self, sums: np.ndarray) -> float:
         if not self.count:
             return float("nan")
-        raw = self._squares[:2].sum(1) + self.count * (self._mean**2).sum(1)
-        # numbers that vary by less than float32 resolves are constant
-        if not np.all(sums[:2] > CONSTANT * raw):
+        if self._constant(sums).any():
             return float("nan")
         return float(np.clip(sums[2] / np.sqrt(sums[0] * sums[1]), -1, 1))
 
+    def _constant(self, sums: np.ndarray) -> np.ndarray:
+        """Of p and of t: whether they vary by less than float32 resolves."""
+        raw = self._squares[:2].sum(1) + self.count * (self._mean**2).sum(1)
+        return ~(sums[:2] > CONSTANT * raw)
+
     def _r2(self, about: np.ndarray) -> float:
-        if not about[1] > 0:
+        if not self.count or self._constant(about)[1]:
             return float("nan")
         pp, tt, pt = self._within()
         error = self._mean[0] - self._mean[1]

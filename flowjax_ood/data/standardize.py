@@ -1,6 +1,8 @@
 """Standardisation of vectors by training statistics, and PCA after it."""
 
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -100,12 +102,16 @@ class Standardizer:
     def load(cls, path: str | os.PathLike) -> "Standardizer":
         """What `save` wrote. Raises ValueError for a file that is not that."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # opened here: numpy leaves a damaged archive open
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 values = {k: arrays[k] for k in arrays.files}
             values["dims"] = int(values["dims"])
             values["whiten"] = bool(values["whiten"])
             return cls(**values)
-        except (KeyError, TypeError, ValueError, EOFError, OSError) as error:
+        except (
+            *(KeyError, TypeError, ValueError, EOFError, OSError),
+            *(zipfile.BadZipFile, zlib.error),  # truncated or damaged
+        ) as error:
             raise ValueError(
                 f"{os.fspath(path)} holds no standardisation ({error}); restore it"
             ) from error

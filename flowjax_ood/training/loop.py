@@ -132,9 +132,9 @@ def fit(
             StopRequest() as stop,
             progress(label, num_steps, "steps", done=start) as shown,
         ):
-            for done in range(start + 1, num_steps + 1):
-                if early.exhausted:
-                    break
+            done = start
+            last = start if early.exhausted else num_steps
+            for done in range(start + 1, last + 1):
                 state, metrics = step_fn(state, batch_of(done - 1), key)
                 if parallel.one_at_a_time:
                     jax.block_until_ready((state, metrics))
@@ -156,9 +156,11 @@ def fit(
                     window.start_clock()
                 if stopping:
                     raise Interrupted(stopping, done)
+                if early.exhausted:
+                    break
             if stop.signum:
                 # while the last checkpoint was written
-                raise Interrupted(stop.signum, max(start, num_steps))
+                raise Interrupted(stop.signum, done)
         found = parallel.global_state(state)
         if early.step:
             found = early.best(jax.eval_shape(initial))

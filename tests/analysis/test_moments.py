@@ -79,3 +79,10 @@ def test_shapes_are_checked(pairs):
         m.add(p[0], t[0])
     with pytest.raises(ValueError, match=r"3 positions, but 7"):
         m.add(p[:, :3], t[:, :3])
+
+
+def test_a_target_that_is_constant_up_to_rounding_has_no_r2():
+    rng = np.random.default_rng(0)
+    target = 3 + 1e-9 * rng.standard_normal((60, 7))
+    m = moments(rng.standard_normal((60, 7)), target)
+    assert np.isnan([m.r2, m.r2_within, m.correlation]).all()

@@ -146,12 +146,15 @@ def test_it_is_kept_bit_for_bit(tmp_path, arguments):
     np.testing.assert_array_equal(again.transform(x), found.transform(x))
 
 
-@pytest.mark.parametrize("content", ["nothing", "text", "others"])
+@pytest.mark.parametrize("content", ["nothing", "text", "others", "half"])
 def test_another_file_is_named(tmp_path, content):
     file = tmp_path / "s.npz"
     if content == "text":
         file.write_text("x")
     elif content == "others":
         np.savez(file, a=1)
+    elif content == "half":
+        fit_standardizer(correlated()).save(file)
+        file.write_bytes(file.read_bytes()[:400])
     with pytest.raises(ValueError, match=r"s\.npz holds no standardisation"):
         Standardizer.load(file)

@@ -7,15 +7,13 @@ from experiment_runs import CONFIGS, snapshot
 from ml_collections import ConfigDict
 
 from experiments.config import (
-    LATER_KEYS,
     UserError,
     flatten,
-    keep_config,
     known_configs,
     load_config,
-    read_config,
     with_overrides,
 )
+from experiments.kept_config import LATER_KEYS, keep_config, read_config
 
 DEMO = str(CONFIGS / "demo.py")
 

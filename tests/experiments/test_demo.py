@@ -9,7 +9,8 @@ from experiment_runs import only_error, snapshot
 
 from experiments import demo
 from experiments.__main__ import run
-from experiments.config import keep_config, load_config
+from experiments.config import load_config
+from experiments.kept_config import keep_config
 
 FIGURES = {
     "likelihoods",

@@ -9,8 +9,10 @@ from experiment_runs import CONFIGS, only_error, read_results, snapshot
 
 from experiments import build, evaluate
 from experiments.__main__ import run
-from experiments.config import UserError, flatten, load_config, read_config
+from experiments.config import UserError, flatten, load_config
+from experiments.kept_config import read_config
 from experiments.objective import objective
+from experiments.negatives import check_apart
 from experiments.sets import load_sets
 
 FILES = ("fashion_mnist", "cifar10", "celeba", "svhn")
@@ -156,6 +158,13 @@ def test_images_that_are_scored_under_another_name_are_refused(tmp_path):
         f"data.ood_path={tmp_path / 'other.npz'}",
     )
     assert "64 of the 64 images of other that are scored are among" in said
+
+
+def test_images_to_learn_are_no_negatives(sets):
+    message = "images to learn are among the negatives"
+    with pytest.raises(UserError, match=message):
+        check_apart(sets.train, sets.train, {})
+    check_apart(sets.negative, sets.train, {})
 
 
 @pytest.mark.parametrize("key", ["train.negative=mnist:train", "data.altered=dimmed"])

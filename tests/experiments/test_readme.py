@@ -30,13 +30,9 @@ def numbers_of(value) -> list[float]:
 
 def areas_of(results: dict) -> list[float]:
     """AUROC of every flow and OOD set, and their intervals."""
-    runs = [results, *results.get("flows", {}).values()]
-    return [
-        number
-        for run in runs
-        for key in ("auroc", "auroc_ci95")
-        for number in numbers_of(run.get(key, {}))
-    ]
+    runs = [results, *results.get("flows", {}).values(), *results.get("rows", [])]
+    keys = ("auroc", "auroc_ci95", "auroc_mean", "auroc_std")
+    return [n for run in runs for key in keys for n in numbers_of(run.get(key, {}))]
 
 
 def marked_tables(text: str) -> list[tuple[str, list[list[str]]]]:

@@ -9,7 +9,7 @@ from experiment_runs import CONFIGS, TINY, only_error, snapshot
 
 from experiments import samples
 from experiments.__main__ import run
-from experiments.config import read_config
+from experiments.kept_config import read_config
 from experiments.samples_arguments import Options
 
 SMALL = ("--temperatures=0.7,1", "--count=3")
@@ -138,10 +138,19 @@ def test_a_run_given_twice_is_refused(capsys, tiny_run, tmp_path):
     assert "names a run more than once" in said
 
 
-def test_runs_in_folders_of_one_name_go_by_their_path(tmp_path):
-    names = samples.run_names([tmp_path / "a" / "run", tmp_path / "b" / "run"])
-    assert len(set(names.values())) == 2
-    assert samples.run_names([tmp_path / "a"]) == {tmp_path / "a": "a"}
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a"], ["a"]),
+        (["x/a", "x/b"], ["a", "b"]),
+        # what all end in alike tells nothing
+        (["a/seed_0", "b/seed_0"], ["a", "b"]),
+        (["a/seed_0", "b/seed_0", "b/seed_1"], ["a/seed_0", "b/seed_0", "b/seed_1"]),
+    ],
+)
+def test_runs_go_by_the_part_of_their_path_that_differs(tmp_path, paths, names):
+    found = samples.run_names([tmp_path / path for path in paths])
+    assert found == {tmp_path / p: n for p, n in zip(paths, names)}
 
 
 def test_other_folders_are_refused(capsys, tmp_path):

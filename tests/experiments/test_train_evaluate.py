@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from experiments import build, evaluate, train
 from experiments.__main__ import run
-from experiments.config import read_config
+from experiments.kept_config import read_config
 from experiments.sets import load_sets
 
 PNGS = {"likelihoods.png", "likelihood_terms.png", "samples.png"}

@@ -97,6 +97,20 @@ def test_the_papers_variant_is_the_script(table):
     assert {key: found[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_the_papers_variant_of_embeddings_is_that_of_tables(name):
+    """But for the data: the script names no other defaults."""
+    found, table = (
+        flatten(config_of(n, v))
+        for n, v in ((f"{name}_embeddings", "paper"), ("hepmass", "1_paper"))
+    )
+    changed = {key for key in table if found[key] != table[key]}
+    # without a validation set, by which nothing is looked at
+    unused = {"train.validate_every", "train.patience", "train.validate_by"}
+    of_data = {f"data.{key}" for key in ("source", "train", "test", "ood", "constant")}
+    assert changed <= unused | of_data
+
+
 def test_the_default_is_bounded_and_stopped_by_validation():
     for name in ("hepmass", "tabular_sklearn", "fashion_mnist_embeddings"):
         config = config_of(name)

@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from experiments import build
 from experiments.__main__ import run
-from experiments.config import UserError, load_config, read_config
+from experiments.config import UserError, load_config
+from experiments.kept_config import read_config
 from experiments.sets import load_sets
 from flowjax_ood.data.standardize import Standardizer
 
@@ -70,6 +71,12 @@ def test_a_run_leaves_what_one_of_images_does(vector_run):
         assert not {"bits_per_dim", "bits_per_dim_prior"} & set(record)
         total = record["log_pz"] + record["logdet"]
         assert record["loss"] == pytest.approx(-total, rel=1e-5)
+
+
+@pytest.mark.parametrize("command", ["inspect", "precision"])
+def test_commands_on_images_refuse_vectors(vector_run, capsys, command):
+    assert run([command, f"--workdir={vector_run}"]) == 2
+    assert "this run's flow is of vectors" in only_error(capsys.readouterr().err)
 
 
 def test_results_are_in_nats_of_both_vectors(vector_run):

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.config import UserError, keep_config, load_config
+from experiments.config import UserError, load_config
+from experiments.kept_config import keep_config
 from experiments.workdir import keep_data, locked
 from flowjax_ood import data
 

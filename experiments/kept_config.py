@@ -1,0 +1,125 @@
+"""config.json: the config of a run, kept in its workdir and read again."""
+
+import json
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments.config import UserError, among, check_rooms, flatten
+from flowjax_ood.analysis.atomic import write_bytes
+
+# What may differ when a run goes on: nothing of this changes what is computed.
+# (Other images at another path are refused by their hash.)
+MAY_CHANGE = (
+    "data.path",
+    "data.ood_path",
+    "eval",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+)
+
+# Keys that kept configs may lack, at what they were when nobody could set them.
+LATER_KEYS = {
+    "data": {"ood_source": (), "ood_path": (), "altered": (), "channels": 0},
+    "train": {"negative": "", "negative_classes": 0, "negative_threshold": -30_000.0},
+    "eval": {"draws": 1},
+}
+
+
+def keep_config(config: ConfigDict, workdir: Path) -> None:
+    """Write config.json, or check that the workdir's own asks for the same run.
+
+    Raises UserError, changing nothing, if the workdir belongs to another config, holds
+    checkpoints of nobody knows which, or cannot be written.
+    """
+    file = workdir / "config.json"
+    if file.exists():
+        before, now = flatten(read_config(workdir)), flatten(config)
+        free = _may_change(now)
+        changed = [
+            f"{k} ({_value(before, k)} there, {_value(now, k)} now)"
+            for k in sorted(before.keys() | now.keys())
+            if _value(before, k) != _value(now, k) and not among(k, free)
+        ]
+        if changed:
+            raise UserError(
+                f"{workdir} belongs to another config: {'; '.join(changed)}. Give "
+                "another --workdir, or the same config to go on"
+            )
+    elif any(workdir.glob("checkpoints/*")):
+        raise UserError(
+            f"{workdir} holds checkpoints but no config.json to tell of which run; "
+            "restore it, or give another --workdir"
+        )
+    try:
+        # several processes of one ablation may write it at a time
+        text = json.dumps(config.to_dict(), indent=2) + "\n"
+        write_bytes(file, text.encode())
+    except OSError as error:
+        raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
+
+
+def _value(flat: dict, key: str) -> str:
+    return repr(flat[key]) if key in flat else "nothing"
+
+
+def _may_change(config: dict) -> tuple[str, ...]:
+    """Keys of a run that may be set anew when it goes on."""
+    keys = MAY_CHANGE
+    if config.get("model.norm") != "batch":
+        # batch norm takes its statistics where the mode of parallelism has them taken
+        keys += ("parallel",)
+    if config.get("optimizer.schedule") == "constant":
+        # a longer run is the same run, where no schedule looks at its end
+        keys += ("train.num_steps", "train.num_epochs")
+    return keys
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config a run was started with."""
+    file = workdir / "config.json"
+    if not file.is_file():
+        raise UserError(f"{workdir} holds no run (no config.json); train one first")
+    try:
+        raw = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(
+            f"{file} is not JSON ({error}); restore it, or start in a new workdir"
+        ) from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{file} is no config; restore it, or start in a new workdir")
+    raw = _with_later_keys(raw)
+    check_rooms(raw, file)
+    return ConfigDict(_tuples(_renamed(raw)))
+
+
+def _with_later_keys(raw: dict) -> dict:
+    """A kept config with the keys it is too old to have."""
+    later = {
+        room: keys | raw[room]
+        for room, keys in LATER_KEYS.items()
+        if isinstance(raw.get(room), dict)
+    }
+    return raw | later
+
+
+def _renamed(raw: dict) -> dict:
+    """A kept config with its keys as they are called now."""
+    model = dict(raw["model"])
+    if "dtype" in model:
+        dtype = model.pop("dtype")
+        # "float32" left it to the accelerator how to multiply: by default, TF32
+        old = {"float32": "tensorfloat32"}
+        model["precision"] = old.get(dtype, dtype)
+        # keys that came with that name, at what they were when nobody could set them
+        since = {"stack": "chain", "remat": "none", "reversible": False}
+        model = since | {"convolution": "auto"} | model
+    return raw | {"model": model}
+
+
+def _tuples(value):
+    """JSON knows no tuples: lists become tuples again."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(value) if isinstance(value, list) else value
