@@ -11,8 +11,8 @@ from experiments import build, evaluate
 from experiments.__main__ import run
 from experiments.config import UserError, flatten, load_config
 from experiments.kept_config import read_config
-from experiments.objective import objective
 from experiments.negatives import check_apart
+from experiments.objective import objective
 from experiments.sets import load_sets
 
 FILES = ("fashion_mnist", "cifar10", "celeba", "svhn")
