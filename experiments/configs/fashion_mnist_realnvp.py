@@ -11,8 +11,10 @@ notMNIST is a folder of images, DIR with A/ to J/ in it: to `train`, or to `eval
 a run, add `--config.data.ood=mnist:test,notmnist:test
 --config.data.ood_source=-,folder --config.data.ood_path=-,DIR`.
 
-`:cpu` is a small flow on the embedded sample, some minutes on two cores; `:smoke`
-runs through in a minute.
+`:cpu` is a small flow on the embedded sample, some minutes on two cores. With
+`--config.train.num_steps=200`, three minutes on one core: bits/dim of clothing 5.85, of
+digits 4.89, AUROC 0.069 [0.062, 0.077] (results/clothing_cpu.json). `:smoke` runs
+through in a minute.
 """
 
 from experiments.configs import common

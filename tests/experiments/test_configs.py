@@ -269,3 +269,25 @@ def test_smoke_variants_run_through(tmp_path, name):
     assert ("running_statistics" in results) == (model == "realnvp")
     source = "embedded" if dataset == "mnist" else "synthetic"
     assert {s["source"] for s in results["data"].values()} == {source}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "file",
+    sorted(
+        set(known_configs())
+        - set(FILES.values())
+        # theirs run in test_negative.py
+        - {"fashion_mnist_negative.py"}
+    ),
+)
+def test_smoke_variants_of_other_experiments_run_through(tmp_path, file):
+    command = "ablate" if file.endswith("_ablation.py") else "train"
+    config = f"{CONFIGS / file}:smoke"
+    assert run([command, f"--config={config}", f"--workdir={tmp_path}"]) == 0
+    if command == "ablate":
+        found = json.loads((tmp_path / "ablation.json").read_text())
+        assert found["missing"] == []
+        assert len(found["rows"]) > 1
+    else:
+        assert read_results(tmp_path)["steps"] >= 1
