@@ -21,20 +21,29 @@ def fails(capsys, *argv) -> str:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory, smoke_run, tiny_run):
+def two_scales(tmp_path_factory):
+    """A run of two scales, small enough to compile in seconds."""
+    workdir = tmp_path_factory.mktemp("runs") / "two_scales"
+    changes = ("--config.model.scales=2", "--config.model.couplings=1")
+    assert run(["train", *TINY, *changes, f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, two_scales, tiny_run):
     """What the command leaves for a run of two scales and one of one."""
     out = tmp_path_factory.mktemp("samples")
-    argv = ["samples", "--workdir", str(smoke_run), str(tiny_run), f"--out={out}"]
+    argv = ["samples", "--workdir", str(two_scales), str(tiny_run), f"--out={out}"]
     assert run([*argv, *SMALL]) == 0
     return out
 
 
-def test_one_figure_and_the_numbers(drawn, smoke_run, tiny_run):
+def test_one_figure_and_the_numbers(drawn, two_scales, tiny_run):
     assert {p.name for p in drawn.iterdir()} == {"samples.png", "samples.json"}
     assert (drawn / "samples.png").read_bytes().startswith(b"\x89PNG\r\n")
     found = json.loads((drawn / "samples.json").read_text())
-    assert list(found["runs"]) == ["smoke", "tiny"]
-    for workdir in (smoke_run, tiny_run):
+    assert list(found["runs"]) == ["two_scales", "tiny"]
+    for workdir in (two_scales, tiny_run):
         kept = json.loads((workdir / "results.json").read_text())
         of_run = found["runs"][workdir.name]
         for key in ("bits_per_dim", "auroc", "steps"):
