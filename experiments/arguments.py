@@ -104,6 +104,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE[:VARIANT]",
         help="such as experiments/configs/fashion_mnist_ablation.py:smoke",
     )
+    detect = command(
+        "detect",
+        "fit detectors to the features of classifiers, beside flows; one table",
+        "Trains the networks in DIR/networks, or restores them. --config.KEY=VALUE\n"
+        "sets any key; --config.detect.flows=DIR,DIR adds trained flows to the table.",
+    )
+    detect.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE[:VARIANT]",
+        help="such as experiments/configs/fashion_mnist_detect.py:smoke",
+    )
     inspect = command(
         "inspect",
         "look into a run's latents and couplings, in- and out-of-distribution",
@@ -147,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     for needs_run, text in (
         (train, "where the run is kept; one that is there already is gone on with"),
         (ablate, "where the runs (in runs/), the table and the figures are kept"),
+        (detect, "where the networks, the table and the figures are kept"),
         (evaluate, "of the run; results.json and the figures there are replaced"),
         (precision, "of the run; precision.json there is replaced"),
         (inspect, "of the run; DIR/inspect is replaced"),

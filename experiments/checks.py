@@ -42,6 +42,9 @@ AT_LEAST = {
     "eval.samples": 0,
     "eval.neighbors": 1,
     "eval.limit_baselines": 0,
+    "detect.networks": 1,
+    "detect.limit_fit": 0,
+    "detect.validation": 4,
 }
 
 
@@ -55,7 +58,7 @@ def check_numbers(config: ConfigDict) -> None:
     if not 0 < config.optimizer.learning_rate < math.inf:
         rate = config.optimizer.learning_rate
         raise UserError(f"config.optimizer.learning_rate must be positive, got {rate}")
-    if config.optimizer.ema_decay >= 1:
+    if config.optimizer.get("ema_decay", 0) >= 1:
         raise UserError(
             f"config.optimizer.ema_decay must be below 1, got "
             f"{config.optimizer.ema_decay}; 0 is no averaging"

@@ -46,6 +46,7 @@ def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
 def known_configs() -> list[str]:
     """File names of the experiments in experiments/configs."""
     shared = ("__init__.py", "common.py", "glow_common.py", "tabular_common.py")
+    shared += ("detect_common.py",)
     return sorted(p.name for p in CONFIGS.glob("*.py") if p.name not in shared)
 
 
@@ -87,8 +88,10 @@ def check_rooms(config: dict | ConfigDict, origin: str | Path) -> None:
     if not missing:
         # the keys every run reads, whatever its model is
         from experiments.configs.common import real_nvp
+        from experiments.configs.detect_common import lenet
 
-        needed = flatten(real_nvp("", "", ()))
+        # a room `detect` tells configs of classifiers from those of flows
+        needed = flatten((lenet if "detect" in config else real_nvp)("", "", ()))
         found = flatten(config)
         missing = [k for k in needed if k not in found and not k.startswith("model.")]
     if missing:

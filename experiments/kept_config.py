@@ -14,6 +14,8 @@ MAY_CHANGE = (
     "data.path",
     "data.ood_path",
     "eval",
+    # of a classifier's run: what is fitted to it afterwards
+    "detect",
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_checkpoints",
@@ -96,6 +98,9 @@ def read_config(workdir: Path) -> ConfigDict:
 
 def _with_later_keys(raw: dict) -> dict:
     """A kept config with the keys it is too old to have."""
+    if "detect" in raw:
+        # classifiers came later than these keys, and have no use for some
+        return raw
     later = {
         room: keys | raw[room]
         for room, keys in LATER_KEYS.items()

@@ -20,8 +20,9 @@ def load_negatives(
     that the flow also learns or is scored on, and ValueError for an impossible spec.
     """
     c = config.train
-    if not c.negative:
-        if c.negative_classes:
+    # classifiers have no such key
+    if not c.get("negative"):
+        if c.get("negative_classes"):
             raise UserError(
                 f"config.train.negative_classes is {c.negative_classes}, but no set is "
                 "told of; set config.train.negative, such as mnist:train"
@@ -88,7 +89,7 @@ def told_and_untold(
     classes alone, such a set becomes two: those classes, and all others.
     """
     c = config.train
-    if not c.negative:
+    if not c.get("negative"):
         return ood, ()
     told_name, _ = parse_spec(c.negative)
     found, told = {}, []

@@ -36,6 +36,11 @@ def train(config: ConfigDict, workdir: Path, sets: Sets, label: str) -> Run:
             f"the config describes a grid of runs (config.{ROOM}); use the command "
             "`ablate`"
         )
+    if "detect" in config:
+        raise UserError(
+            "the config describes classifiers and detectors (config.detect); use the "
+            "command `detect`"
+        )
     parts = build.training(config, sets)
     keep_config(config, workdir)
     with locked(workdir):

@@ -44,8 +44,13 @@ def load_tfds(
     command that prepares it. Decoding and resizing use threads.
     """
     tfds_name = ALIASES.get(name, name)
-    builder = _builder(tfds_name, name, path)
-    data = _data_source(builder, tfds_name, split, path)
+    builder = find_builder(tfds_name, name, path)
+    if "image" not in builder.info.features:
+        raise ValueError(
+            f"tfds {tfds_name!r} has no feature 'image', only "
+            f"{', '.join(builder.info.features)}: it is not an image set"
+        )
+    data = open_split(builder, tfds_name, split, path)
     if limit is not None and limit > len(data):
         raise ValueError(
             f"tfds {name}:{split} holds {len(data)} images, so the first {limit} "
@@ -65,7 +70,11 @@ def load_tfds(
     return ImageSet(name, split, images, labels, "tfds", origin)
 
 
-def _builder(tfds_name: str, name: str, path: str | os.PathLike | None) -> Any:
+def find_builder(tfds_name: str, name: str, path: str | os.PathLike | None) -> Any:
+    """The builder of TFDS's `tfds_name`, asked for as `name`, in the data_dir `path`.
+
+    Raises `ValueError` that names the nearest names TFDS knows.
+    """
     import tensorflow_datasets as tfds
 
     data_dir = None if path is None else os.fspath(path)
@@ -81,17 +90,22 @@ def _builder(tfds_name: str, name: str, path: str | os.PathLike | None) -> Any:
             {*near, *_COMMON},
             "and the rest of tfds.list_builders()",
         ) from error
-    if "image" not in builder.info.features:
-        raise ValueError(
-            f"tfds {name!r} has no feature 'image', only "
-            f"{', '.join(builder.info.features)}: it is not an image set"
-        )
     return builder
 
 
-def _data_source(
-    builder: Any, tfds_name: str, split: str, path: str | os.PathLike | None
+def open_split(
+    builder: Any,
+    tfds_name: str,
+    split: str,
+    path: str | os.PathLike | None,
+    module: str | None = None,
 ) -> Sequence[dict]:
+    """Random access to the prepared examples of `split`, a name or a slice.
+
+    `module` is the one to import first, for sets that TFDS does not find by name.
+    Raises `ValueError` for an unknown split, and `FileNotFoundError` with the command
+    that prepares the set where it is not prepared for random access.
+    """
     try:
         return builder.as_data_source(split=split)
     except (AssertionError, NotImplementedError, OSError, ValueError) as error:
@@ -107,6 +121,8 @@ def _data_source(
             state = f"is prepared, but not for random access ({reason})"
             command += " --overwrite"
         command += " --file_format=array_record"
+        if module is not None:
+            command += f" --imports={module}"
         if path is not None:
             command += f" --data_dir={os.fspath(path)}"
         raise FileNotFoundError(

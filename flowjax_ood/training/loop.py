@@ -168,8 +168,12 @@ def fit(
 
 
 def _summary(values: dict) -> dict:
-    if "bits_per_dim" in values:
-        shown, unit = {"bpd": f"{values['bits_per_dim']:.3f}"}, "img/s"
+    unit = "img/s"
+    if "accuracy" in values:
+        shown = {"loss": f"{values['loss']:.3f}"}
+        shown["accuracy"] = f"{100 * values['accuracy']:.1f} %"
+    elif "bits_per_dim" in values:
+        shown = {"bpd": f"{values['bits_per_dim']:.3f}"}
     else:
         shown, unit = {"nats": f"{-values['loss']:.3f}"}, "vectors/s"
     if "validation" in values:

@@ -1,5 +1,6 @@
 """Everything a training run has to remember."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -44,9 +45,20 @@ def create_state(
     `cond [B, K]` is what a conditional flow is given with x; `average=True` reserves
     room for averaged parameters.
     """
+    return initial_state(flow.init, optimizer, key, x, cond, average=average)
 
-    def init(key, x, cond):
-        variables = flow.init(key, x, cond)
+
+def initial_state(
+    init: Callable[..., dict],
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    *inputs: jax.Array | None,
+    average: bool = False,
+) -> TrainState:
+    """The state at step 0, with the variables of `init(key, *inputs)`."""
+
+    def build(key, *inputs):
+        variables = init(key, *inputs)
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -59,11 +71,11 @@ def create_state(
 
     # a caller that traces (for the shapes alone) compiles by its own options
     if isinstance(jnp.zeros(()), jax.core.Tracer):
-        return init(key, x, cond)
+        return build(key, *inputs)
     # runs once: on CPU, XLA's optimisation passes would cost more than they save
     quick = {"xla_backend_optimization_level": 0}
     options = quick if jax.default_backend() == "cpu" else None
-    return jax.jit(init, compiler_options=options)(key, x, cond)
+    return jax.jit(build, compiler_options=options)(key, *inputs)
 
 
 def parameter_count(params) -> int:

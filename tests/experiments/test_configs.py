@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from experiments import build
 from experiments.__main__ import run
 from experiments.checks import check_numbers
+from experiments.classifier import classifier
 from experiments.config import UserError, flatten, known_configs, load_config
 from experiments.configs import common, glow_common
 from experiments.sets import load_sets, ood_places
@@ -131,10 +132,16 @@ def test_the_smoke_variant_of_every_file_builds(file):
     config = load_config(f"{CONFIGS / file}:smoke")
     # without downloads: scikit-learn ships its tables
     assert config.data.source in ("embedded", "synthetic", "sklearn")
-    assert 0 < config.train.num_steps <= 4
+    # a classifier that knows nothing gives detectors nothing to read
+    assert 0 < config.train.num_steps <= (40 if "detect" in config else 4)
     check_numbers(config)
     assert ood_places(config.data)
     shape = load_sets(config).event_shape
+    if "detect" in config:
+        module = classifier(config, 10)
+        x = jax.ShapeDtypeStruct((2, *shape), "float32")
+        assert jax.eval_shape(module.init, jax.random.key(0), x)["params"]
+        return
     model = json.dumps(config.model.to_dict(), sort_keys=True)
     assert count_parameters(shape, model) > 0
 
@@ -279,6 +286,8 @@ def test_smoke_variants_run_through(tmp_path, name):
         - set(FILES.values())
         # theirs run in test_negative.py
         - {"fashion_mnist_negative.py"}
+        # and in test_detect.py
+        - {"fashion_mnist_detect.py"}
     ),
 )
 def test_smoke_variants_of_other_experiments_run_through(tmp_path, file):

@@ -1,0 +1,24 @@
+"""Detectors on the features of a LeNet: FashionMNIST against MNIST.
+
+    python -m experiments detect --config=experiments/configs/fashion_mnist_detect.py \
+        --workdir=runs/detect --config.data.source=idx --config.data.path=DIR \
+        --config.data.ood=mnist:train10k
+
+FSSD's small benchmark (Huang et al. 2021, table 2): LeNet, Adadelta, 14 epochs of all
+60,000 images, three networks. `:smoke` runs through in a minute, on the embedded
+sample.
+"""
+
+from experiments.configs import detect_common
+
+
+def get_config(variant: str = ""):
+    config = detect_common.lenet(
+        "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
+    )
+    if variant == "smoke":
+        config.data.source = "embedded"
+        return detect_common.smoke(config)
+    if variant:
+        raise ValueError(f"unknown variant {variant!r}; known: smoke")
+    return config

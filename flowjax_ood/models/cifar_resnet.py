@@ -1,0 +1,130 @@
+"""ResNet-34 for small colour images: the residual network without its early pooling."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from flowjax_ood.models.pixels import normalise_pixels
+from flowjax_ood.networks.convolution import convolve
+from flowjax_ood.networks.layers import BatchNorm, Dense, uniform_fan_in
+from flowjax_ood.precision import FLOAT32, Precision
+
+
+class ResNet34(nn.Module):
+    """`logits = W mean(layer4(layer3(layer2(layer1(stem(x)))))) + b`.
+
+    Images are float `[B, H, W, C]` in [0, 1]; `mean` and `std` per channel, those of
+    CIFAR-10 by default, normalise them here. The stem keeps their size, and every layer
+    after the first halves it. `blocks` and `widths` say how many blocks a layer has and
+    how wide they are. Batch norm uses its running statistics unless the collection
+    `batch_stats` is mutable.
+
+    21,282,122 parameters for three channels. Source: He et al. 2016, in the form for
+    32x32 images that is usual for CIFAR-10 (3x3 stem, no max-pooling, projections where
+    the shape changes).
+    """
+
+    classes: int = 10
+    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
+    std: tuple[float, ...] = (0.2023, 0.1994, 0.2010)
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    precision: Precision = FLOAT32
+
+    # not annotated: facts about the class, not fields
+    penultimate = "pooled"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The taps that FSSD uses, from shallow to deep."""
+        return ("stem", *(f"layer{k}" for k in range(1, len(self.widths) + 1)))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Class scores before the softmax, `[B, classes]`, float32."""
+        return self.taps(x)[1]
+
+    @nn.compact
+    def taps(self, x: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+        """`({layer: activations}, logits)`, of one pass.
+
+        At 32x32: stem and layer1 `[B, 32, 32, 64]`, layer2 `[B, 16, 16, 128]`, layer3
+        `[B, 8, 8, 256]`, layer4 `[B, 4, 4, 512]`, each after its ReLU, and pooled `[B,
+        512]`, the mean over positions. Raises ValueError where `blocks` and `widths`
+        differ in length.
+        """
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(
+                "blocks and widths need one number for each layer, got "
+                f"{self.blocks} and {self.widths}"
+            )
+        h = normalise_pixels(x, self.mean, self.std)
+        (h,) = self.precision.cast(h)
+        norm = ConvNorm(self.widths[0], precision=self.precision, name="stem")
+        found = {"stem": nn.relu(norm(h))}
+        h = found["stem"]
+        for k, (blocks, width) in enumerate(zip(self.blocks, self.widths), start=1):
+            for i in range(blocks):
+                stride = 2 if i == 0 and k > 1 else 1
+                name = f"layer{k}_{i}"
+                h = BasicBlock(width, stride, self.precision, name=name)(h)
+            found[f"layer{k}"] = h
+        found["pooled"] = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
+        last = Dense(self.classes, precision=self.precision, name="classifier")
+        logits = last(found["pooled"])
+        return found, logits.astype(_at_least_float32(logits))
+
+    @nn.nowrap
+    def head(self, variables: dict) -> tuple[jax.Array, jax.Array]:
+        """`(W [512, classes], b [classes])` with `logits = pooled W + b`."""
+        last = variables["params"]["classifier"]
+        return last["kernel"], last["bias"]
+
+
+class BasicBlock(nn.Module):
+    """`relu(shortcut(x) + norm(conv(relu(norm(conv(x))))))`, 3x3 convolutions.
+
+    The shortcut is x, or a normed 1x1 convolution where the shape changes.
+    """
+
+    width: int
+    stride: int = 1
+    precision: Precision = FLOAT32
+
+    @nn.compact
+    def __call__(self, x):
+        first = ConvNorm(self.width, 3, self.stride, self.precision, name="first")
+        second = ConvNorm(self.width, precision=self.precision, name="second")
+        h = second(nn.relu(first(x)))
+        if x.shape != h.shape:
+            project = ConvNorm(self.width, 1, self.stride, self.precision, name="skip")
+            x = project(x)
+        return nn.relu(x + h)
+
+
+class ConvNorm(nn.Module):
+    """Convolution without a bias, then batch norm; zero padding of `kernel_size // 2`.
+
+    Parameters `kernel [k, k, I, O]`, which starts as torch's does, U(+-1/sqrt(fan_in)),
+    and those of `norm`.
+    """
+
+    width: int
+    kernel_size: int = 3
+    stride: int = 1
+    precision: Precision = FLOAT32
+
+    @nn.compact
+    def __call__(self, x):
+        k = self.kernel_size
+        shape = (k, k, x.shape[-1], self.width)
+        init = uniform_fan_in(k * k * x.shape[-1])
+        x, kernel = self.precision.cast(x, self.param("kernel", init, shape))
+        # "SAME" with a stride would pad the end alone: torch pads both sides
+        padding = "SAME" if self.stride == 1 else ((k // 2, k // 2),) * 2
+        return BatchNorm(name="norm")(
+            convolve(x, kernel, self.precision, self.stride, padding)
+        )
+
+
+def _at_least_float32(x: jax.Array):
+    return jnp.promote_types(x.dtype, jnp.float32)

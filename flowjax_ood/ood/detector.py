@@ -1,0 +1,139 @@
+"""What all detectors have in common: `fit(network, given)`, then `score(x)`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from flowjax_ood.ood.batched import in_batches
+from flowjax_ood.ood.network import Network, Outputs
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What a detector needs besides the trained network."""
+
+    train_data: bool = False
+    labels: bool = False
+    ood_validation: bool = False
+    gradients: bool = False
+    retraining: bool = False
+    head: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What detectors may be fitted on; a detector takes of it what it `requires`.
+
+    `train`: outputs of in-distribution training images, with their `labels [N]`.
+    `id_validation`, `ood_validation`: inputs `[M, ...]` to choose by; the second are
+    real outliers or, where nothing may be known of those, synthetic ones.
+    """
+
+    train: Outputs | None = None
+    labels: np.ndarray | None = None
+    id_validation: np.ndarray | None = None
+    ood_validation: np.ndarray | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted detector: `score(x) -> [N]`, higher = more in-distribution.
+
+    `function` is a pytree (`jax.tree_util.Partial`): of `Outputs` if `of_outputs`, so
+    that one forward pass serves many detectors, else of `(variables, x)`. `chosen`
+    holds what was chosen by validation data, for the record.
+    """
+
+    name: str
+    requires: Requires
+    network: Network
+    function: Callable[..., jax.Array] = field(repr=False)
+    of_outputs: bool = True
+    chosen: dict[str, Any] = field(default_factory=dict)
+
+    def score(self, x, batch_size: int = 250) -> np.ndarray:
+        """Scores of inputs `[N, ...]`, float32 `[N]`. ValueError where one is NaN."""
+        if self.of_outputs:
+            return self.score_outputs(self.network.collect(x, batch_size), batch_size)
+        variables = self.network.variables
+        found = in_batches(
+            lambda rows: _apply(self.function, variables, rows), x, batch_size
+        )
+        return self._checked(found)
+
+    def score_outputs(self, outputs: Outputs, batch_size: int = 250) -> np.ndarray:
+        """Scores of the inputs whose outputs these are."""
+        if not self.of_outputs:
+            raise TypeError(f"{self.name} needs inputs, not outputs: use score(x)")
+        found = in_batches(
+            lambda rows: _apply(self.function, rows), outputs, batch_size
+        )
+        return self._checked(found)
+
+    def _checked(self, scores: np.ndarray) -> np.ndarray:
+        bad = np.isnan(scores)
+        if bad.any():
+            raise ValueError(
+                f"{self.name} has no score for {bad.sum()} of {len(bad)} inputs, the "
+                f"first is number {int(np.argmax(bad))}: the network's activations are "
+                "NaN or infinite there"
+            )
+        return scores
+
+
+@partial(jax.jit)
+def _apply(function, *args):
+    # accelerators multiply float32 in fewer bits unless told otherwise
+    with jax.default_matmul_precision("highest"):
+        return function(*args)
+
+
+class Detector:
+    """Base of the detectors: frozen dataclasses of hyper-parameters.
+
+    A detector of outputs defines `prepared(network, given) -> function of Outputs`; all
+    others define `fit`.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[Requires] = Requires()
+
+    def prepared(self, network: Network, given: Given) -> Callable[[Outputs], Any]:
+        raise NotImplementedError(f"{type(self).__name__} must define prepared or fit")
+
+    def fit(self, network: Network, given: Given | None = None) -> Fitted:
+        """Fit to a network and data. ValueError where what it `requires` is missing."""
+        given = given or Given()
+        self.check(network, given)
+        function = self.prepared(network, given)
+        return Fitted(self.name, self.requires, network, function)
+
+    def check(self, network: Network, given: Given) -> None:
+        """Raise ValueError where something that the detector `requires` is missing."""
+        r, missing = self.requires, []
+        if r.train_data and given.train is None:
+            missing.append("train, the outputs of training images")
+        if r.labels and given.labels is None:
+            missing.append("labels, the classes of those")
+        if r.ood_validation and (
+            given.ood_validation is None or given.id_validation is None
+        ):
+            missing.append("id_validation and ood_validation, inputs to choose by")
+        if missing:
+            raise ValueError(f"{self.name} needs {' and '.join(missing)}")
+        if r.train_data:
+            bad = sum(
+                int((~np.isfinite(a)).sum()) for a in jax.tree.leaves(given.train)
+            )
+            if bad:
+                raise ValueError(
+                    f"{self.name} cannot be fitted: {bad} of the training images' "
+                    "activations are NaN or infinite"
+                )
+        if r.head and network.head is None:
+            raise ValueError(f"{self.name} needs network.head, the last layer's (W, b)")

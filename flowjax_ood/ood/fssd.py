@@ -1,0 +1,154 @@
+"""Feature-space singularity distance (Huang et al. 2021).
+
+Features of outliers stay near a point, the singularity, that features of noise mark;
+those of in-distribution inputs move away from it in training.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_ood.ood import protocols
+from flowjax_ood.ood.batched import in_batches
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.layer_scores import (
+    FORMS,
+    MAGNITUDES,
+    Form,
+    LayerScores,
+    fit_layers,
+)
+from flowjax_ood.ood.network import Network, as_input, flat
+
+NOISE = ("uniform", "repository", "validation")
+
+
+def distance(activations: jax.Array, singularity: jax.Array) -> jax.Array:
+    """`|F(x) - F*|_2` of flattened activations `[B, ...]`, `[B]`.
+
+    Its gradient at the singularity itself is 0.
+    """
+    squared = jnp.sum((flat(activations) - singularity) ** 2, axis=1)
+    # not "> 0": NaN stays NaN
+    zero = squared == 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squared)))
+
+
+@dataclass(frozen=True)
+class FSSD(Detector):
+    """`sum_k a_k |F_k(x + m d_k) - F*_k|`, F*_k the mean of layer k over noise.
+
+    * `noise`: "uniform" in [0, 1], as the slides; "repository", grey noise of low
+      contrast, as the code; "validation", the in-distribution validation inputs (for
+      tokens, where noise has no meaning);
+    * `weights`: "uniform" standardises the distances on in-distribution validation
+      inputs and averages them; a layer's name takes it alone; "logistic" is fitted on
+      validation inputs and outliers;
+    * `magnitudes`: m, chosen among several with "logistic", else the first; 0 is
+      without a step;
+    * `form` and `sign` of the step (see `layer_scores.direction`): the slides' is the
+      sign of the gradient, uphill (+1); the code's "zscore_batch", downhill (-1).
+
+    Neither training data nor labels are needed. `FSSD.repository()` is what the public
+    code does. Raises ValueError for unknown options.
+    """
+
+    noise: Literal["uniform", "repository", "validation"] = "uniform"
+    weights: str = "uniform"
+    magnitudes: tuple[float, ...] = (0.0,)
+    form: Form = "sign"
+    sign: int = 1
+    images: int = 100
+    seed: int = 0
+    # outliers of the test set, whose shuffling comes before the code's noise
+    ood_count: int = 10_000
+    batch_size: int = 250
+    label: str = "FSSD"
+
+    def __post_init__(self):
+        if self.noise not in NOISE or self.form not in FORMS or abs(self.sign) != 1:
+            raise ValueError(
+                f"FSSD has noise {', '.join(NOISE)}, form {', '.join(FORMS)} and sign "
+                f"+1 or -1; got {self.noise!r}, {self.form!r} and {self.sign}"
+            )
+
+    @classmethod
+    def repository(cls, **changes) -> "FSSD":
+        """As the public code, with its batches of 512."""
+        options = {
+            "noise": "repository",
+            "weights": "logistic",
+            "magnitudes": MAGNITUDES,
+            "form": "zscore_batch",
+            "sign": -1,
+            "batch_size": 512,
+        }
+        return cls(**(options | changes))
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    @property
+    def requires(self) -> Requires:
+        return Requires(
+            ood_validation=self.weights == "logistic", gradients=any(self.magnitudes)
+        )
+
+    def singularity(self, network: Network, given: Given) -> dict[str, np.ndarray]:
+        """`{layer: F* [D]}`."""
+        if given.id_validation is None:
+            raise ValueError("FSSD needs id_validation: its inputs' shape, and scale")
+        x = self._noise(network, given)
+
+        @jax.jit
+        def sums(variables, x):
+            taps, _ = network.apply(variables, as_input(x))
+            return {k: flat(taps[k]) for k in network.layers}
+
+        with jax.default_matmul_precision("highest"):
+            taps = in_batches(lambda rows: sums(network.variables, rows), x, 50)
+        return {k: np.mean(a, axis=0, dtype=np.float64) for k, a in taps.items()}
+
+    def _noise(self, network, given):
+        if self.noise == "validation":
+            return given.id_validation
+        shape = given.id_validation.shape[1:]
+        if self.noise == "uniform":
+            random = np.random.default_rng(self.seed)
+            return random.uniform(size=(self.images, *shape)).astype(np.float32)
+        if network.mean is None or network.std is None:
+            raise ValueError("noise='repository' needs network.mean and network.std")
+        noise = protocols.repository_noise(shape, self.ood_count, self.images)
+        return (np.asarray(network.mean) + network.std * noise).astype(np.float32)
+
+    def layer_scores(self, network: Network, given: Given) -> LayerScores:
+        """Distances of every layer, before they are combined."""
+        if not network.layers:
+            raise ValueError("FSSD needs network.layers, the taps to measure")
+        found = self.singularity(network, given)
+        points = {k: jnp.asarray(v, jnp.float32) for k, v in found.items()}
+        return LayerScores(
+            network,
+            network.layers,
+            lambda layer, activations: distance(activations, points[layer]),
+            self.form,
+            self.sign,
+        )
+
+    def fit(self, network: Network, given: Given | None = None) -> Fitted:
+        given = given or Given()
+        self.check(network, given)
+        scores = self.layer_scores(network, given)
+        return fit_layers(
+            self.name,
+            self.requires,
+            scores,
+            given,
+            self.magnitudes,
+            self.weights,
+            self.batch_size,
+        )

@@ -1,0 +1,72 @@
+"""What two CPU devices make of a classifier's steps; run by test_classification.py."""
+
+import sys
+
+import jax
+
+if __name__ == "__main__":
+    # before the backend starts
+    jax.config.update("jax_num_cpu_devices", 2)
+
+import numpy as np
+from tiny_classifier import TinyClassifier, batch, images, labels
+
+from flowjax_ood.training.augment import crop_flip
+from flowjax_ood.training.classification import (
+    create_classifier_state,
+    make_classifier_step,
+)
+from flowjax_ood.training.classifier_optimizer import make_classifier_optimizer
+from flowjax_ood.training.outlier_exposure import (
+    batches_with_outliers,
+    outlier_exposure,
+)
+from flowjax_ood.training.parallel import MODES, Parallel
+
+KEY = jax.random.key(3, impl="threefry2x32")
+
+
+def steps(parallel: Parallel, norm: bool, outliers: bool) -> dict[str, np.ndarray]:
+    """State and metrics after three steps with augmentation."""
+    module, objective = TinyClassifier(norm=norm), {}
+    optimizer = make_classifier_optimizer("sgd", 0.1, l2=1e-3)
+    batches = [batch(range(8 * k, 8 * k + 8)) for k in range(3)]
+    if outliers:
+        objective = {"objective": outlier_exposure()}
+        of = batches_with_outliers(images(), labels(), 255 - images(), 8, 4, seed=0)
+        batches = [of(k) for k in range(3)]
+    step = parallel.wrap_step(
+        make_classifier_step(module, optimizer, augment=crop_flip, **objective)
+    )
+    state = create_classifier_state(module, optimizer, jax.random.key(0), images(1))
+    state = parallel.place_state(state)
+    for one in batches:
+        state, metrics = step(state, parallel.place_batch(one), KEY)
+    found = (parallel.global_state(state), metrics)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(found)
+    }
+
+
+def main(output: str) -> None:
+    assert jax.device_count() == 2
+    one = Parallel("jit", jax.devices()[:1])
+    found = {}
+    for kind, norm, outliers in (
+        ("plain", False, False),
+        ("norm", True, False),
+        ("outliers", False, True),
+    ):
+        ways = {"one": one} | {mode: Parallel(mode) for mode in MODES}
+        for name, parallel in ways.items():
+            # the last two take the statistics of each device's own part
+            if kind == "norm" and name in ("pmap", "shard_map"):
+                continue
+            for key, value in steps(parallel, norm, outliers).items():
+                found[f"{kind} {name}/{key}"] = value
+    np.savez(output, **found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
