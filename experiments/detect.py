@@ -7,7 +7,6 @@ detector on each, and writes results.json, table.md and figures. Run again, it g
 import time
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import classifier, detect_table, detectors
@@ -122,17 +121,13 @@ def _rows(config, sets: Sets, networks: list[Network], tests: dict):
                 fitted = detector.fit(network, given)
                 fit_seconds = time.monotonic() - start
                 names = [n for n in tests if ood_name in (None, n) or n == id_name]
-                start = time.monotonic()
-                scores = {n: _score(fitted, tests[n], outputs[n], batch) for n in names}
-                seconds = time.monotonic() - start
-                count = sum(len(s) for s in scores.values())
-                run = {
-                    **detect_table.measures(scores, id_name),
-                    "chosen": fitted.chosen,
-                    "fit_seconds": fit_seconds,
-                    "ms_per_image": 1e3 * seconds / count,
-                    "requires": fitted.requires,
-                }
+                if fitted.of_outputs:
+                    score, known = fitted.score_outputs, outputs
+                else:
+                    score, known = fitted.score, tests
+                known = {n: known[n] for n in names}
+                run, scores = _run(fitted, score, known, config, id_name)
+                run["fit_seconds"] = fit_seconds
                 found.setdefault((fitted.name, protocol), []).append(run)
                 if number == 0 and fitted.name in detector_figures.SHOWN:
                     histograms.setdefault(f"{fitted.name} ({protocol})", scores)
@@ -145,15 +140,7 @@ def _rows(config, sets: Sets, networks: list[Network], tests: dict):
             if not _wanted(config, ood.DeepEnsemble().name):
                 continue
             fitted = ood.DeepEnsemble(scoring=scoring, label=name).fit(networks)
-            start = time.monotonic()
-            scores = {n: fitted.score(x, batch) for n, x in tests.items()}
-            seconds = time.monotonic() - start
-            run = detect_table.measures(scores, id_name) | {
-                "chosen": fitted.chosen,
-                "fit_seconds": 0.0,
-                "ms_per_image": 1e3 * seconds / sum(len(s) for s in scores.values()),
-                "requires": fitted.requires,
-            }
+            run, _ = _run(fitted, fitted.score, tests, config, id_name)
             found[name, detectors.NONE] = [run]
     rows = [detect_table.row(name, p, runs) for (name, p), runs in found.items()]
     return rows, (histograms, layers)
@@ -179,10 +166,23 @@ def _jobs(config, sets, network, train) -> list[tuple]:
     return [job for job in jobs if _wanted(config, job[0].name)]
 
 
-def _score(fitted: Fitted, x, outputs, batch: int) -> np.ndarray:
-    if fitted.of_outputs:
-        return fitted.score_outputs(outputs)
-    return fitted.score(x, batch)
+def _run(fitted: Fitted, score, known: dict, config, id_name: str) -> tuple[dict, dict]:
+    """`(what the table keeps of a detector on one network, {set: scores})`.
+
+    `score` of the detector takes what is `known` of each set: inputs, or outputs.
+    """
+    start = time.monotonic()
+    scores = {n: score(x, config.eval.batch_size) for n, x in known.items()}
+    seconds = time.monotonic() - start
+    count = sum(len(s) for s in scores.values())
+    run = {
+        **detect_table.measures(scores, id_name),
+        "chosen": fitted.chosen,
+        "fit_seconds": 0.0,
+        "ms_per_image": 1e3 * seconds / count,
+        "requires": fitted.requires,
+    }
+    return run, scores
 
 
 def _layers(config, sets, network, tests, train) -> dict:

@@ -7,6 +7,33 @@ appendix C and its code.
 from ml_collections import ConfigDict
 
 
+def data_room(train: str, test: str, ood: tuple[str, ...]) -> dict:
+    """Where the sets of an experiment come from; the same keys in all configs."""
+    return {
+        # embedded | idx | npz | folder | tfds | synthetic; path where the
+        # source has one
+        "source": "tfds",
+        "path": "",
+        # "name:split"
+        "train": train,
+        "test": test,
+        "ood": ood,
+        # source and path of the ood sets where they are others: one entry for
+        # all, or one a set, "-" as above
+        "ood_source": (),
+        "ood_path": (),
+        # the test images altered, OOD sets too: inverted, dimmed, upside_down
+        "altered": (),
+        # first images of each set; 0 takes all
+        "limit_train": 0,
+        "limit_test": 0,
+        # side to resize and crop to; 0 leaves the images as they are
+        "image_size": 0,
+        # 1 makes all images grey, 3 all RGB; 0 leaves them as they are
+        "channels": 0,
+    }
+
+
 def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     """The paper's FashionMNIST RealNVP recipe; experiments change what differs."""
     return ConfigDict(
@@ -14,29 +41,7 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             "seed": 0,
             # how a step is spread over devices: jit | pmap | shard_map
             "parallel": "jit",
-            "data": {
-                # embedded | idx | npz | folder | tfds | synthetic; path where the
-                # source has one
-                "source": "tfds",
-                "path": "",
-                # "name:split"
-                "train": train,
-                "test": test,
-                "ood": ood,
-                # source and path of the ood sets where they are others: one entry for
-                # all, or one a set, "-" as above
-                "ood_source": (),
-                "ood_path": (),
-                # the test images altered, OOD sets too: inverted, dimmed, upside_down
-                "altered": (),
-                # first images of each set; 0 takes all
-                "limit_train": 0,
-                "limit_test": 0,
-                # side to resize and crop to; 0 leaves the images as they are
-                "image_size": 0,
-                # 1 makes all images grey, 3 all RGB; 0 leaves them as they are
-                "channels": 0,
-            },
+            "data": data_room(train, test, ood),
             "model": {
                 "name": "real_nvp",
                 "scales": 2,

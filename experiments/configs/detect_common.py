@@ -5,6 +5,8 @@ Sources: FSSD (Huang et al. 2021) and its code.
 
 from ml_collections import ConfigDict
 
+from experiments.configs.common import data_room
+
 
 def lenet(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     """FSSD's LeNet recipe on grey images; experiments change what differs."""
@@ -15,21 +17,7 @@ def lenet(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             # how a step is spread over devices: jit | pmap | shard_map; the last one
             # trains 1.35 times as fast as jit on two CPU devices
             "parallel": "shard_map",
-            # as for flows
-            "data": {
-                "source": "tfds",
-                "path": "",
-                "train": train,
-                "test": test,
-                "ood": ood,
-                "ood_source": (),
-                "ood_path": (),
-                "altered": (),
-                "limit_train": 0,
-                "limit_test": 0,
-                "image_size": 0,
-                "channels": 0,
-            },
+            "data": data_room(train, test, ood),
             "model": {
                 "name": "lenet",
                 # mean and standard deviation of the training pixels, in [0, 1]

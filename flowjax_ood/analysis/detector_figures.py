@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowjax_ood.analysis import histogram_panel, layout, style
+from flowjax_ood.analysis.likelihood_figures import area_under_roc
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
         histogram_panel.draw_histograms(axes, sets, limits[panel], colors, id_name)
         style.style_axes(axes, label, "density")
         finding = ", ".join(
-            f"{n}: AUROC {_auroc(sets[id_name], v):.3f}"
+            f"{n}: AUROC {area_under_roc(sets[id_name], v):.3f}"
             for n, v in sets.items()
             if n != id_name
         )
@@ -75,11 +76,3 @@ def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
     layout.set_title(figure, title)
     histogram_panel.set_key(figure, colors, id_name)
     return figure
-
-
-def _auroc(own: np.ndarray, other: np.ndarray) -> float:
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([own, other]))[: len(own)]
-    least = len(own) * (len(own) + 1) / 2
-    return float((ranks.sum() - least) / (len(own) * len(other)))

@@ -67,7 +67,9 @@ def likelihood_histograms(
         if far[flow]:
             far[flow].label(axes)
         ranking = {
-            name: auroc[flow][name][0] if flow in auroc else _auroc(sets[id_name], v)
+            name: auroc[flow][name][0]
+            if flow in auroc
+            else area_under_roc(sets[id_name], v)
             for name, v in sets.items()
             if name != id_name
         }
@@ -200,7 +202,7 @@ def _checked_auroc(auroc: Mapping, panels: Mapping, id_name: str) -> Mapping:
     return auroc
 
 
-def _auroc(id_values: np.ndarray, ood_values: np.ndarray) -> float:
+def area_under_roc(id_values: np.ndarray, ood_values: np.ndarray) -> float:
     """P(ID > OOD) + P(ID = OOD) / 2, the area under the ROC curve.
 
     What is not a number counts as least likely.

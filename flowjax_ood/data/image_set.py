@@ -90,13 +90,15 @@ def check_images(images: np.ndarray, what: str) -> None:
         raise ValueError(message)
 
 
-def check_labels(labels: np.ndarray, count: int, what: str) -> None:
-    """Raises unless `labels` is int32 `[count]`."""
+def check_labels(
+    labels: np.ndarray, count: int, what: str, kind: str = "images"
+) -> None:
+    """Raises unless `labels` is int32 `[count]`; `kind`: what they are labels of."""
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int32:
         found = getattr(labels, "dtype", type(labels).__name__)
         raise TypeError(f"{what}: labels must be an int32 array, not {found}")
     if labels.shape != (count,):
         raise ValueError(
-            f"{what}: labels of shape {labels.shape} do not go with {count} images; "
+            f"{what}: labels of shape {labels.shape} do not go with {count} {kind}; "
             f"expected ({count},)"
         )

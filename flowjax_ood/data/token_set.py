@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from flowjax_ood.data.image_set import check_labels
+
 
 @dataclass(frozen=True, eq=False)
 class TokenSet:
@@ -36,7 +38,7 @@ class TokenSet:
         what = f"{self.name}:{self.split}"
         _check_tokens(self.tokens, self.alphabet, what)
         if self.labels is not None:
-            _check_labels(self.labels, len(self.tokens), what)
+            check_labels(self.labels, len(self.tokens), what, "sequences")
         if not self.origin or "\n" in self.origin:
             raise ValueError(f"{what}: origin must be one line, not {self.origin!r}")
 
@@ -93,15 +95,4 @@ def _check_tokens(tokens: np.ndarray, alphabet: str, what: str) -> None:
         raise ValueError(
             f"{what}: sequence {row} holds the token {tokens[row].max()}, but the "
             f"alphabet {alphabet!r} ends at {len(alphabet) - 1}"
-        )
-
-
-def _check_labels(labels: np.ndarray, count: int, what: str) -> None:
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int32:
-        found = getattr(labels, "dtype", type(labels).__name__)
-        raise TypeError(f"{what}: labels must be an int32 array, not {found}")
-    if labels.shape != (count,):
-        raise ValueError(
-            f"{what}: labels of shape {labels.shape} do not go with {count} sequences; "
-            f"expected ({count},)"
         )

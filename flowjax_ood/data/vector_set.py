@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from flowjax_ood.data.image_set import check_labels
+
 
 @dataclass(frozen=True, eq=False)
 class VectorSet:
@@ -33,7 +35,7 @@ class VectorSet:
         what = f"{self.name}:{self.split}"
         check_vectors(self.vectors, what)
         if self.labels is not None:
-            _check_labels(self.labels, len(self.vectors), what)
+            check_labels(self.labels, len(self.vectors), what, "vectors")
         if not self.origin or "\n" in self.origin:
             raise ValueError(f"{what}: origin must be one line, not {self.origin!r}")
 
@@ -96,15 +98,4 @@ def check_vectors(vectors: np.ndarray, what: str) -> None:
         raise ValueError(
             f"{what}: {len(rows)} of {len(vectors)} vectors hold NaN or infinity, the "
             f"first in row {rows[0]}; remove those rows or fill them in"
-        )
-
-
-def _check_labels(labels: np.ndarray, count: int, what: str) -> None:
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int32:
-        found = getattr(labels, "dtype", type(labels).__name__)
-        raise TypeError(f"{what}: labels must be an int32 array, not {found}")
-    if labels.shape != (count,):
-        raise ValueError(
-            f"{what}: labels of shape {labels.shape} do not go with {count} vectors; "
-            f"expected ({count},)"
         )

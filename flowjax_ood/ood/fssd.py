@@ -143,12 +143,4 @@ class FSSD(Detector):
         given = given or Given()
         self.check(network, given)
         scores = self.layer_scores(network, given)
-        return fit_layers(
-            self.name,
-            self.requires,
-            scores,
-            given,
-            self.magnitudes,
-            self.weights,
-            self.batch_size,
-        )
+        return fit_layers(self, scores, given)

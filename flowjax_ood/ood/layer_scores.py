@@ -120,16 +120,17 @@ def check_finite(name: str, table: np.ndarray) -> np.ndarray:
     return table
 
 
-def fit_layers(
-    name, requires, scores: LayerScores, given: Given, magnitudes, weighting, batch_size
-) -> Fitted:
+def fit_layers(detector, scores: LayerScores, given: Given) -> Fitted:
     """Choose the magnitude and the weights, and put the detector together.
 
+    By its `magnitudes`, `weights` and `batch_size`.
     "logistic": weights by logistic regression on the first halves of the validation
     inputs; of the magnitudes, that of the highest TNR at TPR 95 % on the second halves,
     the first of equals. "uniform", and one layer by its name, look at in-distribution
     inputs alone, and take the first magnitude.
     """
+    name, batch_size = detector.name, detector.batch_size
+    magnitudes, weighting = detector.magnitudes, detector.weights
     if not len(magnitudes):
         raise ValueError(f"{name} needs a magnitude; 0 is no perturbation")
     if weighting not in ("uniform", "logistic", *scores.layers):
@@ -175,4 +176,4 @@ def fit_layers(
 
     arrays = (jnp.asarray(weights.weights, jnp.float32), weights.bias, magnitude)
     function = Partial(combined, *arrays)
-    return Fitted(name, requires, scores.network, function, False, chosen)
+    return Fitted(name, detector.requires, scores.network, function, False, chosen)

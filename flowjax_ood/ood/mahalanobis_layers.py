@@ -52,12 +52,4 @@ class MahalanobisLayers(Detector):
         scores = LayerScores(
             network, network.layers, lambda k, a: 0.5 * fitted[k].score(pool(a))
         )
-        return fit_layers(
-            self.name,
-            self.requires,
-            scores,
-            given,
-            self.magnitudes,
-            self.weights,
-            self.batch_size,
-        )
+        return fit_layers(self, scores, given)

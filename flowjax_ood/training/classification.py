@@ -18,6 +18,7 @@ import optax
 
 from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.dequantize import example_keys
+from flowjax_ood.ood.network import as_input
 from flowjax_ood.training.batches import check_labels
 from flowjax_ood.training.progress import progress
 from flowjax_ood.training.state import TrainState, initial_state
@@ -149,11 +150,6 @@ def _inputs(batch: Batch, step_key, augment: Augment | None) -> jax.Array:
     if "outlier" in batch:
         own = jnp.concatenate([own, images("outlier", "outlier_index")])
     return as_input(own)
-
-
-def as_input(x: jax.Array) -> jax.Array:
-    """What a classifier is called with: uint8 pixels as float32 in [0, 1], else x."""
-    return jnp.asarray(x, jnp.float32) / 255 if x.dtype == np.uint8 else jnp.asarray(x)
 
 
 def predict_logits(
