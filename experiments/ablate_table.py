@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from experiments.ablate_grid import ROOM, Cell
 from experiments.results import versions
 from flowjax_ood.analysis import figures
+from flowjax_ood.analysis.atomic import write_bytes
 from flowjax_ood.analysis.report import markdown_table
 
 # of results.json: one value a run, and one a run and set
@@ -115,7 +116,7 @@ def write_markdown(content: dict, path: Path) -> None:
         text += f"\nNot done: {name}."
     for name in content["failed"]:
         text += f"\nDiverged: {name}."
-    path.write_text(text.rstrip() + "\n")
+    write_bytes(path, f"{text.rstrip()}\n".encode())
 
 
 def print_rows(content: dict) -> None:

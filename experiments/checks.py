@@ -22,6 +22,11 @@ AT_LEAST = {
     "model.latent_dim": 1,
     "model.dropout": 0,
     "model.max_log_scale": 0,
+    "model.widths": 1,
+    "model.length": 6,
+    "model.embedding": 1,
+    "model.hidden": 1,
+    "model.depth": 1,
     "optimizer.clip_norm": 0,
     "optimizer.l2": 0,
     "optimizer.weight_decay": 0,
@@ -35,6 +40,11 @@ AT_LEAST = {
     "train.keep_checkpoints": 1,
     "train.validate_every": 1,
     "train.patience": 0,
+    "exposure.weight": 0,
+    "exposure.batch_size": 0,
+    "exposure.num_epochs": 0,
+    "exposure.num_steps": 0,
+    "exposure.l2": 0,
     "eval.batch_size": 1,
     "eval.seed": 0,
     "eval.draws": 1,
@@ -45,21 +55,44 @@ AT_LEAST = {
     "detect.networks": 1,
     "detect.limit_fit": 0,
     "detect.validation": 4,
+    "detect.dropout_passes": 0,
+    "detect.corrupted_images": 0,
 }
+
+# what FSSD can measure from, for `detect.fssd_noise`
+FSSD_NOISE = ("repository", "uniform", "validation")
 
 
 def check_numbers(config: ConfigDict) -> None:
     """Raise UserError for a number out of its range, naming the key."""
     for key, value in flatten(config).items():
-        if key in AT_LEAST and not value >= AT_LEAST[key]:
+        # some are several numbers, of a network's layers
+        numbers = value if isinstance(value, tuple) else (value,)
+        if key in AT_LEAST and not all(n >= AT_LEAST[key] for n in numbers):
             raise UserError(
                 f"config.{key} must be at least {AT_LEAST[key]}, got {value}"
             )
-    if not 0 < config.optimizer.learning_rate < math.inf:
-        rate = config.optimizer.learning_rate
-        raise UserError(f"config.optimizer.learning_rate must be positive, got {rate}")
+    for room in ("optimizer", "exposure"):
+        rate = config.get(room, {}).get("learning_rate", 1.0)
+        if not 0 < rate < math.inf:
+            raise UserError(f"config.{room}.learning_rate must be positive, got {rate}")
     if config.optimizer.get("ema_decay", 0) >= 1:
         raise UserError(
             f"config.optimizer.ema_decay must be below 1, got "
             f"{config.optimizer.ema_decay}; 0 is no averaging"
+        )
+
+
+def check_detect(config: ConfigDict) -> None:
+    """Raise UserError for what the room `detect` asks for and there is not."""
+    c = config.detect
+    if c.fssd_noise not in FSSD_NOISE:
+        raise UserError(
+            f"config.detect.fssd_noise: unknown {c.fssd_noise!r}; known: "
+            f"{', '.join(FSSD_NOISE)}"
+        )
+    if c.dropout_passes == 1:
+        raise UserError(
+            "config.detect.dropout_passes is 1, and one pass has no spread; set it to "
+            "2 or more, or to 0 for no MC Dropout"
         )

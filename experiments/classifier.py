@@ -1,50 +1,36 @@
 """Classifiers of a config: built, trained in workdirs of their own, and restored."""
 
-import math
 from copy import deepcopy
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.build import random_key
+from experiments.classifier_build import (
+    classifier,
+    exposure_optimizer,
+    num_steps,
+    optimizer,
+    outlier_batch,
+    step_and_batches,
+)
 from experiments.config import UserError
 from experiments.kept_config import keep_config
 from experiments.sets import Sets
 from experiments.workdir import keep_data, locked
-from flowjax_ood.models.lenet import LeNet
-from flowjax_ood.precision import Precision
-from flowjax_ood.training.batches import labelled_batches
 from flowjax_ood.training.classification import (
     create_classifier_state,
     evaluate_accuracy,
-    make_classifier_step,
-)
-from flowjax_ood.training.classifier_optimizer import (
-    epoch_decay,
-    make_classifier_optimizer,
+    fine_tuning_state,
 )
 from flowjax_ood.training.loop import fit
 from flowjax_ood.training.parallel import Parallel
 
-MODELS = {"lenet": LeNet}
-
-
-def classifier(config: ConfigDict, classes: int, *, training: bool = False):
-    """The module of `config.model`; UserError where there is none such."""
-    args = config.model.to_dict()
-    name = args.pop("name", None)
-    if name not in MODELS:
-        raise UserError(f"unknown classifier {name!r}; known: {', '.join(MODELS)}")
-    # on CPU, XLA's own convolution trains faster on two devices, and Winograd's
-    # evaluates faster
-    fast = jax.default_backend() == "cpu" and not training
-    args["precision"] = Precision(convolution="winograd" if fast else "direct")
-    try:
-        return MODELS[name](classes=classes, **args)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.model: {error}") from error
+# what tests a network, and does not train it
+TESTED = ("data.test", "data.ood", "data.ood_source", "data.altered", "data.limit_test")
 
 
 def seeded(config: ConfigDict, network: int) -> ConfigDict:
@@ -59,13 +45,27 @@ def network_workdir(workdir: Path, config: ConfigDict) -> Path:
     return workdir / "networks" / f"seed_{config.seed}"
 
 
-def train_classifier(config: ConfigDict, workdir: Path, sets: Sets, label: str):
+def train_classifier(
+    config: ConfigDict,
+    workdir: Path,
+    sets: Sets,
+    label: str,
+    *,
+    outliers: np.ndarray | None = None,
+    start: dict | None = None,
+):
     """Train the classifier of `config` in `workdir`, or go on with it.
+
+    Args:
+        outliers: uint8 `[M, H, W, C]`. With them it is told to be unsure of outliers
+            (Outlier Exposure), by `exposure.weight` and `exposure.batch_size`.
+        start: variables to train further, by the steps and the optimiser of
+            `config.exposure`, in place of those of `config.train`.
 
     Returns `(module to evaluate, variables, facts for results)`. Raises UserError
     before anything is written where it cannot be trained, else what `fit` raises.
     """
-    images, labels = sets.train.images, sets.train.labels
+    x, labels = sets.inputs(sets.train), sets.train.labels
     if labels is None:
         raise UserError(
             f"{sets.train.name}:{sets.train.split} has no labels, which a classifier "
@@ -73,31 +73,39 @@ def train_classifier(config: ConfigDict, workdir: Path, sets: Sets, label: str):
         )
     classes = int(labels.max()) + 1
     c = config.train
-    steps = c.num_steps or math.ceil(c.num_epochs * len(images) / c.batch_size)
-    if steps < 1:
-        raise UserError(f"nothing to train: {steps} steps; set config.train.num_steps")
     module = classifier(config, classes, training=True)
+    room = "train" if start is None else "exposure"
+    steps = num_steps(config[room], c.batch_size, len(x), room)
     try:
         parallel = Parallel(config.parallel)
         parallel.check_batch_size(c.batch_size)
-        optimizer = _optimizer(config, len(images) / c.batch_size)
+        if outliers is not None:
+            parallel.check_batch_size(outlier_batch(config))
+        update = (
+            optimizer(config, len(x) / c.batch_size, steps)
+            if start is None
+            else exposure_optimizer(config, steps)
+        )
         keys = jax.random.split(random_key(config.seed))
 
         def initial():
-            return create_classifier_state(
-                module, optimizer, keys[0], jnp.zeros((1, *images.shape[1:]))
-            )
+            if start is not None:
+                return fine_tuning_state(update, start)
+            one = jnp.zeros((1, *x.shape[1:]), x.dtype)
+            return create_classifier_state(module, update, keys[0], one)
 
         jax.eval_shape(initial)
-    except ValueError as error:
+        step, batches = step_and_batches(config, module, update, x, labels, outliers)
+    except (ValueError, TypeError) as error:
         raise UserError(f"config: {error}") from error
-    keep_config(config, workdir)
+    exposed = outliers is not None or start is not None
+    keep_config(config, workdir, TESTED if exposed else (*TESTED, "exposure"))
     with locked(workdir):
-        keep_data(sets.train, workdir)
+        keep_data(sets.train, workdir, **_beside(outliers, start))
         run = fit(
             initial,
-            make_classifier_step(module, optimizer),
-            labelled_batches(images, labels, c.batch_size, config.seed),
+            step,
+            batches,
             key=keys[1],
             batch_size=c.batch_size,
             num_steps=steps,
@@ -116,7 +124,7 @@ def train_classifier(config: ConfigDict, workdir: Path, sets: Sets, label: str):
         accuracy = evaluate_accuracy(
             module,
             variables,
-            sets.test.images,
+            sets.inputs(sets.test),
             sets.test.labels,
             batch_size=config.eval.batch_size,
         )
@@ -130,8 +138,12 @@ def train_classifier(config: ConfigDict, workdir: Path, sets: Sets, label: str):
     return module, variables, facts
 
 
-def _optimizer(config: ConfigDict, steps_per_epoch: float):
-    """The optimiser of `config.optimizer`, its rate decayed after every epoch."""
-    c = config.optimizer
-    rate = epoch_decay(c.learning_rate, c.decay, steps_per_epoch)
-    return make_classifier_optimizer(c.name, rate, l2=c.l2)
+def _beside(outliers: np.ndarray | None, start: dict | None) -> dict[str, np.ndarray]:
+    """What a training goes by beside its examples: the same when it goes on."""
+    found = {}
+    if outliers is not None:
+        found["outliers"] = outliers
+    if start is not None:
+        leaves = jax.tree.leaves(start)
+        found["starting_network"] = np.concatenate([np.ravel(a) for a in leaves])
+    return found

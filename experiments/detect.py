@@ -1,24 +1,41 @@
 """`detect --config=FILE[:VARIANT] --workdir=DIR`: detectors on a classifier's features.
 
 Trains the networks of the config in `DIR/networks`, or restores them, fits every
-detector on each, and writes results.json, table.md and figures. Run again, it goes on.
+detector on each, and writes scores/, results.json, table.md and figures. Run again, it
+goes on: neither a network nor a score is computed twice.
 """
 
-import time
 from pathlib import Path
+from typing import NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
-from experiments import classifier, detect_table, detectors
+from experiments import (
+    classifier,
+    detect_checks,
+    detect_corruptions,
+    detect_exposure,
+    detect_rows,
+    detect_table,
+    detectors,
+)
 from experiments.config import UserError
-from experiments.detect_flows import flow_rows
+from experiments.detect_flows import TERMS, flow_runs, trained_flows
+from experiments.published_detectors import comparable
 from experiments.results import versions, write_json
 from experiments.sets import Sets, load_sets
 from flowjax_ood import ood
 from flowjax_ood.analysis import detector_figures, figures
-from flowjax_ood.ood.detector import Fitted
+from flowjax_ood.analysis.atomic import write_bytes
+from flowjax_ood.analysis.severity_figures import plot_auroc_by_severity
 from flowjax_ood.ood.network import Network
-from flowjax_ood.training.progress import progress
+
+PROTOCOLS = {
+    detectors.REPOSITORY: "settings chosen by images of the tested OOD set",
+    detectors.LEAK_FREE: "settings chosen by training images and outliers made of them",
+    detectors.NONE: "no settings chosen",
+}
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -26,170 +43,140 @@ def main(config: ConfigDict, workdir: Path) -> None:
     if "detect" not in config:
         raise UserError("this config trains a flow; use the command `train`")
     sets = load_sets(config)
-    check(config, sets)
-    workdir.mkdir(parents=True, exist_ok=True)
-    networks, facts = [], []
-    for k in range(config.detect.networks):
-        one = classifier.seeded(config, k)
-        place = classifier.network_workdir(workdir, one)
-        label = f"network {k + 1} of {config.detect.networks}"
-        module, variables, fact = classifier.train_classifier(one, place, sets, label)
-        networks.append(Network.of(module, variables))
-        facts.append(fact)
-    start = time.monotonic()
+    detect_checks.check(config, sets)
+    flows = trained_flows(config, sets)
     tests = detectors.evaluated(sets, config)
-    rows, shown = _rows(config, sets, networks, tests)
-    rows += flow_rows(config, sets, tests)
-    rows = detect_table.ranked(rows)
+    corrupted = detect_corruptions.corrupted_sets(config, sets, tests)
+    told = detect_exposure.outliers(config, sets)
+    workdir.mkdir(parents=True, exist_ok=True)
+    trained = _networks(config, workdir, sets, told)
+    every = tests | {
+        detect_corruptions.set_name(*pair): x for pair, x in corrupted.items()
+    }
+    runs = _runs(config, sets, workdir, trained, tests, every)
+    runs |= flow_runs(flows, every, workdir / "scores")
+    rows = [detect_table.row(*pair, of, list(tests)) for pair, of in runs.items()]
+    described = {"train": sets.train, "test": sets.test, **sets.ood}
     results = {
-        "data": {
-            name: one.describe()
-            for name, one in {
-                "train": sets.train,
-                "test": sets.test,
-                **sets.ood,
-            }.items()
-        },
+        "data": {name: one.describe() for name, one in described.items()},
         "evaluated": {name: len(x) for name, x in tests.items()},
-        "protocols": {
-            detectors.REPOSITORY: "settings chosen by images of the tested OOD set",
-            detectors.LEAK_FREE: "settings chosen by training images and outliers made "
-            "of them",
-            detectors.NONE: "no settings chosen",
-        },
+        "protocols": PROTOCOLS,
         "validation": config.detect.validation,
         "fitted_on": len(detectors.fitted_rows(sets, config)),
-        "networks": facts,
-        "rows": rows,
-        "detect_seconds": time.monotonic() - start,
+        "networks": [one.facts for one in trained],
+        "exposed": [one.exposed[1] for one in trained if one.exposed],
+        "rows": detect_table.ranked(rows),
         "versions": versions(),
     }
+    if corrupted:
+        results["severities"] = detect_corruptions.severities(config)
+        results["corrupted_images"] = len(next(iter(corrupted.values())))
+        results["auroc_by_severity"] = detect_corruptions.auroc_by_severity(
+            runs, corrupted, sets.test.name
+        )
     write_json(workdir / "results.json", results)
-    text = detect_table.markdown(results, sets.test.name)
-    (workdir / "table.md").write_text(text)
+    text = detect_table.markdown(results, sets.test.name, comparable(config))
+    write_bytes(workdir / "table.md", text.encode())
     print(text)
-    histograms, layers = shown
-    figure = detector_figures.score_histograms(histograms, id_name=sets.test.name)
-    figures.save(figure, workdir / "scores.png")
-    figure = detector_figures.layer_analysis(layers, id_name=sets.test.name)
-    figures.save(figure, workdir / "fssd_layers.png")
-    print(f"wrote results.json, table.md, scores.png, fssd_layers.png in {workdir}")
+    names = _draw(config, sets, workdir, results, runs, trained[0].network, tests)
+    print(f"wrote results.json, table.md, {', '.join(names)} in {workdir}")
 
 
-def check(config: ConfigDict, sets: Sets) -> None:
-    """Raise UserError, before training, for what could not be detected after it."""
-    size = config.detect.validation
-    for one in (sets.test, *sets.ood.values()):
-        if len(one) <= size:
-            raise UserError(
-                f"config.detect.validation takes {size} images of {one.name}, which has"
-                f" {len(one)}: set it to less"
+class Trained(NamedTuple):
+    """A network of the config, and, told of outliers, what it became."""
+
+    place: Path
+    network: Network
+    facts: dict
+    exposed: tuple[Network, dict] | None
+
+
+def _networks(config: ConfigDict, workdir: Path, sets: Sets, told) -> list[Trained]:
+    """All networks, trained or restored, before any detector."""
+    found, count = [], config.detect.networks
+    for number in range(count):
+        one = classifier.seeded(config, number)
+        place = classifier.network_workdir(workdir, one)
+        label = f"network {number + 1} of {count}"
+        module, variables, facts = classifier.train_classifier(one, place, sets, label)
+        # once, not with every batch
+        network = Network.of(module, jax.device_put(variables))
+        exposed = None
+        if told is not None:
+            exposed = detect_exposure.exposed_network(
+                one, sets, place, network, told, f"{label}, told of outliers"
             )
-    if len(sets.train) < 2 * size:
-        raise UserError(
-            f"config.detect.validation is {size}, and {len(sets.train)} training images"
-            " are less than twice as many: set it to less"
+        found.append(Trained(place, network, facts, exposed))
+    return found
+
+
+def _runs(
+    config, sets: Sets, workdir: Path, trained: list[Trained], tests: dict, every: dict
+) -> dict[tuple[str, str], list]:
+    """`{(row, protocol): scores of each network}`."""
+    runs: dict[tuple[str, str], list] = {}
+    for number, one in enumerate(trained, 1):
+        label = f"detectors on network {number} of {len(trained)}"
+        room = workdir / "scores" / one.place.name
+        found = detect_rows.network_runs(config, sets, one.network, every, room, label)
+        if one.exposed:
+            run = detect_exposure.exposed_run(config, *one.exposed, tests, room)
+            found[detect_exposure.NAME, detectors.NONE] = [run]
+        for pair, of in found.items():
+            runs.setdefault(pair, []).append(of)
+    networks = [one.network for one in trained]
+    together = detect_rows.ensemble_runs(config, networks, tests, workdir / "scores")
+    return runs | {pair: [of] for pair, of in together.items()}
+
+
+def _draw(config, sets, workdir, results, runs, network, tests) -> list[str]:
+    """Write the figures of the first network; their names."""
+    names = []
+
+    def save(name, figure):
+        figures.save(figure, workdir / name)
+        names.append(name)
+
+    shown = {}
+    for name in detector_figures.SHOWN:
+        for protocol in PROTOCOLS:
+            for one in runs.get((name, protocol), [[]])[0]:
+                scores = {n: s for n, s in one.scores.items() if n in tests}
+                title = name
+                if protocol != detectors.NONE:
+                    title += f" ({detect_table.CHOSEN_BY[protocol]})"
+                if title in shown:
+                    title += f", {list(scores)[-1]}"
+                shown[title] = scores
+    if shown:
+        figure = detector_figures.score_histograms(shown, id_name=sets.test.name)
+        save("scores.png", figure)
+    layers = _layers(config, sets, network, tests)
+    figure = detector_figures.layer_analysis(
+        layers, id_name=sets.test.name, noise=config.detect.fssd_noise != "validation"
+    )
+    save("fssd_layers.png", figure)
+    by_severity = results.get("auroc_by_severity", {})
+    # of a flow, its likelihood alone
+    for term in ("log_pz", "logdet"):
+        by_severity = {n: v for n, v in by_severity.items() if n != TERMS[term]}
+    if by_severity:
+        figure = plot_auroc_by_severity(
+            by_severity,
+            id_name=sets.test.name,
+            severities=results["severities"],
         )
-    known = {d.name for d in (*detectors.plain(), *detectors.chosen(1, "full"))}
-    known |= {ood.DeepEnsemble().name}
-    unknown = [n for n in config.detect.detectors if n not in known]
-    if unknown:
-        raise UserError(
-            f"config.detect.detectors: unknown {', '.join(map(repr, unknown))}; known: "
-            f"{'; '.join(sorted(known))}"
-        )
+        save("corruptions.png", figure)
+    return names
 
 
-def _wanted(config: ConfigDict, name: str) -> bool:
-    names = config.detect.detectors
-    return not names or name in names
-
-
-def _rows(config, sets: Sets, networks: list[Network], tests: dict):
-    """`(rows of the table, what the figures show of the first network)`."""
-    id_name, batch = sets.test.name, config.eval.batch_size
-    found: dict[tuple[str, str], list[dict]] = {}
-    histograms, layers = {}, {}
-    for number, network in enumerate(networks):
-        train = detectors.train_outputs(network, sets, config)
-        outputs = {name: network.collect(x, batch) for name, x in tests.items()}
-        jobs = _jobs(config, sets, network, train)
-        label = f"detectors on network {number + 1} of {len(networks)}"
-        with progress(label, len(jobs), "detectors") as shown:
-            for done, (detector, protocol, ood_name, given) in enumerate(jobs, 1):
-                start = time.monotonic()
-                fitted = detector.fit(network, given)
-                fit_seconds = time.monotonic() - start
-                names = [n for n in tests if ood_name in (None, n) or n == id_name]
-                if fitted.of_outputs:
-                    score, known = fitted.score_outputs, outputs
-                else:
-                    score, known = fitted.score, tests
-                known = {n: known[n] for n in names}
-                run, scores = _run(fitted, score, known, config, id_name)
-                run["fit_seconds"] = fit_seconds
-                found.setdefault((fitted.name, protocol), []).append(run)
-                if number == 0 and fitted.name in detector_figures.SHOWN:
-                    histograms.setdefault(f"{fitted.name} ({protocol})", scores)
-                shown.advance(done)
-        if number == 0:
-            layers = _layers(config, sets, network, tests, train)
-    if len(networks) > 1:
-        for scoring in ("mean_max", "max_mean"):
-            name = f"Deep Ensembles, {scoring.replace('_', ' ')}"
-            if not _wanted(config, ood.DeepEnsemble().name):
-                continue
-            fitted = ood.DeepEnsemble(scoring=scoring, label=name).fit(networks)
-            run, _ = _run(fitted, fitted.score, tests, config, id_name)
-            found[name, detectors.NONE] = [run]
-    rows = [detect_table.row(name, p, runs) for (name, p), runs in found.items()]
-    return rows, (histograms, layers)
-
-
-def _jobs(config, sets, network, train) -> list[tuple]:
-    """`(detector, protocol, OOD set or None for all, what it is fitted on)`."""
-    grid = "few" if config.detect.validation < 500 else "full"
-    names = list(sets.ood)
-    free = detectors.given(sets, config, detectors.LEAK_FREE, train, names[0])
-    jobs = [
-        (d, detectors.NONE, None, detectors.without_outliers(free))
-        for d in detectors.plain()
-    ]
-    count = len(next(iter(sets.ood.values())))
-    jobs += [
-        (d, detectors.LEAK_FREE, None, free) for d in detectors.chosen(count, grid)
-    ]
-    for name in names:
-        real = detectors.given(sets, config, detectors.REPOSITORY, train, name)
-        chosen = detectors.chosen(len(sets.ood[name]), grid)
-        jobs += [(d, detectors.REPOSITORY, name, real) for d in chosen]
-    return [job for job in jobs if _wanted(config, job[0].name)]
-
-
-def _run(fitted: Fitted, score, known: dict, config, id_name: str) -> tuple[dict, dict]:
-    """`(what the table keeps of a detector on one network, {set: scores})`.
-
-    `score` of the detector takes what is `known` of each set: inputs, or outputs.
-    """
-    start = time.monotonic()
-    scores = {n: score(x, config.eval.batch_size) for n, x in known.items()}
-    seconds = time.monotonic() - start
-    count = sum(len(s) for s in scores.values())
-    run = {
-        **detect_table.measures(scores, id_name),
-        "chosen": fitted.chosen,
-        "fit_seconds": 0.0,
-        "ms_per_image": 1e3 * seconds / count,
-        "requires": fitted.requires,
-    }
-    return run, scores
-
-
-def _layers(config, sets, network, tests, train) -> dict:
-    """`{layer: {set: FSSD's distance there}}`, of the code's noise, unperturbed."""
+def _layers(config, sets: Sets, network: Network, tests: dict) -> dict:
+    """`{layer: {set: FSSD's distance there}}`, unperturbed."""
     ood_name = next(iter(sets.ood))
-    given = detectors.given(sets, config, detectors.LEAK_FREE, train, ood_name)
-    fssd = ood.FSSD(noise="repository", ood_count=len(sets.ood[ood_name]))
+    given = detectors.given(sets, config, detectors.LEAK_FREE, None, ood_name)
+    fssd = ood.FSSD.repository(
+        noise=config.detect.fssd_noise, ood_count=len(sets.ood[ood_name])
+    )
     scores = fssd.layer_scores(network, given)
     found = {
         n: scores.table(x, (0.0,), config.eval.batch_size)[:, 0]

@@ -1,19 +1,24 @@
 """The table of detectors: metrics of each, over the networks, and how it reads."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 
+from experiments.detect_kept import Scored
+from experiments.published_detectors import NOTES, published
 from flowjax_ood import ood
 
 NEEDS = {
     "train_data": "training data",
     "labels": "labels",
-    "ood_validation": "OOD validation",
     "gradients": "gradients",
     "retraining": "more training",
     "head": "last layer",
+}
+CHOSEN_BY = {
+    "none": "nothing",
+    "leak_free": "made outliers",
+    "repository": "real outliers",
 }
 METRICS = ("auroc", "auprc", "fpr80", "fpr95_ood_positive", "average_precision")
 
@@ -42,16 +47,26 @@ def measures(scores: dict[str, np.ndarray], id_name: str) -> dict:
     return found
 
 
-def row(name: str, protocol: str, runs: Sequence[dict]) -> dict:
+def row(
+    name: str, protocol: str, runs: Sequence[Sequence[Scored]], tested: Sequence[str]
+) -> dict:
     """One row: means and standard deviations over networks, and every value.
 
-    `auroc_ci95` is of the first network, over the draw of images. Runs that look at one
-    OOD set each are put together by network.
+    `runs`: of each network, its scores, of all OOD sets or of one each. `tested`: the
+    in-distribution set and the OOD sets of the table. `auroc_ci95` is of the first
+    network, over the draw of images.
     """
-    sets = list(dict.fromkeys(n for run in runs for n in run["auroc"]))
-    found = {"name": name, "protocol": protocol, "needs": _needs(runs[0]["requires"])}
+    id_name = tested[0]
+    measured = [
+        measures({n: s for n, s in one.scores.items() if n in tested}, id_name)
+        for network in runs
+        for one in network
+    ]
+    alike = [one for network in runs for one in network]
+    found = {"name": name, "protocol": protocol, "needs": alike[0].needs}
+    sets = list(dict.fromkeys(n for m in measured for n in m["auroc"]))
     for metric in METRICS:
-        values = {n: [r[metric][n] for r in runs if n in r[metric]] for n in sets}
+        values = {n: [m[metric][n] for m in measured if n in m[metric]] for n in sets}
         found[f"{metric}_per_network"] = values
         found[f"{metric}_mean"] = {n: float(np.mean(v)) for n, v in values.items()}
         found[f"{metric}_std"] = {
@@ -59,18 +74,20 @@ def row(name: str, protocol: str, runs: Sequence[dict]) -> dict:
             for n, v in values.items()
         }
     found["auroc_ci95"] = {
-        n: next(r["auroc_ci95"][n] for r in runs if n in r["auroc"]) for n in sets
+        n: next(m["auroc_ci95"][n] for m in measured if n in m["auroc"]) for n in sets
     }
-    found["chosen"] = [r["chosen"] for r in runs]
+    found["chosen"] = [one.chosen for one in alike]
     for key in ("fit_seconds", "ms_per_image"):
-        found[key] = float(np.mean([r[key] for r in runs]))
+        found[key] = float(np.mean([getattr(one, key) for one in alike]))
     return found
 
 
-def _needs(requires) -> list[str]:
-    if isinstance(requires, list):
-        return requires
-    return [NEEDS[key] for key, value in asdict(requires).items() if value]
+def needs(requires: ood.Requires) -> list[str]:
+    """What a detector needs, in the words of the table.
+
+    But outliers to choose by: they have a column of their own.
+    """
+    return [word for key, word in NEEDS.items() if getattr(requires, key)]
 
 
 def ranked(rows: list[dict]) -> list[dict]:
@@ -78,39 +95,62 @@ def ranked(rows: list[dict]) -> list[dict]:
     return sorted(rows, key=lambda r: -np.mean(list(r["auroc_mean"].values())))
 
 
-def markdown(results: dict, id_name: str) -> str:
-    """The rows as Markdown tables, one an OOD set; metrics in per cent."""
-    rows = results["rows"]
-    parts = []
-    for name in dict.fromkeys(n for r in rows for n in r["auroc_mean"]):
+def markdown(results: dict, id_name: str, compare: bool = True) -> str:
+    """The rows as Markdown tables, one an OOD set; metrics in per cent.
+
+    `compare`: with the published numbers beside.
+    """
+    count = len(results["networks"])
+    parts = [
+        f"Means ± standard deviations over {count} networks; a flow's over flows. The "
+        "interval is of the first network, 95 %, over the draw of images.",
+        "Chosen by: `real outliers` of the tested set, kept apart from those tested; "
+        "`made outliers`, training inputs taken apart; `nothing`.",
+        "",
+    ]
+    names = list(dict.fromkeys(n for r in results["rows"] for n in r["auroc_mean"]))
+    for name in names:
+        rows = [r for r in results["rows"] if name in r["auroc_mean"]]
+        rows.sort(key=lambda r, name=name: -r["auroc_mean"][name])
+        known = [published(id_name, name, r) if compare else None for r in rows]
+        columns = ["detector", "chosen by", "needs", "AUROC", "interval", "AUPRC"]
+        columns += ["FPR80", "FPR95 (OOD positive)", "ms/input"]
+        columns += ["published AUROC/AUPRC/FPR80"] if any(known) else []
         parts += [
             f"### {id_name} ({results['evaluated'][id_name]:,}) against {name} "
             f"({results['evaluated'][name]:,})",
             "",
-            "| detector | chosen by | needs | AUROC | AUPRC | FPR80 | FPR95 (OOD "
-            "positive) | ms/image |",
-            "|---|---|---|---|---|---|---|---|",
+            f"| {' | '.join(columns)} |",
+            "|---" * len(columns) + "|",
         ]
-        for r in rows:
-            if name in r["auroc_mean"]:
-                parts.append(_line(r, name))
+        for r, numbers in zip(rows, known):
+            cells = _cells(r, name)
+            if any(known):
+                cells.append(numbers.text() if numbers else "")
+            parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
+        if any(known):
+            parts.append(
+                "Published: Huang et al. 2021, slides or README of their code."
+            )
+            parts += [f"{row}: {note}." for row, note in NOTES.items()]
+            parts.append("")
     return "\n".join(parts)
 
 
-def _line(r: dict, name: str) -> str:
+def _cells(r: dict, name: str) -> list[str]:
     def percent(metric):
         value, std = r[f"{metric}_mean"][name], r[f"{metric}_std"][name]
         spread = "" if std is None else f" ± {100 * std:.1f}"
         return f"{100 * value:.1f}{spread}"
 
-    cells = [
+    low, high = r["auroc_ci95"][name]
+    return [
         r["name"],
-        {"none": "nothing", "leak_free": "made outliers"}.get(
-            r["protocol"], "real outliers"
-        ),
+        CHOSEN_BY[r["protocol"]],
         ", ".join(r["needs"]) or "nothing",
-        *(percent(m) for m in ("auroc", "auprc", "fpr80", "fpr95_ood_positive")),
+        percent("auroc"),
+        f"{100 * low:.1f} … {100 * high:.1f}",
+        *(percent(m) for m in ("auprc", "fpr80", "fpr95_ood_positive")),
         f"{r['ms_per_image']:.2f}",
     ]
-    return f"| {' | '.join(cells)} |"

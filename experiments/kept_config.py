@@ -27,10 +27,43 @@ LATER_KEYS = {
     "train": {"negative": "", "negative_classes": 0, "negative_threshold": -30_000.0},
     "eval": {"draws": 1},
 }
+# The same of classifiers, which were all LeNets.
+LATER_CLASSIFIER_KEYS = {
+    "optimizer": {
+        "schedule": "epoch_decay",
+        "boundaries": (150, 250),
+        "momentum": 0.9,
+        "nesterov": False,
+        "reset_momentum": False,
+    },
+    "train": {"augment": "none"},
+    # what networks do not read, or read anew when they go on
+    "exposure": {
+        "source": "",
+        "place": "",
+        "path": "",
+        "weight": 0.5,
+        "batch_size": 0,
+        "num_epochs": 1,
+        "num_steps": 0,
+        "learning_rate": 1e-3,
+        "l2": 5e-4,
+    },
+    "detect": {
+        "fssd_noise": "repository",
+        "perturb": True,
+        "dropout_passes": 32,
+        "corrupted": (),
+        "severities": (1, 2, 3, 4, 5),
+        "corrupted_images": 500,
+    },
+}
 
 
-def keep_config(config: ConfigDict, workdir: Path) -> None:
+def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
     """Write config.json, or check that the workdir's own asks for the same run.
+
+    `free`: keys, and rooms, that this run does not read, beside those of `MAY_CHANGE`.
 
     Raises UserError, changing nothing, if the workdir belongs to another config, holds
     checkpoints of nobody knows which, or cannot be written.
@@ -38,7 +71,7 @@ def keep_config(config: ConfigDict, workdir: Path) -> None:
     file = workdir / "config.json"
     if file.exists():
         before, now = flatten(read_config(workdir)), flatten(config)
-        free = _may_change(now)
+        free += _may_change(now)
         changed = [
             f"{k} ({_value(before, k)} there, {_value(now, k)} now)"
             for k in sorted(before.keys() | now.keys())
@@ -69,8 +102,10 @@ def _value(flat: dict, key: str) -> str:
 def _may_change(config: dict) -> tuple[str, ...]:
     """Keys of a run that may be set anew when it goes on."""
     keys = MAY_CHANGE
-    if config.get("model.norm") != "batch":
-        # batch norm takes its statistics where the mode of parallelism has them taken
+    dropout = "detect.networks" in config
+    if config.get("model.norm") != "batch" and not dropout:
+        # batch norm takes its statistics where the mode of parallelism has them taken,
+        # and classifiers draw their dropout there
         keys += ("parallel",)
     if config.get("optimizer.schedule") == "constant":
         # a longer run is the same run, where no schedule looks at its end
@@ -98,12 +133,14 @@ def read_config(workdir: Path) -> ConfigDict:
 
 def _with_later_keys(raw: dict) -> dict:
     """A kept config with the keys it is too old to have."""
+    rooms = LATER_KEYS
     if "detect" in raw:
-        # classifiers came later than these keys, and have no use for some
-        return raw
+        # classifiers came later than those keys, and have no use for some
+        rooms = LATER_CLASSIFIER_KEYS
+        raw = {"exposure": {}} | raw
     later = {
         room: keys | raw[room]
-        for room, keys in LATER_KEYS.items()
+        for room, keys in rooms.items()
         if isinstance(raw.get(room), dict)
     }
     return raw | later

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.checks import check_numbers
+from experiments.checks import check_detect, check_numbers
 from experiments.config import UserError
 from experiments.negatives import (
     check_apart,
@@ -15,12 +15,15 @@ from experiments.negatives import (
     refuse_for_vectors,
     told_and_untold,
 )
+from experiments.token_sets import load_token_sets, of_tokens
 from experiments.vector_sets import load_vector_sets, of_vectors
+from experiments.workdir import events_of
 from flowjax_ood import data
 from flowjax_ood.data.altered import altered
 from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.standardize import Standardizer
+from flowjax_ood.data.token_set import TokenSet
 from flowjax_ood.data.vector_set import VectorSet
 
 # an entry of ood_source or ood_path: as for training
@@ -30,13 +33,14 @@ SAME = "-"
 class Sets(NamedTuple):
     """The sets of an experiment; `ood` by the name they are reported under.
 
-    All are of images, or all of vectors. Those of vectors are kept as they came, and
-    standardised on their way to the flow; some are held back to stop training by.
+    All are of images, or all of vectors, or all of tokens. Those of vectors are kept as
+    they came, and standardised on their way to the flow; some are held back to stop
+    training by.
     """
 
-    train: ImageSet | VectorSet
-    test: ImageSet | VectorSet
-    ood: dict[str, ImageSet | VectorSet]
+    train: ImageSet | VectorSet | TokenSet
+    test: ImageSet | VectorSet | TokenSet
+    ood: dict[str, ImageSet | VectorSet | TokenSet]
     validation: VectorSet | None = None
     standardizer: Standardizer | None = None
     # what the flow is told to find unlikely, and the OOD sets of that kind
@@ -45,16 +49,25 @@ class Sets(NamedTuple):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """What the flow is on: images `(H, W, C)`, or vectors `(D,)`."""
+        """What the model is on: images `(H, W, C)`, vectors `(D,)` or tokens `(L,)`."""
         if self.standardizer:
             return (self.standardizer.output_dims,)
-        return self.train.images.shape[1:]
+        return events_of(self.train).shape[1:]
 
-    def inputs(self, one: ImageSet | VectorSet) -> np.ndarray:
-        """The events of a set: uint8 `[N, H, W, C]`, or standardised `[N, D]`."""
+    def inputs(
+        self, one: ImageSet | VectorSet | TokenSet, rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The events of a set, or those at `rows`, as a model is given them.
+
+        uint8 `[N, H, W, C]`, or standardised `[N, D]`, or tokens, int32 `[N, L]`.
+        """
+        found = events_of(one) if rows is None else events_of(one)[rows]
         if self.standardizer:
-            return self.standardizer.transform(one.vectors)
-        return one.images
+            return self.standardizer.transform(found)
+        if isinstance(one, TokenSet):
+            # uint8 is what pixels are known by
+            return found.astype(np.int32)
+        return found
 
 
 def ood_names(test: str, ood: Sequence[str]) -> list[str]:
@@ -124,6 +137,12 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         sets = Sets(*load_vector_sets(config, names, places, workdir))
         check_others(sets)
         return sets
+    if "detect" in config:
+        check_detect(config)
+    if of_tokens(config):
+        sets = Sets(*load_token_sets(config, names, places))
+        check_others(sets)
+        return sets
 
     def load(spec, limit, source=c.source, path=c.path):
         return data.load(
@@ -171,13 +190,11 @@ def check_others(sets: Sets) -> None:
     """
     for other in sets.ood.values():
         for own in (sets.train, sets.test):
-            if own.name != other.name and np.array_equal(_events(own), _events(other)):
+            if own.name != other.name and np.array_equal(
+                events_of(own), events_of(other)
+            ):
                 raise UserError(
                     f"{other.name}:{other.split} is the same as {own.name}:{own.split}"
                     f" ({other.origin}); give every set of config.data.ood its own "
                     "data, by config.data.ood_path or by names in the archive"
                 )
-
-
-def _events(one: ImageSet | VectorSet) -> np.ndarray:
-    return one.vectors if isinstance(one, VectorSet) else one.images

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.config import UserError
+from flowjax_ood.analysis.atomic import write_bytes
 from flowjax_ood.data.image_set import ImageSet
+from flowjax_ood.data.token_set import TokenSet
 from flowjax_ood.data.vector_set import VectorSet
 
 
@@ -46,19 +48,30 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def fingerprint(train: ImageSet | VectorSet) -> dict:
+def fingerprint(train: ImageSet | VectorSet | TokenSet | np.ndarray) -> dict:
     """What tells one training set from another: shape, and a hash of all bytes."""
-    events = train.vectors if isinstance(train, VectorSet) else train.images
+    events = train if isinstance(train, np.ndarray) else events_of(train)
     digest = hashlib.sha256(np.ascontiguousarray(events)).hexdigest()
     return {"shape": list(events.shape), "sha256": digest}
 
 
+def events_of(one: ImageSet | VectorSet | TokenSet) -> np.ndarray:
+    """The images, vectors or tokens of a set, as they are stored."""
+    if isinstance(one, VectorSet):
+        return one.vectors
+    return one.tokens if isinstance(one, TokenSet) else one.images
+
+
 def keep_data(
-    train: ImageSet | VectorSet, workdir: Path, negative: ImageSet | None = None
+    train: ImageSet | VectorSet | TokenSet,
+    workdir: Path,
+    negative: ImageSet | None = None,
+    **others: np.ndarray,
 ) -> None:
     """Write data.json, or check that a run goes on with the data it began with.
 
-    `negative`: the images of negative training, which are data of the run as well.
+    `negative`: the images of negative training, which are data of the run as well, and
+    so are `others`, by the name they are called in errors.
 
     Raises UserError, changing nothing, for other data, wherever it came from.
     """
@@ -66,19 +79,26 @@ def keep_data(
     now = fingerprint(train)
     if negative is not None:
         now["negative"] = fingerprint(negative)
+    now |= {name: fingerprint(other) for name, other in others.items()}
     if not file.exists():
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(now, indent=2) + "\n")
-        temporary.replace(file)
+        write_bytes(file, f"{json.dumps(now, indent=2)}\n".encode())
         return
     try:
         before = json.loads(file.read_text())
     except ValueError as error:
         raise UserError(f"{file} is not JSON ({error}); restore it") from error
+    changed = [name for name in others if before.get(name) != now[name]]
+    if changed:
+        raise UserError(
+            f"the {' and '.join(changed)} of {workdir} were others; give those of that "
+            "run, or another --workdir"
+        )
     if before != now:
         kind, values = "images", "pixels"
         if isinstance(train, VectorSet):
             kind, values = "vectors", "values"
+        if isinstance(train, TokenSet):
+            kind, values = "sequences", "tokens"
         raise UserError(
             f"the training {kind} are not those {workdir} was trained on: shape "
             f"{before.get('shape')} there, {now['shape']} now, or other {values}; give "

@@ -16,6 +16,7 @@ def get_config(variant: str = ""):
     config = detect_common.lenet(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
+    config.detect.corrupted = ("all",)
     if variant == "smoke":
         config.data.source = "embedded"
         return detect_common.smoke(config)

@@ -33,8 +33,11 @@ def score_histograms(panels: Panels, *, id_name: str) -> Figure:
     )
 
 
-def layer_analysis(panels: Panels, *, id_name: str) -> Figure:
+def layer_analysis(panels: Panels, *, id_name: str, noise: bool = True) -> Figure:
     """Distance from the singularity in every layer: `{layer: {set: distance [N]}}`.
+
+    `noise`: whether features of noise mark the singularity, or else the mean of those
+    of in-distribution inputs, from which no direction is the in-distribution one.
 
     Huang et al. (2021): early layers react to low-level statistics, deep ones to what
     an image shows. Each panel names the AUROC of its layer alone.
@@ -42,8 +45,9 @@ def layer_analysis(panels: Panels, *, id_name: str) -> Figure:
     return _histograms(
         panels,
         id_name,
-        "FSSD by layer: distance of features from those of noise",
-        "distance   more in-distribution →",
+        "FSSD by layer: distance of features from "
+        + ("those of noise" if noise else "the in-distribution mean"),
+        "distance   more in-distribution →" if noise else "distance",
     )
 
 
@@ -63,6 +67,8 @@ def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
     for axes, (panel, sets) in zip(grid, values.items()):
         histogram_panel.draw_histograms(axes, sets, limits[panel], colors, id_name)
         style.style_axes(axes, label, "density")
+        # numbers of many digits would run into each other
+        axes.locator_params(axis="x", nbins=4)
         finding = ", ".join(
             f"{n}: AUROC {area_under_roc(sets[id_name], v):.3f}"
             for n, v in sets.items()

@@ -34,6 +34,7 @@ def plot_auroc_by_severity(
     *,
     id_name: str = "",
     title: str | None = None,
+    severities: Sequence[int] | None = None,
 ) -> Figure:
     """Small multiples: the mean over kinds, then a panel for each kind of corruption.
 
@@ -46,11 +47,13 @@ def plot_auroc_by_severity(
         is missing.
       id_name: the clean set, named in the title.
       title: by default the question that the figure answers.
+      severities: those of the values, rising; by default 1, 2, ...
 
     Colours follow the order of `rows`; the key is sorted by the mean over everything.
     """
     values = _checked(rows)
     kinds = list(next(iter(rows.values())))
+    at = _positions(severities, next(iter(values.values())).shape[1])
     overall = {name: v.mean() for name, v in values.items()}
     looks = dict(zip(values, LOOKS))
 
@@ -63,13 +66,13 @@ def plot_auroc_by_severity(
     means = {name: v.mean(axis=0) for name, v in values.items()}
     axes = figure.add_subplot(cells[0, : 1 + wide])
     axes.set_facecolor(MEAN_BACKGROUND)
-    _panel(axes, means, looks, f"mean of {len(kinds)} kinds", heavy=True)
+    _panel(axes, at, means, looks, f"mean of {len(kinds)} kinds", heavy=True)
     _label(axes, left=True, bottom=lines == 1)
     for index, kind in enumerate(kinds):
         row, column = divmod(index + 1 + wide, columns)
         axes = figure.add_subplot(cells[row, column])
         shown = {name: v[index] for name, v in values.items()}
-        _panel(axes, shown, looks, kind.replace("_", " "))
+        _panel(axes, at, shown, looks, kind.replace("_", " "))
         _label(axes, left=column == 0, bottom=row == lines - 1)
     of = f" of {id_name}" if id_name else ""
     layout.set_title(figure, title or f"Which corruptions{of} does a detector see?")
@@ -82,11 +85,21 @@ def plot_auroc_by_severity(
     return figure
 
 
+def _positions(severities: Sequence[int] | None, count: int) -> np.ndarray:
+    at = np.arange(1, count + 1) if severities is None else np.asarray(severities)
+    if at.shape != (count,) or np.any(np.diff(at) <= 0):
+        raise ValueError(f"need {count} rising severities, got {severities}")
+    return at
+
+
 def _panel(
-    axes: Axes, shown: Mapping[str, np.ndarray], looks, title: str, heavy: bool = False
+    axes: Axes,
+    at: np.ndarray,
+    shown: Mapping[str, np.ndarray],
+    looks,
+    title: str,
+    heavy: bool = False,
 ) -> None:
-    count = len(next(iter(shown.values())))
-    at = np.arange(1, count + 1)
     axes.axhline(0.5, color=style.MUTED, lw=1, zorder=1)
     for name, line in shown.items():
         color, marker = looks[name]
@@ -101,7 +114,7 @@ def _panel(
             zorder=3,
             label=name,
         )
-    axes.set(xlim=(0.7, count + 0.3), ylim=(0, 1), xticks=at)
+    axes.set(xlim=(at[0] - 0.3, at[-1] + 0.3), ylim=(0, 1), xticks=at)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     axes.grid(axis="y", color=style.GRID, lw=0.8)
     weight = "bold" if heavy else "normal"

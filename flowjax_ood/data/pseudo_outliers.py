@@ -5,7 +5,6 @@ detector's settings, and as the outliers of Outlier Exposure. They are training 
 taken apart, and noise; nothing in them imitates any set that a detector is tested on.
 """
 
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -13,8 +12,12 @@ import numpy as np
 
 from flowjax_ood.data.corruptions.plasma import plasma
 from flowjax_ood.data.image_set import ImageSet, check_images
+from flowjax_ood.data.pseudo_outlier_rows import (
+    checked_seed,
+    chosen_kinds,
+    kinds_of_rows,
+)
 from flowjax_ood.data.streams import Streams
-from flowjax_ood.data.suggestions import unknown
 
 NOISE = ("uniform_noise", "clouds")
 
@@ -43,19 +46,12 @@ def pseudo_outliers(
     images that are not square, and for a single image where two are mixed.
     """
     check_images(images, "pseudo_outliers")
-    kinds = tuple(KINDS) if kinds is None else tuple(kinds)
+    kinds = chosen_kinds(kinds, KINDS)
     _check(images, kinds)
-    try:
-        seed = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"seed must be an integer, not {seed!r}") from None
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, not {seed}")
-    rows = np.arange(len(images)) if rows is None else np.asarray(list(rows), int)
-    if rows.size and not 0 <= rows.min() <= rows.max() < len(images):
-        last, found = len(images) - 1, f"{rows.min()} to {rows.max()}"
-        raise ValueError(f"rows must be from 0 to {last}, not {found}")
-    kind = _kinds_of(rows, seed, len(kinds))
+    seed = checked_seed(seed)
+    rows, kind = kinds_of_rows(
+        rows, len(images), len(kinds), seed, "pseudo-outliers kinds"
+    )
     outliers = np.empty((len(rows), *images.shape[1:]), np.uint8)
     for index, name in enumerate(kinds):
         mine = np.flatnonzero(kind == index)
@@ -81,20 +77,7 @@ def pseudo_outlier_set(
     )
 
 
-def _kinds_of(rows: np.ndarray, seed: int, count: int) -> np.ndarray:
-    """Index of the kind of each row, int32: an order of all kinds for each run."""
-    runs, which = np.unique(rows // count, return_inverse=True)
-    numbers = Streams(seed, "pseudo-outliers kinds", runs).uniform(count)
-    order = np.argsort(numbers, axis=1, kind="stable")
-    return order[which, rows % count].astype(np.int32)
-
-
 def _check(images: np.ndarray, kinds: tuple[str, ...]) -> None:
-    for name in kinds:
-        if name not in KINDS:
-            raise unknown("a kind of pseudo-outlier", str(name), KINDS)
-    if not kinds or len(set(kinds)) < len(kinds):
-        raise ValueError(f"kinds must be distinct and at least one, not {kinds}")
     _, height, width, _ = images.shape
     if min(height, width) < 8:
         raise ValueError(

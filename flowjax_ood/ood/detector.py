@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from flowjax_ood.ood.batched import in_batches
+from flowjax_ood.ood.batched import compiled, in_batches
 from flowjax_ood.ood.network import Network, Outputs
 
 
@@ -44,35 +44,34 @@ class Given:
 class Fitted:
     """A fitted detector: `score(x) -> [N]`, higher = more in-distribution.
 
-    `function` is a pytree (`jax.tree_util.Partial`): of `Outputs` if `of_outputs`, so
-    that one forward pass serves many detectors, else of `(variables, x)`. `chosen`
-    holds what was chosen by validation data, for the record.
+    `network` is what it was fitted to: for ensembles, the networks. If `of_outputs`,
+    `function` is a pytree (`jax.tree_util.Partial`) of `Outputs -> [B]`, so that one
+    forward pass serves many detectors; else `(x [N, ...], batch_size) -> [N]`, made of
+    compiled programs. `chosen` holds what was chosen by validation data, for the
+    record.
     """
 
     name: str
     requires: Requires
-    network: Network
-    function: Callable[..., jax.Array] = field(repr=False)
+    network: Network | tuple[Network, ...]
+    function: Callable[..., Any] = field(repr=False)
     of_outputs: bool = True
     chosen: dict[str, Any] = field(default_factory=dict)
 
     def score(self, x, batch_size: int = 250) -> np.ndarray:
-        """Scores of inputs `[N, ...]`, float32 `[N]`. ValueError where one is NaN."""
+        """Scores of inputs `[N, ...]`, float32 `[N]`. ValueError where one is NaN.
+
+        `batch_size`: at most so many go through the network at a time.
+        """
         if self.of_outputs:
             return self.score_outputs(self.network.collect(x, batch_size), batch_size)
-        variables = self.network.variables
-        found = in_batches(
-            lambda rows: _apply(self.function, variables, rows), x, batch_size
-        )
-        return self._checked(found)
+        return self._checked(self.function(x, batch_size))
 
     def score_outputs(self, outputs: Outputs, batch_size: int = 250) -> np.ndarray:
         """Scores of the inputs whose outputs these are."""
         if not self.of_outputs:
             raise TypeError(f"{self.name} needs inputs, not outputs: use score(x)")
-        found = in_batches(
-            lambda rows: _apply(self.function, rows), outputs, batch_size
-        )
+        found = in_batches(partial(_apply, self.function), outputs, batch_size)
         return self._checked(found)
 
     def _checked(self, scores: np.ndarray) -> np.ndarray:
@@ -83,21 +82,20 @@ class Fitted:
                 f"first is number {int(np.argmax(bad))}: the network's activations are "
                 "NaN or infinite there"
             )
-        return scores
+        return np.asarray(scores, np.float32)
 
 
-@partial(jax.jit)
-def _apply(function, *args):
-    # accelerators multiply float32 in fewer bits unless told otherwise
-    with jax.default_matmul_precision("highest"):
-        return function(*args)
+@compiled
+def _apply(function, outputs):
+    return function(outputs)
 
 
 class Detector:
     """Base of the detectors: frozen dataclasses of hyper-parameters.
 
-    A detector of outputs defines `prepared(network, given) -> function of Outputs`; all
-    others define `fit`.
+    A detector of outputs defines `prepared(network, given) -> function of Outputs`, a
+    `Partial` of a function that compares and hashes, so that fits of other numbers
+    share a program; all others define `fit`.
     """
 
     name: ClassVar[str]

@@ -17,8 +17,8 @@ TINY = 1e-12
 ROUNDING = 1e-5
 
 
-def _unit(f):
-    return f / jnp.maximum(jnp.linalg.norm(f, axis=1, keepdims=True), TINY)
+def _unit(f, xp=jnp):
+    return f / xp.maximum(xp.linalg.norm(f, axis=1, keepdims=True), TINY)
 
 
 def vim(z, f, origin, null_space, alpha):
@@ -32,17 +32,33 @@ def she(z, f, patterns):
     return jnp.sum(f * patterns[jnp.argmax(z, axis=1)], axis=1)
 
 
-def fdbd(z, f, w, mean):
+def boundary_lengths(w) -> np.ndarray:
+    """`|w_i - w_j|` of the columns of w `[D, C]`: float64 `[C, C]`.
+
+    From products, `|w_i|^2 + |w_j|^2 - 2 w_i w_j`, without an array of all differences.
+    For columns nearly alike that cancels: where it leaves less than 1e-6 of the terms,
+    whose rounding is 1e-15 of them, it is done anew by the difference.
+    """
+    w = np.asarray(w, np.float64)
+    squares = np.sum(w * w, axis=0)
+    terms = squares[:, None] + squares
+    found = terms - 2 * (w.T @ w)
+    for i in range(len(found)):
+        alike = np.flatnonzero(found[i] < 1e-6 * terms[i])
+        found[i, alike] = np.sum((w[:, alike] - w[:, i : i + 1]) ** 2, axis=0)
+    return np.sqrt(found)
+
+
+def fdbd(z, f, lengths, mean):
     """Mean distance to the decision boundaries, over that to the training mean.
 
     `1/(C-1) sum_{c != y} |z_y - z_c| / (|w_y - w_c| |f - mean|)`, y the predicted
-    class; w `[D, C]` (Liu & Qin 2024).
+    class; `lengths` `[C, C]` those of `boundary_lengths` (Liu & Qin 2024).
     """
     y = jnp.argmax(z, axis=1)
     gaps = jnp.take_along_axis(z, y[:, None], axis=1) - z
-    between = jnp.sum((w.T[:, None] - w.T[None]) ** 2, axis=2) ** 0.5
     # two classes with the same weights have no boundary between them
-    lengths = between[y]
+    lengths = lengths[y]
     distance = jnp.where(lengths > TINY, gaps / jnp.maximum(lengths, TINY), 0)
     away = jnp.linalg.norm(f - mean, axis=1)
     others = max(z.shape[1] - 1, 1)
@@ -72,19 +88,20 @@ def _she(patterns, o):
     return she(o.logits, o.features, patterns)
 
 
-def _fdbd(w, mean, o):
-    return fdbd(o.logits, o.features, w, mean)
+def _fdbd(lengths, mean, o):
+    return fdbd(o.logits, o.features, lengths, mean)
 
 
 def _grad_norm(o):
     return grad_norm(o.logits, o.features)
 
 
-def _nn_guide(k):
-    def guided(bank, o):
-        return nn_guide(o.logits, o.features, bank, k)
+@dataclass(frozen=True)
+class _Guided:
+    k: int
 
-    return guided
+    def __call__(self, bank, o):
+        return nn_guide(o.logits, o.features, bank, self.k)
 
 
 def _score_features(detector, o):
@@ -188,7 +205,9 @@ class FDBD(Detector):
 
     def prepared(self, network, given):
         mean = np.mean(given.train.features, axis=0, dtype=np.float64)
-        return Partial(_fdbd, network.head[0], jnp.asarray(mean, jnp.float32))
+        lengths = boundary_lengths(network.head[0])
+        arrays = (jnp.asarray(a, jnp.float32) for a in (lengths, mean))
+        return Partial(_fdbd, *arrays)
 
 
 @dataclass(frozen=True)
@@ -214,9 +233,11 @@ class NNGuide(Detector):
         count = len(given.train.features)
         size = max(1, round(self.share * count))
         rows = np.random.default_rng(given.seed).permutation(count)[:size]
-        f = jnp.asarray(np.asarray(given.train.features)[rows])
-        bank = (
-            _unit(f)
-            * energy(jnp.asarray(np.asarray(given.train.logits)[rows]))[:, None]
+        f, z = (
+            np.asarray(a, np.float64)[rows]
+            for a in (given.train.features, given.train.logits)
         )
-        return Partial(_nn_guide(min(self.k, size)), bank)
+        most = z.max(1, keepdims=True)
+        energies = most + np.log(np.exp(z - most).sum(1, keepdims=True))
+        bank = jnp.asarray(_unit(f, np) * energies, jnp.float32)
+        return Partial(_Guided(min(self.k, size)), bank)

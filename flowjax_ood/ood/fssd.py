@@ -10,18 +10,14 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from flowjax_ood.ood import protocols
-from flowjax_ood.ood.batched import in_batches
+from flowjax_ood.ood.batched import at_once, batches, compiled
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
-from flowjax_ood.ood.layer_scores import (
-    FORMS,
-    MAGNITUDES,
-    Form,
-    LayerScores,
-    fit_layers,
-)
-from flowjax_ood.ood.network import Network, as_input, flat
+from flowjax_ood.ood.layer_scores import FORMS, MAGNITUDES, Form, LayerScores
+from flowjax_ood.ood.layer_weights import check_layers, fit_layers
+from flowjax_ood.ood.network import Network, flat
 
 NOISE = ("uniform", "repository", "validation")
 
@@ -37,20 +33,31 @@ def distance(activations: jax.Array, singularity: jax.Array) -> jax.Array:
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squared)))
 
 
+def _to_singularity(points, layer, activations):
+    return distance(activations, points[layer])
+
+
+@compiled
+def _activations(network: Network, x):
+    taps, _ = network.taps(x)
+    return {k: flat(taps[k]) for k in network.layers}
+
+
 @dataclass(frozen=True)
 class FSSD(Detector):
     """`sum_k a_k |F_k(x + m d_k) - F*_k|`, F*_k the mean of layer k over noise.
 
     * `noise`: "uniform" in [0, 1], as the slides; "repository", grey noise of low
-      contrast, as the code; "validation", the in-distribution validation inputs (for
-      tokens, where noise has no meaning);
+      contrast, as the code; "validation", the first half of the in-distribution
+      validation inputs (for tokens, where noise has no meaning);
     * `weights`: "uniform" standardises the distances on in-distribution validation
       inputs and averages them; a layer's name takes it alone; "logistic" is fitted on
       validation inputs and outliers;
     * `magnitudes`: m, chosen among several with "logistic", else the first; 0 is
       without a step;
     * `form` and `sign` of the step (see `layer_scores.direction`): the slides' is the
-      sign of the gradient, uphill (+1); the code's "zscore_batch", downhill (-1).
+      sign of the gradient, uphill (+1); the code's "zscore_batch", downhill (-1), of
+      `batch_size` inputs together, in their order.
 
     Neither training data nor labels are needed. `FSSD.repository()` is what the public
     code does. Raises ValueError for unknown options.
@@ -99,23 +106,20 @@ class FSSD(Detector):
         )
 
     def singularity(self, network: Network, given: Given) -> dict[str, np.ndarray]:
-        """`{layer: F* [D]}`."""
-        if given.id_validation is None:
-            raise ValueError("FSSD needs id_validation: its inputs' shape, and scale")
+        """`{layer: F* [D]}`, float64."""
         x = self._noise(network, given)
-
-        @jax.jit
-        def sums(variables, x):
-            taps, _ = network.apply(variables, as_input(x))
-            return {k: flat(taps[k]) for k in network.layers}
-
-        with jax.default_matmul_precision("highest"):
-            taps = in_batches(lambda rows: sums(network.variables, rows), x, 50)
-        return {k: np.mean(a, axis=0, dtype=np.float64) for k, a in taps.items()}
+        size = at_once(x, self.batch_size)
+        total = dict.fromkeys(network.layers, 0.0)
+        # a sum as it goes: activations of all layers are larger than the inputs
+        for found in batches(lambda rows: _activations(network, rows), x, size):
+            for k in total:
+                total[k] = total[k] + np.sum(found[k], axis=0, dtype=np.float64)
+        return {k: a / len(x) for k, a in total.items()}
 
     def _noise(self, network, given):
         if self.noise == "validation":
-            return given.id_validation
+            # those that weights are fitted on, and none of those that are chosen by
+            return given.id_validation[: max(1, len(given.id_validation) // 2)]
         shape = given.id_validation.shape[1:]
         if self.noise == "uniform":
             random = np.random.default_rng(self.seed)
@@ -127,20 +131,13 @@ class FSSD(Detector):
 
     def layer_scores(self, network: Network, given: Given) -> LayerScores:
         """Distances of every layer, before they are combined."""
-        if not network.layers:
-            raise ValueError("FSSD needs network.layers, the taps to measure")
+        check_layers(self, network, given)
         found = self.singularity(network, given)
         points = {k: jnp.asarray(v, jnp.float32) for k, v in found.items()}
-        return LayerScores(
-            network,
-            network.layers,
-            lambda layer, activations: distance(activations, points[layer]),
-            self.form,
-            self.sign,
-        )
+        score = Partial(_to_singularity, points)
+        return LayerScores(network, score, self.form, self.sign, self.batch_size)
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
         self.check(network, given)
-        scores = self.layer_scores(network, given)
-        return fit_layers(self, scores, given)
+        return fit_layers(self, self.layer_scores(network, given), given)

@@ -1,12 +1,12 @@
 """Scores of several layers, each after a step of its own along its gradient.
 
 What FSSD and the Mahalanobis detector share: `s_k(x + m d_k)`, d_k made of the gradient
-of s_k at x, and a linear combination over the layers k.
+of s_k at x.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from typing import Literal
 
 import jax
@@ -14,10 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from flowjax_ood.ood import protocols
-from flowjax_ood.ood.batched import in_batches
-from flowjax_ood.ood.detector import Fitted, Given
-from flowjax_ood.ood.network import Network, as_input, check_images
+from flowjax_ood.ood.batched import at_once, compiled, in_batches
+from flowjax_ood.ood.network import Network, as_input
 
 Form = Literal["sign", "zscore_sample", "zscore_batch"]
 FORMS = ("sign", "zscore_sample", "zscore_batch")
@@ -50,130 +48,105 @@ def direction(gradient: jax.Array, form: Form, std) -> jax.Array:
 class LayerScores:
     """`score(layer, activations) -> [B]` of every layer of a network.
 
-    `sign`: +1 steps uphill, raising the score, -1 downhill.
+    `score` is a `jax.tree_util.Partial`: its arrays are arguments of the compiled
+    programs, which all scores of its function share. `sign`: +1 steps uphill, raising
+    the score, -1 downhill. `together`: the batch of "zscore_batch".
     """
 
     network: Network
-    layers: tuple[str, ...]
-    score: Callable[[str, jax.Array], jax.Array] = field(repr=False)
+    score: Partial = field(repr=False)
     form: Form = "sign"
     sign: int = 1
+    together: int = 250
 
-    def _at(self, variables, layer, x):
-        return self.score(layer, self.network.apply(variables, x)[0][layer])
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.network.layers
 
-    def directions(self, variables, x):
-        """Steps of every layer, `[K, B, ...]`; x float `[B, ...]`."""
-        std = 1.0 if self.network.std is None else self.network.std
+    def steps(self, x, batch_size: int = 250) -> np.ndarray:
+        """Steps of every layer, `[B, K, ...]`, of a batch `x [B, ...]`.
 
-        def of(layer):
-            # of a sum: rows do not depend on each other
-            gradient = jax.grad(lambda x: jnp.sum(self._at(variables, layer, x)))(x)
-            return self.sign * direction(gradient, self.form, std)
+        `batch_size`: at most so many at a time, which nothing depends on.
+        """
+        found = in_batches(self._gradients, x, at_once(x, batch_size))
+        return np.asarray(self._directions(found))
 
-        return jnp.stack([of(layer) for layer in self.layers])
+    def _gradients(self, x):
+        return _gradients(self.network, self.score, x)
 
-    def at(self, variables, x, steps, magnitude):
-        """`[B, K]` after the steps; of no steps (None), at x itself."""
-        if steps is None:
-            taps = self.network.apply(variables, x)[0]
-            return jnp.stack([self.score(k, taps[k]) for k in self.layers], axis=1)
-        moved = (x + magnitude * step for step in steps)
-        found = [self._at(variables, k, x) for k, x in zip(self.layers, moved)]
-        return jnp.stack(found, axis=1)
+    def _directions(self, gradients):
+        return _directions(gradients, self.sign, self.form, self.network.std)
 
-    def __call__(self, variables, x, magnitude, perturb: bool):
-        x = as_input(x)
-        steps = self.directions(variables, x) if perturb else None
-        return self.at(variables, x, steps, magnitude)
-
-    @cached_property
-    def _compiled(self):
-        return jax.jit(self.directions), jax.jit(self.at)
-
-    def table(self, x, magnitudes, batch_size: int = 250) -> np.ndarray:
-        """Scores of inputs at every magnitude, `[N, M, K]`; 0 takes no step."""
-        directions, at = self._compiled
-        variables = self.network.variables
-
-        def of(rows):
-            rows = as_input(jnp.asarray(rows))
-            with jax.default_matmul_precision("highest"):
-                steps = directions(variables, rows) if any(magnitudes) else None
-                found = [
-                    at(variables, rows, steps if m else None, m) for m in magnitudes
-                ]
-            return jnp.stack(found, axis=1)
-
-        return in_batches(of, x, batch_size)
-
-
-def check_finite(name: str, table: np.ndarray) -> np.ndarray:
-    """`table [N, ...]` of validation inputs; ValueError where it is NaN or infinite."""
-    bad = ~np.isfinite(table.reshape(len(table), -1)).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{name} cannot be fitted: the network's activations are NaN or infinite "
-            f"for {bad.sum()} of {len(bad)} validation inputs, the first is number "
-            f"{int(np.argmax(bad))}"
-        )
-    return table
-
-
-def fit_layers(detector, scores: LayerScores, given: Given) -> Fitted:
-    """Choose the magnitude and the weights, and put the detector together.
-
-    By its `magnitudes`, `weights` and `batch_size`.
-    "logistic": weights by logistic regression on the first halves of the validation
-    inputs; of the magnitudes, that of the highest TNR at TPR 95 % on the second halves,
-    the first of equals. "uniform", and one layer by its name, look at in-distribution
-    inputs alone, and take the first magnitude.
-    """
-    name, batch_size = detector.name, detector.batch_size
-    magnitudes, weighting = detector.magnitudes, detector.weights
-    if not len(magnitudes):
-        raise ValueError(f"{name} needs a magnitude; 0 is no perturbation")
-    if weighting not in ("uniform", "logistic", *scores.layers):
-        raise ValueError(
-            f"unknown weights {weighting!r}; known: uniform, logistic, or one layer of "
-            f"{', '.join(scores.layers)}"
-        )
-    if any(magnitudes):
-        check_images(given.id_validation[:1], name)
-    inliers, outliers = given.id_validation, given.ood_validation
-    half = len(inliers) // 2
-    chosen = {}
-    if weighting == "logistic":
-        of_id = check_finite(name, scores.table(inliers, magnitudes, batch_size))
-        of_ood = check_finite(name, scores.table(outliers, magnitudes, batch_size))
-        rest, best = len(outliers) // 2, -1.0
-        for i, m in enumerate(magnitudes):
-            candidate = protocols.logistic_weights(of_id[:half, i], of_ood[:rest, i])
-            rate = protocols.tnr_at_tpr95(
-                candidate(of_id[half:, i]), candidate(of_ood[rest:, i])
-            )
-            if rate > best:
-                best, magnitude, weights = rate, m, candidate
-        chosen["tnr_at_tpr95"] = best
-    else:
-        magnitude = magnitudes[0]
-        of_id = scores.table(inliers, (magnitude,), batch_size)
-        of_id = check_finite(name, of_id)[:, 0]
-        weights = protocols.uniform_weights(of_id)
-        if weighting != "uniform":
-            alone = np.asarray([layer == weighting for layer in scores.layers])
-            weights = protocols.Weights(1.0 * alone, 0.0)
-    chosen |= {
-        "magnitude": float(magnitude),
-        "weights": dict(zip(scores.layers, map(float, weights.weights))),
-        "bias": weights.bias,
-    }
-
-    def combined(weights, bias, magnitude, variables, x):
-        return (
-            scores(variables, x, magnitude, bool(chosen["magnitude"])) @ weights + bias
+    def _at(self, x, steps, magnitudes):
+        """Scores of one batch, `M` times `[B, K]`."""
+        both = self.network, self.score
+        return tuple(
+            _moved(*both, x, steps, m) if m else _plain(*both, x) for m in magnitudes
         )
 
-    arrays = (jnp.asarray(weights.weights, jnp.float32), weights.bias, magnitude)
-    function = Partial(combined, *arrays)
-    return Fitted(name, detector.requires, scores.network, function, False, chosen)
+    def table(self, x, magnitudes: Sequence[float], batch_size: int = 250):
+        """Scores of inputs at every magnitude, `[N, M, K]`; 0 takes no step.
+
+        `batch_size`: at most so many at a time, which no score depends on.
+        """
+        size, batch = at_once(x, batch_size), self.together
+
+        def alone(rows):
+            moves = any(magnitudes)
+            steps = self._directions(self._gradients(rows)) if moves else None
+            return self._at(rows, steps, magnitudes)
+
+        if self.form != "zscore_batch" or not any(magnitudes):
+            return np.stack(in_batches(alone, x, size), axis=1)
+        parts = []
+        for start in range(0, len(x), batch):
+            rows = x[start : start + batch]
+            pairs = rows, self.steps(rows, batch_size)
+            found = in_batches(lambda p: self._at(*p, magnitudes), pairs, size)
+            parts.append(np.stack(found, axis=1))
+        return np.concatenate(parts)
+
+
+# Programs: all that is an array or a number is an argument, so that networks of one
+# architecture, and scores, forms and magnitudes of any numbers, share them.
+
+
+def _at(network, score, layer, x):
+    return score(layer, network.taps(x)[0][layer])
+
+
+@compiled
+def _plain(network, score, x):
+    """`[B, K]` at x itself."""
+    taps, _ = network.taps(x)
+    return jnp.stack([score(k, taps[k]) for k in network.layers], axis=1)
+
+
+@compiled
+def _gradients(network, score, x):
+    """Of every layer's score by x, `[B, K, ...]`."""
+    x = as_input(x)
+
+    # of a sum: rows do not depend on each other. XLA finds what the layers' passes have
+    # in common, and that a layer needs none above it
+    def of(layer):
+        return jax.grad(lambda x: jnp.sum(_at(network, score, layer, x)))(x)
+
+    return jnp.stack([of(layer) for layer in network.layers], axis=1)
+
+
+@partial(compiled, static_argnums=(2, 3))
+def _directions(gradients, sign, form, std):
+    of_layers = jax.vmap(partial(direction, form=form, std=std or 1.0), 1, 1)
+    return sign * of_layers(gradients)
+
+
+@compiled
+def _moved(network, score, x, steps, magnitude):
+    """`[B, K]` after the steps `[B, K, ...]`."""
+    x = as_input(x)
+    found = [
+        _at(network, score, layer, x + magnitude * steps[:, k])
+        for k, layer in enumerate(network.layers)
+    ]
+    return jnp.stack(found, axis=1)

@@ -9,22 +9,43 @@ from jax.tree_util import Partial
 
 from flowjax_ood.ood.detector import Detector, Requires
 
-# smallest probability whose logarithm is taken
-LEAST = 1e-7
+
+def log_odds(z):
+    """`log(p_c / (1 - p_c))` of the most probable class of logits `[..., C]`.
+
+    It ranks as p does and never saturates, while in float32 p is 1 from 1 - 3e-8 on.
+    Infinite for one class, or where all other logits are -inf.
+    """
+    gaps, own = _gaps(z)
+    others = jax.nn.logsumexp(gaps, axis=-1, where=~own)
+    # the class's own gap is 0, or NaN where its logit is infinite
+    return jnp.sum(gaps, axis=-1, where=own) - others
+
+
+def log_probabilities(z):
+    """`(log p, log(1 - p))` of logits `[..., C]`, also exact where p is next to 1."""
+    gaps, own = _gaps(z)
+    odds = log_odds(z)[..., None]
+    # of the most probable class, log p = -log(1 + 1/odds)
+    log_p = gaps - jax.nn.softplus(-odds)
+    # others have p <= 1/2; where that is masked, log(1 - 1) would be taken
+    rest = jnp.log1p(-jnp.exp(jnp.where(own, -jnp.inf, log_p)))
+    return log_p, jnp.where(own, -jax.nn.softplus(odds), rest)
+
+
+def _gaps(z):
+    """Logits less the largest, `[..., C]`, and whether they are that one."""
+    top = jnp.argmax(z, axis=-1, keepdims=True)
+    gaps = z - jnp.take_along_axis(z, top, axis=-1)
+    return gaps, jnp.arange(z.shape[-1]) == top
 
 
 def msp(z, temperature=1.0):
-    """Maximum softmax probability `max_c p_c` (Hendrycks & Gimpel 2017), as `log p`.
+    """Maximum softmax probability `max_c p_c` (Hendrycks & Gimpel 2017), as log-odds.
 
-    The logarithm ranks alike and does not saturate: in float32, p = 1 - 1e-9 is 1.
+    `sigmoid(score)` is that probability.
     """
-    z = z / temperature
-    top = jnp.argmax(z, axis=1, keepdims=True)
-    gaps = z - jnp.take_along_axis(z, top, axis=1)
-    # -log1p of all others: log_softmax adds the 1 first, and saturates as p does. The
-    # class's own gap is 0, or NaN where its logit is infinite
-    own = jnp.arange(z.shape[1]) == top
-    return -jnp.log1p(jnp.sum(jnp.where(own, gaps, jnp.exp(gaps)), axis=1))
+    return log_odds(z / temperature)
 
 
 def max_logit(z):
@@ -39,15 +60,20 @@ def energy(z, temperature=1.0):
 
 def neg_entropy(z):
     """`sum_c p_c log p_c`, nats."""
-    log_p = jax.nn.log_softmax(z, axis=1)
-    return jnp.sum(jnp.exp(log_p) * log_p, axis=1)
+    log_p, _ = log_probabilities(z)
+    return jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
 
 
 def gen(z, gamma=0.1, top=100):
-    """`- sum over the M largest of p^gamma (1 - p)^gamma` (Liu et al. 2023)."""
-    p = jax.lax.top_k(jax.nn.softmax(z, axis=1), min(top, z.shape[1]))[0]
-    p = jnp.clip(p, LEAST, 1 - LEAST)
-    return -jnp.sum((p * (1 - p)) ** gamma, axis=1)
+    """`- sum over the M largest of p^gamma (1 - p)^gamma` (Liu et al. 2023).
+
+    By logarithms: p that is rounded or clipped (at 1e-7, in published code) gives all
+    confident predictions one score.
+    """
+    log_p, log_rest = log_probabilities(z)
+    largest = jax.lax.top_k(log_p, min(top, z.shape[1]))[1]
+    logs = jnp.take_along_axis(log_p + log_rest, largest, axis=1)
+    return -jnp.sum(jnp.exp(gamma * logs), axis=1)
 
 
 def kl_matching(z, log_templates):
@@ -55,7 +81,7 @@ def kl_matching(z, log_templates):
 
     Source: Hendrycks et al. 2022.
     """
-    log_p = jax.nn.log_softmax(z, axis=1)
+    log_p, _ = log_probabilities(z)
     p = jnp.exp(log_p)
     own = jnp.sum(p * log_p, axis=1, keepdims=True)
     return -jnp.min(own - p @ log_templates.T, axis=1)
@@ -140,18 +166,28 @@ class GEN(Detector):
 
 @dataclass(frozen=True)
 class KLMatching(Detector):
-    """KL divergence to the mean prediction of each class, of inputs predicted as it."""
+    """KL divergence to the mean prediction of each class, of inputs predicted as it.
+
+    Very confident predictions of one class differ by less than float32 tells.
+    """
 
     name = "KLMatching"
     requires = Requires(train_data=True)
 
     def prepared(self, network, given):
         z = np.asarray(given.train.logits, np.float64)
-        p = np.exp(z - z.max(1, keepdims=True))
-        p /= p.sum(1, keepdims=True)
+        z = z - z.max(1, keepdims=True)
+        log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
         predicted = z.argmax(1)
-        # a class that is never predicted has no template
-        templates = [p[predicted == c].mean(0) for c in np.unique(predicted)]
-        return Partial(
-            _kl_matching, jnp.asarray(np.log(np.clip(templates, LEAST, 1)), jnp.float32)
-        )
+        present = np.unique(predicted)
+        # a class that is never predicted has no template: another's is there twice, so
+        # that shapes do not depend on it
+        present = np.resize(present, z.shape[1])
+        log_templates = [_log_mean(log_p[predicted == c]) for c in present]
+        return Partial(_kl_matching, jnp.asarray(log_templates, jnp.float32))
+
+
+def _log_mean(log_p):
+    """`log mean p` over rows, of any p."""
+    most = log_p.max(0)
+    return most + np.log(np.exp(log_p - most).mean(0))

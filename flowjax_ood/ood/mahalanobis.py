@@ -31,9 +31,9 @@ class Mahalanobis:
     """
 
     center: jax.Array  # [D]
-    whiten: jax.Array  # [D, R]
-    means: jax.Array  # [K, R], less the center, whitened
-    background: jax.Array | None  # [D, R'], the whitening of all features
+    whiten: jax.Array  # [D, D]
+    means: jax.Array  # [K, D], less the center, whitened
+    background: jax.Array | None  # [D, D], the whitening of all features
 
     @classmethod
     def fit(
@@ -62,8 +62,8 @@ class Mahalanobis:
             raise ValueError("relative=True needs labels of two classes or more")
         mean = class_means(x, one)
         means = class_means(x, classes)
-        whiten = whitening(x, means, classes, shrinkage)
-        background = whitening(x, mean, one, shrinkage) if relative else None
+        whiten = _square(whitening(x, means, classes, shrinkage))
+        background = _square(whitening(x, mean, one, shrinkage)) if relative else None
         # what `score` takes off, exactly
         center = rounded(mean)
         return cls(
@@ -79,6 +79,15 @@ class Mahalanobis:
         Raises TypeError or ValueError for features of another D, or not finite.
         """
         return _score(self, jnp.asarray(checked(features, len(self.center))))
+
+
+def _square(whiten: np.ndarray) -> np.ndarray:
+    """`[D, R]` with columns of zeros for what was left out: of one shape for any R.
+
+    So a program compiled for one fit serves those of other features, too.
+    """
+    dims, rank = whiten.shape
+    return np.pad(whiten, ((0, 0), (0, dims - rank)))
 
 
 @jax.jit

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from jax.tree_util import Partial
+
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
-from flowjax_ood.ood.layer_scores import LayerScores, fit_layers
+from flowjax_ood.ood.layer_scores import LayerScores
+from flowjax_ood.ood.layer_weights import check_layers, fit_layers
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.network import Network, pool
 
@@ -11,6 +14,10 @@ MAGNITUDES = (
     *(0.02, 0.015, 0.01, 0.009, 0.008, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002),
     *(0.0014, 0.001, 0.0005),
 )
+
+
+def _half_distance(fitted, layer, activations):
+    return 0.5 * fitted[layer].score(pool(activations))
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,8 @@ class MahalanobisLayers(Detector):
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
         self.check(network, given)
-        if given.id_validation is None:
-            raise ValueError(
-                f"{self.name} needs id_validation: the scale of its layers"
-            )
+        check_layers(self, network, given)
         pooled = given.train.pooled
         fitted = {k: Mahalanobis.fit(pooled[k], given.labels) for k in network.layers}
-        scores = LayerScores(
-            network, network.layers, lambda k, a: 0.5 * fitted[k].score(pool(a))
-        )
+        scores = LayerScores(network, Partial(_half_distance, fitted))
         return fit_layers(self, scores, given)

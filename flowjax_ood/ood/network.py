@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.batched import in_batches
+from flowjax_ood.ood.batched import at_once, compiled, in_batches
 
 Taps = dict[str, jax.Array]
 
@@ -27,6 +27,11 @@ class Outputs(NamedTuple):
     pooled: dict[str, Any]
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["variables", "head"],
+    meta_fields=["apply", "layers", "penultimate", "mean", "std", "sample"],
+)
 @dataclass(frozen=True, eq=False)
 class Network:
     """`apply(variables, x) -> ({tap: array [B, ...]}, logits [B, C])`, and its facts.
@@ -43,6 +48,9 @@ class Network:
     * `sample(variables, x, key) -> logits`: with dropout, for `MCDropout`.
 
     Any function will do: `Network(lambda _, x: (taps, logits))`.
+
+    A pytree of its `variables` and `head`: networks whose other facts are equal share
+    compiled programs, as those that `of` makes of one module do.
     """
 
     apply: Callable[[Any, jax.Array], tuple[Taps, jax.Array]]
@@ -54,27 +62,38 @@ class Network:
     std: tuple[float, ...] | None = None
     sample: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = None
 
+    def __post_init__(self):
+        # static parts of compiled programs, which must hash: no arrays, no lists
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if value is not None:
+                value = tuple(map(float, np.ravel(value)))
+            object.__setattr__(self, name, value)
+
     @classmethod
     def of(cls, module, variables) -> "Network":
         """Of one of this library's classifiers, or of a module with the same facts."""
-
-        def sample(variables, x, key):
-            return module.apply(variables, x, rngs={"dropout": key})
-
+        # once, not at every call
+        variables = jax.tree.map(jnp.asarray, variables)
         return cls(
-            apply=lambda variables, x: module.apply(variables, x, method="taps"),
+            apply=_TapsOf(module),
             variables=variables,
             layers=tuple(module.layers),
             penultimate=module.penultimate,
             head=module.head(variables),
             mean=getattr(module, "mean", None),
             std=getattr(module, "std", None),
-            sample=sample,
+            sample=_SampleOf(module),
         )
 
-    def outputs(self, variables, x: jax.Array) -> Outputs:
+    def taps(self, x: jax.Array) -> tuple[Taps, jax.Array]:
+        """`apply` of a batch as it is stored; a pure function, for use inside `jit`."""
+        return self.apply(self.variables, as_input(x))
+
+    def outputs(self, x: jax.Array) -> Outputs:
         """`Outputs` of a batch; a pure function, for use inside `jit`."""
-        taps, logits = self.apply(variables, as_input(x))
+        taps, logits = self.taps(x)
         missing = {*self.layers, self.penultimate} - {*taps, None}
         if missing:
             raise ValueError(
@@ -88,17 +107,44 @@ class Network:
         pooled = {name: pool(taps[name]) for name in self.layers}
         return Outputs(logits, features, pooled)
 
-    @cached_property
-    def _outputs(self):
-        return jax.jit(self.outputs)
-
     def collect(self, x, batch_size: int = 250) -> Outputs:
         """`Outputs` of all of `x [N, ...]` as NumPy arrays, in batches."""
-        # as for scores: what is fitted to outputs is compared with those
-        with jax.default_matmul_precision("highest"):
-            return in_batches(
-                lambda rows: self._outputs(self.variables, rows), x, batch_size
-            )
+        return in_batches(partial(_outputs, self), x, at_once(x, batch_size))
+
+
+@dataclass(frozen=True)
+class _TapsOf:
+    """A module's method `taps` as a function; equal where modules are."""
+
+    module: Any
+
+    def __call__(self, variables, x):
+        return self.module.apply(variables, x, method="taps")
+
+    def __hash__(self):
+        # fields of modules may be lists, which compare but have no hash
+        return hash(type(self.module))
+
+
+@dataclass(frozen=True)
+class _SampleOf(_TapsOf):
+    """A module's logits with dropout as a function; equal where modules are."""
+
+    __hash__ = _TapsOf.__hash__
+
+    def __call__(self, variables, x, key):
+        return self.module.apply(variables, x, rngs={"dropout": key})
+
+
+@compiled
+def _outputs(network: Network, x):
+    return network.outputs(x)
+
+
+@compiled
+def logits_of(network: Network, x) -> jax.Array:
+    """Logits alone, `[B, C]`."""
+    return network.taps(x)[1]
 
 
 def as_input(x: jax.Array) -> jax.Array:

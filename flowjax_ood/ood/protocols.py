@@ -82,6 +82,7 @@ def logistic_weights(id_features, ood_features) -> Weights:
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegressionCV
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
     except ImportError as error:
         raise ImportError(
             "weights by logistic regression need scikit-learn: "
@@ -91,7 +92,8 @@ def logistic_weights(id_features, ood_features) -> Weights:
     if not np.isfinite(x).all():
         raise ValueError("features of the validation images are NaN or infinite")
     y = np.repeat([1, 0], [len(id_features), len(ood_features)])
-    with warnings.catch_warnings():
+    # threads that wait for each other took nine tenths of the time: matrices are small
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         # of 100 iterations, as published; and of defaults that are to change
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", FutureWarning)

@@ -72,19 +72,23 @@ def _linear(w, b, o):
     return energy(o.features @ w + b)
 
 
-# one function a variant: what differs is not an array
-def _ash(pruned, variant):
-    def shaped(w, b, o):
-        return energy(ash(o.features, pruned, variant) @ w + b)
+# settings that are no arrays are part of the function, which compares: equal ones share
+# a program
+@dataclass(frozen=True)
+class _Ash:
+    pruned: float
+    variant: str
 
-    return shaped
+    def __call__(self, w, b, o):
+        return energy(ash(o.features, self.pruned, self.variant) @ w + b)
 
 
-def _scaled(pruned):
-    def shaped(w, b, o):
-        return energy(scale(o.features, pruned) @ w + b)
+@dataclass(frozen=True)
+class _Scaled:
+    pruned: float
 
-    return shaped
+    def __call__(self, w, b, o):
+        return energy(scale(o.features, self.pruned) @ w + b)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class ASH(Detector):
             )
 
     def prepared(self, network, given):
-        return Partial(_ash(self.pruned, self.variant), *network.head)
+        return Partial(_Ash(self.pruned, self.variant), *network.head)
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class SCALE(Detector):
     requires = Requires(head=True)
 
     def prepared(self, network, given):
-        return Partial(_scaled(self.pruned), *network.head)
+        return Partial(_Scaled(self.pruned), *network.head)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,11 @@ def create_classifier_state(
 def fine_tuning_state(
     optimizer: optax.GradientTransformation, variables: dict
 ) -> TrainState:
-    """The state at step 0 of a training that goes on from `variables`."""
+    """The state at step 0 of a training that goes on from `variables`.
+
+    Of copies: a training step may take its state's memory for the next one.
+    """
+    variables = jax.tree.map(jnp.copy, variables)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -47,6 +47,17 @@ def test_a_panel_for_the_mean_and_one_for_each_kind():
     assert png_bytes(figure)[:4] == b"\x89PNG"
 
 
+def test_severities_stand_where_they_are():
+    few = {n: {k: v[:2] for k, v in by.items()} for n, by in ROWS.items()}
+    figure = plot_auroc_by_severity(few, severities=(1, 5))
+    for axes in figure.axes:
+        assert list(axes.get_xticks()) == [1, 5]
+        assert all(list(line.get_xdata()) == [1, 5] for line in lines(axes).values())
+    for wrong in ((1, 2, 3), (5, 1)):
+        with pytest.raises(ValueError, match="need 2 rising severities"):
+            plot_auroc_by_severity(few, severities=wrong)
+
+
 def test_the_key_is_sorted_by_the_mean():
     figure = plot_auroc_by_severity(dict(reversed(ROWS.items())))
     assert key(figure) == ["FSSD 0.680", "MSP 0.534"]

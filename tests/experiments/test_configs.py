@@ -16,6 +16,7 @@ from experiments.classifier import classifier
 from experiments.config import UserError, flatten, known_configs, load_config
 from experiments.configs import common, glow_common
 from experiments.sets import load_sets, ood_places
+from flowjax_ood.ood.network import as_input
 from flowjax_ood.training.state import parameter_count
 
 GRAY, RGB, RGB64 = (28, 28, 1), (32, 32, 3), (64, 64, 3)
@@ -133,13 +134,15 @@ def test_the_smoke_variant_of_every_file_builds(file):
     # without downloads: scikit-learn ships its tables
     assert config.data.source in ("embedded", "synthetic", "sklearn")
     # a classifier that knows nothing gives detectors nothing to read
-    assert 0 < config.train.num_steps <= (40 if "detect" in config else 4)
+    assert 0 < config.train.num_steps <= (200 if "detect" in config else 4)
     check_numbers(config)
     assert ood_places(config.data)
-    shape = load_sets(config).event_shape
+    sets = load_sets(config)
+    shape = sets.event_shape
     if "detect" in config:
         module = classifier(config, 10)
-        x = jax.ShapeDtypeStruct((2, *shape), "float32")
+        dtype = as_input(sets.inputs(sets.test)[:1]).dtype
+        x = jax.ShapeDtypeStruct((2, *shape), dtype)
         assert jax.eval_shape(module.init, jax.random.key(0), x)["params"]
         return
     model = json.dumps(config.model.to_dict(), sort_keys=True)
@@ -291,10 +294,14 @@ def test_smoke_variants_run_through(tmp_path, name):
     ),
 )
 def test_smoke_variants_of_other_experiments_run_through(tmp_path, file):
-    command = "ablate" if file.endswith("_ablation.py") else "train"
+    command = {"ablation": "ablate", "detect": "detect"}
+    command = command.get(file.removesuffix(".py").rpartition("_")[2], "train")
     config = f"{CONFIGS / file}:smoke"
     assert run([command, f"--config={config}", f"--workdir={tmp_path}"]) == 0
-    if command == "ablate":
+    if command == "detect":
+        rows = read_results(tmp_path)["rows"]
+        assert {"FSSD without perturbation", "MSP"} <= {row["name"] for row in rows}
+    elif command == "ablate":
         found = json.loads((tmp_path / "ablation.json").read_text())
         assert found["missing"] == []
         assert len(found["rows"]) > 1

@@ -1,14 +1,14 @@
-"""The command `detect`: its table, its checks, and a whole run."""
-
-import json
+"""The command `detect`: its table, its protocols, and what it refuses."""
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import detect, detect_table, detectors
+from experiments import detect, detect_checks, detect_table, detectors
 from experiments.__main__ import run
 from experiments.config import UserError, load_config
+from experiments.detect_kept import Scored
+from experiments.published_detectors import TABLE, comparable, published
 from experiments.sets import load_sets
 from flowjax_ood.ood.detector import Requires
 
@@ -43,29 +43,93 @@ def test_a_row_has_means_spread_and_needs():
     rng = np.random.default_rng(0)
     runs = []
     for shift in (1.0, 1.1, 1.2):
-        scores = {"id": rng.normal(shift, 1, 200), "a": rng.normal(0, 1, 200)}
-        runs.append(
-            detect_table.measures(scores, "id")
-            | {
-                "chosen": {},
-                "fit_seconds": 0.1,
-                "ms_per_image": 0.2,
-                "requires": Requires(train_data=True, labels=True),
-            }
-        )
-    row = detect_table.row("x", "none", runs)
-    values = [r["auroc"]["a"] for r in runs]
+        scores = {
+            "id": rng.normal(shift, 1, 200),
+            "a": rng.normal(0, 1, 200),
+            # scored, but of another table
+            "id fog 1": rng.normal(0, 1, 200),
+        }
+        runs.append([Scored(scores, ["labels"], {"k": shift}, 0.1, 0.2)])
+    row = detect_table.row("x", "none", runs, ["id", "a"])
+    values = [
+        detect_table.measures({n: one.scores[n] for n in ("id", "a")}, "id")["auroc"][
+            "a"
+        ]
+        for (one,) in runs
+    ]
+    assert row["auroc_per_network"] == {"a": values}
     assert row["auroc_mean"]["a"] == pytest.approx(np.mean(values))
     assert row["auroc_std"]["a"] == pytest.approx(np.std(values, ddof=1))
-    assert row["needs"] == ["training data", "labels"]
-    alone = detect_table.row("y", "none", runs[:1])
+    assert [c["k"] for c in row["chosen"]] == [1.0, 1.1, 1.2]
+    alone = detect_table.row("y", "none", runs[:1], ["id", "a"])
     assert alone["auroc_std"]["a"] is None
     text = detect_table.markdown(
-        {"rows": detect_table.ranked([alone, row]), "evaluated": {"id": 200, "a": 200}},
+        {
+            "rows": detect_table.ranked([alone, row]),
+            "evaluated": {"id": 200, "a": 200},
+            "networks": [{}] * 3,
+        },
         "id",
     )
     assert text.index("| x |") < text.index("| y |")
     assert f"{100 * row['auroc_mean']['a']:.1f} ± " in text
+    assert "ublished" not in text
+
+
+def test_scores_of_one_set_each_make_one_row():
+    own = np.arange(10.0)
+    runs = [
+        [
+            Scored({"id": own + 5, "a": own}, [], {}, 0.0, 1.0),
+            Scored({"id": own - 5, "b": own}, [], {}, 0.0, 3.0),
+        ]
+    ]
+    row = detect_table.row("x", "repository", runs, ["id", "a", "b"])
+    assert row["auroc_mean"]["a"] == pytest.approx(1 - row["auroc_mean"]["b"])
+    assert row["ms_per_image"] == 2.0
+
+
+def test_needs_are_in_words():
+    requires = Requires(train_data=True, labels=True, ood_validation=True)
+    assert detect_table.needs(requires) == ["training data", "labels"]
+    assert detect_table.needs(Requires()) == []
+
+
+def test_published_numbers_stand_beside_their_own_protocol_alone():
+    def of(name, protocol, ood_name="mnist"):
+        row = {"name": name, "protocol": protocol}
+        return published("fashion_mnist", ood_name, row)
+
+    assert of("FSSD", "repository").text() == "99.6/99.7/0.0"
+    both = "96.9/93.0/2.5 or 87.9/88.0/20.0"
+    assert of("ODIN", "repository").text() == both
+    assert of("MSP", "none").slides[0] == 77.3
+    assert of("FSSD", "leak_free") is None
+    assert of("KNN", "none") is None
+    assert of("MSP", "none", "notmnist") is None
+
+
+def test_published_rows_are_rows(smoke):
+    config, _ = smoke
+    found = (*detectors.plain(config, ("a",), 1), *detectors.chosen(config, 1))
+    names = {d.name for d in found}
+    names |= {"Deep Ensembles (mean max)", "Outlier Exposure"}
+    assert {name for rows in TABLE.values() for name in rows} <= names
+    assert {name for name, _ in detectors.SEVERITY} <= names
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("detect.networks=1", True),
+        ("data.source=synthetic", False),
+        ("data.ood_source=embedded", False),
+        ("data.limit_test=500", False),
+        ("detect.validation=200", False),
+    ],
+)
+def test_only_the_whole_experiment_is_compared_with_the_published(override, expected):
+    assert comparable(load_config(CONFIG, [override])) == expected
 
 
 def test_protocols_take_apart_what_they_test_on(smoke):
@@ -76,30 +140,33 @@ def test_protocols_take_apart_what_they_test_on(smoke):
         "mnist": 64,
     }
     labels = sets.train.labels
+    tested = {x.tobytes() for x in tests["fashion_mnist"]}
+    tested |= {x.tobytes() for x in tests["mnist"]}
     for protocol in (detectors.REPOSITORY, detectors.LEAK_FREE):
         given = detectors.given(sets, config, protocol, None, "mnist")
         assert len(given.id_validation) == len(given.ood_validation) == 64
         np.testing.assert_array_equal(given.labels, labels)
-        tested = {x.tobytes() for x in tests["fashion_mnist"]}
-        tested |= {x.tobytes() for x in tests["mnist"]}
         seen = [*given.id_validation, *given.ood_validation]
         assert not any(x.tobytes() in tested for x in seen)
-    digits = {x.tobytes() for x in sets.ood["mnist"].images}
-    # the last one, leak-free: no digit was looked at
-    assert not any(x.tobytes() in digits for x in given.ood_validation)
+        own = {x.tobytes() for x in sets.test.images}
+        assert all(x.tobytes() in own for x in given.id_validation)
+        digits = {x.tobytes() for x in sets.ood["mnist"].images}
+        real = [x.tobytes() in digits for x in given.ood_validation]
+        assert all(real) if protocol == detectors.REPOSITORY else not any(real)
 
 
 @pytest.mark.parametrize(
     ("keys", "match"),
     [
         ({"validation": 128}, "detect.validation takes 128 images"),
-        ({"detectors": ("MPS",)}, "unknown 'MPS'; known: .*MSP"),
+        ({"detectors": ("MPS",)}, "there is no 'MPS' in this config; known: .*MSP"),
+        ({"detectors": ("Deep Ensembles",), "networks": 1}, "no 'Deep Ensembles'"),
     ],
 )
 def test_what_cannot_be_detected_is_said_first(smoke, keys, match):
     config, sets = smoke
     with pytest.raises(UserError, match=match):
-        detect.check(changed(config, **keys), sets)
+        detect_checks.check(changed(config, **keys), sets)
 
 
 def test_a_config_of_a_flow_is_refused(tmp_path):
@@ -113,30 +180,3 @@ def test_train_refuses_a_config_of_classifiers(tmp_path, capsys):
     assert run(arguments) == 2
     assert "use the command `detect`" in capsys.readouterr().err
     assert not (tmp_path / "w").exists()
-
-
-@pytest.mark.slow
-def test_a_whole_run_and_one_that_goes_on(tmp_path, capsys):
-    arguments = [
-        "detect",
-        f"--config={CONFIG}:smoke",
-        f"--workdir={tmp_path}",
-    ]
-    assert run(arguments) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
-    names = {(r["name"], r["protocol"]) for r in results["rows"]}
-    assert {("FSSD", "repository"), ("FSSD", "leak_free"), ("MSP", "none")} <= names
-    assert len(results["rows"]) == 35
-    for row in results["rows"]:
-        assert 0 <= row["auroc_mean"]["mnist"] <= 1
-    assert (tmp_path / "scores.png").stat().st_size > 10_000
-    assert (tmp_path / "fssd_layers.png").stat().st_size > 10_000
-    capsys.readouterr()
-    # again, with the networks as they are
-    few = "--config.detect.detectors=MSP,KNN"
-    assert run([*arguments, few]) == 0
-    again = json.loads((tmp_path / "results.json").read_text())
-    before = {r["name"]: r["auroc_per_network"] for r in results["rows"]}
-    assert {r["name"] for r in again["rows"]} == {"MSP", "KNN"}
-    for row in again["rows"]:
-        assert row["auroc_per_network"] == before[row["name"]]

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from flowjax_ood import ood
 from flowjax_ood.ood import FSSD, ODIN, Given, Network, Outputs, Requires
-from flowjax_ood.ood.batched import in_batches
+from flowjax_ood.ood.batched import at_once, in_batches
 
 NET, GIVEN = blobs.NETWORK, blobs.given()
 OF_OUTPUTS = [
@@ -168,6 +168,15 @@ def test_network_errors():
     for x, size in ((blobs.TEST[:0], 5), (blobs.TEST, 0)):
         with pytest.raises(ValueError, match="need rows and batches"):
             ood.MSP().fit(NET).score(x, size)
+
+
+def test_on_cpu_images_go_through_a_network_few_at_a_time(monkeypatch):
+    images, tokens = np.zeros((9, 4, 4, 1)), np.zeros((9, 5), int)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    assert [at_once(images, size) for size in (250, 32, 7)] == [32, 32, 7]
+    assert at_once(tokens, 250) == 250
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert at_once(images, 250) == 250
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5, 8, 11])

@@ -76,15 +76,27 @@ def test_vim_needs_a_residual(dims):
 
 def test_she_compares_with_patterns_of_correct_predictions():
     predicted = TRAIN.logits.argmax(1)
-    right = predicted == LABELS
-    assert not right.all()
-    present = np.unique(LABELS[right])
-    patterns = {c: F[right & (c == LABELS)].mean(0) for c in present}
-    for c in set(LABELS) - set(present):  # never right: all there are
-        patterns[c] = F[c == LABELS].mean(0)
-    zero = np.zeros(6)
-    chosen = [patterns.get(c, zero) for c in QUERY.logits.argmax(1)]
-    agree(found_by(SHE()), np.sum(NEW * chosen, axis=1))
+    assert set(predicted) == set(QUERY.logits.argmax(1)) == {0, 2}
+    # every third is wrong
+    wrong = np.arange(30) % 3 == 0
+    labels = np.where(wrong, 2 - predicted, predicted)
+    patterns = np.zeros((4, 6))
+    for c in (0, 2):
+        patterns[c] = F[(predicted == c) & ~wrong].mean(0)
+    agree(
+        found_by(SHE(), labels=labels),
+        np.sum(NEW * patterns[QUERY.logits.argmax(1)], axis=1),
+    )
+
+
+def test_she_of_a_class_that_is_never_right_takes_all_of_it():
+    labels = np.full(30, 2)
+    labels[TRAIN.logits.argmax(1) == 2] = 0
+    patterns = np.zeros((4, 6))
+    for c in (0, 2):
+        patterns[c] = F[labels == c].mean(0)
+    expected = np.sum(NEW * patterns[QUERY.logits.argmax(1)], axis=1)
+    agree(found_by(SHE(), labels=labels), expected)
 
 
 def test_fdbd():
@@ -101,9 +113,29 @@ def test_fdbd():
 
 
 def test_fdbd_with_two_classes_alike_and_at_the_mean():
-    alike = jnp.asarray(W).at[:, 1].set(W[:, 0])
-    f = jnp.asarray(np.concatenate([NEW, F.mean(0)[None]]))
-    assert np.isfinite(scores.fdbd(f @ alike, f, alike, F.mean(0))).all()
+    alike = W.copy()
+    alike[:, 1] = W[:, 0]
+    train, query = (
+        Outputs(f @ alike + B, f, {})
+        for f in (F, np.concatenate([NEW, F.mean(0)[None]]))
+    )
+    network = Network(HEAD.apply, head=(alike, B))
+    fitted = FDBD().fit(network, blobs.given(train=train, labels=LABELS))
+    assert np.isfinite(fitted.score_outputs(query)).all()
+
+
+def test_lengths_between_classes_of_weights_nearly_alike():
+    """Large weights that differ in the last digit of one: products alone lose it."""
+    w = (1000 + RNG.randn(2048, 7)).astype(np.float32)
+    w[:, 3] = w[:, 5]
+    w[9, 3] = np.nextafter(w[9, 5], np.float32(np.inf))
+    w[:, 6] = w[:, 0]
+    wide = w.astype(np.float64)
+    expected = [[np.linalg.norm(a - b) for b in wide.T] for a in wide.T]
+    found = scores.boundary_lengths(w)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=0)
+    assert 0 < found[3, 5] < 1e-4
+    assert found[0, 6] == 0
 
 
 def test_grad_norm_is_that_of_the_gradient():

@@ -36,7 +36,8 @@ NOISES = {
     "repository": (0.5 + 0.4 * protocols.repository_noise(blobs.SHAPE, 10_000)).astype(
         np.float32
     ),
-    "validation": blobs.VALIDATION,
+    # the half that weights are fitted on
+    "validation": blobs.VALIDATION[: len(blobs.VALIDATION) // 2],
 }
 
 
@@ -69,7 +70,9 @@ def test_stored_images_are_divided_by_255():
     given = Given(id_validation=stored)
     np.testing.assert_allclose(
         FSSD(noise="validation").singularity(NET, given)["conv"],
-        np.mean(taps(stored / np.float32(255))["conv"], axis=0).ravel(),
+        np.mean(
+            taps(stored[: len(stored) // 2] / np.float32(255))["conv"], axis=0
+        ).ravel(),
         rtol=1e-4,
     )
 
@@ -140,6 +143,26 @@ def test_the_best_magnitude_is_chosen_on_second_halves():
     chosen = detector.fit(NET, given).chosen
     assert chosen["tnr_at_tpr95"] == pytest.approx(max(rates))
     assert chosen["magnitude"] == magnitudes[rates.index(max(rates))]
+
+
+@pytest.mark.usefixtures("regressions")
+def test_the_chosen_magnitude_is_that_of_scores(monkeypatch):
+    rates = iter([0.2, 0.9, 0.3])
+    monkeypatch.setattr(protocols, "tnr_at_tpr95", lambda *_: next(rates))
+    detector = FSSD(weights="logistic", magnitudes=(0.0, 0.1, 0.3))
+    fitted = detector.fit(NET, GIVEN)
+    assert fitted.chosen["magnitude"] == pytest.approx(0.1)
+    table = detector.layer_scores(NET, GIVEN).table(blobs.TEST, (0.1,))
+    expected = table[:, 0].sum(1) + 1
+    np.testing.assert_allclose(fitted.score(blobs.TEST), expected, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("regressions")
+def test_where_no_outlier_is_rejected_the_first_magnitude_is_chosen(monkeypatch):
+    monkeypatch.setattr(protocols, "tnr_at_tpr95", lambda *_: 0.0)
+    fitted = FSSD(weights="logistic", magnitudes=(0.3, 0.1)).fit(NET, GIVEN)
+    assert fitted.chosen["magnitude"] == pytest.approx(0.3)
+    assert fitted.chosen["tnr_at_tpr95"] == 0
 
 
 def test_as_the_public_code():

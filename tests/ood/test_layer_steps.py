@@ -1,38 +1,48 @@
 """Steps along the gradients of layers' scores, against autodiff by hand."""
 
+from functools import cache, partial
+
 import blobs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
-from flowjax_ood.ood import FSSD, Given
+from flowjax_ood.ood import FSSD, Given, Network
 from flowjax_ood.ood.fssd import distance
 from flowjax_ood.ood.layer_scores import FORMS, LayerScores, direction
 
 NET, GIVEN = blobs.NETWORK, Given(id_validation=blobs.VALIDATION)
-X = jnp.asarray(blobs.TEST[:8])
+X = blobs.TEST[:8]
 ALL_FORMS = pytest.mark.parametrize("form", FORMS)
 
 
-def scores_of(form="sign", sign=1) -> LayerScores:
-    return FSSD(form=form, sign=sign).layer_scores(NET, GIVEN)
+@cache
+def scores_of(form="sign", sign=1, together=250) -> LayerScores:
+    detector = FSSD(form=form, sign=sign, batch_size=together)
+    return detector.layer_scores(NET, GIVEN)
 
 
 def steps_of(form, sign=1, x=X):
-    return np.asarray(scores_of(form, sign).directions(NET.variables, x))
+    """`[K, B, 4, 4, 1]`."""
+    return np.moveaxis(scores_of(form, sign).steps(x), 1, 0)
 
 
+@cache
 def gradients():
     """Of every layer's distance, one image at a time, `[K, B, 4, 4, 1]`."""
     points = FSSD().singularity(NET, GIVEN)
 
-    def one(x, layer):
+    def one(layer, x):
         taps, _ = NET.apply(NET.variables, x[None])
         return distance(taps[layer], points[layer].astype(np.float32))[0]
 
-    found = [[jax.grad(one)(x, layer) for x in X[:4]] for layer in NET.layers]
-    return np.asarray(found, np.float64)
+    def of(layer):
+        gradient = jax.jit(jax.grad(partial(one, layer)))
+        return [gradient(x) for x in X]
+
+    return np.asarray([of(layer) for layer in NET.layers], np.float64)
 
 
 def zscore(g, **axes):
@@ -42,14 +52,13 @@ def zscore(g, **axes):
 
 def test_directions_are_those_of_each_images_gradient():
     g = gradients()
-    x = X[:4]
-    np.testing.assert_array_equal(steps_of("sign", x=x), np.sign(g))
-    np.testing.assert_array_equal(steps_of("sign", -1, x), -np.sign(g))
+    np.testing.assert_array_equal(steps_of("sign"), np.sign(g))
+    np.testing.assert_array_equal(steps_of("sign", -1), -np.sign(g))
     per_image = zscore(g, axis=(2, 3, 4))
-    np.testing.assert_allclose(steps_of("zscore_sample", x=x), per_image, atol=2e-4)
+    np.testing.assert_allclose(steps_of("zscore_sample"), per_image, atol=2e-4)
     per_batch = zscore(g, axis=(1, 2, 3, 4))
-    np.testing.assert_allclose(steps_of("zscore_batch", x=x), per_batch, atol=2e-4)
-    np.testing.assert_allclose(steps_of("zscore_batch", -1, x), -per_batch, atol=2e-4)
+    np.testing.assert_allclose(steps_of("zscore_batch"), per_batch, atol=2e-4)
+    np.testing.assert_allclose(steps_of("zscore_batch", -1), -per_batch, atol=2e-4)
 
 
 @pytest.mark.parametrize("form", FORMS[1:])
@@ -79,45 +88,76 @@ def test_uphill_raises_the_distance_and_downhill_lowers_it(form, magnitude):
 
 @ALL_FORMS
 def test_a_small_step_changes_the_distance_by_the_gradient(form):
-    steps = steps_of(form, x=X[:4])
-    expected = 1e-3 * np.sum(gradients() * steps, axis=(2, 3, 4)).T
-    plain, moved = np.moveaxis(scores_of(form).table(X[:4], (0.0, 1e-3)), 1, 0)
+    expected = 1e-3 * np.sum(gradients() * steps_of(form), axis=(2, 3, 4)).T
+    plain, moved = np.moveaxis(scores_of(form).table(X, (0.0, 1e-3)), 1, 0)
     np.testing.assert_allclose(moved - plain, expected, rtol=0.1, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["sign", "zscore_sample"])
 def test_steps_of_an_image_do_not_depend_on_its_batch(form):
     np.testing.assert_allclose(
-        steps_of(form)[:, :3], steps_of(form, x=X[:3]), atol=1e-4
+        steps_of(form)[:, :4], steps_of(form, x=X[:4]), atol=1e-4
     )
 
 
 def test_steps_by_zscore_batch_do():
-    first = steps_of("zscore_batch")[:, :3]
-    assert np.abs(first - steps_of("zscore_batch", x=X[:3])).max() > 1e-2
+    first = steps_of("zscore_batch")[:, :4]
+    assert np.abs(first - steps_of("zscore_batch", x=X[:4])).max() > 1e-2
+
+
+def test_zscore_batch_is_of_the_images_of_each_batch_alone():
+    """Of 8 in batches of 5, the last has three, and none that fill it up."""
+    scores = scores_of("zscore_batch", 1, 5)
+    found = scores.table(X, (0.1,))[:, 0]
+    parts = (slice(0, 5), slice(5, 8))
+    steps = [zscore(gradients()[:, p], axis=(1, 2, 3, 4)) for p in parts]
+    steps = np.concatenate(steps, axis=1).astype(np.float32)
+
+    @jax.jit
+    def plain(x):
+        taps, _ = NET.apply(NET.variables, x)
+        return [scores.score(layer, taps[layer]) for layer in NET.layers]
+
+    expected = [plain(X + np.float32(0.1) * steps[k])[k] for k in range(3)]
+    np.testing.assert_allclose(found.T, expected, rtol=1e-3)
+
+
+@ALL_FORMS
+def test_how_many_at_a_time_does_not_matter(form):
+    scores = scores_of(form, 1, 5)
+    one, other = (scores.table(X, (0.1, 0.0), size) for size in (2, 8))
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def constant(layer, activations):
+    return 0 * activations.sum(axis=tuple(range(1, activations.ndim)))
 
 
 @ALL_FORMS
 def test_zero_gradient_is_no_step(form):
     np.testing.assert_array_equal(direction(jnp.zeros((2, 4, 4, 1)), form, (0.4,)), 0)
-    constant = LayerScores(NET, NET.layers, lambda _, a: 0 * a.sum(axis=-1).ravel()[:2])
-    np.testing.assert_array_equal(constant.directions(NET.variables, X[:2]), 0)
+    scores = LayerScores(NET, Partial(constant), form)
+    np.testing.assert_array_equal(scores.steps(X[:4]), 0)
+
+
+def from_points(points, layer, activations):
+    return distance(activations, points[layer])
 
 
 @ALL_FORMS
 def test_at_the_singularity_itself_there_is_no_step(form):
-    point = {k: a[0].ravel() for k, a in NET.apply(NET.variables, X[:1])[0].items()}
-    scores = LayerScores(
-        NET, NET.layers, lambda k, a: distance(a, point[k]), form, sign=1
-    )
-    found = scores.table(X[:1], (0.1, 0.0))
-    np.testing.assert_array_equal(found, 0)
+    network = Network(lambda _, x: ({"x": x, "2x": 2 * x}, x), layers=("x", "2x"))
+    point = {"x": X[0].ravel(), "2x": 2 * X[0].ravel()}
+    scores = LayerScores(network, Partial(from_points, point), form)
+    np.testing.assert_array_equal(scores.table(X[:1], (0.1, 0.0)), 0)
 
 
-def test_table_is_what_is_scored_with_any_batches():
-    scores, magnitudes = scores_of("zscore_sample"), (0.1, 0.0, 0.02)
-    table = scores.table(X, magnitudes, 3)
+def test_table_is_of_every_magnitude():
+    scores = scores_of("zscore_sample")
+    magnitudes = (0.1, 0.0, 0.02)
+    table = scores.table(X, magnitudes)
     assert table.shape == (8, 3, 3)
     for i, m in enumerate(magnitudes):
-        expected = scores(NET.variables, X, m, bool(m))
-        np.testing.assert_allclose(table[:, i], expected, rtol=1e-4, atol=1e-4)
+        expected = scores.table(X, (m,))[:, 0]
+        np.testing.assert_allclose(table[:, i], expected, rtol=1e-5, atol=1e-5)
+    assert len(np.unique(table.round(4), axis=1)[0]) == 3

@@ -24,10 +24,10 @@ def gen(p, gamma, top):
 
 TEMPLATES = special.softmax(np.random.RandomState(1).randn(3, 7), axis=1)
 FORMULAS = {
-    "msp": (scores.msp, np.log(P.max(1))),
+    "msp": (scores.msp, special.logit(P.max(1))),
     "msp at 10": (
         lambda z: scores.msp(z, 10),
-        np.log(special.softmax(Z / 10, axis=1).max(1)),
+        special.logit(special.softmax(Z / 10, axis=1).max(1)),
     ),
     "max_logit": (scores.max_logit, Z.max(1)),
     "energy": (scores.energy, np.log(np.exp(Z).sum(1))),
@@ -45,40 +45,95 @@ FORMULAS = {
 }
 
 
-@pytest.mark.parametrize(("score", "expected"), FORMULAS.values(), ids=FORMULAS)
-def test_formula(score, expected):
+@jax.jit
+def scored(z):
+    """By every formula, in one program."""
+    return {name: score(z) for name, (score, _) in FORMULAS.items()}
+
+
+def test_formulas():
     with jax.enable_x64(True):
-        np.testing.assert_allclose(score(jnp.asarray(Z)), expected, rtol=1e-9)
-    narrow = score(jnp.asarray(Z, jnp.float32))
-    np.testing.assert_allclose(narrow, expected, rtol=1e-4, atol=1e-5)
+        wide = scored(jnp.asarray(Z))
+        narrow = scored(jnp.asarray(Z, jnp.float32))
+    for name, (_, expected) in FORMULAS.items():
+        np.testing.assert_allclose(wide[name], expected, rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            narrow[name], expected, rtol=1e-4, atol=1e-5, err_msg=name
+        )
 
 
-def test_msp_tells_confident_predictions_apart():
-    sure = scores.msp(jnp.asarray([[30.0, 0, 0], [40.0, 0, 0], [80.0, 0, 0]]))
-    assert sure[0] < sure[1] < sure[2] < 0
-    np.testing.assert_allclose(sure, -2 * np.exp([-30.0, -40, -80]), rtol=1e-5)
+SURE = np.float32([[30, 0, 0], [30, 1, 0], [60, 0, 0], [60, 2, 0], [500, 0, 0]])
 
 
-@pytest.mark.parametrize("score", [scores.msp, scores.energy, scores.neg_entropy])
+def exact(score, z):
+    """Of float64 numbers, which these logits do not saturate but for the last."""
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(score)(jnp.asarray(z, jnp.float64)))
+
+
+@pytest.mark.parametrize("score", [scores.msp, scores.neg_entropy, scores.gen])
+def test_saturated_predictions_are_told_apart(score):
+    """In float32, p is 1 for all of them, and 1 - p is 0."""
+    z = SURE[:4]
+    found = np.asarray(jax.jit(score)(z))
+    assert found.argsort().tolist() == [1, 0, 3, 2]
+    np.testing.assert_allclose(found, exact(score, z), rtol=2e-5)
+
+
+def test_msp_of_saturated_predictions_by_hand():
+    expected = -np.log(np.exp(SURE[:, 1:].astype(np.float64)).sum(1)) + SURE[:, 0]
+    np.testing.assert_allclose(jax.jit(scores.msp)(SURE), expected, rtol=1e-6)
+
+
+def test_gen_of_saturated_predictions_by_hand():
+    """`(1 - p)^gamma` of the first and `p^gamma` of the others, the factors 1 out."""
+    rest = np.exp(SURE[:4, 1:].astype(np.float64) - SURE[:4, :1])
+    expected = -(rest.sum(1) ** 0.1 + (rest**0.1).sum(1))
+    np.testing.assert_allclose(jax.jit(scores.gen)(SURE[:4]), expected, rtol=1e-5)
+
+
+def test_log_probabilities_of_any_logits():
+    z = np.concatenate([Z, np.pad(SURE[:4], ((0, 0), (0, 4)), constant_values=-9)])
+    z = z.astype(np.float32)
+    log_p, log_rest = jax.jit(scores.log_probabilities)(z)
+    p = special.softmax(z.astype(np.float64), axis=1)
+    rest = np.stack([np.delete(p, c, axis=1).sum(1) for c in range(7)], axis=1)
+    np.testing.assert_allclose(np.exp(np.float64(log_p)), p, rtol=2e-5)
+    np.testing.assert_allclose(np.exp(np.float64(log_rest)), rest, rtol=2e-5)
+
+
+def test_two_classes_alike():
+    alike = np.full((1, 2), 3, np.float32)
+    log_p, log_rest = jax.jit(scores.log_probabilities)(alike)
+    np.testing.assert_allclose([log_p, log_rest], np.log(0.5), rtol=1e-6)
+    assert jax.jit(scores.msp)(alike) == 0
+
+
+def test_one_class():
+    one = np.ones((2, 1), np.float32)
+    assert jax.jit(scores.msp)(one).tolist() == [np.inf, np.inf]
+    for score in (scores.neg_entropy, scores.gen):
+        assert not jax.jit(score)(one).any()
+
+
+ROWS = [scores.msp, scores.energy, scores.neg_entropy, scores.gen]
+
+
+@pytest.mark.parametrize("score", ROWS)
 def test_no_score_of_nan(score):
     z = jnp.asarray([[1.0, jnp.nan, 0], [1, 2, 3]])
-    assert np.isnan(score(z)).tolist() == [True, False]
+    assert np.isnan(jax.jit(score)(z)).tolist() == [True, False]
 
 
 def test_no_msp_of_an_infinite_logit():
-    assert np.isnan(
-        scores.msp(jnp.asarray([[jnp.inf, 0.0], [0, -jnp.inf]]))
-    ).tolist() == [
-        True,
-        False,
-    ]
+    found = jax.jit(scores.msp)(np.float32([[np.inf, 0], [0, -np.inf]]))
+    assert np.isnan(found).tolist() == [True, False]
 
 
 def test_large_and_saturated_logits_are_finite():
-    z = jnp.asarray([[1e4, 0, -1e4], [-1e4, -1e4, -1e4], [0, 0, 0]])
-    for score, _ in FORMULAS.values():
-        found = score(jnp.pad(z, ((0, 0), (0, 4)), mode="edge"))
-        assert np.isfinite(found).all()
+    z = np.float32([[1e4, 0, -1e4], [-1e4, -1e4, -1e4], [0, 0, 0]])
+    for name, found in scored(np.pad(z, ((0, 0), (0, 4)), mode="edge")).items():
+        assert np.isfinite(found).all(), name
 
 
 def test_templates_are_means_of_predictions_by_predicted_class():
@@ -88,7 +143,6 @@ def test_templates_are_means_of_predictions_by_predicted_class():
     predicted = train.argmax(1)
     assert set(predicted) == {0, 1, 2}  # the last class has no template
     templates = np.array([p[predicted == c].mean(0) for c in range(3)])
-    templates = np.clip(templates, scores.LEAST, 1)
     new = rng.randn(9, 4).astype(np.float32)
     q = special.softmax(new.astype(np.float64), axis=1)
     kl = np.sum(q[:, None] * np.log(q[:, None] / templates), axis=2)
@@ -117,8 +171,8 @@ def test_options_reach_the_score():
     outputs = blobs.NETWORK.collect(blobs.TEST)
     z = outputs.logits
     for detector, expected in [
-        (Energy(5.0), scores.energy(z, 5.0)),
-        (GEN(0.7), scores.gen(z, 0.7)),
+        (Energy(5.0), jax.jit(scores.energy)(z, 5.0)),
+        (GEN(0.7), jax.jit(scores.gen)(z, 0.7)),
     ]:
         found = detector.fit(blobs.NETWORK).score_outputs(outputs)
         np.testing.assert_allclose(found, expected, rtol=1e-6)

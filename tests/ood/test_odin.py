@@ -12,21 +12,24 @@ from flowjax_ood.ood import MSP, ODIN, Given, Network, auroc
 NET, GIVEN = blobs.NETWORK, blobs.given(train=None)
 
 
+@jax.jit
 def logits(x):
     return NET.apply(NET.variables, x)[1]
 
 
 def by_hand(x, magnitude, temperature):
-    """One image at a time, from the cross-entropy of the predicted class."""
+    """One image at a time, from the cross-entropy of the predicted class; log-odds."""
 
-    def loss(x, y):
+    @jax.jit
+    @jax.grad
+    def gradient(x, y):
         return -jax.nn.log_softmax(logits(x[None])[0] / temperature)[y]
 
     labels = np.argmax(logits(x), axis=1)
-    g = np.stack([jax.grad(loss)(row, y) for row, y in zip(jnp.asarray(x), labels)])
+    g = np.stack([gradient(row, y) for row, y in zip(x, labels)])
     moved = x - magnitude * np.where(g >= 0, 1, -1).astype(np.float32)
     z = np.asarray(logits(moved), np.float64) / temperature
-    return np.max(special.log_softmax(z, axis=1), axis=1)
+    return special.logit(np.max(special.softmax(z, axis=1), axis=1))
 
 
 @pytest.mark.parametrize(("magnitude", "temperature"), [(0.02, 1.0), (0.1, 1000.0)])
@@ -79,6 +82,32 @@ def test_the_best_pair_is_chosen_on_second_halves_the_first_of_equals():
     best = max(rates, key=rates.get)  # the first of equals
     assert (chosen["magnitude"], chosen["temperature"]) == best
     assert chosen["tnr_at_tpr95"] == pytest.approx(rates[best], abs=1e-6)
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """Scores that were compared, and the rates that are found, in their order."""
+    seen, found = [], []
+
+    def next_rate(of_id, of_ood):
+        seen.append((of_id, of_ood))
+        return found[len(seen) - 1]
+
+    monkeypatch.setattr("flowjax_ood.ood.protocols.tnr_at_tpr95", next_rate)
+    return seen, found
+
+
+def test_pairs_are_compared_in_order_on_second_halves(rates):
+    """Magnitudes in the outer loop, temperatures in the inner."""
+    seen, found = rates
+    found += [0.1, 0.9, 0.9, 0.2]
+    fitted = ODIN((0.1, 0.0), (10.0, 1.0)).fit(NET, GIVEN)
+    assert fitted.chosen == {"magnitude": 0.1, "temperature": 1, "tnr_at_tpr95": 0.9}
+    one = ODIN((0.1,), (1.0,)).fit(NET)
+    sets = (GIVEN.id_validation, GIVEN.ood_validation)
+    for scores, x in zip(seen[1], sets, strict=True):
+        np.testing.assert_allclose(scores, one.score(x)[30:], rtol=1e-4)
+    np.testing.assert_allclose(fitted.score(sets[0]), one.score(sets[0]), rtol=1e-6)
 
 
 def test_published_grid():

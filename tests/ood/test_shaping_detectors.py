@@ -1,6 +1,7 @@
 """Shaped features by hand-computed values, and their detectors on blobs."""
 
 import blobs
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_dice_drops_weights_of_small_contribution():
 def test_score_is_the_energy_of_shaped_features(detector, shape):
     f = random_features(1)
     found = detector.fit(blobs.NETWORK).score_outputs(outputs_of(f))
-    expected = energy_of(shape(jnp.asarray(f)))
+    expected = energy_of(jax.jit(shape)(f))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 

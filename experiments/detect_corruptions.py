@@ -1,0 +1,80 @@
+"""The test images corrupted, as OOD sets: 19 kinds at 5 severities."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.config import UserError
+from experiments.detect_kept import Scored
+from experiments.sets import Sets
+from flowjax_ood import ood
+from flowjax_ood.data.corruptions import corrupt, corruptions_for
+from flowjax_ood.data.token_set import TokenSet
+
+ALL = "all"
+
+
+def kinds(config: ConfigDict, sets: Sets) -> tuple[str, ...]:
+    """The corruptions of a config, `("all",)` being all there are for such images.
+
+    Raises UserError for tokens, and for kinds that change nothing in such images.
+    """
+    asked = tuple(config.detect.corrupted)
+    if not asked:
+        return ()
+    if isinstance(sets.train, TokenSet):
+        raise UserError("config.detect.corrupted is of images: set it to () for tokens")
+    known = corruptions_for(sets.train.images.shape[-1])
+    found = known if asked == (ALL,) else asked
+    other = [k for k in found if k not in known]
+    if other:
+        raise UserError(
+            f"config.detect.corrupted: {', '.join(other)} changes colours alone, and "
+            f"these images are grey; there are {ALL}, {', '.join(known)}"
+        )
+    return tuple(found)
+
+
+def corrupted_sets(config: ConfigDict, sets: Sets, tests: dict) -> dict:
+    """`{(kind, severity): [N, ...]}` of the first images tested, uint8."""
+    asked = kinds(config, sets)
+    clean = tests[sets.test.name][: config.detect.corrupted_images or None]
+    return {
+        (kind, severity): corrupt(clean, kind, severity, config.seed)
+        for kind in asked
+        for severity in severities(config)
+    }
+
+
+def severities(config: ConfigDict) -> list[int]:
+    """Those of a config, rising, each once."""
+    return sorted(set(config.detect.severities))
+
+
+def set_name(kind: str, severity: int) -> str:
+    """What the scores of a corrupted set are kept under."""
+    return f"{kind} {severity}"
+
+
+def auroc_by_severity(
+    runs: dict[tuple[str, str], list[list[Scored]]], corrupted, id_name: str
+) -> dict[str, dict[str, list[float]]]:
+    """`{detector: {kind: AUROC at every severity}}`, means over networks.
+
+    `runs`: of every detector, the scores on each network, those that were scored on
+    `corrupted`, `(kind, severity)` pairs. The clean images tested are in-distribution.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for (name, _), networks in runs.items():
+        scored = [s for run in networks for s in run]
+        wanted = {set_name(*pair) for pair in corrupted}
+        scored = [s for s in scored if wanted and wanted <= set(s.scores)]
+        for kind, severity in corrupted if scored else ():
+            areas = [
+                ood.auroc(s.scores[id_name], s.scores[set_name(kind, severity)]).value
+                for s in scored
+            ]
+            found.setdefault(name, {}).setdefault(kind, []).append(np.mean(areas))
+    return {
+        name: {kind: [float(a) for a in values] for kind, values in by_kind.items()}
+        for name, by_kind in found.items()
+    }

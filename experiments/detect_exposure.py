@@ -1,0 +1,102 @@
+"""Outlier Exposure as a row: networks trained further, to be unsure of outliers."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments import classifier, detect_kept, detect_rows, detect_table, detectors
+from experiments.config import UserError
+from experiments.detect_kept import Scored
+from experiments.sets import Sets
+from flowjax_ood import data, ood
+from flowjax_ood.data.pseudo_outliers import pseudo_outliers
+from flowjax_ood.data.token_set import TokenSet
+from flowjax_ood.ood.network import Network
+
+NAME = "Outlier Exposure"
+PSEUDO = "pseudo"
+
+
+def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
+    """The outliers of `exposure.source`, as many as images, or None for "".
+
+    Raises UserError for a set that cannot be read, has images of another shape, or is
+    one of those tested.
+    """
+    c = config.exposure
+    if not c.source or not detect_rows.wanted(config, NAME):
+        return None
+    if isinstance(sets.train, TokenSet):
+        raise UserError('config.exposure is of images: set exposure.source to ""')
+    if c.source == PSEUDO:
+        # other streams than those that settings are chosen by
+        return pseudo_outliers(sets.train.images, config.seed + 1)[0]
+    try:
+        found = data.load(
+            c.source,
+            source=c.place or config.data.source,
+            path=(c.path if c.place else c.path or config.data.path) or None,
+            image_size=config.data.image_size or None,
+            channels=config.data.channels or None,
+            seed=config.seed,
+        )
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise UserError(f"config.exposure: {error}") from error
+    if found.images.shape[1:] != sets.train.images.shape[1:]:
+        raise UserError(
+            f"the outliers {c.source} are of shape {found.images.shape[1:]}, the "
+            f"training images {sets.train.images.shape[1:]}; set config.data.image_size"
+            " or config.data.channels"
+        )
+    known = {image.tobytes() for image in found.images}
+    for name, one in {sets.test.name: sets.test, **sets.ood}.items():
+        seen = sum(image.tobytes() in known for image in one.images)
+        if seen:
+            raise UserError(
+                f"{seen} images of {name}, which is tested, are among the outliers "
+                f"{c.source} of config.exposure.source: detection would be of what the "
+                "network was told; name another set"
+            )
+    return found.images
+
+
+def exposed_network(
+    config: ConfigDict,
+    sets: Sets,
+    workdir: Path,
+    network: Network,
+    told: np.ndarray,
+    label: str,
+) -> tuple[Network, dict]:
+    """A trained network after it was told of outliers, and facts of that training.
+
+    `workdir` of the network, whose training goes on in one beside it.
+    """
+    place = workdir.with_name(f"{workdir.name}_exposed")
+    module, variables, facts = classifier.train_classifier(
+        config, place, sets, label, outliers=told, start=network.variables
+    )
+    return Network.of(module, jax.device_put(variables)), facts
+
+
+def exposed_run(
+    config: ConfigDict, network: Network, facts: dict, tests: dict, room: Path
+) -> Scored:
+    """MSP of a network that was told of outliers."""
+    batch, source = config.eval.batch_size, config.exposure.source
+    of = "made outliers" if source == PSEUDO else f"outliers ({source})"
+
+    def compute():
+        fitted = ood.MSP().fit(network)
+        return detect_rows.timed(
+            lambda: {n: fitted.score(x, batch) for n, x in tests.items()},
+            warm_up=lambda: fitted.score(next(iter(tests.values()))[:batch], batch),
+            needs=[of, *detect_table.needs(ood.Requires(retraining=True))],
+            chosen={"weight": config.exposure.weight, "steps": facts["steps"]},
+            fit_seconds=facts["train_seconds"],
+        )
+
+    key = detect_kept.digest(network.variables, tests, [batch, source])
+    return detect_kept.kept(room, f"{NAME} {detectors.NONE}", key, compute)
