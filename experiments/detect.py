@@ -145,7 +145,7 @@ def _draw(config, sets, workdir, results, runs, network, tests) -> list[str]:
                 title = name
                 if protocol != detectors.NONE:
                     title += f" ({detect_table.CHOSEN_BY[protocol]})"
-                if title in shown:
+                if protocol == detectors.REPOSITORY and len(tests) > 2:
                     title += f", {list(scores)[-1]}"
                 shown[title] = scores
     if shown:
@@ -175,7 +175,9 @@ def _layers(config, sets: Sets, network: Network, tests: dict) -> dict:
     ood_name = next(iter(sets.ood))
     given = detectors.given(sets, config, detectors.LEAK_FREE, None, ood_name)
     fssd = ood.FSSD.repository(
-        noise=config.detect.fssd_noise, ood_count=len(sets.ood[ood_name])
+        noise=config.detect.fssd_noise,
+        ood_count=len(sets.ood[ood_name]),
+        magnitudes=(0.0,),
     )
     scores = fssd.layer_scores(network, given)
     found = {

@@ -43,6 +43,11 @@ def trained_flows(config: ConfigDict, sets: Sets) -> list[TrainedFlow]:
     for workdir in config.detect.flows:
         place = Path(workdir)
         trained = read_config(place)
+        if "detect" in trained:
+            raise UserError(
+                f"{workdir} holds a classifier; config.detect.flows takes workdirs of "
+                "the command `train`"
+            )
         own = load_sets(trained, place)
         if (own.train.name, own.event_shape) != (sets.train.name, sets.event_shape):
             raise UserError(

@@ -60,7 +60,8 @@ class Tests:
 
     def scores(self, fitted: ood.Fitted, names) -> dict:
         if fitted.of_outputs:
-            return {n: fitted.score_outputs(self.outputs(n)) for n in names}
+            size = self.batch_size
+            return {n: fitted.score_outputs(self.outputs(n), size) for n in names}
         return {n: fitted.score(self.inputs[n], self.batch_size) for n in names}
 
 
@@ -80,7 +81,9 @@ def network_runs(
     known = detect_kept.digest(
         network.variables,
         {n: tests[n] for n in plain},
-        [fingerprint(sets.train), sets.train.labels],
+        # whole: some are chosen by
+        [fingerprint(one) for one in (sets.train, sets.test, *sets.ood.values())],
+        sets.train.labels,
         [config.seed, config.eval.batch_size, c.validation, c.limit_fit],
     )
     train = cache(lambda: detectors.train_outputs(network, sets, config))
