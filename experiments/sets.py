@@ -17,7 +17,6 @@ from experiments.negatives import (
 )
 from experiments.token_sets import load_token_sets, of_tokens
 from experiments.vector_sets import load_vector_sets, of_vectors
-from experiments.workdir import events_of
 from flowjax_ood import data
 from flowjax_ood.data.altered import altered
 from flowjax_ood.data.image_set import ImageSet
@@ -52,7 +51,7 @@ class Sets(NamedTuple):
         """What the model is on: images `(H, W, C)`, vectors `(D,)` or tokens `(L,)`."""
         if self.standardizer:
             return (self.standardizer.output_dims,)
-        return events_of(self.train).shape[1:]
+        return self.train.events.shape[1:]
 
     def inputs(
         self, one: ImageSet | VectorSet | TokenSet, rows: np.ndarray | None = None
@@ -61,7 +60,7 @@ class Sets(NamedTuple):
 
         uint8 `[N, H, W, C]`, or standardised `[N, D]`, or tokens, int32 `[N, L]`.
         """
-        found = events_of(one) if rows is None else events_of(one)[rows]
+        found = one.events if rows is None else one.events[rows]
         if self.standardizer:
             return self.standardizer.transform(found)
         if isinstance(one, TokenSet):
@@ -190,9 +189,7 @@ def check_others(sets: Sets) -> None:
     """
     for other in sets.ood.values():
         for own in (sets.train, sets.test):
-            if own.name != other.name and np.array_equal(
-                events_of(own), events_of(other)
-            ):
+            if own.name != other.name and np.array_equal(own.events, other.events):
                 raise UserError(
                     f"{other.name}:{other.split} is the same as {own.name}:{own.split}"
                     f" ({other.origin}); give every set of config.data.ood its own "

@@ -13,8 +13,7 @@ import numpy as np
 from experiments.config import UserError
 from flowjax_ood.analysis.atomic import write_bytes
 from flowjax_ood.data.image_set import ImageSet
-from flowjax_ood.data.token_set import TokenSet
-from flowjax_ood.data.vector_set import VectorSet
+from flowjax_ood.data.stored_set import StoredSet
 
 
 class InUseError(UserError):
@@ -48,22 +47,15 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def fingerprint(train: ImageSet | VectorSet | TokenSet | np.ndarray) -> dict:
+def fingerprint(train: StoredSet | np.ndarray) -> dict:
     """What tells one training set from another: shape, and a hash of all bytes."""
-    events = train if isinstance(train, np.ndarray) else events_of(train)
+    events = train if isinstance(train, np.ndarray) else train.events
     digest = hashlib.sha256(np.ascontiguousarray(events)).hexdigest()
     return {"shape": list(events.shape), "sha256": digest}
 
 
-def events_of(one: ImageSet | VectorSet | TokenSet) -> np.ndarray:
-    """The images, vectors or tokens of a set, as they are stored."""
-    if isinstance(one, VectorSet):
-        return one.vectors
-    return one.tokens if isinstance(one, TokenSet) else one.images
-
-
 def keep_data(
-    train: ImageSet | VectorSet | TokenSet,
+    train: StoredSet,
     workdir: Path,
     negative: ImageSet | None = None,
     **others: np.ndarray,
@@ -94,13 +86,9 @@ def keep_data(
             "run, or another --workdir"
         )
     if before != now:
-        kind, values = "images", "pixels"
-        if isinstance(train, VectorSet):
-            kind, values = "vectors", "values"
-        if isinstance(train, TokenSet):
-            kind, values = "sequences", "tokens"
         raise UserError(
-            f"the training {kind} are not those {workdir} was trained on: shape "
-            f"{before.get('shape')} there, {now['shape']} now, or other {values}; give "
-            "the data of that run (config.data), or another --workdir"
+            f"the training {train.KIND} are not those {workdir} was trained on: shape "
+            f"{before.get('shape')} there, {now['shape']} now, or other "
+            f"{train.VALUES}; give the data of that run (config.data), or another "
+            "--workdir"
         )

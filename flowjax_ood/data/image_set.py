@@ -1,13 +1,14 @@
 """`ImageSet`: uint8 images in memory, with where they came from."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from flowjax_ood.data.stored_set import StoredSet
+
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
+class ImageSet(StoredSet):
     """One split of one data set: `N` images, their labels, and their provenance.
 
     Attributes:
@@ -22,6 +23,10 @@ class ImageSet:
     Raises `TypeError` or `ValueError`, naming the set, for anything else.
     """
 
+    FIELD = "images"
+    KIND = "images"
+    VALUES = "pixels"
+
     name: str
     split: str
     images: np.ndarray
@@ -32,35 +37,7 @@ class ImageSet:
     def __post_init__(self):
         what = f"{self.name}:{self.split}"
         check_images(self.images, what)
-        if self.labels is not None:
-            check_labels(self.labels, len(self.images), what)
-        if not self.origin or "\n" in self.origin:
-            raise ValueError(f"{what}: origin must be one line, not {self.origin!r}")
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def describe(self) -> dict[str, Any]:
-        """JSON-ready provenance, as it is written in `results.json`."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "source": self.source,
-            "count": len(self),
-            "shape": list(self.images.shape[1:]),
-            "origin": self.origin,
-        }
-
-    def take(self, n: int) -> "ImageSet":
-        """First `n` images; more than there are is an error, never fewer images."""
-        if not 1 <= n <= len(self):
-            raise ValueError(
-                f"{self.name}:{self.split} from source {self.source!r} holds "
-                f"{len(self)} images, so the first {n} cannot be taken; "
-                f"ask for 1 to {len(self)}, or for no limit"
-            )
-        labels = None if self.labels is None else self.labels[:n]
-        return replace(self, images=self.images[:n], labels=labels)
+        self.check_facts(what)
 
 
 def check_images(images: np.ndarray, what: str) -> None:
@@ -88,17 +65,3 @@ def check_images(images: np.ndarray, what: str) -> None:
                 "write x.transpose(0, 2, 3, 1)"
             )
         raise ValueError(message)
-
-
-def check_labels(
-    labels: np.ndarray, count: int, what: str, kind: str = "images"
-) -> None:
-    """Raises unless `labels` is int32 `[count]`; `kind`: what they are labels of."""
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int32:
-        found = getattr(labels, "dtype", type(labels).__name__)
-        raise TypeError(f"{what}: labels must be an int32 array, not {found}")
-    if labels.shape != (count,):
-        raise ValueError(
-            f"{what}: labels of shape {labels.shape} do not go with {count} {kind}; "
-            f"expected ({count},)"
-        )

@@ -1,15 +1,14 @@
 """`TokenSet`: sequences of tokens in memory, with where they came from."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from flowjax_ood.data.image_set import check_labels
+from flowjax_ood.data.stored_set import StoredSet
 
 
 @dataclass(frozen=True, eq=False)
-class TokenSet:
+class TokenSet(StoredSet):
     """One split of one set of sequences: `N` of them, all `L` tokens long.
 
     Attributes:
@@ -26,6 +25,10 @@ class TokenSet:
     Raises `TypeError` or `ValueError`, naming the set, for anything else.
     """
 
+    FIELD = "tokens"
+    KIND = "sequences"
+    VALUES = "tokens"
+
     name: str
     split: str
     tokens: np.ndarray
@@ -37,44 +40,12 @@ class TokenSet:
     def __post_init__(self):
         what = f"{self.name}:{self.split}"
         _check_tokens(self.tokens, self.alphabet, what)
-        if self.labels is not None:
-            check_labels(self.labels, len(self.tokens), what, "sequences")
-        if not self.origin or "\n" in self.origin:
-            raise ValueError(f"{what}: origin must be one line, not {self.origin!r}")
-
-    def __len__(self) -> int:
-        return len(self.tokens)
+        self.check_facts(what)
 
     @property
     def length(self) -> int:
         """L, the number of tokens of a sequence."""
         return self.tokens.shape[1]
-
-    def describe(self) -> dict[str, Any]:
-        """JSON-ready provenance, as it is written in `results.json`."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "source": self.source,
-            "count": len(self),
-            "shape": [self.length],
-            "origin": self.origin,
-        }
-
-    def at(self, rows: np.ndarray) -> "TokenSet":
-        """The sequences, and labels, at `rows`: indices or a boolean mask `[N]`."""
-        labels = None if self.labels is None else self.labels[rows]
-        return replace(self, tokens=self.tokens[rows], labels=labels)
-
-    def take(self, n: int) -> "TokenSet":
-        """First `n` sequences; more than there are is an error, never fewer."""
-        if not 1 <= n <= len(self):
-            raise ValueError(
-                f"{self.name}:{self.split} from source {self.source!r} holds "
-                f"{len(self)} sequences, so the first {n} cannot be taken; "
-                f"ask for 1 to {len(self)}, or for no limit"
-            )
-        return self.at(np.arange(n))
 
     def text(self, row: int) -> str:
         """Sequence `row` in the characters of the alphabet."""

@@ -1,15 +1,14 @@
 """`VectorSet`: float32 vectors in memory, with where they came from."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from flowjax_ood.data.image_set import check_labels
+from flowjax_ood.data.stored_set import StoredSet
 
 
 @dataclass(frozen=True, eq=False)
-class VectorSet:
+class VectorSet(StoredSet):
     """One split of one set of vectors: rows of a table, or embeddings of images.
 
     Attributes:
@@ -24,6 +23,10 @@ class VectorSet:
     Raises `TypeError` or `ValueError`, naming the set, for anything else.
     """
 
+    FIELD = "vectors"
+    KIND = "vectors"
+    VALUES = "values"
+
     name: str
     split: str
     vectors: np.ndarray
@@ -34,44 +37,12 @@ class VectorSet:
     def __post_init__(self):
         what = f"{self.name}:{self.split}"
         check_vectors(self.vectors, what)
-        if self.labels is not None:
-            check_labels(self.labels, len(self.vectors), what, "vectors")
-        if not self.origin or "\n" in self.origin:
-            raise ValueError(f"{what}: origin must be one line, not {self.origin!r}")
-
-    def __len__(self) -> int:
-        return len(self.vectors)
+        self.check_facts(what)
 
     @property
     def dims(self) -> int:
         """D, the number of features."""
         return self.vectors.shape[1]
-
-    def describe(self) -> dict[str, Any]:
-        """JSON-ready provenance, as it is written in `results.json`."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "source": self.source,
-            "count": len(self),
-            "shape": [self.dims],
-            "origin": self.origin,
-        }
-
-    def at(self, rows: np.ndarray) -> "VectorSet":
-        """The vectors, and labels, at `rows`: indices or a boolean mask `[N]`."""
-        labels = None if self.labels is None else self.labels[rows]
-        return replace(self, vectors=self.vectors[rows], labels=labels)
-
-    def take(self, n: int) -> "VectorSet":
-        """First `n` vectors; more than there are is an error, never fewer vectors."""
-        if not 1 <= n <= len(self):
-            raise ValueError(
-                f"{self.name}:{self.split} from source {self.source!r} holds "
-                f"{len(self)} vectors, so the first {n} cannot be taken; "
-                f"ask for 1 to {len(self)}, or for no limit"
-            )
-        return self.at(np.arange(n))
 
 
 def check_vectors(vectors: np.ndarray, what: str) -> None:
