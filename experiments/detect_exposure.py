@@ -91,8 +91,9 @@ def exposed_run(
     def compute():
         fitted = ood.MSP().fit(network)
         return detect_rows.timed(
-            lambda: {n: fitted.score(x, batch) for n, x in tests.items()},
-            warm_up=lambda: fitted.score(next(iter(tests.values()))[:batch], batch),
+            fitted,
+            tests,
+            batch,
             needs=[of, *detect_table.needs(ood.Requires(retraining=True))],
             chosen={"weight": config.exposure.weight, "steps": facts["steps"]},
             fit_seconds=facts["train_seconds"],

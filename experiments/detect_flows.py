@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from experiments import build, detect_kept, evaluate
 from experiments.config import UserError
 from experiments.detect_kept import Scored
+from experiments.detectors import NONE
 from experiments.kept_config import read_config
 from experiments.sets import Sets, load_sets
 from flowjax_ood.distributions import Flow
@@ -90,7 +91,7 @@ def flow_runs(
                 )
 
             run = detect_kept.kept(room / f"flow_{number}", name, key, compute)
-            found.setdefault((name, "none"), []).append([run])
+            found.setdefault((name, NONE), []).append([run])
     return found
 
 

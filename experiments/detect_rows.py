@@ -117,29 +117,47 @@ def _scored(job: Job, tests: Tests, names) -> Scored:
     if fitted.of_outputs:
         for name in names:
             tests.outputs(name)
-    first = {n: x[: tests.batch_size] for n, x in tests.inputs.items() if n in names}
     return timed(
-        lambda: tests.scores(fitted, names),
-        # programs are compiled before the clock runs
-        warm_up=lambda: fitted.score(next(iter(first.values())), tests.batch_size),
+        fitted,
+        {n: tests.inputs[n] for n in names},
+        tests.batch_size,
+        score=lambda: tests.scores(fitted, names),
         # one forward pass serves many detectors, and each needs it
         more_ms=tests.forward_ms if fitted.of_outputs else 0.0,
-        needs=detect_table.needs(fitted.requires),
-        chosen=fitted.chosen,
         fit_seconds=fit_seconds,
     )
 
 
 def timed(
-    score: Callable[[], dict], warm_up: Callable, more_ms: float = 0.0, **facts
+    fitted: ood.Fitted,
+    tests: dict,
+    batch_size: int,
+    *,
+    score: Callable[[], dict] | None = None,
+    more_ms: float = 0.0,
+    **facts,
 ) -> Scored:
-    """What `score` gives, `{set: [N]}`, and its milliseconds an input."""
-    warm_up()
+    """Scores of `tests`, `{set: inputs}`, and milliseconds an input.
+
+    `score` gives them where it knows more than the inputs. `facts` of `Scored` stand
+    in for the detector's own.
+    """
+    # programs are compiled before the clock runs
+    fitted.score(next(iter(tests.values()))[:batch_size], batch_size)
     start = time.monotonic()
-    scores = score()
+    if score:
+        scores = score()
+    else:
+        scores = {n: fitted.score(x, batch_size) for n, x in tests.items()}
     seconds = time.monotonic() - start
     count = sum(len(s) for s in scores.values())
-    return Scored(scores, ms_per_image=1e3 * seconds / count + more_ms, **facts)
+    own = {
+        "needs": detect_table.needs(fitted.requires),
+        "chosen": fitted.chosen,
+        "fit_seconds": 0.0,
+    }
+    milliseconds = 1e3 * seconds / count + more_ms
+    return Scored(scores, ms_per_image=milliseconds, **(own | facts))
 
 
 def _jobs(
@@ -180,13 +198,7 @@ def ensemble_runs(
 
         def compute(scoring=scoring, name=name):
             fitted = ood.DeepEnsemble(scoring=scoring, label=name).fit(networks)
-            return timed(
-                lambda: {n: fitted.score(x, batch) for n, x in tests.items()},
-                warm_up=lambda: fitted.score(next(iter(tests.values()))[:batch], batch),
-                needs=detect_table.needs(fitted.requires),
-                chosen=fitted.chosen,
-                fit_seconds=0.0,
-            )
+            return timed(fitted, tests, batch)
 
         found[name, detectors.NONE] = [detect_kept.kept(room, name, key, compute)]
     return found

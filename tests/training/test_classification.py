@@ -1,15 +1,11 @@
 """A classifier's step, its state, and its accuracy: what they say they are."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from other_process import found_by
 from tiny_classifier import TinyClassifier, batch, images, labels
 
 from flowjax_ood.training.batches import image_batches, labelled_batches
@@ -25,7 +21,6 @@ from flowjax_ood.training.loop import fit
 from flowjax_ood.training.metric_window import NonFiniteLossError
 from flowjax_ood.training.parallel import MODES, Parallel
 
-HERE = Path(__file__).parent
 KEY = jax.random.key(3, impl="threefry2x32")
 
 
@@ -137,19 +132,7 @@ def test_augmentation_comes_before_the_division():
 def two(tmp_path_factory) -> dict[str, dict]:
     """`{experiment: {name: array}}` of two_devices_classifier.py."""
     output = tmp_path_factory.mktemp("two") / "found.npz"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", HERE / "two_devices_classifier.py", output],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    found = {}
-    for name, value in np.load(output).items():
-        experiment, _, key = name.partition("/")
-        found.setdefault(experiment, {})[key] = value
-    return found
+    return found_by("two_devices_classifier.py", output)
 
 
 @pytest.mark.multiprocess

@@ -1,38 +1,20 @@
 """Data parallelism: the three modes agree with each other and with one device."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from other_process import found_by
 from tiny_run import KEY, assert_same
 
 from flowjax_ood.training.parallel import MODES, Parallel
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory) -> dict[str, dict]:
     """`{experiment: {name: array}}` of eight_devices.py."""
     output = tmp_path_factory.mktemp("eight") / "found.npz"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", HERE / "eight_devices.py", output],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    found = {}
-    for name, value in np.load(output).items():
-        experiment, _, key = name.partition("/")
-        found.setdefault(experiment, {})[key] = value
-    return found
+    return found_by("eight_devices.py", output)
 
 
 def assert_agree(found, expected, rtol=1e-4, atol=2e-6, only=""):
