@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import detect_corruptions, detect_exposure, detect_rows, detectors
+from experiments import detect_exposure, detect_rows, detectors
 from experiments.config import UserError
 from experiments.sets import Sets
 
@@ -32,7 +32,6 @@ def check(config: ConfigDict, sets: Sets) -> None:
         raise UserError(f"no outliers can be made of {sets.train.name}: {error}") from (
             error
         )
-    detect_corruptions.kinds(config, sets)
     _check_names(config)
 
 

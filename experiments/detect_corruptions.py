@@ -8,41 +8,32 @@ from experiments.detect_kept import Scored
 from experiments.sets import Sets
 from flowjax_ood import ood
 from flowjax_ood.data.corruptions import corrupt, corruptions_for
-from flowjax_ood.data.token_set import TokenSet
 
 ALL = "all"
 
 
 def kinds(config: ConfigDict, sets: Sets) -> tuple[str, ...]:
-    """The corruptions of a config, `("all",)` being all there are for such images.
-
-    Raises UserError for tokens, and for kinds that change nothing in such images.
-    """
+    """The corruptions of a config, `("all",)` being all there are for such images."""
     asked = tuple(config.detect.corrupted)
-    if not asked:
-        return ()
-    if isinstance(sets.train, TokenSet):
-        raise UserError("config.detect.corrupted is of images: set it to () for tokens")
-    known = corruptions_for(sets.train.images.shape[-1])
-    found = known if asked == (ALL,) else asked
-    other = [k for k in found if k not in known]
-    if other:
-        raise UserError(
-            f"config.detect.corrupted: {', '.join(other)} changes colours alone, and "
-            f"these images are grey; there are {ALL}, {', '.join(known)}"
-        )
-    return tuple(found)
+    if asked == (ALL,):
+        return corruptions_for(sets.train.images.shape[-1])
+    return asked
 
 
 def corrupted_sets(config: ConfigDict, sets: Sets, tests: dict) -> dict:
-    """`{(kind, severity): [N, ...]}` of the first images tested, uint8."""
-    asked = kinds(config, sets)
+    """`{(kind, severity): [N, ...]}` of the first images tested, uint8.
+
+    Raises UserError for what `corrupt` refuses: other kinds and severities.
+    """
     clean = tests[sets.test.name][: config.detect.corrupted_images or None]
-    return {
-        (kind, severity): corrupt(clean, kind, severity, config.seed)
-        for kind in asked
-        for severity in severities(config)
-    }
+    try:
+        return {
+            (kind, severity): corrupt(clean, kind, severity, config.seed)
+            for kind in kinds(config, sets)
+            for severity in severities(config)
+        }
+    except ValueError as error:
+        raise UserError(f"config.detect: {error}") from error
 
 
 def severities(config: ConfigDict) -> list[int]:

@@ -39,10 +39,20 @@ def test_none():
     assert detect_corruptions.corrupted_sets(config, sets, tests) == {}
 
 
-def test_a_kind_that_changes_nothing_is_refused():
-    config, sets = loaded("corrupted=saturate,fog")
-    with pytest.raises(UserError, match="saturate changes colours alone"):
-        detect_corruptions.kinds(config, sets)
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("corrupted=saturate,fog", "config.detect: 'saturate' changes colours alone"),
+        ("corrupted=fogg", "config.detect: .*'fogg'.*'?fog'?"),
+        ("severities=1,6", "config.detect: severity must be one of .*, not 6"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(override, message):
+    config, sets = loaded(override)
+    with pytest.raises(UserError, match=message):
+        detect_corruptions.corrupted_sets(
+            config, sets, {sets.test.name: sets.test.images}
+        )
 
 
 def test_auroc_by_severity_is_the_mean_over_networks():
