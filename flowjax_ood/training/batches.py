@@ -1,10 +1,13 @@
-"""What each training step sees, as a function of the step alone."""
+"""What each training step sees, as a function of the step alone.
+
+Of several processes, each reads its own part of every batch: `batches(step, part)`.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from flowjax_ood.data.batching import batch_indices
+from flowjax_ood.data.batching import WHOLE, Part, batch_indices
 
 
 def image_batches(
@@ -17,8 +20,8 @@ def image_batches(
     dequantisation noise depends. It is a pure function of `(seed, step)`.
     """
 
-    def batches(step: int) -> dict[str, np.ndarray]:
-        at = batch_indices(len(images), batch_size, seed, step)
+    def batches(step: int, part: Part = WHOLE) -> dict[str, np.ndarray]:
+        at = part.of(batch_indices(len(images), batch_size, seed, step))
         return {"image": images[at], "index": at.astype(np.int32)}
 
     return batches
@@ -32,8 +35,8 @@ def vector_batches(
     A batch holds `x`, float32 `[batch_size, D]`, and `index` as there.
     """
 
-    def batches(step: int) -> dict[str, np.ndarray]:
-        at = batch_indices(len(vectors), batch_size, seed, step)
+    def batches(step: int, part: Part = WHOLE) -> dict[str, np.ndarray]:
+        at = part.of(batch_indices(len(vectors), batch_size, seed, step))
         return {"x": vectors[at], "index": at.astype(np.int32)}
 
     return batches
@@ -52,8 +55,8 @@ def labelled_batches(
     labels = check_labels(labels, len(examples))
     kind = "image" if examples.dtype == np.uint8 else "x"
 
-    def batches(step: int) -> dict[str, np.ndarray]:
-        at = batch_indices(len(examples), batch_size, seed, step)
+    def batches(step: int, part: Part = WHOLE) -> dict[str, np.ndarray]:
+        at = part.of(batch_indices(len(examples), batch_size, seed, step))
         return {
             kind: examples[at],
             "label": labels[at],

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.data.batching import batch_indices
+from flowjax_ood.data.batching import WHOLE, Part, batch_indices
 from flowjax_ood.distributions import (
     LogProbParts,
     bits_per_dim,
@@ -114,13 +114,14 @@ def batches_with_negatives(
         )
     which = np.tile([False, True], batch_size)
 
-    def batches(step: int) -> dict[str, np.ndarray]:
+    def batches(step: int, part: Part = WHOLE) -> dict[str, np.ndarray]:
         own = batch_indices(len(images), batch_size, seed, step)
         told = batch_indices(len(negatives), batch_size, seed + NEGATIVE_STREAM, step)
+        own, told = part.of(own), part.of(told)
         return {
             "image": _by_turns(images[own], negatives[told]),
             "index": _by_turns(own, len(images) + told).astype(np.int32),
-            "negative": which,
+            "negative": part.of(which),
         }
 
     return batches

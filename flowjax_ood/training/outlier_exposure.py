@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.data.batching import batch_indices
+from flowjax_ood.data.batching import WHOLE, Part, batch_indices
 from flowjax_ood.training.batches import labelled_batches
 from flowjax_ood.training.classification import ClassifierObjective, cross_entropy
 from flowjax_ood.training.step import Batch
@@ -85,11 +85,12 @@ def batches_with_outliers(
         )
     own = labelled_batches(images, labels, batch_size, seed)
 
-    def batches(step: int) -> dict[str, np.ndarray]:
+    def batches(step: int, part: Part = WHOLE) -> dict[str, np.ndarray]:
         at = batch_indices(
             len(outliers), outlier_batch_size, seed + OUTLIER_STREAM, step
         )
+        at = part.of(at)
         index = (len(images) + at).astype(np.int32)
-        return own(step) | {"outlier": outliers[at], "outlier_index": index}
+        return own(step, part) | {"outlier": outliers[at], "outlier_index": index}
 
     return batches

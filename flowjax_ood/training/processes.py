@@ -1,0 +1,95 @@
+"""Several processes of one run, a host each: who writes, and how they agree.
+
+Everything here is collective: all processes call it, in the same order. In a run of one
+process it costs nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+
+# bytes of an error that travel between processes
+MESSAGE = 2000
+
+
+class ProcessError(RuntimeError):
+    """Another process of this run cannot go on; says which, and why."""
+
+
+def is_lead() -> bool:
+    """Whether this is process 0, the only one that writes and shows progress."""
+    return jax.process_index() == 0
+
+
+def on_lead(action: Callable[[], T]) -> T | None:
+    """`action()` on process 0 alone, None elsewhere.
+
+    What it raises there is a `ProcessError` everywhere else: nobody waits in vain.
+    """
+    return on_all(lambda: action() if is_lead() else None)
+
+
+def on_all(action: Callable[[], T]) -> T:
+    """`action()` on every process, and go on only if none of them failed.
+
+    Where it raises, that is raised; elsewhere it is a `ProcessError` that quotes it.
+    `action` itself must not be collective.
+    """
+    if jax.process_count() == 1:
+        return action()
+    error, found = None, None
+    try:
+        found = action()
+    except Exception as problem:
+        error = problem
+    text = "" if error is None else f"{error or type(error).__name__}"
+    texts = _everyones(text)
+    if error is not None:
+        raise error
+    for number, other in enumerate(texts):
+        if other:
+            raise ProcessError(f"process {number} of {len(texts)}: {other}")
+    return found
+
+
+def fetch(tree: Any) -> Any:
+    """The arrays of a pytree as NumPy arrays, whole, on every process.
+
+    Those that live on devices of several processes are gathered.
+    """
+    whole = jax.tree.map(
+        lambda a: (
+            not isinstance(a, jax.Array)
+            or a.is_fully_addressable
+            or a.is_fully_replicated
+        ),
+        tree,
+    )
+    if all(jax.tree.leaves(whole)):
+        return jax.device_get(tree)
+    from jax.experimental import multihost_utils
+
+    return jax.tree.map(
+        lambda a, here: (
+            jax.device_get(a)
+            if here
+            else multihost_utils.process_allgather(a, tiled=True)
+        ),
+        tree,
+        whole,
+    )
+
+
+def _everyones(text: str) -> list[str]:
+    """The text of each process, by its number."""
+    from jax.experimental import multihost_utils
+
+    raw = text.encode()[:MESSAGE]
+    sent = np.zeros(MESSAGE, np.uint8)
+    sent[: len(raw)] = np.frombuffer(raw, np.uint8)
+    received = multihost_utils.process_allgather(sent)
+    return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in received]
