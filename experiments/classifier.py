@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.build import random_key
+from experiments.build import feed_options, random_key
+from experiments.checks import check_norm_group
 from experiments.classifier_build import (
     classifier,
     exposure_optimizer,
@@ -28,6 +29,7 @@ from flowjax_ood.training.classification import (
 )
 from flowjax_ood.training.loop import fit
 from flowjax_ood.training.parallel import Parallel
+from flowjax_ood.training.processes import fetch
 
 # what tests a network, and does not train it
 TESTED = ("data.test", "data.ood", "data.ood_source", "data.altered", "data.limit_test")
@@ -77,10 +79,13 @@ def train_classifier(
     room = "train" if start is None else "exposure"
     steps = num_steps(config[room], c.batch_size, len(x), room)
     try:
-        parallel = Parallel(config.parallel)
+        parallel = Parallel(config.parallel, fsdp=config.fsdp)
         parallel.check_batch_size(c.batch_size)
+        rows = {"examples": c.batch_size}
         if outliers is not None:
-            parallel.check_batch_size(outlier_batch(config))
+            rows["outliers"] = outlier_batch(config)
+            parallel.check_batch_size(rows["outliers"])
+        check_norm_group(config, len(parallel.devices), **rows)
         update = (
             optimizer(config, len(x) / c.batch_size, steps)
             if start is None
@@ -114,11 +119,13 @@ def train_classifier(
             log_every=c.log_every,
             checkpoint_every=c.checkpoint_every,
             keep_checkpoints=c.keep_checkpoints,
+            steps_per_call=c.steps_per_call,
+            reading=feed_options(config),
             label=label,
         )
     module = classifier(config, classes)
     # out of whatever placement it was trained in
-    variables = jax.device_get(run.state.variables())
+    variables = fetch(run.state.variables())
     accuracy = None
     if sets.test.labels is not None:
         accuracy = evaluate_accuracy(
@@ -127,6 +134,7 @@ def train_classifier(
             sets.inputs(sets.test),
             sets.test.labels,
             batch_size=config.eval.batch_size,
+            parallel=Parallel("jit"),
         )
     facts = {
         "seed": config.seed,

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 CONFIGS = Path(__file__).parent / "configs"
 # What every config has, whatever its experiment.
-ROOMS = ("seed", "parallel", "data", "model", "optimizer", "train", "eval")
+ROOMS = ("seed", "parallel", "fsdp", "data", "model", "optimizer", "train", "eval")
 
 
 class UserError(Exception):

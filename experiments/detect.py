@@ -2,13 +2,13 @@
 
 Trains the networks of the config in `DIR/networks`, or restores them, fits every
 detector on each, and writes scores/, results.json, table.md and figures. Run again, it
-goes on: neither a network nor a score is computed twice.
+goes on: neither a network nor a score is computed twice. Of several processes, all
+compute a part of every batch, and process 0 writes.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from experiments import (
@@ -21,6 +21,7 @@ from experiments import (
     detectors,
 )
 from experiments.config import UserError
+from experiments.detect_devices import network_on_all_devices, on_all_devices
 from experiments.detect_flows import TERMS, flow_runs, trained_flows
 from experiments.published_detectors import comparable
 from experiments.results import versions, write_json
@@ -30,6 +31,7 @@ from flowjax_ood.analysis import detector_figures, figures
 from flowjax_ood.analysis.atomic import write_bytes
 from flowjax_ood.analysis.severity_figures import plot_auroc_by_severity
 from flowjax_ood.ood.network import Network
+from flowjax_ood.training.processes import on_all, on_lead
 
 PROTOCOLS = {
     detectors.REPOSITORY: "settings chosen by images of the tested OOD set",
@@ -42,19 +44,32 @@ def main(config: ConfigDict, workdir: Path) -> None:
     """Train or restore, detect, and write what was found."""
     if "detect" not in config:
         raise UserError("this config trains a flow; use the command `train`")
-    sets = load_sets(config)
+    # a host without the data would keep the others waiting
+    sets = on_all(lambda: load_sets(config))
     detect_checks.check(config, sets)
     flows = trained_flows(config, sets)
     tests = detectors.evaluated(sets, config)
     corrupted = detect_corruptions.corrupted_sets(config, sets, tests)
-    told = detect_exposure.outliers(config, sets)
-    workdir.mkdir(parents=True, exist_ok=True)
+    told = on_all(lambda: detect_exposure.outliers(config, sets))
+    on_lead(lambda: workdir.mkdir(parents=True, exist_ok=True))
     trained = _networks(config, workdir, sets, told)
     every = tests | {
         detect_corruptions.set_name(*pair): x for pair, x in corrupted.items()
     }
-    runs = _runs(config, sets, workdir, trained, tests, every)
+    with on_all_devices():
+        runs = _runs(config, sets, workdir, trained, tests, every)
+        layers = _layers(config, sets, trained[0].network, tests)
     runs |= flow_runs(flows, every, workdir / "scores")
+
+    def leave():
+        results = _results(config, sets, trained, tests, corrupted, runs)
+        _leave(config, sets, workdir, results, runs, tests, layers)
+
+    on_lead(leave)
+
+
+def _results(config, sets: Sets, trained, tests: dict, corrupted: dict, runs) -> dict:
+    """What results.json holds."""
     rows = [detect_table.row(*pair, of, list(tests)) for pair, of in runs.items()]
     described = {"train": sets.train, "test": sets.test, **sets.ood}
     results = {
@@ -74,11 +89,16 @@ def main(config: ConfigDict, workdir: Path) -> None:
         results["auroc_by_severity"] = detect_corruptions.auroc_by_severity(
             runs, corrupted, sets.test.name
         )
+    return results
+
+
+def _leave(config, sets: Sets, workdir: Path, results, runs, tests, layers) -> None:
+    """Write the results, and tell of them."""
     write_json(workdir / "results.json", results)
     text = detect_table.markdown(results, sets.test.name, comparable(config))
     write_bytes(workdir / "table.md", text.encode())
     print(text)
-    names = _draw(config, sets, workdir, results, runs, trained[0].network, tests)
+    names = _draw(config, sets, workdir, results, runs, tests, layers)
     print(f"wrote results.json, table.md, {', '.join(names)} in {workdir}")
 
 
@@ -99,8 +119,7 @@ def _networks(config: ConfigDict, workdir: Path, sets: Sets, told) -> list[Train
         place = classifier.network_workdir(workdir, one)
         label = f"network {number + 1} of {count}"
         module, variables, facts = classifier.train_classifier(one, place, sets, label)
-        # once, not with every batch
-        network = Network.of(module, jax.device_put(variables))
+        network = network_on_all_devices(module, variables)
         exposed = None
         if told is not None:
             exposed = detect_exposure.exposed_network(
@@ -129,7 +148,7 @@ def _runs(
     return runs | {pair: [of] for pair, of in together.items()}
 
 
-def _draw(config, sets, workdir, results, runs, network, tests) -> list[str]:
+def _draw(config, sets, workdir, results, runs, tests, layers) -> list[str]:
     """Write the figures of the first network; their names."""
     names = []
 
@@ -151,7 +170,6 @@ def _draw(config, sets, workdir, results, runs, network, tests) -> list[str]:
     if shown:
         figure = detector_figures.score_histograms(shown, id_name=sets.test.name)
         save("scores.png", figure)
-    layers = _layers(config, sets, network, tests)
     figure = detector_figures.layer_analysis(
         layers, id_name=sets.test.name, noise=config.detect.fssd_noise != "validation"
     )

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments import classifier, detect_kept, detect_rows, detect_table, detectors
 from experiments.config import UserError
+from experiments.detect_devices import network_on_all_devices
 from experiments.detect_kept import Scored
 from experiments.sets import Sets
 from flowjax_ood import data, ood
@@ -75,10 +76,11 @@ def exposed_network(
     `workdir` of the network, whose training goes on in one beside it.
     """
     place = workdir.with_name(f"{workdir.name}_exposed")
+    start = jax.device_get(network.variables)
     module, variables, facts = classifier.train_classifier(
-        config, place, sets, label, outliers=told, start=network.variables
+        config, place, sets, label, outliers=told, start=start
     )
-    return Network.of(module, jax.device_put(variables)), facts
+    return network_on_all_devices(module, variables), facts
 
 
 def exposed_run(

@@ -4,6 +4,7 @@ Files lie in `WORKDIR/scores/NETWORK/`, one a detector and protocol: floats `[N]
 every set, for whoever wants other metrics or thresholds than the table's.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -21,6 +22,7 @@ import numpy as np
 
 import flowjax_ood
 from flowjax_ood.analysis.atomic import write_bytes
+from flowjax_ood.training.processes import on_lead
 
 RECORD = "record"
 # what a damaged archive raises, besides errors of values
@@ -63,26 +65,40 @@ def digest(*trees) -> str:
 def kept(room: Path, name: str, key: str, compute: Callable[[], Scored]) -> Scored:
     """The scores in `room` under `name` where they have that `key`, else computed.
 
-    Those of another key, and files that cannot be read, are written anew.
+    Those of another key, and files that cannot be read, are written anew. Of several
+    processes, process 0 reads and writes; all have what it finds, or all compute.
     """
     file = room / (re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") + ".npz")
-    found = _read(file, key)
-    if found is None:
+    sent = on_lead(lambda: _read(file, key))
+    if sent:
+        _, found = _parsed(base64.b64decode(sent))
+    else:
         found = compute()
-        _write(file, key, found)
+        on_lead(lambda: _write(file, key, found))
     return found
 
 
-def _read(file: Path, key: str) -> Scored | None:
+def _read(file: Path, key: str) -> str:
+    """The file, as text that can be sent; nothing where it has not that key."""
     try:
-        with np.load(BytesIO(file.read_bytes())) as archive:
+        content = file.read_bytes()
+    except OSError:
+        return ""
+    found = _parsed(content)
+    same = found is not None and found[0] == key
+    return base64.b64encode(content).decode() if same else ""
+
+
+def _parsed(content: bytes) -> tuple[str | None, Scored] | None:
+    """`(key, scores)` of a file, None for what is none."""
+    try:
+        with np.load(BytesIO(content)) as archive:
             record = json.loads(str(archive[RECORD]))
-            if record.pop("key", None) != key:
-                return None
+            key = record.pop("key", None)
             sets = record.pop("sets")
             scores = {name: archive[f"set_{k}"] for k, name in enumerate(sets)}
-            return Scored(scores, **record)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, *_BAD):
+            return key, Scored(scores, **record)
+    except (EOFError, ValueError, KeyError, TypeError, *_BAD):
         return None
 
 

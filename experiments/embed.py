@@ -23,6 +23,7 @@ from flowjax_ood.interop.efficientnet import (
 )
 from flowjax_ood.models.encoder_images import encoder_images
 from flowjax_ood.training.parallel import Parallel
+from flowjax_ood.training.processes import fetch, is_lead, on_lead
 from flowjax_ood.training.progress import progress
 
 # images at a time on a device; the activations of so few fit in a CPU's caches
@@ -59,10 +60,11 @@ def command(args: argparse.Namespace) -> None:
         )
         meta["sets"][spec] = describe(found)
         # after every set: when it is interrupted, the command goes on there
-        write_embeddings(args.out, done, meta)
-    for spec, found in done.items():
-        print(f"{spec}: {len(found)} embeddings of {found.dims} numbers")
-    print(f"they are in {args.out}")
+        on_lead(lambda: write_embeddings(args.out, done, meta))
+    if is_lead():
+        for spec, found in done.items():
+            print(f"{spec}: {len(found)} embeddings of {found.dims} numbers")
+        print(f"they are in {args.out}")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -165,12 +167,12 @@ def embed(
         platform = parallel.devices[0].platform
         batch_size = BATCH_SIZE.get(platform, BATCH_SIZE_ELSEWHERE)
     batch_size *= len(parallel.devices)
-    variables = jax.device_put(variables, parallel.replicated)
+    variables = parallel.place_copies(variables)
     vectors, done = [], 0
     with progress(f"embed {label}", len(images), "images") as shown:
         for at, mask in data.padded_batches(len(images), batch_size):
-            batch = jax.device_put(images[at], parallel.split)
-            vectors.append(np.asarray(encode(variables, batch))[mask])
+            batch = parallel.place_rows(images[at])
+            vectors.append(fetch(encode(variables, batch))[mask])
             done += int(mask.sum())
             shown.advance(done)
     return np.concatenate(vectors)

@@ -32,6 +32,7 @@ from flowjax_ood.training.early_stopping import restore_best
 from flowjax_ood.training.likelihood import Likelihoods, evaluate_likelihood
 from flowjax_ood.training.loop import Run
 from flowjax_ood.training.parallel import Parallel
+from flowjax_ood.training.processes import fetch, on_lead
 from flowjax_ood.training.progress import progress
 from flowjax_ood.training.state import parameter_count
 
@@ -114,6 +115,9 @@ def evaluate(
     """
     flow = build.flow(config, sets.event_shape)
     variables = run.state.variables()
+    if jax.process_count() > 1:
+        # for what one process does by itself, such as drawing samples
+        variables = fetch(variables)
     id_name = sets.test.name
     extra = {}
     if variables.get("batch_stats"):
@@ -160,9 +164,17 @@ def run_name(workdir: Path) -> str:
 
 
 def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
-    """Evaluate and leave results.json, likelihoods.npz and figures in the workdir."""
+    """Evaluate and leave results.json, likelihoods.npz and figures in the workdir.
+
+    Of several processes, each scores its part of every batch, and process 0 writes.
+    """
     label = run_name(workdir)
-    results = leave(config, workdir, *evaluate(config, run, sets, label))
+    found = evaluate(config, run, sets, label)
+    on_lead(lambda: _leave_and_tell(config, workdir, label, found))
+
+
+def _leave_and_tell(config: ConfigDict, workdir: Path, label: str, found) -> None:
+    results = leave(config, workdir, *found)
     print_table({label: results})
     print(f"results and figures are in {workdir}")
 

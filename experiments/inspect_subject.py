@@ -56,8 +56,9 @@ class Subject(NamedTuple):
 
     @property
     def group(self) -> int:
-        """Images that share batch statistics: a training batch, or the smallest set."""
-        return min(self.config.train.batch_size, *map(len, self.sets.values()))
+        """Images that share batch statistics in training, or the smallest set."""
+        trained = self.config.model.get("norm_group") or self.config.train.batch_size
+        return min(trained, *map(len, self.sets.values()))
 
     def draw(self, name: str, at: np.ndarray, draw: int = 0) -> jax.Array:
         """The images at positions `at [B]` of a set, dequantised.
@@ -94,11 +95,21 @@ def subject(
             "running": (variables, False),
             "batch": (variables, True),
         }
+        # a batch here is one group, and may be of the smallest set
+        flow = build.flow(_ungrouped(config), flow.event_shape)
     modes = {name: _mode(flow, *how) for name, how in named.items()}
     whole = {sets.test.name: sets.test, **sets.ood}
     first = {n: s.take(min(options.count, len(s))) for n, s in whole.items()}
     key = build.random_key(config.eval.seed)
     return Subject(config, flow, modes, sets.test.name, first, whole, key, label)
+
+
+def _ungrouped(config: ConfigDict) -> ConfigDict:
+    if not config.model.get("norm_group"):
+        return config
+    config = config.copy_and_resolve_references()
+    config.model.norm_group = 0
+    return config
 
 
 def _mode(flow: Flow, variables: dict, batch: bool) -> Mode:

@@ -7,28 +7,44 @@ from ml_collections import ConfigDict
 
 from experiments.config import UserError, among, check_rooms, flatten
 from flowjax_ood.analysis.atomic import write_bytes
+from flowjax_ood.training.processes import on_lead
 
 # What may differ when a run goes on: nothing of this changes what is computed.
 # (Other images at another path are refused by their hash.)
 MAY_CHANGE = (
     "data.path",
     "data.ood_path",
+    "data.streaming",
+    "data.read_ahead",
+    "data.read_threads",
+    "data.read_workers",
     "eval",
     # of a classifier's run: what is fitted to it afterwards
     "detect",
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_checkpoints",
+    "train.steps_per_call",
+    "fsdp",
 )
 
 # Keys that kept configs may lack, at what they were when nobody could set them.
+READING = {"streaming": False, "read_ahead": -1, "read_threads": 2, "read_workers": 0}
 LATER_KEYS = {
-    "data": {"ood_source": (), "ood_path": (), "altered": (), "channels": 0},
-    "train": {"negative": "", "negative_classes": 0, "negative_threshold": -30_000.0},
+    "data": {"ood_source": (), "ood_path": (), "altered": (), "channels": 0} | READING,
+    "train": {
+        "negative": "",
+        "negative_classes": 0,
+        "negative_threshold": -30_000.0,
+        "steps_per_call": 1,
+    },
     "eval": {"draws": 1},
 }
+# The same of models, by their name.
+LATER_MODEL_KEYS = {"real_nvp": {"norm_group": 0}, "resnet34": {"norm_group": 0}}
 # The same of classifiers, which were all LeNets.
 LATER_CLASSIFIER_KEYS = {
+    "data": READING,
     "optimizer": {
         "schedule": "epoch_decay",
         "boundaries": (150, 250),
@@ -36,7 +52,7 @@ LATER_CLASSIFIER_KEYS = {
         "nesterov": False,
         "reset_momentum": False,
     },
-    "train": {"augment": "none"},
+    "train": {"augment": "none", "steps_per_call": 1},
     # what networks do not read, or read anew when they go on
     "exposure": {
         "source": "",
@@ -68,6 +84,10 @@ def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -
     Raises UserError, changing nothing, if the workdir belongs to another config, holds
     checkpoints of nobody knows which, or cannot be written.
     """
+    on_lead(lambda: _keep(config, workdir, free))
+
+
+def _keep(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
     file = workdir / "config.json"
     if file.exists():
         before, now = flatten(read_config(workdir)), flatten(config)
@@ -102,10 +122,8 @@ def _value(flat: dict, key: str) -> str:
 def _may_change(config: dict) -> tuple[str, ...]:
     """Keys of a run that may be set anew when it goes on."""
     keys = MAY_CHANGE
-    dropout = "detect.networks" in config
-    if config.get("model.norm") != "batch" and not dropout:
-        # batch norm takes its statistics where the mode of parallelism has them taken,
-        # and classifiers draw their dropout there
+    if "detect.networks" not in config:
+        # what classifiers drop is drawn where the mode of parallelism has it drawn
         keys += ("parallel",)
     if config.get("optimizer.schedule") == "constant":
         # a longer run is the same run, where no schedule looks at its end
@@ -143,12 +161,13 @@ def _with_later_keys(raw: dict) -> dict:
         for room, keys in rooms.items()
         if isinstance(raw.get(room), dict)
     }
-    return raw | later
+    return {"fsdp": 1} | raw | later
 
 
 def _renamed(raw: dict) -> dict:
-    """A kept config with its keys as they are called now."""
+    """A kept config with its model's keys as they are called now, and all of them."""
     model = dict(raw["model"])
+    model = LATER_MODEL_KEYS.get(model.get("name"), {}) | model
     if "dtype" in model:
         dtype = model.pop("dtype")
         # "float32" left it to the accelerator how to multiply: by default, TF32

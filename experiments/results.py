@@ -30,6 +30,7 @@ def versions() -> dict:
         "python": platform.python_version(),
         **found,
         "device": f"{jax.device_count()} x {device.device_kind}",
+        "processes": jax.process_count(),
         "platform": device.platform,
     }
 

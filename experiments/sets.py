@@ -17,11 +17,13 @@ from experiments.negatives import (
 )
 from experiments.token_sets import load_token_sets, of_tokens
 from experiments.vector_sets import load_vector_sets, of_vectors
+from experiments.workdir import sampled_rows
 from flowjax_ood import data
 from flowjax_ood.data.altered import altered
 from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.standardize import Standardizer
+from flowjax_ood.data.streamed_set import StreamedImageSet, stream
 from flowjax_ood.data.token_set import TokenSet
 from flowjax_ood.data.vector_set import VectorSet
 
@@ -34,10 +36,10 @@ class Sets(NamedTuple):
 
     All are of images, or all of vectors, or all of tokens. Those of vectors are kept as
     they came, and standardised on their way to the flow; some are held back to stop
-    training by.
+    training by. Images to train on may be streamed: what indexes them reads them.
     """
 
-    train: ImageSet | VectorSet | TokenSet
+    train: ImageSet | StreamedImageSet | VectorSet | TokenSet
     test: ImageSet | VectorSet | TokenSet
     ood: dict[str, ImageSet | VectorSet | TokenSet]
     validation: VectorSet | None = None
@@ -131,6 +133,8 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     c = config.data
     names = ood_names(c.test, c.ood)
     places = ood_places(c)
+    if c.streaming:
+        check_streaming(config)
     if of_vectors(config):
         refuse_for_vectors(config)
         sets = Sets(*load_vector_sets(config, names, places, workdir))
@@ -144,18 +148,11 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         return sets
 
     def load(spec, limit, source=c.source, path=c.path):
-        return data.load(
-            spec,
-            source=source,
-            path=path or None,
-            limit=limit or None,
-            image_size=c.image_size or None,
-            channels=c.channels or None,
-            seed=config.seed,
-        )
+        return data.load(spec, source=source, **_how(config, limit, path))
 
+    train = load_train(config)
     try:
-        train, test = load(c.train, c.limit_train), load(c.test, c.limit_test)
+        test = load(c.test, c.limit_test)
         ood = {
             name: load(spec, c.limit_test, *place)
             for name, spec, place in zip(names, c.ood, places)
@@ -176,10 +173,46 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
                 "config.data.channels, or compare sets of one kind"
             )
     if negative is not None:
-        check_apart(negative, train, {test.name: test, **ood})
+        check_apart(negative, _looked_at(train), {test.name: test, **ood})
     sets = Sets(train, test, ood, negative=negative, told=told)
     check_others(sets)
     return sets
+
+
+def load_train(config: ConfigDict) -> ImageSet | StreamedImageSet:
+    """The images to train on, in memory or, by `data.streaming`, where they are.
+
+    Raises UserError where they are not, or cannot be streamed.
+    """
+    c = config.data
+    how = _how(config, c.limit_train, c.path)
+    try:
+        if not c.streaming:
+            return data.load(c.train, source=c.source, **how)
+        del how["seed"]
+        return stream(c.train, source=c.source, **how)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise UserError(f"config.data: {error}") from error
+
+
+def check_streaming(config: ConfigDict) -> None:
+    """Raise UserError for an experiment that has use for the whole training set."""
+    if "detect" in config or of_vectors(config) or of_tokens(config):
+        raise UserError(
+            "config.data.streaming is for flows on images: all else reads the whole "
+            "training set; set it to False"
+        )
+
+
+def _how(config: ConfigDict, limit: int, path: str) -> dict:
+    c = config.data
+    return {
+        "path": path or None,
+        "limit": limit or None,
+        "image_size": c.image_size or None,
+        "channels": c.channels or None,
+        "seed": config.seed,
+    }
 
 
 def check_others(sets: Sets) -> None:
@@ -189,9 +222,28 @@ def check_others(sets: Sets) -> None:
     """
     for other in sets.ood.values():
         for own in (sets.train, sets.test):
-            if own.name != other.name and np.array_equal(own.events, other.events):
+            if own.name != other.name and _equal(own, other):
                 raise UserError(
                     f"{other.name}:{other.split} is the same as {own.name}:{own.split}"
                     f" ({other.origin}); give every set of config.data.ood its own "
                     "data, by config.data.ood_path or by names in the archive"
                 )
+
+
+def _equal(own, other) -> bool:
+    """Whether two sets hold the same events; of a streamed one, a sample is looked at.
+
+    It is read only where the other has as many.
+    """
+    if own.events.shape != other.events.shape:
+        return False
+    mine = _looked_at(own)
+    theirs = other if mine is own else other.at(sampled_rows(len(other)))
+    return np.array_equal(mine.events, theirs.events)
+
+
+def _looked_at(one):
+    """A set, or the sample of a streamed one that checks look at, in memory."""
+    if isinstance(one, StreamedImageSet):
+        return one.at(sampled_rows(len(one)))
+    return one

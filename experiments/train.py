@@ -3,9 +3,10 @@
 Run again with the same arguments, it goes on from the newest checkpoint.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from experiments import build, evaluate
@@ -17,20 +18,30 @@ from experiments.sets import Sets, load_sets
 from experiments.vector_sets import keep_standardizer
 from experiments.workdir import keep_data, locked
 from flowjax_ood.training.loop import Run, fit
+from flowjax_ood.training.processes import is_lead, on_all
+from flowjax_ood.training.profiling import StepProfiler
+from flowjax_ood.training.sinks import TensorBoard
 
 
-def train(config: ConfigDict, workdir: Path, sets: Sets, label: str) -> Run:
+class Watch(NamedTuple):
+    """How to look on while a run trains: steps to trace, and TensorBoard's files."""
+
+    profile: tuple[int, int] | None = None
+    tensorboard: bool = False
+
+
+NOTHING = Watch()
+
+
+def train(
+    config: ConfigDict, workdir: Path, sets: Sets, label: str, watch: Watch = NOTHING
+) -> Run:
     """Train the flow of `config` in `workdir`, or go on with it.
 
     Raises UserError before anything is written where `config` cannot be trained or
     `workdir` belongs to another, is in use, or began with other images; else what
     `fit` raises.
     """
-    if jax.process_count() > 1:
-        raise UserError(
-            f"{jax.process_count()} processes: training over several hosts is not "
-            "supported yet; start one process, it uses all devices of its host"
-        )
     if ROOM in config:
         raise UserError(
             f"the config describes a grid of runs (config.{ROOM}); use the command "
@@ -42,15 +53,32 @@ def train(config: ConfigDict, workdir: Path, sets: Sets, label: str) -> Run:
             "command `detect`"
         )
     parts = build.training(config, sets)
+    reading, sinks = build.feed_options(config), _sinks(watch, workdir)
     keep_config(config, workdir)
-    with locked(workdir):
+    with locked(workdir), ExitStack() as stack:
         keep_data(sets.train, workdir, sets.negative)
         if sets.standardizer:
             keep_standardizer(sets.standardizer, workdir)
-        return _fit(config, workdir, sets, parts, label)
+        for sink in sinks:
+            stack.callback(sink.close)
+        profiler = None
+        if watch.profile:
+            profiler = StepProfiler(*watch.profile, workdir / "profile")
+            stack.enter_context(profiler)
+        looking = {"reading": reading, "sinks": sinks, "profiler": profiler}
+        return _fit(config, workdir, sets, parts, label, **looking)
 
 
-def _fit(config, workdir, sets, parts, label) -> Run:
+def _sinks(watch: Watch, workdir: Path) -> list:
+    if not (watch.tensorboard and is_lead()):
+        return []
+    try:
+        return [TensorBoard(workdir / "tensorboard")]
+    except ImportError as error:
+        raise UserError(f"--tensorboard: {error}") from error
+
+
+def _fit(config, workdir, sets, parts, label, **looking) -> Run:
     c = config.train
     try:
         return fit(
@@ -65,8 +93,10 @@ def _fit(config, workdir, sets, parts, label) -> Run:
             log_every=c.log_every,
             checkpoint_every=c.checkpoint_every,
             keep_checkpoints=c.keep_checkpoints,
+            steps_per_call=c.steps_per_call,
             validate=parts.validate,
             label=label,
+            **looking,
         )
     except OSError as error:
         raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
@@ -75,13 +105,15 @@ def _fit(config, workdir, sets, parts, label) -> Run:
         raise UserError(str(error)) from error
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: ConfigDict, workdir: Path, watch: Watch = NOTHING) -> None:
     """Train, or go on, until `config` is done; then evaluate."""
-    sets = load_sets(config, workdir)
-    run = train(config, workdir, sets, label=evaluate.run_name(workdir))
-    # one step alone is compilation, which is not timed
-    kind = "vectors" if sets.standardizer else "images"
-    rate = f" at {run.images_per_second:.0f} {kind}/s" if run.images else ""
-    best = ", the best of the validation set" if run.validation else ""
-    print(f"trained to step {int(run.state.step)}{best}{rate}")
+    # a host without the data would keep the others waiting
+    sets = on_all(lambda: load_sets(config, workdir))
+    run = train(config, workdir, sets, evaluate.run_name(workdir), watch)
+    if is_lead():
+        # one step alone is compilation, which is not timed
+        kind = "vectors" if sets.standardizer else "images"
+        rate = f" at {run.images_per_second:.0f} {kind}/s" if run.images else ""
+        best = ", the best of the validation set" if run.validation else ""
+        print(f"trained to step {int(run.state.step)}{best}{rate}")
     evaluate.main(config, workdir, sets, run)

@@ -29,12 +29,14 @@ def get_config(variant: str = ""):
             # blocks of each layer, and their channels
             "blocks": (3, 4, 6, 3),
             "widths": (64, 128, 256, 512),
+            # images that batch norm normalises together, which divide each device's
+            # part of a batch; 0 is the whole batch, as on the one GPU of the recipe
+            "norm_group": 0,
             # arithmetic in training: float32 | tensorfloat32 | bfloat16. TF32 is what
             # torch's convolutions use on GPUs; evaluation is always float32
             "precision": "tensorfloat32",
         },
     )
-    # batch norm over the whole batch, as on the one GPU of the recipe
     config.parallel = "jit"
     config.optimizer.update(
         name="sgd",

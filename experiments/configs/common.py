@@ -24,6 +24,16 @@ def data_room(train: str, test: str, ood: tuple[str, ...]) -> dict:
         "ood_path": (),
         # the test images altered, OOD sets too: inverted, dimmed, upside_down
         "altered": (),
+        # True reads training images as they are needed, for sets larger than memory:
+        # bit for bit the same training. Of source tfds, prepared as array_record
+        "streaming": False,
+        # how batches are read ahead of their steps, by grain (extra `streaming`): how
+        # many (0: none; -1: 8 where images are streamed or workers read, else none), by
+        # how many processes (0: this one alone), of how many threads each. A process
+        # decodes with one core. Nothing of this changes what is computed
+        "read_ahead": -1,
+        "read_threads": 2,
+        "read_workers": 0,
         # first images of each set; 0 takes all
         "limit_train": 0,
         "limit_test": 0,
@@ -41,6 +51,9 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             "seed": 0,
             # how a step is spread over devices: jit | pmap | shard_map
             "parallel": "jit",
+            # devices that share one copy of parameters and moments, each holding a
+            # part (with "jit"): 1 is a copy on every device
+            "fsdp": 1,
             "data": data_room(train, test, ood),
             "model": {
                 "name": "real_nvp",
@@ -53,6 +66,9 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "blocks": 6,
                 "latent_dim": 100,
                 "norm": "batch",
+                # of batch norm: examples that are normalised together, which divide
+                # each device's part of a batch; 0 is the whole batch, as in the paper
+                "norm_group": 0,
                 "skip": True,
                 "zero_init": False,
                 # couplings one after another ("chain"), or one block repeated
@@ -95,6 +111,9 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "negative_classes": 0,
                 # log-likelihood (nats) below which they are not pushed further
                 "negative_threshold": -30_000.0,
+                # steps that are sent to the devices at a time; on accelerators, more
+                # spare small flows the host's time
+                "steps_per_call": 1,
                 "log_every": 100,
                 "checkpoint_every": 2000,
                 "keep_checkpoints": 2,

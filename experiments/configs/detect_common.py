@@ -23,6 +23,8 @@ def classifier_config(
             # how a step is spread over devices: jit | pmap | shard_map; the last one
             # trains 1.35 times as fast as jit on two CPU devices
             "parallel": "shard_map",
+            # devices that share one copy of parameters and moments (with "jit")
+            "fsdp": 1,
             "data": data_room(train, test, ood),
             "model": model,
             "optimizer": {
@@ -50,6 +52,8 @@ def classifier_config(
                 "num_steps": 0,
                 # none | crop_flip
                 "augment": "none",
+                # steps that are sent to the devices at a time
+                "steps_per_call": 1,
                 "log_every": 100,
                 "checkpoint_every": 938,
                 "keep_checkpoints": 2,

@@ -9,14 +9,17 @@ from flowjax_ood.data.batching import batch_indices, padded_batches
 from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import SOURCES, load
 from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
+from flowjax_ood.data.streamed_set import StreamedImageSet, stream
 
 __all__ = [
     "SOURCES",
     "ImageSet",
+    "StreamedImageSet",
     "batch_indices",
     "load",
     "padded_batches",
     "resize_center_crop",
+    "stream",
     "to_grayscale",
     "to_rgb",
 ]

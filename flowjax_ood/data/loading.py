@@ -41,10 +41,7 @@ def load(
     `FileNotFoundError` for data that is not there; both say how to get it.
     """
     name, split = parse_spec(spec)
-    _check_positive("limit", limit)
-    _check_positive("image_size", image_size)
-    if channels not in (None, 1, 3):
-        raise ValueError(f"channels must be 1 (grey), 3 (RGB) or None, not {channels}")
+    check_request(limit=limit, image_size=image_size, channels=channels)
     # Each source is imported when asked for: TFDS takes half a second.
     match source:
         case "embedded":
@@ -96,6 +93,16 @@ def load(
     if image_size is not None and images.images.shape[1:3] != (image_size, image_size):
         images = _resized(images, image_size)
     return images
+
+
+def check_request(
+    *, limit: int | None, image_size: int | None, channels: int | None
+) -> None:
+    """Raise TypeError or ValueError for what no source can give."""
+    _check_positive("limit", limit)
+    _check_positive("image_size", image_size)
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels must be 1 (grey), 3 (RGB) or None, not {channels}")
 
 
 def parse_spec(spec: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,46 @@ def load_tfds(
     Nothing is downloaded: a set that is not prepared is a `FileNotFoundError` with the
     command that prepares it. Decoding and resizing use threads.
     """
+    found = find_images(name, split, path=path, limit=limit, image_size=image_size)
+    images, labels = _read(found)
+    return ImageSet(name, split, images, labels, "tfds", found.origin)
+
+
+class Found(NamedTuple):
+    """Prepared images: the first `count` of `data`, each to be brought to `size`."""
+
+    data: Sequence[dict]
+    count: int
+    size: int | None
+    # the set in the words of errors, and as `ImageSet.origin` has it
+    what: str
+    origin: str
+
+    def image_of(self, index: int, example: dict) -> np.ndarray:
+        """The image of `data[index]`, uint8 `[H, W, C]`."""
+        image = example["image"]
+        if image.dtype != np.uint8:
+            raise TypeError(f"{self.what}: image {index} is {image.dtype}, not uint8")
+        return image if self.size is None else resize_center_crop(image, self.size)
+
+    def check_shape(self, index: int, image: np.ndarray, expected: tuple) -> None:
+        """Raise ValueError unless an image has the shape of the first one."""
+        if image.shape != expected:
+            raise ValueError(
+                f"{self.what}: image {index} is {image.shape}, image 0 is {expected}; "
+                "pass image_size= to bring them to one size"
+            )
+
+
+def find_images(
+    name: str,
+    split: str,
+    *,
+    path: str | os.PathLike | None = None,
+    limit: int | None = None,
+    image_size: int | None = None,
+) -> Found:
+    """What `load_tfds` reads, found and checked, with no image read yet."""
     tfds_name = ALIASES.get(name, name)
     builder = find_builder(tfds_name, name, path)
     if "image" not in builder.info.features:
@@ -60,14 +100,13 @@ def load_tfds(
     if count == 0:
         raise ValueError(f"tfds {name}:{split} holds no images")
     size = DEFAULT_SIZES.get(tfds_name) if image_size is None else image_size
-    images, labels = _read(data, count, size, f"tfds {name}:{split}")
     origin = f"TensorFlow Datasets {builder.info.full_name}, split {split}"
     licence = (builder.info.redistribution_info.license or "").strip()
     if licence:
         origin += f"; licence: {' '.join(licence.split())}"
     if size is not None:
         origin += f"; {describe_resize(size)}"
-    return ImageSet(name, split, images, labels, "tfds", origin)
+    return Found(data, count, size, f"tfds {name}:{split}", origin)
 
 
 def find_builder(tfds_name: str, name: str, path: str | os.PathLike | None) -> Any:
@@ -132,33 +171,21 @@ def open_split(
         ) from error
 
 
-def _read(
-    data: Sequence[dict], count: int, size: int | None, what: str
-) -> tuple[np.ndarray, np.ndarray | None]:
-    def image_of(index: int, example: dict) -> np.ndarray:
-        image = example["image"]
-        if image.dtype != np.uint8:
-            raise TypeError(f"{what}: image {index} is {image.dtype}, not uint8")
-        return image if size is None else resize_center_crop(image, size)
-
-    first = data[0]
-    shape = (count, *image_of(0, first).shape)
-    check_memory(shape, what)
+def _read(found: Found) -> tuple[np.ndarray, np.ndarray | None]:
+    first = found.data[0]
+    shape = (found.count, *found.image_of(0, first).shape)
+    check_memory(shape, found.what)
     images = np.empty(shape, np.uint8)
     labelled = "label" in first and np.ndim(first["label"]) == 0
-    labels = np.empty(count, np.int32) if labelled else None
+    labels = np.empty(found.count, np.int32) if labelled else None
 
     def read(index: int) -> None:
-        example = data[index]
-        image = image_of(index, example)
-        if image.shape != images.shape[1:]:
-            raise ValueError(
-                f"{what}: image {index} is {image.shape}, image 0 is "
-                f"{images.shape[1:]}; pass image_size= to bring them to one size"
-            )
+        example = found.data[index]
+        image = found.image_of(index, example)
+        found.check_shape(index, image, shape[1:])
         images[index] = image
         if labels is not None:
             labels[index] = example["label"]
 
-    for_each(read, count)
+    for_each(read, found.count)
     return images, labels

@@ -1,12 +1,15 @@
 """ResNet-34 for small colour images: the residual network without its early pooling."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from flowjax_ood.models.pixels import normalise_pixels
+from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convolution import convolve
-from flowjax_ood.networks.layers import BatchNorm, Dense, uniform_fan_in
+from flowjax_ood.networks.layers import Dense, uniform_fan_in
 from flowjax_ood.precision import FLOAT32, Precision
 
 
@@ -17,7 +20,8 @@ class ResNet34(nn.Module):
     CIFAR-10 by default, normalise them here. The stem keeps their size, and every layer
     after the first halves it. `blocks` and `widths` say how many blocks a layer has and
     how wide they are. Batch norm uses its running statistics unless the collection
-    `batch_stats` is mutable.
+    `batch_stats` is mutable; then those of the whole batch, or, with `norm_group`, of
+    groups of so many examples (`networks.BatchNorm`).
 
     21,282,122 parameters for three channels. Source: He et al. 2016, in the form for
     32x32 images that is usual for CIFAR-10 (3x3 stem, no max-pooling, projections where
@@ -30,6 +34,7 @@ class ResNet34(nn.Module):
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     widths: tuple[int, ...] = (64, 128, 256, 512)
     precision: Precision = FLOAT32
+    norm_group: int = 0
 
     # not annotated: facts about the class, not fields
     penultimate = "pooled"
@@ -59,14 +64,15 @@ class ResNet34(nn.Module):
             )
         h = normalise_pixels(x, self.mean, self.std)
         (h,) = self.precision.cast(h)
-        norm = ConvNorm(self.widths[0], precision=self.precision, name="stem")
-        found = {"stem": nn.relu(norm(h))}
+        common = {"precision": self.precision, "norm_group": self.norm_group}
+        stem = ConvNorm(self.widths[0], **common, name="stem")
+        found = {"stem": nn.relu(stem(h))}
         h = found["stem"]
         for k, (blocks, width) in enumerate(zip(self.blocks, self.widths), start=1):
             for i in range(blocks):
                 stride = 2 if i == 0 and k > 1 else 1
                 name = f"layer{k}_{i}"
-                h = BasicBlock(width, stride, self.precision, name=name)(h)
+                h = BasicBlock(width, stride, **common, name=name)(h)
             found[f"layer{k}"] = h
         found["pooled"] = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
         last = Dense(self.classes, precision=self.precision, name="classifier")
@@ -89,15 +95,18 @@ class BasicBlock(nn.Module):
     width: int
     stride: int = 1
     precision: Precision = FLOAT32
+    norm_group: int = 0
 
     @nn.compact
     def __call__(self, x):
-        first = ConvNorm(self.width, 3, self.stride, self.precision, name="first")
-        second = ConvNorm(self.width, precision=self.precision, name="second")
+        norm = partial(
+            ConvNorm, self.width, precision=self.precision, norm_group=self.norm_group
+        )
+        first = norm(stride=self.stride, name="first")
+        second = norm(name="second")
         h = second(nn.relu(first(x)))
         if x.shape != h.shape:
-            project = ConvNorm(self.width, 1, self.stride, self.precision, name="skip")
-            x = project(x)
+            x = norm(kernel_size=1, stride=self.stride, name="skip")(x)
         return nn.relu(x + h)
 
 
@@ -112,6 +121,7 @@ class ConvNorm(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     precision: Precision = FLOAT32
+    norm_group: int = 0
 
     @nn.compact
     def __call__(self, x):
@@ -121,9 +131,8 @@ class ConvNorm(nn.Module):
         x, kernel = self.precision.cast(x, self.param("kernel", init, shape))
         # "SAME" with a stride would pad the end alone: torch pads both sides
         padding = "SAME" if self.stride == 1 else ((k // 2, k // 2),) * 2
-        return BatchNorm(name="norm")(
-            convolve(x, kernel, self.precision, self.stride, padding)
-        )
+        y = convolve(x, kernel, self.precision, self.stride, padding)
+        return BatchNorm(group=self.norm_group, name="norm")(y)
 
 
 def _at_least_float32(x: jax.Array):

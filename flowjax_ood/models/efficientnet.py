@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from flowjax_ood.models.depthwise import depthwise
+from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convolution import convolve
-from flowjax_ood.networks.layers import BatchNorm, Dense
+from flowjax_ood.networks.layers import Dense
 from flowjax_ood.precision import FLOAT32, Precision
 
 

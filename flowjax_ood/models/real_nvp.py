@@ -17,6 +17,7 @@ from flowjax_ood.bijectors import (
 from flowjax_ood.distributions import Flow, StandardNormal
 from flowjax_ood.models.stacking import Stacking
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
+from flowjax_ood.networks.batch_norm import check_group
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
 ST_NETS = ("resnet", "resnet_ae", "autoencoder")
@@ -33,6 +34,7 @@ def RealNVP(
     blocks: int = 6,
     latent_dim: int = 100,
     norm: str = "batch",
+    norm_group: int = 0,
     skip: bool = True,
     zero_init: bool = False,
     alpha: float = 0.05,
@@ -55,6 +57,8 @@ def RealNVP(
       `latent_dim` numbers), or a module factory of your own, as in `AffineCoupling`,
       which every coupling uses as it is;
     * `norm`: "batch" (paper) or "none", the latter best with `zero_init`;
+    * `norm_group`: batch norm over the whole batch (0, the paper's), or over groups of
+      so many examples (`networks.BatchNorm`);
     * `stack`: "chain" of separate couplings, or "scan" or "unroll" for `Repeat`, with
       its `remat` and `reversible`. `bijectors.restack` converts between them;
     * `precision`: what the st-networks compute in, "float32", "tensorfloat32",
@@ -89,7 +93,8 @@ def RealNVP(
 
     def network(width, gain):
         common = {"zero_init": zero_init, "precision": precision}
-        residual = {"width": width, "blocks": blocks, "norm": norm, "input_gain": gain}
+        residual = {"width": width, "blocks": blocks, "input_gain": gain}
+        residual |= {"norm": norm, "norm_group": norm_group}
         if callable(st_net):
             return st_net
         if st_net == "resnet":
@@ -119,6 +124,12 @@ def RealNVP(
     precision = as_precision(precision)
     if norm not in ("batch", "none"):
         raise ValueError(f"unknown norm {norm!r}; known: 'batch', 'none'")
+    check_group(norm_group)
+    if norm_group and norm != "batch":
+        raise ValueError(
+            f"norm_group={norm_group} is of norm='batch', and norm is {norm!r}; set it "
+            "to 0"
+        )
     bijector = Chain([Logit(alpha), *scale(0, width)])
     shape = tuple(int(n) for n in image_shape)
     flow = Flow(bijector, shape, base or StandardNormal())

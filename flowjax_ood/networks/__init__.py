@@ -4,8 +4,9 @@ Any Flax module called as `net(x, features, cond=None)` will do; these are the p
 """
 
 from flowjax_ood.networks.autoencoder import Autoencoder
+from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convnets import GlowConvNet, Highway
-from flowjax_ood.networks.layers import BatchNorm, Conv, Dense, WNConv, weight_norm
+from flowjax_ood.networks.layers import Conv, Dense, WNConv, weight_norm
 from flowjax_ood.networks.mlp import MLP
 from flowjax_ood.networks.resnet import ResidualBlock, ResNet, ResNetAE
 

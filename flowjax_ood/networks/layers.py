@@ -1,4 +1,4 @@
-"""Layers of the st-networks: convolutions, weight-normed ones, batch norm, dense.
+"""Layers of the st-networks: convolutions, weight-normed ones, dense.
 
 Initial values follow torch's defaults, which the paper's code relies on. Parameters are
 float32; layers compute as their `precision` says.
@@ -112,45 +112,6 @@ class WNConv(nn.Module):
         return y
 
 
-class BatchNorm(nn.Module):
-    """`y = (x - mean) / sqrt(var + eps) * scale + bias` per channel, as torch does it.
-
-    Batch statistics are used, and the running ones moved (by 0.1, variance unbiased),
-    exactly when the collection `batch_stats` is mutable; otherwise the running ones
-    are used. So `apply(..., mutable=["batch_stats"])` is training mode, and there is
-    no flag to thread through. The statistics of the batch are sown in `batch_moments`.
-    Under a global-view jit they are over the global batch; inside shard_map and pmap,
-    over the local one. It computes in float32 and answers in the dtype of x.
-    """
-
-    momentum: float = 0.9
-    eps: float = 1e-5
-
-    @nn.compact
-    def __call__(self, x):
-        shape, axes = x.shape[-1:], tuple(range(x.ndim - 1))
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        if self.is_mutable_collection("batch_stats"):
-            mean, var = jnp.mean(wide, axes), jnp.var(wide, axes)
-            count = math.prod(x.shape[:-1])
-            unbiased = var * (count / max(count - 1, 1))
-            if not self.is_initializing():
-                keep = self.momentum
-                running_mean.value = keep * running_mean.value + (1 - keep) * mean
-                running_var.value = keep * running_var.value + (1 - keep) * unbiased
-                self.sow("batch_moments", "mean", mean, reduce_fn=_last)
-                self.sow("batch_moments", "var", unbiased, reduce_fn=_last)
-        else:
-            mean, var = running_mean.value, running_var.value
-        gain = scale * lax.rsqrt(var + self.eps)
-        # one multiply-add per element, rounded once
-        return (wide * gain + (bias - mean * gain)).astype(x.dtype)
-
-
 class Dense(nn.Module):
     """`y = x W + b` on the last axis with torch's default initial values."""
 
@@ -185,7 +146,3 @@ def add_condition(net: nn.Module, h: jax.Array, cond) -> jax.Array:
         return h
     bias = Dense(h.shape[-1], precision=net.precision, name="cond")(cond)
     return h + jnp.expand_dims(bias, tuple(range(1, h.ndim - 1))).astype(h.dtype)
-
-
-def _last(previous, new):
-    return new

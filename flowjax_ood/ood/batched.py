@@ -1,8 +1,13 @@
-"""Functions of a batch applied to a whole set, one shape for all batches."""
+"""Functions of a batch applied to a whole set, one shape for all batches.
+
+Where batches are computed is the caller's to say: `with spread(...)`.
+"""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -36,31 +41,78 @@ def at_once(x, batch_size: int) -> int:
     return min(batch_size, CPU_IMAGES) if images and on_cpu else batch_size
 
 
+class _Placement(NamedTuple):
+    put: Callable[[Any], Any] = lambda rows: rows
+    get: Callable[[Any], Any] = jax.device_get
+    multiple: int = 1
+
+
+_HERE = _Placement()
+_PLACEMENT: ContextVar[_Placement | None] = ContextVar(
+    "flowjax_ood_placement", default=None
+)
+
+
+@contextmanager
+def spread(
+    put: Callable[[Any], Any], get: Callable[[Any], Any], multiple: int
+) -> Iterator[None]:
+    """While it is active, every batch that a detector looks at is spread over devices.
+
+    For detectors on all devices of one or several processes, which all compute with the
+    same rows, in the same order:
+
+        parallel = Parallel("jit")
+        with spread(parallel.place_rows, processes.fetch, len(parallel.devices)):
+            scores = fitted.score(x)
+
+    Args:
+        put: a pytree of NumPy arrays `[B, ...]`, equal on all processes, to arrays that
+            are split over all devices.
+        get: such arrays, whole, as NumPy arrays on every process.
+        multiple: what B divides by; batches are filled up to it.
+
+    Every row is scored once in all. Batches stay as they are but for what fills them,
+    so scores do not depend on the devices, those of dropout included. Raises ValueError
+    where `multiple` is below 1.
+    """
+    if multiple < 1:
+        raise ValueError(f"batches are of a multiple of 1 or more rows, not {multiple}")
+    token = _PLACEMENT.set(_Placement(put, get, multiple))
+    try:
+        yield
+    finally:
+        _PLACEMENT.reset(token)
+
+
 def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]:
     """`function` of every `batch_size` rows of `x [N, ...]`, in order, as NumPy arrays.
 
     `x` may be a pytree of arrays of as many rows, as `Outputs` are. `function` takes
     `[batch_size, ...]` and returns arrays of as many rows. The last batch is filled up
     with its first row, which is thrown away again, so that one compiled program serves
-    all. Raises ValueError for no rows or batches.
+    all; under `spread`, so is every one that does not divide over the devices. Raises
+    ValueError for no rows or batches.
     """
+    put, get, multiple = _PLACEMENT.get() or _HERE
     count = len(jax.tree.leaves(x)[0])
     if batch_size < 1 or count < 1:
         raise ValueError(
             f"need rows and batches, got {count} rows in batches of {batch_size}"
         )
     size = min(batch_size, count)
+    width = -(-size // multiple) * multiple
     for start in range(0, count, size):
-        missing = max(0, start + size - count)
+        present = min(size, count - start)
 
-        def filled(a, start=start, missing=missing):
+        def filled(a, start=start, missing=width - present):
             rows = np.asarray(a[start : start + size])
             if not missing:
                 return rows
             return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)])
 
-        found = jax.device_get(function(jax.tree.map(filled, x)))
-        yield jax.tree.map(lambda a, n=size - missing: a[:n], found)
+        found = get(function(put(jax.tree.map(filled, x))))
+        yield jax.tree.map(lambda a, n=present: a[:n], found)
 
 
 def in_batches(function: Callable[[Any], Any], x, batch_size: int) -> Any:

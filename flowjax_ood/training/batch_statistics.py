@@ -60,7 +60,7 @@ def recompute_batch_stats(
     if jax.tree.structure(found[0]) != jax.tree.structure(running):
         raise ValueError(
             "a layer of this flow keeps running statistics but does not sow the mean "
-            "and var of its batch in `batch_moments`; use networks.layers.BatchNorm"
+            "and var of its batch in `batch_moments`; use networks.BatchNorm"
         )
     # float64: the spread of the means is a small difference of large squares
     stacked = jax.tree.map(

@@ -20,6 +20,8 @@ from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.dequantize import example_keys
 from flowjax_ood.ood.network import as_input
 from flowjax_ood.training.batches import check_labels
+from flowjax_ood.training.parallel import Parallel
+from flowjax_ood.training.processes import fetch
 from flowjax_ood.training.progress import progress
 from flowjax_ood.training.state import TrainState, initial_state
 from flowjax_ood.training.step import Batch, Reduce
@@ -162,17 +164,27 @@ def predict_logits(
     examples: np.ndarray,
     batch_size: int,
     label: str | None = None,
+    parallel: Parallel | None = None,
 ) -> np.ndarray:
     """Class scores of every example, once and in order: float32 `[N, C]`.
 
-    `examples`: uint8 images `[N, H, W, C]`, or what the module takes as it is. Running
-    batch statistics, no dropout. Progress is shown under `label`, if it is given.
+    `examples`: uint8 images `[N, H, W, C]`, or what the module takes as it is, equal on
+    every process. Running batch statistics, no dropout. Progress is shown under
+    `label`, if it is given. `parallel`: the devices that share every batch, which is
+    filled up to a multiple of them; None is this process's first one.
     """
     found, done = [], 0
+    if parallel is not None:
+        variables = parallel.place_copies(variables)
+        batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
+
+    def place(rows):
+        return rows if parallel is None else parallel.place_rows(rows)
+
     silent = nullcontext(None)
     with progress(label, len(examples), "images") if label else silent as shown:
         for at, mask in padded_batches(len(examples), batch_size):
-            logits = _logits(module, variables, examples[at])
+            logits = fetch(_logits(module, variables, place(examples[at])))
             found.append(np.asarray(logits, np.float32)[mask])
             done += int(mask.sum())
             if shown:
@@ -187,6 +199,7 @@ def evaluate_accuracy(
     labels: np.ndarray,
     batch_size: int,
     label: str | None = None,
+    parallel: Parallel | None = None,
 ) -> float:
     """The fraction of `images` whose largest class score is that of their label.
 
@@ -194,7 +207,7 @@ def evaluate_accuracy(
     non-negative integer, for each image.
     """
     labels = check_labels(labels, len(images))
-    logits = predict_logits(module, variables, images, batch_size, label)
+    logits = predict_logits(module, variables, images, batch_size, label, parallel)
     return float(np.mean(logits.argmax(-1) == labels))
 
 

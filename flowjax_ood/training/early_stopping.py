@@ -102,7 +102,7 @@ class EarlyStopping:
         if score > self.score:
             self.score, self.step, self.since = score, step, 0
             # copies: the next step is donated the arrays themselves
-            self._state = jax.tree.map(lambda a: np.array(jax.device_get(a)), state)
+            self._state = jax.tree.map(np.array, jax.device_get(state))
         return score
 
     def save(self) -> None:

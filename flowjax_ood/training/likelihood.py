@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.dequantize import dequantize, example_keys
@@ -55,6 +56,9 @@ def evaluate_likelihood(
     multiple of the devices) or on the devices. Compiles once a flow and batch size, not
     once a set of images.
 
+    Of several processes, all call it with all the images; each scores its own part of
+    every batch, and all get the likelihoods.
+
     `cond`: floating-point `[N, K]`, a condition for each image; raises ValueError for
     another number of rows. Without a `label` no progress is shown.
     """
@@ -66,8 +70,10 @@ def evaluate_likelihood(
                 f"shape {cond.shape}"
             )
     batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
-    variables, key = jax.device_put((variables, key), parallel.replicated)
-    score = _score_of(_Same(flow))
+    variables, key = parallel.place_copies((variables, key))
+    # what processes share must be whole on each of them
+    whole = parallel.replicated if parallel.part.count > 1 else None
+    score = _score_of(_Same(flow), whole)
     log_pz, logdet, done = [], [], 0
     kind, unit = "image", "images"
     if np.issubdtype(images.dtype, np.floating):
@@ -78,7 +84,7 @@ def evaluate_likelihood(
             batch = {kind: images[at], "index": at.astype(np.int32)}
             if cond is not None:
                 batch["cond"] = cond[at]
-            batch = jax.device_put(batch, parallel.split)
+            batch = parallel.place_rows(batch)
             parts = jax.device_get(score(variables, batch, key))
             log_pz.append(parts.log_pz[mask])
             logdet.append(parts.logdet[mask])
@@ -103,8 +109,8 @@ class _Same:
 
 # room for a few flows: what is compiled for one lives as long as its entry
 @lru_cache(maxsize=4)
-def _score_of(same: _Same) -> Callable:
-    @jax.jit
+def _score_of(same: _Same, whole: NamedSharding | None) -> Callable:
+    @partial(jax.jit, out_shardings=whole)
     def score(variables, batch, key):
         x = batch.get("x")
         if x is None:

@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 
 NAME = "manifest.json"
+# orbax notes there when it was done, after the manifest is written: no data
+NOTES = "_CHECKPOINT_METADATA"
 
 
 def write(directory: Path) -> None:
@@ -47,7 +49,7 @@ def damage(directory: Path) -> str:
 def _files(directory: Path) -> list[str]:
     found = (p for p in directory.rglob("*") if p.is_file())
     names = (p.relative_to(directory).as_posix() for p in found)
-    return sorted(name for name in names if not name.startswith(NAME))
+    return sorted(n for n in names if not n.startswith(NAME) and n != NOTES)
 
 
 def _fingerprint(path: Path, chunk: int = 1 << 24) -> tuple[int, int]:

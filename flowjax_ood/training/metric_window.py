@@ -4,6 +4,7 @@ import math
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -17,7 +18,7 @@ class NonFiniteLossError(RuntimeError):
             "Adam, or, for a RealNVP, model.norm='none' with model.zero_init=True, and "
             "train again in a new workdir"
         )
-        self.step = step
+        self.step, self.what = step, what
 
 
 class MetricWindow:
@@ -34,10 +35,13 @@ class MetricWindow:
         self._clock: float | None = None
         self._timed = 0
 
-    def add(self, metrics: dict) -> None:
-        """The metrics of one more step: still on the devices, perhaps not computed."""
+    def add(self, metrics: dict, count: int = 1) -> None:
+        """The metrics of one more call: still on the devices, perhaps not computed.
+
+        Scalars of a step, or `[count]` of several.
+        """
         self._pending.append(metrics)
-        self._timed += 1
+        self._timed += count
         if self._clock is None:
             jax.block_until_ready(metrics)
             self.start_clock()
@@ -46,11 +50,13 @@ class MetricWindow:
         """Time from now on, and forget what was timed since the last `flush`."""
         self._clock, self._timed = time.monotonic(), 0
 
-    def flush(self, step: int) -> dict:
+    def flush(self, step: int, waited: float = 0.0) -> dict:
         """Means of the metrics up to `step`, `seconds`, and if any step was timed
-        `images_per_second`. NonFiniteLossError if a metric of any step is not finite.
+        `images_per_second` and `input_wait`, the fraction of the time that was spent
+        waiting for input (`waited` seconds). NonFiniteLossError if a metric of any step
+        is not finite.
         """
-        host = jax.device_get(self._pending)
+        host = [step for call in jax.device_get(self._pending) for step in _each(call)]
         for at, metrics in enumerate(host, start=step - len(host) + 1):
             check_metrics(metrics, at)
         now = time.monotonic()
@@ -61,6 +67,7 @@ class MetricWindow:
         values = {name: float(np.mean([m[name] for m in host])) for name in host[0]}
         if images:
             values["images_per_second"] = images / max(elapsed, 1e-9)
+            values["input_wait"] = min(1.0, waited / max(elapsed, 1e-9))
         return values | {"seconds": self.seconds}
 
 
@@ -73,8 +80,29 @@ def check_metrics(metrics: dict, step: int) -> None:
 
 def check_state(state, step: int) -> None:
     """Raise NonFiniteLossError unless all of the state after `step` is finite."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        leaf = np.asarray(leaf)
-        if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+    for path, fine in jax.tree_util.tree_leaves_with_path(_finite(state)):
+        if not fine:
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             raise NonFiniteLossError(step, f"{name} is not finite after it")
+
+
+def _finite(state):
+    """Of each leaf, whether all of it is finite; found where it lives."""
+    return jax.device_get(_all_finite(state))
+
+
+@jax.jit
+def _all_finite(state):
+    return jax.tree.map(
+        lambda a: (
+            jnp.isfinite(a).all() if jnp.issubdtype(a.dtype, jnp.floating) else True
+        ),
+        state,
+    )
+
+
+def _each(metrics: dict) -> list[dict]:
+    """Metrics `[K]` of a call as those of its K steps; scalars as those of one."""
+    values = {name: np.atleast_1d(value) for name, value in metrics.items()}
+    count = len(next(iter(values.values())))
+    return [{name: value[k] for name, value in values.items()} for k in range(count)]

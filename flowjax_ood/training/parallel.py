@@ -1,8 +1,8 @@
 """Data parallelism: three thin wrappers around the same pure step.
 
 `"jit"` sees the global batch and lets the compiler split it; `"shard_map"` and `"pmap"`
-run the step on each device's part and average. The parameters they reach agree up to
-rounding; with batch norm, the last two use each device's own statistics.
+run the step on each device's part and average, in one all-reduce. The parameters they
+reach agree up to rounding. Devices may belong to several processes, a host each.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,32 +10,55 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-AXIS = "data"
+from flowjax_ood.data.batching import Part
+from flowjax_ood.networks.axes import reducing_over
+from flowjax_ood.training.sharding import sharded
+from flowjax_ood.training.step_calls import is_scanned, mean_in_one, several
+
+AXIS, FSDP = "data", "fsdp"
 MODES = ("jit", "pmap", "shard_map")
 
 
 class Parallel:
     """Where arrays live, and how a step is spread over `devices`.
 
-    `mode`: one of `MODES`; `devices` default to all. The batch must divide evenly.
-    Raises ValueError for an unknown mode and for no devices.
+    Args:
+        mode: one of `MODES`.
+        devices: all by default, of all processes; each must have as many.
+        fsdp: over how many devices one copy of the state is sharded (`"jit"` alone); 1
+            is a copy on every device. It must divide the devices.
+
+    The batch must divide evenly over the devices. Raises ValueError for what does not
+    fit.
     """
 
-    def __init__(self, mode: str = "jit", devices: Sequence | None = None):
+    def __init__(
+        self, mode: str = "jit", devices: Sequence | None = None, fsdp: int = 1
+    ):
         if mode not in MODES:
             raise ValueError(
                 f"unknown parallel mode {mode!r}; known: {', '.join(MODES)}"
             )
-        self.mode = mode
-        self.devices = list(jax.devices() if devices is None else devices)
-        if not self.devices:
-            raise ValueError("no devices to train on; leave `devices` out to use all")
-        self.mesh = Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self.mode, self.fsdp = mode, fsdp
+        found = jax.devices() if devices is None else devices
+        # what a process reads of a batch is one stretch of it
+        self.devices = sorted(found, key=lambda d: d.process_index)
+        self.part = _part_of_this_process(self.devices)
+        self.local = len(self.devices) // self.part.count
+        shape, names = (len(self.devices),), (AXIS,)
+        if fsdp != 1:
+            _check_fsdp(fsdp, len(self.devices), mode)
+            shape, names = (len(self.devices) // fsdp, fsdp), (AXIS, FSDP)
+        grid = np.array(self.devices).reshape(shape)
+        self.mesh = Mesh(grid, names, axis_types=(AxisType.Auto,) * len(names))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        self.split = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        self.split = NamedSharding(self.mesh, PartitionSpec(names))
+        # one function for all calls: it is compiled once
+        self._gather = jax.jit(lambda tree: tree, out_shardings=self.replicated)
 
     @property
     def one_at_a_time(self) -> bool:
@@ -45,7 +68,7 @@ class Parallel:
         programs in flight together can starve each other's all-reduce of threads until
         XLA gives up and ends the process.
         """
-        return len(self.devices) > 1 and self.devices[0].platform == "cpu"
+        return self.local > 1 and self.devices[0].platform == "cpu"
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raise ValueError unless every device gets an equal part of the batch."""
@@ -58,51 +81,92 @@ class Parallel:
             )
 
     def place_state(self, state: Any) -> Any:
-        """Put one copy of a pytree on every device."""
+        """Put a pytree, equal on every process, on the devices: a copy on each, or its
+        shards."""
         if self.mode == "pmap":
-            n = len(self.devices)
+            # of this process's devices: pmap knows of the others
+            n = self.local
             state = jax.tree.map(lambda a: np.broadcast_to(a, (n, *np.shape(a))), state)
-            return jax.device_put(state, self.split)
-        # no alias: the step is donated these copies, not the caller's own arrays
-        return jax.device_put(state, self.replicated, may_alias=False)
+            return jax.device_put(state, self._split_here)
+        placed = self._shardings(state)
+        if self.part.count == 1:
+            # no alias: the step is donated these copies, not the caller's own arrays
+            return jax.device_put(state, placed, may_alias=False)
+        return jax.tree.map(_from_whole, jax.device_get(state), placed)
 
     def global_state(self, state: Any) -> Any:
         """The pytree as it was before `place_state`, wherever its copies live."""
         if self.mode == "pmap":
-            return jax.tree.map(lambda a: a[0], state)
+            return jax.tree.map(_first_copy, state)
+        if self.fsdp == 1:
+            return state
+        return self._gather(state)
+
+    def to_save(self, state: Any) -> Any:
+        """The pytree as a checkpoint takes it: NumPy arrays, or shards of one whole."""
+        if self.mode == "pmap" or self.part.count == 1:
+            return jax.device_get(self.global_state(state))
         return state
 
     def place_batch(self, batch: Any) -> Any:
-        """Split arrays `[B, ...]` of a batch over the devices.
+        """Put this process's part of a batch, arrays `[B / processes, ...]`, on its
+        devices, as part of global arrays `[B, ...]`.
 
+        Of a list of batches, for as many steps in one call, arrays are `[K, B, ...]`.
         Raises ValueError where B does not divide evenly.
         """
+        axis = 0
+        if isinstance(batch, list):
+            axis, batch = 1, jax.tree.map(lambda *a: np.stack(a), *batch)
         for leaf in jax.tree.leaves(batch):
-            self.check_batch_size(len(leaf))
+            self.check_batch_size(leaf.shape[axis] * self.part.count)
         if self.mode == "pmap":
-            n = len(self.devices)
-            batch = jax.tree.map(
-                lambda a: a.reshape(n, a.shape[0] // n, *a.shape[1:]), batch
-            )
-        return jax.device_put(batch, self.split)
+            batch = jax.tree.map(partial(_by_device, n=self.local, axis=axis), batch)
+            return jax.device_put(batch, self._split_here)
+        split = self.split
+        if axis:
+            split = NamedSharding(self.mesh, PartitionSpec(None, *split.spec))
+        if self.part.count == 1:
+            return jax.device_put(batch, split)
+        put = partial(jax.make_array_from_process_local_data, split)
+        return jax.tree.map(put, batch)
 
-    def wrap_step(self, train_step: Callable) -> Callable:
+    def place_rows(self, tree: Any) -> Any:
+        """Split whole arrays `[B, ...]`, equal on every process, over all devices."""
+        if self.part.count == 1:
+            return jax.device_put(tree, self.split)
+        return jax.tree.map(lambda a: _from_whole(np.asarray(a), self.split), tree)
+
+    def place_copies(self, tree: Any) -> Any:
+        """Put a copy of a pytree, equal on every process, on every device."""
+        if self.part.count == 1:
+            return jax.device_put(tree, self.replicated)
+        return jax.tree.map(partial(_copied, sharding=self.replicated), tree)
+
+    def wrap_step(self, train_step: Callable, scanned: bool = False) -> Callable:
         """Compile `train_step(state, batch, key, reduce)` to run on all devices.
 
         The result takes the state of `place_state` (donated) and the batch of
-        `place_batch`, and returns the new state and scalar metrics.
+        `place_batch`, and returns the new state and scalar metrics. If `scanned`, the
+        batch is of K steps, `[K, B, ...]`, which are taken one after another without
+        the host, and metrics are `[K]`.
         """
+        if scanned:
+            train_step = several(train_step, self.devices[0].platform == "cpu")
         if self.mode == "jit":
-            return jax.jit(
-                train_step,
-                donate_argnums=0,
-                in_shardings=(self.replicated, self.split, self.replicated),
-                out_shardings=self.replicated,
-            )
-        mean = partial(jax.lax.pmean, axis_name=AXIS)
-        local_step = partial(train_step, reduce=mean)
+            return self._global_step(train_step)
+
+        mean = partial(mean_in_one, axis_name=AXIS)
+
+        def local_step(state, batch, key):
+            # layers that look at the whole batch, as batch norm may, ask for the rest
+            with reducing_over(AXIS):
+                return train_step(state, batch, key, reduce=mean)
+
         if self.mode == "shard_map":
             here, whole = PartitionSpec(AXIS), PartitionSpec()
+            if scanned:
+                here = PartitionSpec(None, AXIS)
             # check_vma=False: gradients stay local, and `reduce` is the only collective
             spread = jax.shard_map(
                 local_step,
@@ -122,6 +186,102 @@ class Parallel:
 
         def step(state, batch, key):
             state, metrics = spread(state, batch, key)
-            return state, jax.tree.map(lambda m: m[0], metrics)
+            return state, jax.tree.map(_first_copy, metrics)
 
         return step
+
+    def _global_step(self, train_step: Callable) -> Callable:
+        if self.fsdp == 1:
+            split, whole = self.split, self.replicated
+            # of several steps in a call, batches are split along their second axis
+            return jax.jit(
+                train_step,
+                donate_argnums=0,
+                in_shardings=(whole, None if is_scanned(train_step) else split, whole),
+                out_shardings=whole,
+            )
+
+        def step(state, batch, key):
+            new, metrics = train_step(state, batch, key)
+            new = jax.lax.with_sharding_constraint(new, self._shardings(new))
+            metrics = jax.lax.with_sharding_constraint(metrics, self.replicated)
+            return new, metrics
+
+        return jax.jit(step, donate_argnums=0)
+
+    def _shardings(self, state: Any) -> Any:
+        return jax.tree.map(lambda a: self._sharding(np.shape(a)), state)
+
+    def _sharding(self, shape: tuple[int, ...]) -> NamedSharding:
+        if self.fsdp == 1:
+            return self.replicated
+        return NamedSharding(self.mesh, sharded(shape, FSDP, self.fsdp))
+
+    @property
+    def _split_here(self) -> NamedSharding:
+        """Over the devices of this process alone."""
+        first = self.part.index * self.local
+        here = np.array(self.devices[first : first + self.local])
+        mesh = Mesh(here, (AXIS,), axis_types=(AxisType.Auto,))
+        return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def _part_of_this_process(devices: Sequence) -> Part:
+    counts: dict[int, int] = {}
+    for device in devices:
+        counts[device.process_index] = counts.get(device.process_index, 0) + 1
+    if not counts:
+        raise ValueError("no devices to train on; leave `devices` out to use all")
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            f"every process must have as many devices, got {counts} by process; start "
+            "them alike"
+        )
+    own = jax.process_index()
+    if own not in counts:
+        raise ValueError(f"process {own} has none of the devices {list(devices)}")
+    return Part(list(counts).index(own), len(counts))
+
+
+def _check_fsdp(fsdp: int, devices: int, mode: str) -> None:
+    if mode != "jit":
+        raise ValueError(
+            f"fsdp={fsdp} shards the state, which {mode!r} copies to every device; use "
+            "parallel='jit', or fsdp=1"
+        )
+    if fsdp < 1 or devices % fsdp:
+        raise ValueError(
+            f"fsdp={fsdp} does not divide {devices} devices; use 1 (a copy on each) to "
+            f"{devices}"
+        )
+
+
+def _from_whole(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """A global array of which every process holds all values."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
+
+
+def _first_copy(array: jax.Array) -> jax.Array:
+    """Of copies along the first axis, a device each, the one on the first device.
+
+    `array[0]` would be a program of all devices for every array: so many in flight
+    at a time starve each other on CPU.
+    """
+    return array.addressable_data(0)[0]
+
+
+def _copied(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    """A global array, whole on every device, of one that every process has."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+        data = _copied(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    return _from_whole(np.asarray(leaf), sharding)
+
+
+def _by_device(array: np.ndarray, n: int, axis: int) -> np.ndarray:
+    """`[B, ...]` as `[n, B / n, ...]`, or `[K, B, ...]` as `[n, K, B / n, ...]`."""
+    shape, each = array.shape, array.shape[axis] // n
+    array = array.reshape(*shape[:axis], n, each, *shape[axis + 1 :])
+    return np.moveaxis(array, axis, 0)

@@ -4,6 +4,7 @@ Everything here is collective: all processes call it, in the same order. In a ru
 process it costs nothing.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,8 +13,8 @@ import numpy as np
 
 T = TypeVar("T")
 
-# bytes of an error that travel between processes
-MESSAGE = 2000
+# bytes that travel between processes at a time
+CHUNK = 4096
 
 
 class ProcessError(RuntimeError):
@@ -25,12 +26,15 @@ def is_lead() -> bool:
     return jax.process_index() == 0
 
 
-def on_lead(action: Callable[[], T]) -> T | None:
-    """`action()` on process 0 alone, None elsewhere.
+def on_lead(action: Callable[[], T]) -> T:
+    """`action()` on process 0 alone; what it returns, JSON-able, on every process.
 
     What it raises there is a `ProcessError` everywhere else: nobody waits in vain.
     """
-    return on_all(lambda: action() if is_lead() else None)
+    found = on_all(lambda: action() if is_lead() else None)
+    if jax.process_count() == 1:
+        return found
+    return json.loads(_everyones(json.dumps(found))[0])
 
 
 def on_all(action: Callable[[], T]) -> T:
@@ -88,8 +92,10 @@ def _everyones(text: str) -> list[str]:
     """The text of each process, by its number."""
     from jax.experimental import multihost_utils
 
-    raw = text.encode()[:MESSAGE]
-    sent = np.zeros(MESSAGE, np.uint8)
+    raw = text.encode()
+    longest = int(np.max(multihost_utils.process_allgather(np.array(len(raw)))))
+    # few lengths, as each is a program
+    sent = np.zeros(-(-max(longest, 1) // CHUNK) * CHUNK, np.uint8)
     sent[: len(raw)] = np.frombuffer(raw, np.uint8)
     received = multihost_utils.process_allgather(sent)
-    return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in received]
+    return [bytes(row).rstrip(b"\0").decode() for row in received]

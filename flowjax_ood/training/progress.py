@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from flowjax_ood.training.processes import is_lead
+
 
 class Progress:
     """`advance(done, **shown)` reports progress of `total` units called `unit`.
@@ -14,16 +16,23 @@ class Progress:
     at the end, whether all was done or not.
     """
 
-    def __init__(self, label: str, total: int, unit: str, interval: float = 15.0):
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        unit: str,
+        interval: float = 15.0,
+        silent: bool = False,
+    ):
         self.label, self.total, self.unit = label, total, unit
-        self.interval = interval
+        self.interval, self.silent = interval, silent
         self.start, self.offset = time.monotonic(), 0
         self.printed, self.pending = self.start, ""
         self.bar = self.task = None
 
     def open(self, done: int = 0) -> None:
         self.offset = done
-        if not sys.stderr.isatty():
+        if self.silent or not sys.stderr.isatty():
             return
         from rich import progress
         from rich.console import Console
@@ -45,6 +54,8 @@ class Progress:
         )
 
     def advance(self, done: int, **shown) -> None:
+        if self.silent:
+            return
         text = "  ".join(f"{k} {v}" for k, v in shown.items())
         if self.bar is not None:
             self.bar.update(self.task, completed=done, shown=text)
@@ -71,8 +82,11 @@ class Progress:
 
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Progress]:
-    """A `Progress` that is closed however the work ends."""
-    shown = Progress(label, total, unit)
+    """A `Progress` that is closed however the work ends.
+
+    Of several processes, the first one shows it.
+    """
+    shown = Progress(label, total, unit, silent=not is_lead())
     shown.open(done)
     try:
         yield shown

@@ -1,7 +1,23 @@
-"""Ctrl-C and SIGTERM ask a run to stop; the loop saves and leaves."""
+"""Ctrl-C and SIGTERM ask a run to stop; the loop saves and leaves.
 
+Of several processes, one is signalled, or some, or all. They agree on a step through
+JAX's preemption service, which takes SIGTERM by a handler of its own; ours passes the
+signal on to it.
+"""
+
+import ctypes
+import itertools
+import os
 import signal
+import sys
 import threading
+
+import jax
+
+# of polls by all runs in this process: the service counts them, and they never go back
+_polls = itertools.count(1)
+# JAX's own handler of SIGTERM, once it was found
+_service_handler: int | None = None
 
 
 class Interrupted(Exception):
@@ -30,7 +46,23 @@ class StopRequest:
         self._asked_by_keyboard = False
         self._previous = {}
 
+    def agreed(self) -> int | None:
+        """The signal to stop for now, the same after the same step on every process.
+
+        All processes ask after every step, or after every call of several steps. One
+        that was not signalled stops for SIGTERM.
+        """
+        if jax.process_count() == 1:
+            return self.signum
+        from jax.experimental import multihost_utils
+
+        if multihost_utils.reached_preemption_sync_point(next(_polls)):
+            return self.signum or signal.SIGTERM
+        return None
+
     def __enter__(self):
+        if jax.process_count() > 1:
+            release_sigterm()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._handle)
@@ -46,3 +78,27 @@ class StopRequest:
             raise KeyboardInterrupt
         self._asked_by_keyboard |= number == signal.SIGINT
         self.signum = self.signum or number
+        if _service_handler is not None:
+            ctypes.CFUNCTYPE(None, ctypes.c_int)(_service_handler)(signal.SIGTERM)
+
+
+def release_sigterm() -> None:
+    """Give SIGTERM back its meaning where JAX's preemption service has taken it.
+
+    Initialising several processes leaves SIGTERM with a handler that only takes note:
+    outside of training nothing would end a process but SIGKILL. Keeps that handler for
+    `StopRequest`. Call it after `jax.distributed.initialize`, in the main thread.
+    """
+    global _service_handler
+    in_main = threading.current_thread() is threading.main_thread()
+    # a handler of Python's is nobody's but the caller's
+    if not in_main or signal.getsignal(signal.SIGTERM) is not None:
+        return
+    if os.name != "posix" or sys.platform not in ("linux", "darwin"):
+        return
+    action = ctypes.create_string_buffer(512)  # struct sigaction, the handler first
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.sigaction(int(signal.SIGTERM), None, action):
+        return
+    _service_handler = ctypes.cast(action, ctypes.POINTER(ctypes.c_void_p))[0]
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

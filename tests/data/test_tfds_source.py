@@ -1,17 +1,13 @@
 """Source `tfds`: mocked sets, a really prepared one, and no TensorFlow anywhere."""
 
-import io
 import logging
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from array_record.python.array_record_module import ArrayRecordWriter
-from PIL import Image
-from tensorflow_datasets.proto import tf_example_pb2
+from prepared_tfds import prepare
 
 from flowjax_ood import data
 from flowjax_ood.data import memory
@@ -138,41 +134,10 @@ def test_not_prepared_names_the_command(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def prepare(data_dir, images, file_format="array_record"):
-    """What `tfds build mnist` leaves behind, for the split `test`, written by hand."""
-    builder = tfds.builder("mnist", data_dir=str(data_dir), file_format=file_format)
-    directory = Path(builder.data_dir)
-    directory.mkdir(parents=True)
-    file = directory / f"mnist-test.{file_format}-00000-of-00001"
-    writer = ArrayRecordWriter(str(file), "group_size:1")
-    for label, image in enumerate(images):
-        png = io.BytesIO()
-        Image.fromarray(image[..., 0]).save(png, "PNG")
-        example = tf_example_pb2.Example()
-        example.features.feature["image"].bytes_list.value.append(png.getvalue())
-        example.features.feature["label"].int64_list.value.append(label)
-        writer.write(example.SerializeToString())
-    writer.close()
-    template = tfds.core.ShardedFileTemplate(
-        data_dir=builder.data_path,
-        dataset_name="mnist",
-        split="test",
-        filetype_suffix=file_format,
-    )
-    split = tfds.core.SplitInfo(
-        name="test",
-        shard_lengths=[len(images)],
-        num_bytes=file.stat().st_size,
-        filename_template=template,
-    )
-    builder.info.set_splits(tfds.core.SplitDict([split]))
-    builder.info.write_to_directory(builder.data_dir)
-
-
 @pytest.fixture
 def prepared(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (9, 28, 28, 1), np.uint8)
-    prepare(tmp_path, images)
+    prepare(tmp_path, {"test": images})
     return tmp_path, images
 
 
@@ -198,7 +163,7 @@ def test_unknown_split_lists_the_prepared_ones(prepared):
 
 def test_prepared_without_random_access(tmp_path):
     images = np.zeros((1, 28, 28, 1), np.uint8)
-    prepare(tmp_path, images, file_format="tfrecord")
+    prepare(tmp_path, {"test": images}, file_format="tfrecord")
     with pytest.raises(FileNotFoundError, match=r"not for random access.*--overwrite"):
         data.load("mnist", source="tfds", path=tmp_path)
 

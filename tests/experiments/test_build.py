@@ -61,6 +61,14 @@ def test_what_cannot_be_trained_is_refused(sets, override, said):
     assert said in training_error(sets, override)
 
 
+def test_groups_of_batch_norm_divide_a_batch(sets):
+    given = ("model.norm=batch", "model.norm_group=5")
+    said = "norm_group=5 does not divide the 16 examples of a batch that each of 1"
+    assert said in training_error(sets, *given)
+    said = "norm_group=4 is of norm='batch', and norm is 'none'"
+    assert said in training_error(sets, "model.norm=none", "model.norm_group=4")
+
+
 def test_an_image_that_cannot_be_halved_names_its_size(sets):
     # 28 = 2 * 2 * 7
     message = training_error(sets, "model.scales=4")

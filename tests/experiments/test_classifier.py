@@ -11,7 +11,12 @@ from experiment_runs import CONFIGS
 
 from experiments import classifier
 from experiments.config import UserError, flatten, load_config
-from experiments.kept_config import LATER_CLASSIFIER_KEYS, read_config
+from experiments.kept_config import (
+    LATER_CLASSIFIER_KEYS,
+    LATER_MODEL_KEYS,
+    keep_config,
+    read_config,
+)
 from experiments.sets import load_sets
 from flowjax_ood.data.pseudo_outliers import pseudo_outliers
 from flowjax_ood.ood.network import as_input
@@ -154,6 +159,22 @@ def test_a_network_of_before_there_was_exposure_is_restored(run):
     assert flatten(read_config(workdir)) == flatten(tiny())
 
 
+def test_a_network_of_before_there_were_groups_is_restored(tmp_path):
+    config = tiny("cifar10_detect")
+    keep_config(config, tmp_path)
+    old = config.to_dict()
+    for key in LATER_MODEL_KEYS["resnet34"]:
+        del old["model"][key]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert flatten(read_config(tmp_path)) == flatten(config)
+
+
+def test_groups_of_batch_norm_train_another_network(run, tmp_path):
+    _, (_, whole, _) = run("cifar10_detect")
+    _, groups, _ = train(tiny("cifar10_detect", "model.norm_group=4"), tmp_path / "new")
+    assert differ(groups, whole)
+
+
 def test_what_trains_no_network_may_change(run):
     workdir, (_, variables, _) = run()
     free = ("exposure.weight=0.9", "exposure.source=", "detect.validation=8")
@@ -165,7 +186,7 @@ def test_what_trains_no_network_may_change(run):
             train(tiny("fashion_mnist_detect", change), workdir)
 
 
-def test_batch_norm_stays_where_it_was_taken(run):
+def test_a_network_stays_in_its_mode(run):
     workdir, _ = run("cifar10_detect")
     with pytest.raises(UserError, match=r"another config: parallel \('jit' there"):
         train(tiny("cifar10_detect", "parallel=pmap"), workdir)
@@ -189,6 +210,11 @@ def test_batch_norm_stays_where_it_was_taken(run):
             "cifar10_detect",
             ["optimizer.momentum=1.5"],
             r"momentum must lie in \[0, 1\)",
+        ),
+        (
+            "cifar10_detect",
+            ["model.norm_group=3"],
+            r"norm_group=3 does not divide the 8 examples .* each of 1 devices",
         ),
         ("cifar10_detect", ["train.augment=flip"], "unknown train.augment 'flip'"),
         ("genomics_detect", ["train.augment=crop_flip"], "augment acts on images"),

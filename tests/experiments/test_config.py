@@ -13,7 +13,12 @@ from experiments.config import (
     load_config,
     with_overrides,
 )
-from experiments.kept_config import LATER_KEYS, keep_config, read_config
+from experiments.kept_config import (
+    LATER_KEYS,
+    LATER_MODEL_KEYS,
+    keep_config,
+    read_config,
+)
 
 DEMO = str(CONFIGS / "demo.py")
 
@@ -188,6 +193,8 @@ def test_a_run_of_before_a_key_goes_on_with_what_it_had(tmp_path):
     for room, keys in LATER_KEYS.items():
         for key in keys:
             del old[room][key]
+    for key in LATER_MODEL_KEYS["real_nvp"]:
+        del old["model"][key]
     (tmp_path / "config.json").write_text(json.dumps(old))
     assert flatten(read_config(tmp_path)) == flatten(config)
     keep_config(config, tmp_path)
@@ -228,6 +235,25 @@ def test_what_changes_no_result_may_change(tmp_path):
     kept = flatten(read_config(tmp_path))
     assert kept["parallel"] == "shard_map"
     assert kept["eval.seed"] == 3
+
+
+def test_a_run_with_batch_norm_may_go_on_in_another_mode(tmp_path):
+    """Its statistics are the same in all of them."""
+    flow = f"{CONFIGS / 'fashion_mnist_realnvp'}.py:smoke"
+    config = load_config(flow)
+    assert config.model.norm == "batch"
+    keep_config(config, tmp_path)
+    keep_config(load_config(flow, ["parallel=pmap"]), tmp_path)
+    assert read_config(tmp_path).parallel == "pmap"
+    with pytest.raises(UserError, match=r"model\.norm_group \(0 there, 4 now\)"):
+        keep_config(load_config(flow, ["model.norm_group=4"]), tmp_path)
+
+
+def test_models_without_batch_norm_keep_their_keys(tmp_path):
+    """An old config of theirs is given no key that they do not know."""
+    config = load_config(f"{CONFIGS / 'fashion_mnist_glow'}.py:smoke")
+    keep_config(config, tmp_path)
+    assert flatten(read_config(tmp_path)) == flatten(config)
 
 
 def test_checkpoints_without_a_config_are_not_adopted(tmp_path):

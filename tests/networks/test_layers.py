@@ -7,82 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.networks import BatchNorm, Conv, Dense, WNConv, weight_norm
+from flowjax_ood.networks import Conv, Dense, WNConv, weight_norm
 from flowjax_ood.precision import BFLOAT16
 
 KEY = jax.random.key(0)
-
-# --- batch norm --------------------------------------------------------------------
-
-BATCH = jnp.array([[1.0, 10.0], [3.0, 10.0], [8.0, 40.0]])
-# mean 4 and 20; biased variance 26/3 and 200; unbiased 13 and 300
-
-
-def test_batch_norm_in_training_mode_is_torchs():
-    norm = BatchNorm()
-    variables = norm.init(KEY, BATCH)
-    y, state = norm.apply(variables, BATCH, mutable=["batch_stats"])
-    expected = (BATCH - jnp.array([4.0, 20.0])) / jnp.sqrt(jnp.array([26 / 3, 200.0]))
-    np.testing.assert_allclose(y, expected, rtol=1e-5)
-    stats = state["batch_stats"]
-    np.testing.assert_allclose(stats["mean"], [0.4, 2.0], rtol=1e-6)
-    np.testing.assert_allclose(stats["var"], [0.9 + 1.3, 0.9 + 30.0], rtol=1e-6)
-
-
-def test_batch_norm_in_evaluation_mode_uses_the_running_statistics():
-    norm = BatchNorm()
-    variables = {
-        "params": {"scale": jnp.array([2.0, 1.0]), "bias": jnp.array([0.5, 0.0])},
-        "batch_stats": {"mean": jnp.array([1.0, 0.0]), "var": jnp.array([4.0, 100.0])},
-    }
-    y = norm.apply(variables, BATCH)
-    expected = np.array([[0.5, 1.0], [2.5, 1.0], [7.5, 4.0]])
-    np.testing.assert_allclose(y, expected, rtol=1e-5)
-
-
-def test_batch_norm_starts_from_mean_zero_and_variance_one():
-    variables = BatchNorm().init(KEY, 7 * BATCH)
-    stats = variables["batch_stats"]
-    np.testing.assert_array_equal(stats["mean"], [0.0, 0.0])
-    np.testing.assert_array_equal(stats["var"], [1.0, 1.0])
-    assert set(variables) == {"params", "batch_stats"}
-
-
-def test_batch_norm_pools_over_positions_and_sows_the_moments():
-    x = jax.random.normal(KEY, (4, 3, 5, 2))
-    norm = BatchNorm()
-    variables = norm.init(KEY, x)
-    y, state = norm.apply(variables, x, mutable=["batch_stats", "batch_moments"])
-    np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-6)
-    np.testing.assert_allclose(y.std((0, 1, 2)), 1, rtol=1e-4)
-    moments = state["batch_moments"]
-    np.testing.assert_allclose(moments["mean"], x.mean((0, 1, 2)), atol=1e-6)
-    np.testing.assert_allclose(moments["var"], x.var((0, 1, 2), ddof=1), rtol=1e-5)
-
-
-def test_batch_norm_of_one_value_stays_finite():
-    x = jnp.ones((1, 3))
-    y, state = BatchNorm().apply(BatchNorm().init(KEY, x), x, mutable=["batch_stats"])
-    np.testing.assert_array_equal(y, 0)
-    np.testing.assert_allclose(state["batch_stats"]["var"], [0.9] * 3, rtol=1e-6)
-
-
-def test_batch_norm_keeps_statistics_in_float32():
-    x = jnp.asarray(BATCH, jnp.bfloat16)
-    y, state = BatchNorm().apply(BatchNorm().init(KEY, x), x, mutable=["batch_stats"])
-    assert y.dtype == jnp.bfloat16
-    assert {a.dtype for a in jax.tree.leaves(state)} == {np.dtype("float32")}
-
-
-def test_batch_norm_rounds_once():
-    """In bfloat16 it answers what it would in float32, rounded."""
-    x = jnp.asarray(100 + jax.random.normal(KEY, (50, 3)), jnp.bfloat16)
-    variables = BatchNorm().init(KEY, x)
-    rounded, _ = BatchNorm().apply(variables, x, mutable=["batch_stats"])
-    wide = x.astype(jnp.float32)
-    exact, _ = BatchNorm().apply(variables, wide, mutable=["batch_stats"])
-    np.testing.assert_array_equal(rounded, exact.astype(jnp.bfloat16))
-
 
 # --- weight norm -------------------------------------------------------------------
 

@@ -4,8 +4,10 @@ A process of its own, because the number of CPU devices is set before JAX starts
 `python eight_devices.py OUTPUT.npz`.
 """
 
+import re
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,10 +20,13 @@ import numpy as np  # noqa: E402
 from tiny_run import BATCH, KEY, batch, images, tiny, train  # noqa: E402
 
 from flowjax_ood.models import Glow  # noqa: E402
+from flowjax_ood.networks import BatchNorm  # noqa: E402
+from flowjax_ood.networks.axes import reducing_over  # noqa: E402
 from flowjax_ood.training.likelihood import evaluate_likelihood  # noqa: E402
-from flowjax_ood.training.parallel import MODES, Parallel  # noqa: E402
+from flowjax_ood.training.parallel import AXIS, MODES, Parallel  # noqa: E402
 
 STEPS = 5
+COLLECTIVES = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
 
 
 def steps_of(norm: str, parallel: Parallel) -> dict:
@@ -31,8 +36,10 @@ def steps_of(norm: str, parallel: Parallel) -> dict:
     same = jax.tree.map(np.array_equal, back, run.state)
     found = {"round trip": all(jax.tree.leaves(same))}
     state, donated = parallel.place_state(run.state), True
+    # two examples for each device, where they are normalised by twos
+    size = BATCH * (2 if norm == "light ghost" else 1)
     for number in range(1, STEPS + 1):
-        at = np.arange(number, number + BATCH)
+        at = np.arange(number, number + size)
         old = state
         state, metrics = step(state, parallel.place_batch(batch(at)), KEY)
         donated &= all(a.is_deleted() for a in jax.tree.leaves(old))
@@ -78,6 +85,40 @@ def initialised(parallel: Parallel) -> dict:
     return named(jax.jit(flow.init, **split)(KEY, parallel.place_batch(x)))
 
 
+def collectives(mode: str, group: int) -> dict:
+    """How often devices talk in batch norm's two passes, by the compiled programs."""
+    parallel, norm = Parallel(mode), BatchNorm(group=group)
+    x = np.zeros((16, 4, 4, 3), np.float32)
+    variables = norm.init(KEY, x)
+
+    def forward(x, weights):
+        y, _ = norm.apply(variables, x, mutable=["batch_stats"])
+        return weights * y
+
+    def backward(x, weights):
+        return jax.grad(lambda x: jax.numpy.sum(forward(x, weights)))(x)
+
+    def spread(function):
+        if mode == "jit":
+            return function
+
+        def local(*arrays):
+            with reducing_over(AXIS):
+                return function(*arrays)
+
+        here = parallel.split.spec
+        over = partial(jax.shard_map, mesh=parallel.mesh, check_vma=False)
+        return over(local, in_specs=here, out_specs=here)
+
+    def count(function):
+        split = parallel.split
+        program = jax.jit(spread(function), in_shardings=split, out_shardings=split)
+        text = program.lower(x, x).compile().as_text()
+        return len(re.findall(rf" (?:{COLLECTIVES})(?:-start)?\(", text))
+
+    return {"forward": count(forward), "backward": count(backward)}
+
+
 def main(output: str) -> None:
     everywhere, found = jax.devices(), {}
     assert len(everywhere) == 8
@@ -89,10 +130,14 @@ def main(output: str) -> None:
 
     keep("light one", steps_of("light", one))
     keep("batch one", steps_of("light batch", one))
+    keep("ghost one", steps_of("light ghost", one))
     for mode in MODES:
         keep(f"light {mode}", steps_of("light", Parallel(mode)))
-    for mode in ("jit", "shard_map"):
         keep(f"batch {mode}", steps_of("light batch", Parallel(mode)))
+        keep(f"ghost {mode}", steps_of("light ghost", Parallel(mode)))
+    for mode in ("jit", "shard_map"):
+        for group in (0, 1, 2):
+            keep(f"collectives {mode} {group}", collectives(mode, group))
 
     keep("init one", initialised(one))
     keep("init eight", initialised(Parallel("jit")))

@@ -192,5 +192,5 @@ def test_layers_that_do_not_tell_their_moments_are_refused():
     layer = nn.BatchNorm(use_running_average=True)
     x = batches(1)[0]
     variables = layer.init(KEY, x)
-    with pytest.raises(ValueError, match=r"does not sow .* use networks.layers"):
+    with pytest.raises(ValueError, match=r"does not sow .* use networks.BatchNorm"):
         recompute_batch_stats(layer, variables, [x])

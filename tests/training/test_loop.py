@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import signal
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_run import BATCH, KEY, Tiny, assert_same, images, tiny, train
 
-from flowjax_ood.training import loop, metric_window
+from flowjax_ood.training import event_log, loop, metric_window
 from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.checkpoint import CheckpointError, Checkpoints
 from flowjax_ood.training.loop import NonFiniteLossError
@@ -70,7 +69,7 @@ def saved_steps(workdir) -> list[int]:
 
 
 def untimed(record: dict) -> dict:
-    clock = ("seconds", "images_per_second")
+    clock = ("seconds", "images_per_second", "input_wait")
     return {k: v for k, v in record.items() if k not in clock}
 
 
@@ -122,19 +121,39 @@ def test_a_longer_run_goes_on(tmp_path, uninterrupted):
     assert int(run.state.step) == 10
 
 
-def test_damage_then_its_remedy(tmp_path, uninterrupted):
-    """A damaged newest checkpoint changes nothing; without it the older one serves."""
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    tmp_path, uninterrupted, capsys
+):
+    """It says so, keeps it, and the run ends as if nothing had happened."""
     train(tmp_path, 8, everything(), log_every=1)
-    newest = tmp_path / "checkpoints" / "8"
-    (newest / "state" / "manifest.ocdbt").write_bytes(b"")
-    before = (tmp_path / "metrics.jsonl").read_bytes()
-    for _ in range(2):
-        with pytest.raises(CheckpointError, match=f"{newest} .*go on from step 4"):
-            train(tmp_path, 10, everything(), log_every=1)
-    assert (tmp_path / "metrics.jsonl").read_bytes() == before
-    shutil.rmtree(newest)
+    file = tmp_path / "checkpoints" / "8" / "state" / "manifest.ocdbt"
+    file.write_bytes(b"")
     run = train(tmp_path, 10, everything(), log_every=1)
     assert_ends_as(tmp_path, run, uninterrupted)
+    warning = "checkpoint of step 8 is damaged (state/manifest.ocdbt has 0 bytes"
+    err = capsys.readouterr().err
+    assert warning in err
+    assert "goes on from step 4" in err
+    assert (tmp_path / "damaged_checkpoints" / "8" / "state").is_dir()
+    [event] = [e for e in read_events(tmp_path) if e["event"] == "fallback"]
+    assert (event["step"], event["to"]) == (8, 4)
+
+
+def test_where_all_are_damaged_nothing_starts_again(tmp_path):
+    train(tmp_path, 8, everything(), log_every=1)
+    for step in (4, 8):
+        file = tmp_path / "checkpoints" / str(step) / "state" / "manifest.ocdbt"
+        file.write_bytes(b"")
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    for _ in range(2):
+        all_of_them = r"all are damaged \(step 8: .*; step 4: "
+        with pytest.raises(CheckpointError, match=all_of_them):
+            train(tmp_path, 10, everything(), log_every=1)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def read_events(workdir) -> list[dict]:
+    return event_log.read(workdir / event_log.NAME)
 
 
 def test_another_models_checkpoint_is_refused(tmp_path):

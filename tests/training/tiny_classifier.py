@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.networks.layers import BatchNorm
+from flowjax_ood.networks import BatchNorm
 
 SHAPE = (4, 4, 1)
 CLASSES = 3

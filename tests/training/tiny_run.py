@@ -14,7 +14,7 @@ import numpy as np
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.models import RealNVP
-from flowjax_ood.networks.layers import BatchNorm
+from flowjax_ood.networks import BatchNorm
 from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.loop import Run, fit
 from flowjax_ood.training.optimizer import make_optimizer, make_schedule
@@ -25,6 +25,8 @@ from flowjax_ood.training.step import make_train_step
 SHAPE = (4, 4, 1)
 KEY = jax.random.key(3, impl="threefry2x32")
 BATCH = 8
+# flows of one or two convolutions without batch norm
+PLAIN = ("light", "light wide")
 
 
 class Tiny(NamedTuple):
@@ -42,20 +44,26 @@ class OneConvolution(nn.Module):
     """The st-network that compiles fastest."""
 
     norm: bool = False
+    group: int = 0
+    width: int = 0
 
     @nn.compact
     def __call__(self, x, features, cond=None):
+        if self.width:
+            x = nn.tanh(nn.Conv(self.width, (3, 3))(x))
         if self.norm:
-            x = BatchNorm(name="norm")(x)
+            x = BatchNorm(group=self.group, name="norm")(x)
         return nn.Conv(features, (3, 3))(x)
 
 
 @cache
 def tiny_flow(norm: str = "none") -> Flow:
     """Two couplings with residual st-networks, `norm` "none" or "batch"; or with one
-    convolution, "light" or "light batch"."""
+    convolution, "light", "light batch" or, in groups of two, "light ghost"; or with two
+    convolutions, "light wide"."""
     if norm.startswith("light"):
-        st_net = partial(OneConvolution, norm=norm == "light batch")
+        group, width = 2 * (norm == "light ghost"), 8 * (norm == "light wide")
+        st_net = partial(OneConvolution, norm not in PLAIN, group, width)
         return RealNVP(SHAPE, scales=1, couplings=2, st_net=st_net)
     return RealNVP(SHAPE, scales=1, couplings=2, width=4, blocks=1, norm=norm)
 
@@ -93,7 +101,7 @@ def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
     arguments = {
         "key": KEY,
         "batch_size": BATCH,
-        "parallel": Parallel("jit", jax.devices()[:1]),
+        "parallel": Parallel("jit", jax.local_devices()[:1]),
         "log_every": 3,
         "checkpoint_every": 4,
         "workdir": workdir,

@@ -1,0 +1,196 @@
+"""`status` of one run, for people: a page of what is known of it."""
+
+import time
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from experiments import status_words as words
+
+GOOD, WAITING, WRONG, FAINT = "green", "yellow", "bold red", "bright_black"
+# mark and style of each state
+LOOKS = {
+    "starting": ("◌", "cyan"),
+    "running": ("●", "bold green"),
+    "silent": ("!", WRONG),
+    "stopped": ("■", WAITING),
+    "crashed": ("✖", WRONG),
+    "diverged": ("✖", WRONG),
+    "finished": ("✔", GOOD),
+    "evaluated": ("✔", GOOD),
+    "new": ("·", FAINT),
+}
+# as many as a page shows of the last warnings, and of results
+MOST = 5
+
+
+def state(record: dict) -> Text:
+    """The state with its mark, in its colour."""
+    mark, style = LOOKS[record["state"]]
+    return Text(f"{mark} {record['state']}", style=style)
+
+
+def page(record: dict) -> RenderableType:
+    """All that `status_record.record` says of one run."""
+    head = Table.grid(expand=True)
+    head.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
+    head.add_column(justify="right", no_wrap=True)
+    head.add_row(Text(record["workdir"], style="bold"), state(record))
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style=FAINT, no_wrap=True)
+    rows.add_column()
+    for label, value in _rows(record):
+        rows.add_row(label, value)
+    return Group(head, _progress(record), Text(), Padding(rows, (0, 0, 1, 2)))
+
+
+def _progress(record: dict) -> RenderableType:
+    line = Table.grid(expand=True, padding=(0, 2))
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True)
+    style = LOOKS[record["state"]][1].replace("bold ", "")
+    bar = ProgressBar(
+        total=1.0,
+        completed=record["fraction"] or 0.0,
+        complete_style=style,
+        finished_style=style,
+    )
+    done = f"{words.steps(record['step'])} of {words.steps(record['num_steps'])} steps"
+    line.add_row(
+        bar, "  ".join(filter(None, [done, words.percent(record["fraction"])]))
+    )
+    return line
+
+
+def _rows(record: dict) -> list[tuple[str, RenderableType]]:
+    """Labels and what is known of each; nothing is said of what is not."""
+    rows = []
+    if record["why"]:
+        rows.append(("why", Text(record["why"], style=LOOKS[record["state"]][1])))
+    for message in record["attention"]:
+        if message != record["why"]:
+            rows.append(("damage", Text(message, style=WRONG)))
+    rows += [
+        (label, text if isinstance(text, Text) else Text(text))
+        for label, text in (
+            _eta(record),
+            ("speed", _speed(record)),
+            _metric(record["metric"]),
+            ("", _history(record["metric"])),
+            ("validation", _validation(record["validation"])),
+            ("checkpoint", _checkpoint(record)),
+            ("machine", _machine(record)),
+            ("sessions", _sessions(record)),
+            ("last sign", f"{words.duration(record['last_sign_seconds'])} ago"),
+            ("disk", f"{words.size(record['disk_free_bytes'])} free"),
+            *_results(record["results"]),
+        )
+        if text
+    ]
+    rows += [("note", Text(note, style=WAITING)) for note in record["notes"]]
+    rows += [
+        ("warning", Text(f"{_moment(w['time'])}  {w['message']}", style=WAITING))
+        for w in record["warnings"][-MOST:]
+    ]
+    return rows
+
+
+def _eta(record: dict) -> tuple[str, str]:
+    left = record["eta_seconds"]
+    if left is None:
+        return "ETA", ""
+    if record["state"] not in ("running", "silent"):
+        return "left", f"{words.duration(left)} of training"
+    end = datetime.fromtimestamp(time.time() + left)
+    when = f"{end:%H:%M}" if left < 12 * 3600 else f"{end:%a %d %b, %H:%M}"
+    return "ETA", f"{words.duration(left)}, at {when}"
+
+
+def _speed(record: dict) -> str:
+    parts = []
+    if record["steps_per_second"]:
+        parts.append(f"{words.rate(record['steps_per_second'])} steps/s")
+    if record["images_per_second"]:
+        kind = "images"
+        if record["metric"] and record["metric"]["name"] == "loss":
+            kind = "examples"
+        parts.append(f"{words.rate(record['images_per_second'])} {kind}/s")
+    if record["input_wait"] is not None:
+        parts.append(f"{100 * record['input_wait']:.1f} % waiting for input")
+    return " · ".join(parts)
+
+
+def _metric(metric: dict | None) -> tuple[str, str | Text]:
+    if metric is None:
+        return "loss", ""
+    text = Text.assemble((f"{metric['value']:.4g}", "bold"))
+    if metric["change"] is not None:
+        text.append(f"  {words.change(metric)}")
+        text.append(f" over {words.steps(metric['over_steps'])} steps", style=FAINT)
+    return metric["name"].replace("bits_per_dim", "bits/dim"), text
+
+
+def _history(metric: dict | None) -> str:
+    return words.sparkline(metric["history"]) if metric else ""
+
+
+def _validation(found: dict | None) -> str:
+    if found is None:
+        return ""
+    best = f"best {found['best']:.4g} at step {words.steps(found['step'])}"
+    return f"{best}, last {found['last']:.4g}"
+
+
+def _checkpoint(record: dict) -> Text:
+    found = record["checkpoint"]
+    if found is None:
+        return Text("none yet", style=FAINT)
+    text = Text(f"step {words.steps(found['step'])}, ")
+    text.append(f"{words.duration(found['age_seconds'])} ago, ")
+    text.append(f"{words.size(found['bytes'])}, ")
+    state, style = {
+        True: ("whole", GOOD),
+        False: ("damaged", WRONG),
+        None: ("no manifest", WAITING),
+    }[found["intact"]]
+    text.append(state, style=style)
+    others = [words.steps(s) for s in record["checkpoints"][:-1]]
+    if others:
+        text.append(f"; also {', '.join(others)}", style=FAINT)
+    return text
+
+
+def _machine(record: dict) -> str:
+    if not record["devices"]:
+        return ""
+    text = f"{record['devices']} × {record['device']}"
+    if (record["processes"] or 1) > 1:
+        text += f", {record['processes']} processes"
+    return f"{text}; {record['host']}, pid {record['pid']}"
+
+
+def _sessions(record: dict) -> str:
+    if not record["sessions"]:
+        return ""
+    restarts = record["sessions"] - 1
+    times = "once" if restarts == 1 else f"{restarts} times"
+    text = f"{record['sessions']}" + (f", restarted {times}" if restarts else "")
+    return f"{text}; the last began {_moment(record['started'])}"
+
+
+def _moment(time_of: str) -> str:
+    """`2025-03-01 09:30Z` of an event's time."""
+    return time_of[:16].replace("T", " ") + "Z"
+
+
+def _results(found: dict | None) -> list[tuple[str, str]]:
+    if not found:
+        return []
+    bits = found.get("bits_per_dim", {}).get(found.get("in_distribution"))
+    areas = [f"{k} {v:.3f}" for k, v in list(found.get("auroc", {}).items())[:MOST]]
+    rows = [("test", f"{bits:.3f} bits/dim")] if isinstance(bits, float) else []
+    return rows + ([("AUROC", ", ".join(areas))] if areas else [])

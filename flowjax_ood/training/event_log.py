@@ -1,0 +1,152 @@
+"""events.jsonl: what happened in the life of a run, one JSON object a line.
+
+Every line has `time` (UTC, ISO 8601 with milliseconds: `2025-03-01T09:30:00.125Z`) and
+`event`, one of those below, with its facts; readers leave alone what they do not know.
+
+| event         | when                                  | facts                        |
+|---------------|---------------------------------------|------------------------------|
+| `started`     | a session begins, new or resumed      | `step`, `num_steps`, and all |
+|               |                                       | of `surroundings()`          |
+| `resumed`     | it goes on from a checkpoint          | `step`                       |
+| `checkpoint`  | one is on disk                        | `step`, `seconds`, `bytes`   |
+|               |                                       | where they were counted      |
+| `fallback`    | a damaged checkpoint was set aside,   | `step`, `reason`, `to`       |
+|               | that of step `to` restored instead    |                              |
+| `warning`     | somebody should know                  | `message`                    |
+| `interrupted` | stopped by a signal, all saved        | `signal` (its name), `step`  |
+| `diverged`    | loss, gradient or state is not finite | `step`, `what`               |
+| `failed`      | it ended by any other error           | `error`; `step` if known     |
+| `finished`    | training is done                      | `step`                       |
+
+`step` counts finished steps. A session is `started` and all up to the next one, but
+for a `fallback`, which comes before it. The last four end it (`ENDINGS`); one without
+an ending was killed, or is still running.
+
+Unlike metrics.jsonl, this file is never trimmed when a run is resumed: it is a history.
+"""
+
+import json
+import math
+import os
+import platform
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+NAME = "events.jsonl"
+ENDINGS = ("interrupted", "diverged", "failed", "finished")
+
+
+class EventLog:
+    """Appends events to the JSON-lines file at `path`; makes its directory if need be.
+
+    Several threads may share one. Of several processes, one writes: process 0.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._warned = False
+
+    def write(self, event: str, /, **facts) -> None:
+        """Append one event. What the disk refuses costs a line on standard error, once.
+
+        A training must not end because its diary is full: no OSError is raised. Facts
+        that JSON does not know (NaN, paths) are written as text.
+        """
+        record = {"time": timestamp(), "event": event} | _plain(facts)
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        with self._lock:
+            try:
+                self._append(line)
+            except OSError as error:
+                self._warn(error)
+
+    def _append(self, line: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # unbuffered: on its way to the disk at once, and whole
+        with self.path.open("a+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    # a crash or a full disk cut the last line: end it
+                    line = b"\n" + line
+            written = file.write(line)
+        if written != len(line):
+            raise OSError(f"{written} of {len(line)} bytes written")
+
+    def _warn(self, error: OSError) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        print(
+            f"warning: {self.path} cannot be written ({error.strerror or error}); "
+            "training goes on, its events are not recorded",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def read(path: str | Path) -> list[dict]:
+    """The events of a file, oldest first; empty where there is none.
+
+    Lines that a crash or a full disk cut short are left out.
+    """
+    try:
+        text = Path(path).read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    events = []
+    for line in text.split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        keys = ("time", "event")
+        if isinstance(record, dict) and all(type(record.get(k)) is str for k in keys):
+            events.append(record)
+    return events
+
+
+def surroundings() -> dict:
+    """Where a session runs, for its `started` event; starts JAX's devices.
+
+    `processes`, `devices` (of all processes), `device` (their kind), `platform`,
+    `host`, `pid` and `versions`. Host and process are those of the caller.
+    """
+    # status reads this file's events without waiting for JAX
+    import jax
+
+    import flowjax_ood
+
+    first = jax.devices()[0]
+    return {
+        "processes": jax.process_count(),
+        "devices": jax.device_count(),
+        "device": first.device_kind,
+        "platform": first.platform,
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "versions": {"flowjax_ood": flowjax_ood.__version__, "jax": jax.__version__},
+    }
+
+
+def timestamp(when: datetime | None = None) -> str:
+    """UTC in ISO 8601 with milliseconds; of now, unless `when` is given."""
+    when = (when or datetime.now(UTC)).astimezone(UTC)
+    return when.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _plain(value):
+    """The value as JSON has it; all else as text."""
+    if hasattr(value, "item") and not getattr(value, "shape", ()):
+        value = value.item()  # a NumPy scalar
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    known = value is None or isinstance(value, (bool, int, float, str))
+    return value if known else str(value)

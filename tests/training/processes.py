@@ -1,0 +1,50 @@
+"""A script as several processes of one run."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("localhost", 0))
+        return listening.getsockname()[1]
+
+
+def run_together(
+    commands: list[list], seconds: float = 300, cwd: Path | None = None, **environment
+) -> list[tuple[int, str, str]]:
+    """`(status, stdout, stderr)` of each command, all running at a time."""
+    running = [
+        subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands
+    ]
+    try:
+        outputs = [process.communicate(timeout=seconds) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    return [(p.returncode, *found) for p, found in zip(running, outputs)]
+
+
+def run_script(script: str, output: Path, processes: int, devices: int) -> None:
+    """Run a script beside this file, on as many processes with as many devices each."""
+    command = [sys.executable, "-W", "error", HERE / script, output, str(devices)]
+    commands = [command]
+    if processes > 1:
+        where = [f"localhost:{free_port()}", str(processes)]
+        commands = [[*command, *where, str(k)] for k in range(processes)]
+    for status, _, err in run_together(commands):
+        assert status == 0, err
