@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
     """Run one command and return its exit status.
 
     0: done. 2: something asked for cannot be done, said in one line. 128 + signal:
-    stopped, after saving where it was training.
+    stopped, after saving where it was training. 75: another process of the run is gone.
     """
     arguments, overrides = split_overrides(argv)
     args = parser().parse_args(arguments)
@@ -86,6 +86,8 @@ def run(argv: list[str]) -> int:
     # the environment as it is imported
     if "jax" not in sys.modules:
         use_compilation_cache()
+    from jax.errors import JaxRuntimeError
+
     from flowjax_ood.training.checkpoint import CheckpointError
     from flowjax_ood.training.loop import NonFiniteLossError
     from flowjax_ood.training.processes import ProcessError
@@ -104,6 +106,11 @@ def run(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return stop.exit_code
+    except JaxRuntimeError as error:
+        if not (message := distributed.lost_contact(error)):
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return distributed.LOST
     except KeyboardInterrupt:
         print("stopped by SIGINT outside of training; run it again", file=sys.stderr)
         return 130
@@ -181,4 +188,4 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
 if __name__ == "__main__":
     use_all_cores()
     keep_freed_memory()
-    sys.exit(distributed.leave(run(sys.argv[1:])))
+    distributed.leave(lambda: run(sys.argv[1:]))

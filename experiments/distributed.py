@@ -8,9 +8,14 @@ Elsewhere each process is told: `--coordinator=HOST:PORT --num-processes=N
 import argparse
 import os
 import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
 
 from experiments.config import UserError
 
+# exit status: another process is gone, and the command can be started again
+LOST = 75
 FLAGS = ("coordinator", "num_processes", "process_id")
 
 
@@ -77,19 +82,49 @@ def initialize(args: argparse.Namespace) -> None:
     release_sigterm()
 
 
-def leave(status: int) -> int:
-    """The exit status; a process that fails alone does not wait for the others."""
-    if "jax" not in sys.modules:
-        return status
+def lost_contact(error: Exception) -> str:
+    """What to say of an error of JAX's own if the other processes may be its cause.
+
+    Empty where they cannot be.
+    """
     import jax
 
-    if status in (0, 130, 143) or not jax.distributed.is_initialized():
-        return status
-    # the others may be waiting for this one in a collective: they learn of its end by
-    # its absence, and waiting for them here would only put that off
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+        return ""
+    return (
+        f"process {jax.process_index()} of {jax.process_count()} has lost contact with "
+        f"the others ({_line(error)}). If one was ended, start the same command again "
+        "on all hosts: it goes on from the newest checkpoint"
+    )
+
+
+def leave(command: Callable[[], int]) -> NoReturn:
+    """Run a command and exit with its status.
+
+    A process of several that fails exits at once. The others may be waiting for it in a
+    collective: they learn of its end by its absence, and waiting for them here, as JAX
+    does, would only put that off.
+    """
+    try:
+        status = command()
+    except Exception:
+        if not _joined():
+            raise
+        traceback.print_exc()
+        status = 1
+    if status not in (0, 130, 143) and _joined():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _joined() -> bool:
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def _wanted(distributed: bool, given: dict) -> bool:

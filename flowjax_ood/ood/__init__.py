@@ -3,6 +3,7 @@
 Scores are higher for more in-distribution input, everywhere.
 """
 
+from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.ensembles import DeepEnsemble, MCDropout
 from flowjax_ood.ood.feature_detectors import (
@@ -78,4 +79,5 @@ __all__ = [
     "fpr_at_tpr",
     "mean_ci",
     "roc_curve",
+    "spread",
 ]

@@ -70,8 +70,7 @@ class Checkpoints:
                 # the loop asks, by a count of its own, which this must not disturb
                 return False
 
-        # orbax tells of every save in a dozen lines
-        logging.getLogger("absl").setLevel(logging.WARNING)
+        logging.getLogger("absl").addFilter(_not_orbax)
         self.directory = Path(directory).absolute()
         self.background = background
         self._written = written
@@ -298,6 +297,11 @@ class Checkpoints:
 
     def __exit__(self, *exc):
         self.close()
+
+
+def _not_orbax(record: logging.LogRecord) -> bool:
+    """Orbax tells of every save in a dozen lines, and of what it raises once more."""
+    return "orbax" not in record.pathname or record.levelno >= logging.CRITICAL
 
 
 def _to_write(leaf) -> Any:

@@ -97,7 +97,7 @@ def make_classifier_step(
     given. `logits [B, C]` are those of `batch["image"]`, uint8 `[B, H, W, C]`, divided
     by 255 here, or of `batch["x"]`, such as tokens int32 `[B, L]`, as it is. Where the
     batch has `outlier`, more images, their logits are the rows after the first B: they
-    pass the module together, so that batch norm sees both.
+    pass the module together, so that batch norm of the whole batch sees both.
 
     `augment(images, keys)` changes the images first, by keys that depend on `(key,
     state.step, batch["index"])` alone (of outliers, `outlier_index`): the same however

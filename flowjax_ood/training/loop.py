@@ -213,11 +213,12 @@ def fit(
                         log.write(done, **values)
                         for sink in sinks:
                             sink.write(done, **values)
+                    feed.reset_wait()
                     shown.advance(done, **_summary(values))
                 if saving:
                     save(done)
                     window.start_clock()
-                feed.reset_wait()
+                    feed.reset_wait()
                 if stopping:
                     checkpoints.wait()
                     raise Interrupted(stopping, done)

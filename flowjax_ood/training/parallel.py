@@ -167,7 +167,7 @@ class Parallel:
             here, whole = PartitionSpec(AXIS), PartitionSpec()
             if scanned:
                 here = PartitionSpec(None, AXIS)
-            # check_vma=False: gradients stay local, and `reduce` is the only collective
+            # check_vma=False: gradients stay local until `reduce`
             spread = jax.shard_map(
                 local_step,
                 mesh=self.mesh,

@@ -7,7 +7,6 @@ signal on to it.
 
 import ctypes
 import itertools
-import os
 import signal
 import sys
 import threading
@@ -90,15 +89,18 @@ def release_sigterm() -> None:
     `StopRequest`. Call it after `jax.distributed.initialize`, in the main thread.
     """
     global _service_handler
-    in_main = threading.current_thread() is threading.main_thread()
-    # a handler of Python's is nobody's but the caller's
-    if not in_main or signal.getsignal(signal.SIGTERM) is not None:
+    if threading.current_thread() is not threading.main_thread():
         return
-    if os.name != "posix" or sys.platform not in ("linux", "darwin"):
+    # a handler of Python's is nobody's but the caller's; of others it does not know
+    if signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, None):
+        return
+    if sys.platform not in ("linux", "darwin"):
         return
     action = ctypes.create_string_buffer(512)  # struct sigaction, the handler first
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.sigaction(int(signal.SIGTERM), None, action):
+    if ctypes.CDLL(None).sigaction(int(signal.SIGTERM), None, action):
         return
-    _service_handler = ctypes.cast(action, ctypes.POINTER(ctypes.c_void_p))[0]
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    address = ctypes.cast(action, ctypes.POINTER(ctypes.c_void_p))[0]
+    # SIG_DFL is 0 and SIG_IGN is 1
+    if address and address > 1:
+        _service_handler = address
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -68,8 +68,10 @@ def test_a_single_scale_flow(tiny_run, capsys):
 
 
 @pytest.mark.slow
-def test_a_multi_scale_flow_with_batch_norm(tmp_path, capsys):
+@pytest.mark.parametrize("group", [0, 8])
+def test_a_multi_scale_flow_with_batch_norm(tmp_path, capsys, group):
     changed = ("scales=2", "couplings=1", "blocks=0", "norm=batch", "zero_init=False")
+    changed += (f"norm_group={group}",)
     args = [f"--config.model.{change}" for change in changed]
     args += ["--config.eval.samples=0", f"--workdir={tmp_path}"]
     assert run(["train", *TINY, *args]) == 0
@@ -80,9 +82,9 @@ def test_a_multi_scale_flow_with_batch_norm(tmp_path, capsys):
     for name in ("fashion_mnist", "mnist"):
         same(terms["recomputed"], results, name)
         same(terms["running"], results["running_statistics"], name)
-        # one full group of a training batch, and two halves
+        # full groups of 20 images, and of both kinds: of a training batch, 16, or of 8
         assert terms["batch"]["images"][name] == 16
-        assert terms["batch, mixed"]["images"][name] == 16
+        assert terms["batch, mixed"]["images"][name] == (20 if group else 16)
         pz = {mode: found["sets"][name]["log_pz_bits"] for mode, found in terms.items()}
         assert len(set(pz.values())) == 4, "all four are different scores"
         assert len(content["couplings"]["sets"][name]) == 5

@@ -224,7 +224,7 @@ def test_batch_statistics_are_recomputed_over_both_kinds(workdir, monkeypatch):
 def test_a_run_goes_on_with_its_own_negatives_alone(capsys, workdir, tmp_path):
     copy = shutil.copytree(workdir, tmp_path / "run")
     kept = json.loads((copy / "data.json").read_text())
-    assert set(kept) == {"shape", "sha256", "negative"}
+    assert set(kept) == {"shape", "sha256", "sample_sha256", "negative"}
     kept["negative"]["sha256"] = "0" * 64
     (copy / "data.json").write_text(json.dumps(kept))
     before = snapshot(copy)

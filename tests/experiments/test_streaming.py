@@ -54,8 +54,11 @@ def data_dir(tmp_path_factory):
         for split, count in (("train", 70), ("test", 20))
     }
     prepare(path, splits, name="fashion_mnist", shards=2)
-    digits = data.load("mnist:test", limit=20, **embedded).images
-    prepare(path, {"test": digits}, name="mnist")
+    digits = {
+        split: data.load(f"mnist:{split}", limit=20, **embedded).images
+        for split in ("train", "test")
+    }
+    prepare(path, digits, name="mnist")
     return path
 
 
@@ -272,6 +275,20 @@ def test_other_experiments_do_not_stream(name):
     config = load_config(f"{CONFIGS}/{name}", ["data.streaming=True"])
     with pytest.raises(UserError, match="streaming is for flows on images"):
         load_sets(config)
+
+
+def test_negatives_beside_a_streamed_set(arguments):
+    negative = ["--config.train.negative=mnist:train"]
+    kept = config_of(arguments, *negative)
+    streamed = config_of(arguments, *negative, STREAMED)
+    ours, theirs = (build.batches(c, load_sets(c)) for c in (streamed, kept))
+    for name, rows in theirs(1).items():
+        np.testing.assert_array_equal(ours(1)[name], rows)
+    same = config_of(
+        arguments, "--config.train.negative=fashion_mnist:train[1:]", STREAMED
+    )
+    with pytest.raises(UserError, match="are among the negatives"):
+        load_sets(same)
 
 
 def test_by_default_batches_are_read_in_the_steps_own_time(arguments):

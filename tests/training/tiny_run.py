@@ -110,6 +110,7 @@ def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
     step = arguments.pop("step", run.step)
     initial = arguments.pop("initial", run.initial)
     batches = image_batches(images(), arguments["batch_size"], seed=5)
+    batches = arguments.pop("batches", batches)
     return fit(initial, step, batches, **arguments)
 
 

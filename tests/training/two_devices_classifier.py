@@ -15,6 +15,7 @@ from flowjax_ood.training.augment import crop_flip
 from flowjax_ood.training.classification import (
     create_classifier_state,
     make_classifier_step,
+    predict_logits,
 )
 from flowjax_ood.training.classifier_optimizer import make_classifier_optimizer
 from flowjax_ood.training.outlier_exposure import (
@@ -57,14 +58,17 @@ def main(output: str) -> None:
         ("plain", False, False),
         ("norm", True, False),
         ("outliers", False, True),
+        ("norm and outliers", True, True),
     ):
         ways = {"one": one} | {mode: Parallel(mode) for mode in MODES}
         for name, parallel in ways.items():
-            # the last two take the statistics of each device's own part
-            if kind == "norm" and name in ("pmap", "shard_map"):
-                continue
             for key, value in steps(parallel, norm, outliers).items():
                 found[f"{kind} {name}/{key}"] = value
+    module = TinyClassifier(norm=True)
+    variables = module.init(KEY, np.float32(images(1)))
+    for name, parallel in {"none": None, "one": one, "two": Parallel("jit")}.items():
+        logits = predict_logits(module, variables, images(13), 5, parallel=parallel)
+        found[f"predicted {name}/logits"] = logits
     np.savez(output, **found)
 
 

@@ -1,0 +1,46 @@
+"""A training run that something happens to: `python faulty_run.py FAULT WORKDIR`.
+
+Ten steps, a checkpoint every four. FAULT is one of
+
+* `killed`: in the middle of the second save;
+* `killed-late`: just before that checkpoint gets its name;
+* `full`: after the first save the disk takes no file of more than 3,000 bytes.
+"""
+
+import os
+import resource
+import signal
+import sys
+
+from tiny_run import tiny, train
+
+from flowjax_ood.training import checkpoint, manifest
+from flowjax_ood.training.checkpoint import CheckpointError
+
+fault, workdir = sys.argv[1:]
+write, saves = manifest.write, []
+
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sealing(path):
+    """What is called once the arrays are on disk, before they get their name."""
+    saves.append(path)
+    if len(saves) == 2 and fault.startswith("killed"):
+        if fault == "killed-late":
+            write(path)
+        kill()
+    write(path)
+    if fault == "full":
+        # refused by the kernel from here on: larger files than this
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+
+checkpoint.manifest.write = sealing
+try:
+    train(workdir, 10, tiny("light"))
+except CheckpointError as error:
+    print(error)
+    sys.exit(2)
