@@ -20,6 +20,7 @@ from experiments.kept_config import keep_config
 from experiments.results import write_json
 from experiments.sets import Sets, load_sets
 from experiments.train import train
+from experiments.vector_sets import of_vectors
 from experiments.workdir import InUseError, keep_data, locked
 from flowjax_ood.analysis import figures
 from flowjax_ood.training.loop import NonFiniteLossError
@@ -96,9 +97,8 @@ def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
     """Train and evaluate one run; False if that was done before."""
     images = sets.of(config)
     if _done(config, workdir):
-        keep_data(
-            images.train, workdir, images.negative
-        )  # refuses those of other images
+        # refuses those of other images
+        keep_data(images.train, workdir, images.negative, **images.beside)
         return False
     run = train(config, workdir, images, label)
     # another process may have come between training and this
@@ -131,8 +131,9 @@ class _Sets:
         self._key, self._sets = None, None
 
     def of(self, config: ConfigDict) -> Sets:
-        # the seed draws fake images, and which vectors validate
-        drawn = config.data.source == "synthetic" or "validation" in config.data
+        # the seed draws fake images, splits tables, and says what is held back
+        drawn = config.data.source == "synthetic" or of_vectors(config)
+        drawn = drawn or config.data.get("validation")
         negative = [config.train.get(k) for k in ("negative", "negative_classes")]
         key = (config.data.to_json(), config.seed if drawn else None, *negative)
         if key != self._key:

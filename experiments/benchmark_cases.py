@@ -14,6 +14,7 @@ COLUMNS = {
     "batch_size": ("train.batch_size", None),
     "precision": ("model.precision", "float32"),
     "parallel": ("parallel", None),
+    "steps_per_call": ("train.steps_per_call", 1),
 }
 
 
@@ -34,7 +35,8 @@ def sweep(
     """Every combination of modes and axes, the last axis the fastest, each one once.
 
     `load` gives the config with overrides `KEY=VALUE`, and raises UserError for those
-    it does not take. Adapters matter to training alone: elsewhere it is "jit".
+    it does not take. Adapters, and steps in a call, matter to training alone:
+    elsewhere they are "jit" and 1.
     """
     own = {key for key, _ in COLUMNS.values()} | set(STACKINGS["chain"])
     varied = [k for choices in axes for k in choices[0] if k not in own]
@@ -44,6 +46,8 @@ def sweep(
         config = load(overrides)
         if mode != "train":
             config.parallel = "jit"
+            if "steps_per_call" in config.train:
+                config.train.steps_per_call = 1
         flat = flatten(config)
         # in the order of the sweep
         settings = {"mode": mode, **{key: flat[key] for key in varied}}
@@ -70,7 +74,8 @@ def varying(rows: Sequence[dict]) -> list[str]:
 
 def short(column: str) -> str:
     """A column's name for a table: `model.couplings` is "couplings"."""
-    return {"batch_size": "batch"}.get(column, column.rpartition(".")[2])
+    known = {"batch_size": "batch", "steps_per_call": "steps/call"}
+    return known.get(column, column.rpartition(".")[2])
 
 
 def label(settings: dict, columns: Sequence[str]) -> str:

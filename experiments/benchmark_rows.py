@@ -1,7 +1,7 @@
 """The numbers of a benchmark: what each is, and how it follows from what was timed.
 
-A row has the settings of its case (mode, batch_size, precision, parallel, stack, and
-every key given to --vary), then:
+A row has the settings of its case (mode, batch_size, precision, parallel,
+steps_per_call, stack, and every key given to --vary), then:
 
 * `image_shape`, `parameters`;
 * `images_per_second`, of all devices together: median, `_min` and `_max` over the
@@ -9,7 +9,8 @@ every key given to --vary), then:
 * `ratio`: images/s relative to the first row that has any. Measured by turns
   (--interleave), round against round: median, `_min` and `_max`. Otherwise `_min` and
   `_max` are the worst against the best repeat;
-* `step_ms_p10`, `_p50`, `_p90`: quantiles over all `steps` calls; milliseconds;
+* `step_ms_p10`, `_p50`, `_p90`: quantiles over all `steps` calls, each divided by its
+  `steps_per_call`; milliseconds;
 * `trace_seconds`, `lower_seconds`, `compile_seconds`, and `startup_seconds`, their sum;
   pmap compiles as it is first called, and only the sum is known;
 * `temporary_mib`, `argument_mib`, `output_mib`, per device, by the compiler's account.
@@ -79,14 +80,15 @@ def _throughput(run: Run, timing: Timing | None, reference, paired: bool) -> dic
     if run is reference:
         ratio = [1.0, 1.0, 1.0]
     values = [float(np.median(own)), min(own), max(own), *ratio]
-    values += [1e3 * timing.p10, 1e3 * timing.p50, 1e3 * timing.p90, timing.calls]
+    each = 1e3 / run.steps
+    values += [each * timing.p10, each * timing.p50, each * timing.p90, timing.calls]
     return dict(zip(names, values, strict=True))
 
 
 def rates(run: Run) -> list[float]:
     """Images a second of each round."""
-    size = run.case.settings["batch_size"]
-    return [size / seconds for seconds in summary(run.rounds).repeats]
+    images = run.case.settings["batch_size"] * run.steps
+    return [images / seconds for seconds in summary(run.rounds).repeats]
 
 
 def _startup(run: Run) -> dict:

@@ -55,6 +55,11 @@ class Run:
     error: str | None = None
     call: Callable[[], object] | None = None
 
+    @property
+    def steps(self) -> int:
+        """How many training steps a call takes; 1 of anything else."""
+        return self.case.settings.get("steps_per_call", 1)
+
     def prepare(self) -> None:
         """Compile, and run what is not to be counted."""
         self.startup, self.call = prepare(build_work(self.case))
@@ -90,8 +95,13 @@ def prepare(work: Work) -> tuple[Startup, Callable[[], object]]:
     args = arguments(work, fake_batch(work))
     spread = work.parallel
     if work.mode == "train":
-        args = (spread.place_state(args[0]), spread.place_batch(args[1]), args[2])
-        jitted = spread.wrap_step(work.fn)
+        state, batch, key = args
+        if work.steps > 1:
+            batch = [batch] * work.steps
+        if spread.mode != "pmap":
+            key = spread.place_copies(key)
+        args = (spread.place_state(state), spread.place_batch(batch), key)
+        jitted = spread.wrap_step(work.fn, scanned=work.steps > 1)
     else:
         variables, *split = args
         args = (

@@ -23,6 +23,8 @@ def heading(rows: Sequence[dict], settings: Sequence[str]) -> str:
     """What all rows have in common, in a line."""
     swept, first = varying(rows), rows[0]
     shown = {c: first[c] for c in (*settings, *CONSTANT) if c not in swept}
+    if shown.get("steps_per_call") == 1:
+        del shown["steps_per_call"]
     text = {
         "batch_size": lambda v: f"batch {v}",
         "image_shape": lambda v: f"images {v}",

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments import build
 from experiments.benchmark_cases import Case
-from experiments.checks import check_numbers
+from experiments.checks import check_norm_group, check_numbers
 from experiments.config import UserError
 from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
@@ -31,7 +31,8 @@ class Work(NamedTuple):
     """A case, built: nothing of it has been computed yet.
 
     `fn` is pure, of `(state, batch, key)` in training, `(variables, batch, key)` in
-    evaluation, and `(variables, keys)` in sampling, with a key for each device.
+    evaluation, and `(variables, keys)` in sampling, with a key for each device. Of
+    training it is a single step, whatever `steps`.
     """
 
     mode: str
@@ -41,6 +42,8 @@ class Work(NamedTuple):
     optimizer: optax.GradientTransformation
     parallel: Parallel
     fn: Callable
+    # training steps in a call
+    steps: int = 1
 
 
 class Counts(NamedTuple):
@@ -63,7 +66,7 @@ def build_work(case: Case) -> Work:
     """
     config = _resolved(case)
     check_numbers(config)
-    parallel = build.parallel(config)
+    parallel = _parallel(config, case.settings.get("devices"))
     shape = tuple(fake_images(config, 1).shape[1:])
     # every mode in the precision that is swept, evaluation too
     flow = build.flow(config, shape, training=True)
@@ -75,7 +78,8 @@ def build_work(case: Case) -> Work:
         fn = _evaluation(flow)
     else:
         fn = _sampling(flow, config.train.batch_size // len(parallel.devices))
-    return Work(case.mode, config, shape, flow, optimizer, parallel, fn)
+    steps = config.train.get("steps_per_call", 1) if case.mode == "train" else 1
+    return Work(case.mode, config, shape, flow, optimizer, parallel, fn, steps)
 
 
 def count(case: Case) -> Counts:
@@ -99,6 +103,19 @@ def count(case: Case) -> Counts:
         raise UserError(f"config.model: {error}") from error
     params = args[0].params if case.mode == "train" else args[0]["params"]
     return Counts(work.image_shape, parameter_count(params), flops, executed)
+
+
+def _parallel(config: ConfigDict, devices: int | None) -> Parallel:
+    """Of the first `devices` there are, or of all."""
+    if devices is None:
+        return build.parallel(config)
+    try:
+        spread = Parallel(config.parallel, jax.devices()[:devices], fsdp=config.fsdp)
+        spread.check_batch_size(config.train.batch_size)
+    except ValueError as error:
+        raise UserError(f"config: {error}") from error
+    check_norm_group(config, devices, examples=config.train.batch_size)
+    return spread
 
 
 def _resolved(case: Case) -> ConfigDict:

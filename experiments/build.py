@@ -185,8 +185,14 @@ def feed_options(config: ConfigDict) -> dict[str, int]:
 
 
 def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:
-    """Log-likelihood in nats of the validation set, its mean or, by
-    `train.validate_by`, its median; None where there is no validation set."""
+    """Log-likelihood in nats of what is held back, its mean or, by
+    `train.validate_by`, its median; None where nothing is held back.
+
+    Of images it is of one draw of the dequantisation noise, that of `eval.seed`, at
+    every look. Batch norm acts by its running statistics: those that results are of are
+    recomputed over training batches, which would cost more than the steps between two
+    looks. Of several processes, all call it, each scores a part, and all get the score.
+    """
     if sets.validation is None:
         return None
     c = config.train

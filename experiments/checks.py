@@ -65,6 +65,8 @@ AT_LEAST = {
     "detect.corrupted_images": 0,
 }
 
+# of the likelihoods of what is held back, for `train.validate_by`
+STATISTICS = ("mean", "median")
 # what FSSD can measure from, for `detect.fssd_noise`
 FSSD_NOISE = ("repository", "uniform", "validation")
 
@@ -86,6 +88,18 @@ def check_numbers(config: ConfigDict) -> None:
         raise UserError(
             f"config.optimizer.ema_decay must be below 1, got "
             f"{config.optimizer.ema_decay}; 0 is no averaging"
+        )
+
+
+def check_validation(config: ConfigDict) -> None:
+    """Raise UserError for what `data.validation` and its kin cannot be, of a flow.
+
+    Whether it is a share, of vectors, or a number of images is for their own checks.
+    """
+    by = config.train.get("validate_by", STATISTICS[0])
+    if by not in STATISTICS:
+        raise UserError(
+            f"config.train.validate_by: unknown {by!r}; known: {', '.join(STATISTICS)}"
         )
 
 

@@ -40,10 +40,10 @@ from flowjax_ood.training.state import parameter_count
 def restore(config: ConfigDict, workdir: Path, sets: Sets) -> Run:
     """The newest checkpoint of a run; CheckpointError where there is none to read.
 
-    Of a run that stops by a validation set, it is the best so far.
+    Of a run that holds a validation set back, it is the best so far.
     """
     if (workdir / "data.json").exists():
-        keep_data(sets.train, workdir, sets.negative)
+        keep_data(sets.train, workdir, sets.negative, **sets.beside)
     template = build.state_template(config, sets)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         state, facts = checkpoints.restore(template)
@@ -90,6 +90,11 @@ def precise_variables(
     c = config.eval
     key = build.random_key(c.seed)
     training = build.batches(config, sets, c.seed)
+    parallel = Parallel("jit")
+    place = parallel.place_rows
+    if len(training(0)["image"]) % len(parallel.devices):
+        # trained on other devices: each of these computes all of it
+        place = parallel.place_copies
 
     def batches():
         with progress(
@@ -100,7 +105,9 @@ def precise_variables(
                 yield dequantized(images, jax.random.fold_in(key, step))
                 p.advance(step + 1)
 
-    return recompute_batch_stats(flow, variables, batches())
+    return recompute_batch_stats(
+        flow, parallel.place_copies(variables), batches(), place
+    )
 
 
 def evaluate(
@@ -114,31 +121,29 @@ def evaluate(
     vectors, which need no draws, results hold nats, and detectors without a flow.
     """
     flow = build.flow(config, sets.event_shape)
-    variables = run.state.variables()
-    if jax.process_count() > 1:
-        # for what one process does by itself, such as drawing samples
-        variables = fetch(variables)
+    variables = _of_this_process(run.state.variables())
     id_name = sets.test.name
     extra = {}
     if variables.get("batch_stats"):
         found = likelihoods(config, flow, variables, sets, f"{label}, running stats")
         extra["running_statistics"] = likelihood_results(found, id_name)
         variables = precise_variables(config, flow, variables, sets, label)
+        variables = _of_this_process(variables)
     found = likelihoods(config, flow, variables, sets, label)
     described = {"train": sets.train, "test": sets.test, **sets.ood}
     if sets.standardizer:
         measured = vector_results(found, id_name, sets.standardizer)
         extra["baselines"] = baseline_results(config, sets)
-        if sets.validation:
-            described["validation"] = sets.validation
-            by = config.train.validate_by
-            extra["validation"] = {"statistic": by, **(run.validation or {})}
     else:
         draws = [likelihood_results(found, id_name)]
         for draw in range(1, config.eval.draws):
             other = likelihoods(config, flow, variables, sets, label, draw)
             draws.append(likelihood_results(other, id_name))
         measured = over_draws(draws)
+    if sets.validation is not None:
+        described["validation"] = sets.validation
+        by = config.train.validate_by
+        extra["validation"] = {"statistic": by, **(run.validation or {})}
     if sets.negative is not None:
         described["negative"] = sets.negative
         extra["told"] = list(sets.told)
@@ -156,6 +161,11 @@ def evaluate(
         "versions": versions(),
     }
     return flow, variables, found, results
+
+
+def _of_this_process(variables: dict) -> dict:
+    """For what one of several processes does by itself, such as drawing samples."""
+    return fetch(variables) if jax.process_count() > 1 else variables
 
 
 def run_name(workdir: Path) -> str:

@@ -31,12 +31,17 @@ MAY_CHANGE = (
 # Keys that kept configs may lack, at what they were when nobody could set them.
 READING = {"streaming": False, "read_ahead": -1, "read_threads": 2, "read_workers": 0}
 LATER_KEYS = {
-    "data": {"ood_source": (), "ood_path": (), "altered": (), "channels": 0} | READING,
+    "data": {"ood_source": (), "ood_path": (), "altered": (), "channels": 0}
+    | READING
+    | {"validation": 0},
     "train": {
         "negative": "",
         "negative_classes": 0,
         "negative_threshold": -30_000.0,
         "steps_per_call": 1,
+        "validate_every": 1000,
+        "patience": 0,
+        "validate_by": "mean",
     },
     "eval": {"draws": 1},
 }
@@ -121,7 +126,11 @@ def _value(flat: dict, key: str) -> str:
 
 def _may_change(config: dict) -> tuple[str, ...]:
     """Keys of a run that may be set anew when it goes on."""
-    keys = MAY_CHANGE
+    keys = MAY_CHANGE + unread(config)
+    if config.get("data.validation", 0) >= 1:
+        # images held back, whose scores compare only under the same noise
+        keys = tuple(k for k in keys if k != "eval")
+        keys += tuple(k for k in config if among(k, ("eval",)) and k != "eval.seed")
     if "detect.networks" not in config:
         # what classifiers drop is drawn where the mode of parallelism has it drawn
         keys += ("parallel",)
@@ -129,6 +138,13 @@ def _may_change(config: dict) -> tuple[str, ...]:
         # a longer run is the same run, where no schedule looks at its end
         keys += ("train.num_steps", "train.num_epochs")
     return keys
+
+
+def unread(config: dict) -> tuple[str, ...]:
+    """Keys of a flat config that no run reads, as its other keys are."""
+    if config.get("data.validation"):
+        return ()
+    return ("train.validate_every", "train.patience", "train.validate_by")
 
 
 def read_config(workdir: Path) -> ConfigDict:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.kept_config import unread
 from experiments.published import NOT_AVAILABLE, Published, published
 from experiments.report_runs import KeptRun
 from experiments.report_words import (
@@ -60,10 +61,11 @@ def pooled(runs: Sequence[KeptRun]) -> dict[str, list[KeptRun]]:
 
 def _what(run: KeptRun) -> str:
     """All that makes a run what it is, but for its seed and its OOD sets."""
+    free = FREE + unread(run.config)
     config = {
         key: value
         for key, value in run.config.items()
-        if not any(key == f or key.startswith(f"{f}.") for f in FREE)
+        if not any(key == f or key.startswith(f"{f}.") for f in free)
     }
     scored = {k: v for k, v in run.results["eval"].items() if k not in FREE_EVAL}
     sets = {k: _described(run, k) for k in ("train", "test")}

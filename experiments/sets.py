@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.checks import check_detect, check_numbers
+from experiments.checks import check_detect, check_numbers, check_validation
 from experiments.config import UserError
 from experiments.negatives import (
     check_apart,
@@ -20,6 +20,7 @@ from experiments.vector_sets import load_vector_sets, of_vectors
 from experiments.workdir import sampled_rows
 from flowjax_ood import data
 from flowjax_ood.data.altered import altered
+from flowjax_ood.data.held_back import hold_back
 from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.standardize import Standardizer
@@ -35,14 +36,15 @@ class Sets(NamedTuple):
     """The sets of an experiment; `ood` by the name they are reported under.
 
     All are of images, or all of vectors, or all of tokens. Those of vectors are kept as
-    they came, and standardised on their way to the flow; some are held back to stop
-    training by. Images to train on may be streamed: what indexes them reads them.
+    they came, and standardised on their way to the flow. Images to train on may be
+    streamed: what indexes them reads them. `validation` is held back from what is to be
+    learned, to choose the best state by; what is told of as unlikely is no part of it.
     """
 
     train: ImageSet | StreamedImageSet | VectorSet | TokenSet
     test: ImageSet | VectorSet | TokenSet
     ood: dict[str, ImageSet | VectorSet | TokenSet]
-    validation: VectorSet | None = None
+    validation: ImageSet | VectorSet | None = None
     standardizer: Standardizer | None = None
     # what the flow is told to find unlikely, and the OOD sets of that kind
     negative: ImageSet | None = None
@@ -54,6 +56,16 @@ class Sets(NamedTuple):
         if self.standardizer:
             return (self.standardizer.output_dims,)
         return self.train.events.shape[1:]
+
+    @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """Images that a training goes by beside those it learns, by name in data.json.
+
+        They stay the same when it goes on. (Of vectors, data.json never had any.)
+        """
+        if not isinstance(self.validation, ImageSet):
+            return {}
+        return {"images_held_back": self.validation.images}
 
     def inputs(
         self, one: ImageSet | VectorSet | TokenSet, rows: np.ndarray | None = None
@@ -75,7 +87,7 @@ def ood_names(test: str, ood: Sequence[str]) -> list[str]:
     """What each set of `ood` is reported under: its name, all different.
 
     The split is part of it only where the name alone would be taken, by another split
-    of the same set or by the roles "train" and "test".
+    of the same set or by a role, such as "train" and "test".
     """
     if not ood:
         raise UserError(
@@ -91,7 +103,8 @@ def ood_names(test: str, ood: Sequence[str]) -> list[str]:
             raise UserError(f"config.data.ood holds the test set itself, {spec!r}")
         if parsed.count(pair) > 1:
             raise UserError(f"config.data.ood holds {spec!r} more than once")
-    taken = [name for name, _ in (own, *parsed)] + ["train", "test", "negative"]
+    taken = [name for name, _ in (own, *parsed)]
+    taken += ["train", "test", "negative", "validation"]
     return [n if taken.count(n) == 1 else f"{n}:{split}" for n, split in parsed]
 
 
@@ -130,6 +143,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     Vectors are standardised as the run in `workdir` did, where one is there.
     """
     check_numbers(config)
+    check_validation(config)
     c = config.data
     names = ood_names(c.test, c.ood)
     places = ood_places(c)
@@ -176,7 +190,28 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         check_apart(negative, _looked_at(train), {test.name: test, **ood})
     sets = Sets(train, test, ood, negative=negative, told=told)
     check_others(sets)
-    return sets
+    return _with_validation(config, sets)
+
+
+def _with_validation(config: ConfigDict, sets: Sets) -> Sets:
+    """The sets with `data.validation` of the images to train on held back.
+
+    After all checks, which look at the training set as it came.
+    """
+    # classifiers have no such key
+    count = config.data.get("validation", 0)
+    if not count:
+        return sets
+    if type(count) is not int:
+        raise UserError(
+            f"config.data.validation is {count}, a share, as of vectors; of images, "
+            "give the number to hold back, such as 1000"
+        )
+    try:
+        train, validation = hold_back(sets.train, count, config.seed)
+    except ValueError as error:
+        raise UserError(f"config.data.validation: {error}") from error
+    return sets._replace(train=train, validation=validation)
 
 
 def load_train(config: ConfigDict) -> ImageSet | StreamedImageSet:

@@ -53,10 +53,10 @@ def train(
             "command `detect`"
         )
     parts = build.training(config, sets)
-    reading, sinks = build.feed_options(config), _sinks(watch, workdir)
+    reading, sinks = build.feed_options(config), on_all(lambda: _sinks(watch, workdir))
     keep_config(config, workdir)
     with locked(workdir), ExitStack() as stack:
-        keep_data(sets.train, workdir, sets.negative)
+        keep_data(sets.train, workdir, sets.negative, **sets.beside)
         if sets.standardizer:
             keep_standardizer(sets.standardizer, workdir)
         for sink in sinks:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.config import UserError, flatten
-from flowjax_ood.data.classes import permutation
+from flowjax_ood.data.held_back import hold_back
 from flowjax_ood.data.standardize import Standardizer, fit_standardizer
 from flowjax_ood.data.vector_loading import load_vectors
 from flowjax_ood.data.vector_set import VectorSet
@@ -18,13 +17,9 @@ MODELS = ("tabular_real_nvp",)
 FILE = "standardization.npz"
 # what the configs of vectors have beside those of images
 KEYS = (
-    "data.validation",
     "data.constant",
     "data.pca",
     "data.whiten",
-    "train.validate_every",
-    "train.patience",
-    "train.validate_by",
     "eval.baselines",
     "eval.neighbors",
     "eval.limit_baselines",
@@ -38,11 +33,6 @@ OF_IMAGES = {
     "train.negative": "",
     "train.negative_classes": 0,
 }
-SPLIT_WORD = 0x76616C  # sets the validation split's randomness apart
-
-
-# of the validation likelihoods, for `train.validate_by`
-STATISTICS = ("mean", "median")
 # detectors without a flow that there are, for `eval.baselines`
 BASELINES = ("mahalanobis", "nearest_neighbors")
 
@@ -74,11 +64,6 @@ def check_keys(config: ConfigDict) -> None:
                 f"config.eval.baselines: unknown {name!r}; known: "
                 f"{', '.join(BASELINES)}"
             )
-    if config.train.validate_by not in STATISTICS:
-        raise UserError(
-            f"config.train.validate_by: unknown {config.train.validate_by!r}; known: "
-            f"{', '.join(STATISTICS)}"
-        )
     if not 0 <= config.data.validation < 1:
         raise UserError(
             "config.data.validation is the share of the training vectors to stop by, "
@@ -136,8 +121,7 @@ def _split(whole: VectorSet, share: float, seed: int):
             f"a validation share of {share} leaves {count} of {len(whole)} training "
             "vectors to stop by; each part needs some. Set validation to another share"
         )
-    order = permutation(len(whole), seed, SPLIT_WORD)
-    return whole.at(np.sort(order[count:])), whole.at(np.sort(order[:count]))
+    return hold_back(whole, count, seed)
 
 
 def _standardizer(c: ConfigDict, train: VectorSet, workdir: Path | None):

@@ -4,9 +4,11 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from flowjax_ood.training.processes import on_all, on_lead
 # from that are not all looked at
 WHOLE, SAMPLE, ORIGIN = "sha256", "sample_sha256", "origin"
 SAMPLED = 256
+# seconds, more than a look at the lock takes
+GLANCE = 0.1
 
 
 class InUseError(UserError):
@@ -47,7 +51,7 @@ def _locked(workdir: Path) -> Iterator[None]:
         raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
@@ -59,6 +63,17 @@ def _locked(workdir: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _lock(file: TextIO) -> None:
+    """Take the lock; BlockingIOError where another process holds it."""
+    exclusive = fcntl.LOCK_EX | fcntl.LOCK_NB
+    try:
+        fcntl.flock(file, exclusive)
+    except BlockingIOError:
+        # `status` may be looking, which holds it for an instant
+        time.sleep(GLANCE)
+        fcntl.flock(file, exclusive)
 
 
 def fingerprint(train: StoredSet | np.ndarray) -> dict:

@@ -43,6 +43,7 @@ HEAVY = {
     "orbax",
     "sklearn",
     "rich",
+    "tensorboardX",
 }
 
 FORBIDDEN = {

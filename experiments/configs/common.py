@@ -54,7 +54,10 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             # devices that share one copy of parameters and moments, each holding a
             # part (with "jit"): 1 is a copy on every device
             "fsdp": 1,
-            "data": data_room(train, test, ood),
+            "data": data_room(train, test, ood)
+            # training images that are held back, never trained on, to choose the best
+            # state by; 0 is none: the last state counts
+            | {"validation": 0},
             "model": {
                 "name": "real_nvp",
                 "scales": 2,
@@ -117,6 +120,15 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "log_every": 100,
                 "checkpoint_every": 2000,
                 "keep_checkpoints": 2,
+                # with data.validation: steps between looks at the log-likelihood of
+                # what is held back, and how many looks without a better one end
+                # training; 0 never does, and the best state is still what counts. Of
+                # images, every look sees the same dequantisation noise, that of
+                # eval.seed, and batch norm acts by its running statistics
+                "validate_every": 1000,
+                "patience": 0,
+                # mean | median, over what is held back
+                "validate_by": "mean",
             },
             "eval": {
                 "batch_size": 256,
@@ -191,6 +203,7 @@ def smoke(config: ConfigDict, **model) -> ConfigDict:
     config.train.update(
         batch_size=16, num_steps=4, log_every=2, checkpoint_every=2, keep_checkpoints=2
     )
+    config.train.validate_every = 2
     # no warm-up longer than the run
     config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, 2)
     config.data.update(limit_train=256, limit_test=64)
@@ -210,6 +223,7 @@ def cpu(config: ConfigDict, **model) -> ConfigDict:
     config.train.update(
         batch_size=64, num_steps=1000, log_every=20, checkpoint_every=250
     )
+    config.train.validate_every = 100
     config.eval.update(batch_size=250)
     return config
 

@@ -14,6 +14,8 @@ def tabular(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     """A RealNVP on standardised vectors, stopped by its validation likelihood."""
     config = common.real_nvp(train, test, ood)
     config.unlock()
+    # a share of vectors, where it is a number of images
+    del config.data.validation
     config.data.update(
         {
             # uci | sklearn | embeddings | synthetic
@@ -51,11 +53,9 @@ def tabular(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             "batch_size": 1024,
             "num_epochs": 100,
             "checkpoint_every": 1000,
-            # steps between looks at the validation likelihood, and how many without a
-            # better one end training; 0 never does, and the best is still what counts
             "validate_every": 100,
             "patience": 10,
-            # mean | median: of heavy tails, a few vectors decide the mean
+            # "median" where tails are heavy, and a few vectors decide the mean
             "validate_by": "mean",
         }
     )

@@ -16,6 +16,7 @@
 # Ctrl-C or `kill` stops it after the step at hand. Exit status:
 #   0         done
 #   130, 143  stopped, all saved: the same command goes on where it was
+#   75        another process is gone: the same command goes on from the last checkpoint
 #   2         will not work by running it again; read the message
 # How it gets on: python -m experiments status --workdir=WORKDIR
 set -euo pipefail

@@ -27,7 +27,8 @@
 # checkpoint counts (config.train.checkpoint_every). Then delete, create, install, run.
 #
 # The log of each host ends with the exit status of the run: 0 done; 143 stopped, all
-# saved, run again to resume; 2 will not work by running it again, read the message.
+# saved, run again to resume; 75 or 134 another host is gone, run again on all; 2 will
+# not work by running it again, read the message.
 set -euo pipefail
 
 usage() {

@@ -48,6 +48,16 @@ class StoredSet:
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, **{self.FIELD: self.events[rows]}, labels=labels)
 
+    def without(self, rows: np.ndarray) -> Self:
+        """All but those at the indices `rows`, in the same order."""
+        kept = np.ones(len(self), bool)
+        kept[rows] = False
+        return self.at(kept)
+
+    def noted(self, what: str) -> Self:
+        """The same set, its origin saying also `what` was done to it."""
+        return replace(self, origin=f"{self.origin}; {what}")
+
     def take(self, n: int) -> Self:
         """First `n` of them; more than there are is an error, never fewer."""
         if not 1 <= n <= len(self):

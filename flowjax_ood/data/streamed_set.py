@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -32,6 +33,8 @@ class StreamedImages:
     limit: int | None
     image_size: int | None
     channels: int | None
+    # records that are no part of this, ascending
+    left_out: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     shape: tuple[int, int, int, int] = field(init=False)
 
     dtype = np.dtype(np.uint8)
@@ -40,7 +43,8 @@ class StreamedImages:
     def __post_init__(self):
         found = self._found
         first = self._recoloured(found.image_of(0, found.data[0])[None])
-        object.__setattr__(self, "shape", (found.count, *first.shape[1:]))
+        count = found.count - len(self.left_out)
+        object.__setattr__(self, "shape", (count, *first.shape[1:]))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -60,7 +64,14 @@ class StreamedImages:
             raise IndexError(
                 f"{self._found.what} has images 0 to {len(self) - 1}, not {outside[0]}"
             )
-        return self._read(wanted.tolist()).reshape(*at.shape, *self.shape[1:])
+        records = self.records(wanted).tolist()
+        return self._read(records).reshape(*at.shape, *self.shape[1:])
+
+    def records(self, rows: np.ndarray) -> np.ndarray:
+        """Where the images at `rows`, integers `[B]` from 0, are in what is stored."""
+        # before the j-th that is left out, as many stay as its record, less j
+        staying = self.left_out - np.arange(len(self.left_out))
+        return rows + np.searchsorted(staying, rows, side="right")
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         raise TypeError(
@@ -144,6 +155,12 @@ class StreamedImageSet(StoredSet):
         """The images at `rows`, indices or a slice, in memory."""
         found = self.images[rows]
         return ImageSet(self.name, self.split, found, None, self.source, self.origin)
+
+    def without(self, rows: np.ndarray) -> Self:
+        """All but those at the indices `rows`, streamed as well."""
+        images = self.images
+        left_out = np.union1d(images.left_out, images.records(np.asarray(rows)))
+        return replace(self, images=replace(images, left_out=left_out))
 
 
 def stream(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.distributions import Flow
+from flowjax_ood.training.processes import fetch
 
 
 def recompute_batch_stats(
@@ -64,7 +65,7 @@ def recompute_batch_stats(
         )
     # float64: the spread of the means is a small difference of large squares
     stacked = jax.tree.map(
-        lambda *leaves: np.stack(leaves).astype(np.float64), *jax.device_get(found)
+        lambda *leaves: np.stack(leaves).astype(np.float64), *fetch(found)
     )
     return variables | {"batch_stats": _pooled(stacked)}
 

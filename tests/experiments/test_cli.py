@@ -7,6 +7,7 @@ from experiment_runs import (
     CONFIGS,
     TINY,
     only_error,
+    read_results,
     snapshot,
 )
 
@@ -174,20 +175,38 @@ def test_what_a_run_was_trained_on_is_not_told_otherwise(capsys, tiny_run):
     assert "the training images are not those" in message
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_a_truncated_checkpoint_is_an_error(capsys, tmp_path, tiny_run, command):
+@pytest.fixture
+def truncated(tiny_run, tmp_path):
+    """The run with its newest checkpoint cut short."""
     workdir = shutil.copytree(tiny_run, tmp_path / "run")
-    newest = workdir / "checkpoints" / "4" / "state"
-    for file in newest.rglob("*"):
+    for file in (workdir / "checkpoints" / "4" / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    before = snapshot(workdir / "checkpoints")
-    config = (*TINY, "--config.optimizer.ema_decay=0.5") if command == "train" else ()
-    message = fails(capsys, command, *config, f"--workdir={workdir}")
-    assert str(workdir / "checkpoints" / "4") in message
+    return workdir
+
+
+def test_evaluating_a_truncated_checkpoint_is_an_error(capsys, truncated):
+    """An older one would be scored in its name."""
+    before = snapshot(truncated)
+    message = fails(capsys, "evaluate", f"--workdir={truncated}")
+    assert str(truncated / "checkpoints" / "4") in message
     assert "damaged" in message
-    assert "go on from step 2" in message
-    assert snapshot(workdir / "checkpoints") == before
+    assert "`train` goes on from step 2" in message
+    assert snapshot(truncated) == before
+
+
+def test_training_goes_on_from_the_one_before_with_a_warning(
+    capsys, truncated, tiny_run
+):
+    average = "--config.optimizer.ema_decay=0.5"
+    assert run(["train", *TINY, average, f"--workdir={truncated}"]) == 0
+    err = capsys.readouterr().err
+    assert "warning: the checkpoint of step 4 is damaged" in err
+    assert "goes on from step 2" in err
+    assert (truncated / "damaged_checkpoints" / "4" / "state").is_dir()
+    found, expected = read_results(truncated), read_results(tiny_run)
+    for key in ("bits_per_dim", "auroc", "steps"):
+        assert found[key] == expected[key]
 
 
 def test_divergence_is_an_error_and_leaves_no_results(capsys, tmp_path):
@@ -200,6 +219,7 @@ def test_divergence_is_an_error_and_leaves_no_results(capsys, tmp_path):
         ".lock",
         "config.json",
         "data.json",
+        "events.jsonl",
         "metrics.jsonl",
         "checkpoints",
     }

@@ -60,6 +60,7 @@ def test_a_run_leaves_what_the_design_says(smoke_run):
         "config.json",
         "data.json",
         "metrics.jsonl",
+        "events.jsonl",
         "checkpoints",
         "results.json",
         "likelihoods.npz",
@@ -142,8 +143,8 @@ def test_training_again_does_nothing_new(tiny_copy, capsys):
     assert "trained to step 4" in capsys.readouterr().out
     after = snapshot(tiny_copy)
     assert set(after) == set(before)
-    # figures are drawn anew
-    same = [n for n in before if not n.endswith((".png", ".npz"))]
+    # figures are drawn anew; events are a history
+    same = [n for n in before if not n.endswith((".png", ".npz", "events.jsonl"))]
     assert {n: after[n] for n in same} == {n: before[n] for n in same}
 
 

@@ -56,6 +56,7 @@ def test_a_run_leaves_what_one_of_images_does(vector_run):
         "checkpoints",
         "config.json",
         "data.json",
+        "events.jsonl",
         "likelihood_terms.png",
         "likelihoods.npz",
         "likelihoods.png",
@@ -270,7 +271,7 @@ def test_configs_that_cannot_be_are_refused_with_the_remedy(overrides, said):
 def test_the_model_on_a_config_of_images_is_refused():
     config = f"{CONFIGS / 'demo.py'}:smoke"
     said = sets_error("model.name=tabular_real_nvp", config=config)
-    assert "data.validation" in said
+    assert "data.constant" in said
     assert "tabular_sklearn.py" in said
 
 

@@ -1,0 +1,165 @@
+"""`benchmark --devices=1,2,4,8`: weak scaling of the training step.
+
+Every device has the same batch, so with perfect scaling a step takes as long on eight
+devices as on one. What each number is: benchmark_scaling_rows.py.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec
+from ml_collections import ConfigDict
+
+from experiments import benchmark, build
+from experiments import benchmark_arguments as asked
+from experiments.benchmark_cases import Case, label, sweep, varying
+from experiments.benchmark_run import Run
+from experiments.benchmark_scaling_report import ScalingReport
+from experiments.benchmark_work import arguments, build_work, count, fake_batch
+from experiments.config import UserError, load_config
+from experiments.timing import time_round, warm_up
+from flowjax_ood.training.parallel import AXIS, Parallel
+from flowjax_ood.training.step_calls import mean_in_one
+
+
+@dataclass
+class ScalingRun(Run):
+    """A case on some of the devices, and their all-reduce by itself."""
+
+    # bytes of gradients and batch statistics, which a step averages
+    reduced: int = 0
+    reduce_rounds: list[list[float]] = field(default_factory=list)
+    reduce: Callable[[], object] | None = None
+
+    @property
+    def devices(self) -> int:
+        return self.case.settings["devices"]
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.devices > 1:
+            self.reduce = all_reduce(self.case)
+            warm_up(self.reduce)
+
+    def time(self, seconds: float) -> None:
+        super().time(seconds)
+        if self.reduce:
+            # shorter: only its share of the step is asked for
+            self.reduce_rounds.append(time_round(self.reduce, seconds / 4))
+
+    def release(self) -> None:
+        super().release()
+        self.reduce = None
+
+
+def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Run `benchmark --devices` as the command line asks for it."""
+
+    def load(more):
+        return load_config(args.config, [*overrides, *more])
+
+    counts = asked.device_counts(args, len(jax.devices()))
+    if jax.process_count() > 1:
+        raise UserError("--devices measures the devices of one process")
+    cases = on_devices(sweep(load, ["train"], asked.axes(args)), counts)
+    runs = checked(cases)
+    facts = {
+        "config": load([]).to_dict(),
+        "seconds": args.seconds,
+        "repeats": args.repeats,
+        "interleave": args.interleave,
+        "cores": _cores(),
+    }
+    report = ScalingReport(args.out, runs, facts)
+    finished = False
+    try:
+        benchmark.measure(runs, report, args)
+        finished = True
+    finally:
+        report.close(finished)
+    if all(run.error for run in runs):
+        raise UserError(f"no case could be measured; the first: {runs[0].error}")
+
+
+def on_devices(cases: Sequence[Case], counts: Sequence[int]) -> list[Case]:
+    """Every case on each number of devices: its batch size is that of one device."""
+    found = []
+    for case in cases:
+        for devices in counts:
+            config = ConfigDict(case.config.to_dict())
+            each = config.train.batch_size
+            config.train.batch_size = each * devices
+            settings = case.settings | {
+                "batch_size": each * devices,
+                "batch_per_device": each,
+                "devices": devices,
+            }
+            found.append(Case(case.mode, config, settings))
+    return found
+
+
+def checked(cases: Sequence[Case]) -> list[ScalingRun]:
+    """Every case built and traced, before any is measured; UserError if one cannot be.
+
+    A step's arithmetic an image does not depend on how many there are: it is counted
+    once for all numbers of devices.
+    """
+    own = ("devices", "batch_size")
+    swept = varying([case.settings for case in cases])
+    shown = ["devices", *(c for c in swept if c not in own)]
+    found, known = [], {}
+    for case in cases:
+        key = str({k: v for k, v in case.settings.items() if k not in own})
+        if key not in known:
+            known[key] = count(case), _reduced_bytes(build_work(case))
+        else:
+            build_work(case)
+        counts, reduced = known[key]
+        name = label(case.settings, shown)
+        found.append(ScalingRun(case, name, counts, reduced=reduced))
+    return found
+
+
+def all_reduce(case: Case) -> Callable[[], object]:
+    """A function of no arguments that averages one step's gradients over the devices.
+
+    As the training step does in "shard_map": each device has its own, and all of them
+    and the batch statistics are one array while they travel.
+    """
+    work = build_work(case)
+    spread = Parallel("shard_map", work.parallel.devices)
+    here = PartitionSpec(AXIS)
+    local = partial(mean_in_one, axis_name=AXIS)
+    program = jax.jit(
+        jax.shard_map(
+            local, mesh=spread.mesh, in_specs=here, out_specs=here, check_vma=False
+        )
+    )
+    devices = len(spread.devices)
+    tree = jax.tree.map(
+        lambda a: jax.device_put(np.ones((devices, *a.shape), a.dtype), spread.split),
+        _reduced(work),
+    )
+    return lambda: program(tree)
+
+
+def _reduced(work) -> tuple:
+    """Shapes of what a step averages, but for its scalar metrics."""
+    state = jax.eval_shape(lambda batch: arguments(work, batch)[0], fake_batch(work))
+    return state.params, state.batch_stats
+
+
+def _reduced_bytes(work) -> int:
+    leaves = jax.tree.leaves(_reduced(work))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
