@@ -24,12 +24,23 @@ from flowjax_ood.precision import PRECISIONS
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark` as the command line asks for it."""
     asked.check_durations(args)
+    asked.one_kind(args)
     asked.need(args)
     if args.data:
         # whoever times models has no use for data sets
         from experiments import benchmark_data
 
         benchmark_data.command(args, overrides)
+        return
+    if args.devices:
+        from experiments import benchmark_scaling
+
+        benchmark_scaling.command(args, overrides)
+        return
+    if args.expect:
+        from experiments import expectation
+
+        expectation.command(args, overrides)
         return
     modes = asked.known_names("mode", args.mode, asked.MODES)
 

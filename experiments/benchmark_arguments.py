@@ -37,6 +37,17 @@ images come as fast as the training step takes them:
   --data --config.data.streaming=True --vary=data.read_workers=0,2,4
 Its results are benchmark_data.json, .csv and .md (experiments/benchmark_data_rows.py).
 
+--devices measures weak scaling of the training step: on the first 1, 2, ... devices,
+each with the batch of the config (--batch: per device). On CPU there are as many as
+JAX_NUM_CPU_DEVICES says:
+  --devices=1,2,4,8 --parallel=jit,shard_map --interleave
+Its results are weak_scaling.json, .csv and .md (experiments/benchmark_scaling_rows.py).
+
+--expect computes, and measures nothing: what a step of the config's model takes on
+machines that are not here, each device with the batch of the config:
+  --expect=v5e-256,v6e-256,h100-8
+Its results are expectation.json and .md (experiments/expectation.py).
+
 In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
 table), benchmark.png. Units, and what each number is: experiments/benchmark_rows.py.
 """
@@ -94,6 +105,26 @@ def add_arguments(benchmark: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="with --data: images/s that the step takes, of an accelerator that is not "
         "here (default: measured on the devices here)",
+    )
+    add(
+        "--devices",
+        default="",
+        metavar="N1,N2,...",
+        help="weak scaling: time the training step on so many of the devices here",
+    )
+    add(
+        "--expect",
+        default="",
+        metavar="MACHINES",
+        help="compute on paper what a training step takes on v5e-256, v6e-256, h100-8",
+    )
+    add(
+        "--sustained",
+        type=float,
+        default=0.4,
+        metavar="FRACTION",
+        help="with --expect: the share of what fits its matrix units that a device "
+        "sustains (default: 0.4)",
     )
     add("--profile", type=Path, metavar="DIR", help="trace a few steps of each there")
 
@@ -164,6 +195,13 @@ def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:
     return {name: 1e12 * value for name, value in zip(precisions, values)}
 
 
+def one_kind(args: argparse.Namespace) -> None:
+    """Raise UserError where two kinds of benchmark are asked for at once."""
+    kinds = [kind for kind in ("data", "devices", "expect") if getattr(args, kind)]
+    if len(kinds) > 1:
+        raise UserError(f"--{kinds[0]} and --{kinds[1]} are two benchmarks; drop one")
+
+
 def need(args: argparse.Namespace) -> float | None:
     """Images a second as `--need` gives them, None if it does not.
 
@@ -185,6 +223,30 @@ def need(args: argparse.Namespace) -> float | None:
     if not 0 < rate < math.inf:
         raise UserError(f"--need takes the images/s of a step, got {args.need!r}")
     return rate
+
+
+def device_counts(args: argparse.Namespace, there: int) -> list[int]:
+    """The numbers of devices of `--devices`, ascending; UserError if `there` are fewer.
+
+    Also for what is of no use beside it.
+    """
+    for flag, others in (("peak", ""), ("profile", None), ("need", "")):
+        if getattr(args, flag) != others:
+            raise UserError(f"--{flag} is of no use with --devices")
+    if args.mode not in ("train", ",".join(MODES)):
+        raise UserError(f"--devices measures training alone, got --mode={args.mode}")
+    values = names("devices", args.devices)
+    if not all(value.isdecimal() and int(value) for value in values):
+        raise UserError(
+            f"--devices takes numbers such as 1,2,4,8, got {args.devices!r}"
+        )
+    found = sorted({int(value) for value in values})
+    if found[-1] > there:
+        raise UserError(
+            f"--devices={args.devices}: there are {there} devices here; on CPU, start "
+            f"with JAX_NUM_CPU_DEVICES={found[-1]} in the environment"
+        )
+    return found
 
 
 def check_durations(args: argparse.Namespace) -> None:

@@ -15,16 +15,18 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
-from experiments import benchmark, build
+from experiments import benchmark
 from experiments import benchmark_arguments as asked
 from experiments.benchmark_cases import Case, label, sweep, varying
 from experiments.benchmark_run import Run
 from experiments.benchmark_scaling_report import ScalingReport
-from experiments.benchmark_work import arguments, build_work, count, fake_batch
+from experiments.benchmark_work import Work, build_work, count, shapes
 from experiments.config import UserError, load_config
 from experiments.timing import time_round, warm_up
 from flowjax_ood.training.parallel import AXIS, Parallel
 from flowjax_ood.training.step_calls import mean_in_one
+
+BATCH = "batch_size"
 
 
 @dataclass
@@ -106,22 +108,21 @@ def on_devices(cases: Sequence[Case], counts: Sequence[int]) -> list[Case]:
 def checked(cases: Sequence[Case]) -> list[ScalingRun]:
     """Every case built and traced, before any is measured; UserError if one cannot be.
 
-    A step's arithmetic an image does not depend on how many there are: it is counted
-    once for all numbers of devices.
+    Arithmetic is counted once for all numbers of devices: it goes by images.
     """
-    own = ("devices", "batch_size")
+    own = ("devices", BATCH)
     swept = varying([case.settings for case in cases])
     shown = ["devices", *(c for c in swept if c not in own)]
     found, known = [], {}
     for case in cases:
         key = str({k: v for k, v in case.settings.items() if k not in own})
         if key not in known:
-            known[key] = count(case), _reduced_bytes(build_work(case))
-        else:
-            build_work(case)
-        counts, reduced = known[key]
+            known[key] = case.settings[BATCH], count(case)
+        size, counts = known[key]
+        counts = counts._replace(flops=counts.flops * case.settings[BATCH] // size)
+        reduced = _reduced(build_work(case))
         name = label(case.settings, shown)
-        found.append(ScalingRun(case, name, counts, reduced=reduced))
+        found.append(ScalingRun(case, name, counts, reduced=_bytes(reduced)))
     return found
 
 
@@ -148,15 +149,14 @@ def all_reduce(case: Case) -> Callable[[], object]:
     return lambda: program(tree)
 
 
-def _reduced(work) -> tuple:
+def _reduced(work: Work) -> tuple:
     """Shapes of what a step averages, but for its scalar metrics."""
-    state = jax.eval_shape(lambda batch: arguments(work, batch)[0], fake_batch(work))
+    state = shapes(work)[0]
     return state.params, state.batch_stats
 
 
-def _reduced_bytes(work) -> int:
-    leaves = jax.tree.leaves(_reduced(work))
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+def _bytes(tree) -> int:
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(tree))
 
 
 def _cores() -> int:

@@ -94,7 +94,7 @@ def count(case: Case) -> Counts:
         plain.model.update(remat="none", reversible=False)
     try:
         work = build_work(case)
-        args = jax.eval_shape(partial(arguments, work, initial=_state), _shapes(work))
+        args = shapes(work)
         executed = flops = count_flops(work.fn, *args)
         if plain != work.config:
             model = build_work(case._replace(config=plain))
@@ -145,6 +145,11 @@ def arguments(work: Work, batch: dict, initial: Callable | None = None) -> tuple
     return variables, jax.random.split(key, len(work.parallel.devices))
 
 
+def shapes(work: Work) -> tuple:
+    """`arguments` as `jax.ShapeDtypeStruct`s: nothing is computed."""
+    return jax.eval_shape(partial(arguments, work, initial=_state), _batch_shapes(work))
+
+
 def fake_batch(work: Work) -> dict:
     """A batch of fake images: uint8 `[B, H, W, C]`, with their numbers `[B]`."""
     size = work.config.train.batch_size
@@ -155,7 +160,7 @@ def fake_batch(work: Work) -> dict:
     }
 
 
-def _shapes(work: Work) -> dict:
+def _batch_shapes(work: Work) -> dict:
     size = work.config.train.batch_size
     return {
         "image": jax.ShapeDtypeStruct((size, *work.image_shape), np.uint8),

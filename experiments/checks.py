@@ -13,6 +13,7 @@ AT_LEAST = {
     "data.limit_test": 0,
     "data.image_size": 0,
     "data.channels": 0,
+    "data.validation": 0,
     "data.pca": -1,
     "data.read_ahead": -1,
     "data.read_threads": 0,

@@ -78,13 +78,33 @@ def test_a_run_may_become_longer_where_no_schedule_looks_at_its_end(tmp_path):
         keep_config(load_config(CPU, ["train.num_steps=2000"]), tmp_path / "cosine")
 
 
-def test_parallelism_may_change_where_it_changes_no_statistics(tmp_path):
-    keep_config(load_config(CPU), tmp_path)
-    keep_config(load_config(CPU, ["parallel=pmap"]), tmp_path)
-    batch = ["model.norm=batch"]
-    keep_config(load_config(CPU, batch), tmp_path / "batch")
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize(
+    "change", ["parallel=pmap", "fsdp=2", "train.steps_per_call=4"]
+)
+def test_how_a_run_is_spread_may_change(tmp_path, norm, change):
+    """Statistics of batch norm are of the whole batch, however it is split."""
+    of = [f"model.norm={norm}"]
+    keep_config(load_config(CPU, of), tmp_path)
+    keep_config(load_config(CPU, [*of, change]), tmp_path)
+
+
+def test_classifiers_keep_their_parallelism(tmp_path):
+    """Dropout is drawn on each device."""
+    detect = CPU.replace("realnvp.py:cpu", "detect.py:smoke")
+    keep_config(load_config(detect), tmp_path)
     with pytest.raises(UserError, match="parallel"):
-        keep_config(load_config(CPU, [*batch, "parallel=pmap"]), tmp_path / "batch")
+        keep_config(load_config(detect, ["parallel=jit"]), tmp_path)
+
+
+def test_data_of_another_host_are_refused():
+    from experiments.workdir import _check_equal, fingerprint
+
+    lead, own = fingerprint(images()), fingerprint(images())
+    _check_equal(own, lead)
+    own["sha256"] = "0"
+    with pytest.raises(UserError, match=r"not those of process 0 \(sha256 differ"):
+        _check_equal(own, lead)
 
 
 def test_hashes_see_every_byte():

@@ -1,0 +1,97 @@
+"""The numbers of `benchmark --devices`: what each is, and how it follows from times.
+
+A row has the settings of its case (as in benchmark_rows.py; `batch_size` is that of all
+devices together), `devices`, `batch_per_device`, `image_shape`, `parameters` and
+`gflop_per_image`, then:
+
+* `step_ms`: of one training step; median over the repeats of their medians, `_min` and
+  `_max`, the fastest and the slowest repeat;
+* `images_per_second`, of all devices together;
+* `efficiency`: time of a step on the fewest devices by that on these, each with as
+  large a batch; 1 is perfect weak scaling. By turns (--interleave), round against
+  round: median, `_min` and `_max`;
+* `speedup`: images a second by those on the fewest devices. Virtual devices of one CPU
+  share its cores: there a step's ideal time is time(1) * n / cores where one device
+  keeps one core busy, and time(1) * n where it keeps all busy. The ideal speedup lies
+  between `cores` and 1 accordingly, and the ideal efficiency is that by n;
+* `all_reduce_mib`: gradients and batch statistics that a step averages, by device;
+* `all_reduce_ms`: a program that does nothing but average them, each in the memory of
+  its device; null on one device. `all_reduce_share`: its part of `step_ms`, at most:
+  where a compiler can, it computes meanwhile;
+* `compile_seconds` of the step, null where it compiles as it is first called (pmap);
+* `error`: what went wrong, null where nothing did.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.timing import summary
+
+MIB = 2**20
+TIMES = ("step_ms", "step_ms_min", "step_ms_max", "images_per_second")
+COMPARED = ("efficiency", "efficiency_min", "efficiency_max", "speedup")
+REDUCED = ("all_reduce_ms", "all_reduce_share")
+
+
+def make_rows(runs: Sequence, paired: bool) -> list[dict]:
+    """A row for every `ScalingRun` that was begun, beside the first of its kind."""
+    begun = [run for run in runs if run.startup or run.error]
+    return [_row(run, _reference(run, begun), paired) for run in begun]
+
+
+def step_seconds(run) -> list[float]:
+    """Seconds of a step in each round."""
+    return [seconds / run.steps for seconds in summary(run.rounds).repeats]
+
+
+def _row(run, reference, paired: bool) -> dict:
+    row = dict(run.case.settings)
+    row["image_shape"] = "x".join(map(str, run.counts.image_shape))
+    row["parameters"] = run.counts.parameters
+    row["gflop_per_image"] = run.counts.flops / run.case.settings["batch_size"] / 1e9
+    row |= dict.fromkeys((*TIMES, *COMPARED))
+    row["all_reduce_mib"] = run.reduced / MIB
+    row |= dict.fromkeys(REDUCED)
+    if run.rounds:
+        own = step_seconds(run)
+        middle = float(np.median(own))
+        images = run.case.settings["batch_size"] / middle
+        times = (1e3 * middle, 1e3 * min(own), 1e3 * max(own), images)
+        row |= zip(TIMES, times, strict=True)
+        if reference:
+            row |= _compared(run, reference, paired)
+    if run.reduce_rounds:
+        seconds = float(np.median(summary(run.reduce_rounds).repeats))
+        row["all_reduce_ms"] = 1e3 * seconds
+        if run.rounds:
+            row["all_reduce_share"] = 1e3 * seconds / row["step_ms"]
+    row["compile_seconds"] = run.startup and run.startup.compile
+    return row | {"error": run.error}
+
+
+def _compared(run, reference, paired: bool) -> dict:
+    own, base = step_seconds(run), step_seconds(reference)
+    if paired:
+        # a round of one against the same round of the other: a case may lack some
+        found = [b / a for a, b in zip(own, base, strict=False)]
+        values = [float(np.median(found)), min(found), max(found)]
+    else:
+        values = [float(np.median(base) / np.median(own))]
+        values += [min(base) / max(own), max(base) / min(own)]
+    if run is reference:
+        values = [1.0, 1.0, 1.0]
+    speedup = values[0] * run.devices / reference.devices
+    return dict(zip(COMPARED, (*values, speedup), strict=True))
+
+
+def _reference(run, runs: Sequence):
+    """The same case on the fewest devices, if that has been timed."""
+    alike = [r for r in runs if kind(r) == kind(run) and r.rounds]
+    return min(alike, key=lambda r: r.devices, default=None)
+
+
+def kind(run) -> str:
+    """What a case has in common with itself on other devices."""
+    own = ("devices", "batch_size")
+    return str({k: v for k, v in run.case.settings.items() if k not in own})
