@@ -130,7 +130,9 @@ def _metric(metric: dict | None) -> tuple[str, str | Text]:
     text = Text.assemble((f"{metric['value']:.4g}", "bold"))
     if metric["change"] is not None:
         text.append(f"  {words.change(metric)}")
-        text.append(f" over {words.steps(metric['over_steps'])} steps", style=FAINT)
+        count = metric["over_steps"]
+        noun = "step" if count == 1 else "steps"
+        text.append(f" over {words.steps(count)} {noun}", style=FAINT)
     return metric["name"].replace("bits_per_dim", "bits/dim"), text
 
 

@@ -225,9 +225,9 @@ def fit(
                 if early.exhausted:
                     break
             checkpoints.wait()
-            if stop.signum:
+            if stopping := stop.at_end():
                 # while the last checkpoint was written
-                raise Interrupted(stop.signum, done)
+                raise Interrupted(stopping, done)
         events.finished(done)
         found = parallel.global_state(state)
         if early.step:

@@ -31,10 +31,9 @@ def on_lead(action: Callable[[], T]) -> T:
 
     What it raises there is a `ProcessError` everywhere else: nobody waits in vain.
     """
-    found = on_all(lambda: action() if is_lead() else None)
     if jax.process_count() == 1:
-        return found
-    return json.loads(_everyones(json.dumps(found))[0])
+        return action()
+    return _together(action if is_lead() else lambda: None)[0]
 
 
 def on_all(action: Callable[[], T]) -> T:
@@ -45,19 +44,26 @@ def on_all(action: Callable[[], T]) -> T:
     """
     if jax.process_count() == 1:
         return action()
-    error, found = None, None
+    found = []
+    _together(lambda: found.append(action()))
+    return found[0]
+
+
+def _together(action: Callable[[], Any]) -> list:
+    """What `action()` returns on each process, if it fails on none."""
+    error, said = None, {}
     try:
-        found = action()
+        said["value"] = action()
     except Exception as problem:
         error = problem
-    text = "" if error is None else f"{error or type(error).__name__}"
-    texts = _everyones(text)
+        said["error"] = str(error) or type(error).__name__
+    answers = everyones(said)
     if error is not None:
         raise error
-    for number, other in enumerate(texts):
-        if other:
-            raise ProcessError(f"process {number} of {len(texts)}: {other}")
-    return found
+    for number, other in enumerate(answers):
+        if "error" in other:
+            raise ProcessError(f"process {number} of {len(answers)}: {other['error']}")
+    return [answer["value"] for answer in answers]
 
 
 def fetch(tree: Any) -> Any:
@@ -88,14 +94,16 @@ def fetch(tree: Any) -> Any:
     )
 
 
-def _everyones(text: str) -> list[str]:
-    """The text of each process, by its number."""
+def everyones(value: Any) -> list:
+    """What each process gives, JSON-able, by its number."""
+    if jax.process_count() == 1:
+        return [value]
     from jax.experimental import multihost_utils
 
-    raw = text.encode()
+    raw = json.dumps(value).encode()
     longest = int(np.max(multihost_utils.process_allgather(np.array(len(raw)))))
     # few lengths, as each is a program
-    sent = np.zeros(-(-max(longest, 1) // CHUNK) * CHUNK, np.uint8)
+    sent = np.full(-(-longest // CHUNK) * CHUNK, ord(" "), np.uint8)
     sent[: len(raw)] = np.frombuffer(raw, np.uint8)
     received = multihost_utils.process_allgather(sent)
-    return [bytes(row).rstrip(b"\0").decode() for row in received]
+    return [json.loads(bytes(row)) for row in received]

@@ -13,6 +13,8 @@ import threading
 
 import jax
 
+from flowjax_ood.training.processes import everyones
+
 # of polls by all runs in this process: the service counts them, and they never go back
 _polls = itertools.count(1)
 # JAX's own handler of SIGTERM, once it was found
@@ -56,6 +58,15 @@ class StopRequest:
         from jax.experimental import multihost_utils
 
         if multihost_utils.reached_preemption_sync_point(next(_polls)):
+            return self.signum or signal.SIGTERM
+        return None
+
+    def at_end(self) -> int | None:
+        """The signal that came to any process by now, the same answer on every one.
+
+        For a last look, after the last step: a collective, which waits for all.
+        """
+        if any(everyones(bool(self.signum))):
             return self.signum or signal.SIGTERM
         return None
 

@@ -61,6 +61,7 @@ def test_no_limit_takes_all():
         ("a", ("a:train",), ["a:train"]),
         # names of roles in results.json
         ("a:test", ("train:test", "test:x"), ["train:test", "test:x"]),
+        ("a:test", ("validation:v", "negative:n"), ["validation:v", "negative:n"]),
     ],
 )
 def test_ood_sets_are_reported_under_different_names(test, ood, names):

@@ -1,15 +1,17 @@
 """A workdir belongs to one process at a time, and to one set of training images."""
 
 import dataclasses
+import fcntl
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from experiments import workdir as of_workdirs
 from experiments.config import UserError, load_config
 from experiments.kept_config import keep_config
-from experiments.workdir import keep_data, locked
+from experiments.workdir import InUseError, keep_data, locked
 from flowjax_ood import data
 
 CPU = "experiments/configs/fashion_mnist_realnvp.py:cpu"
@@ -67,6 +69,32 @@ def test_two_processes_do_not_share_a_workdir(tmp_path):
     # it went with the process
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("goes", [True, False])
+def test_a_run_that_starts_while_someone_looks_is_not_refused(
+    tmp_path, monkeypatch, goes
+):
+    """`status` holds the lock, shared, for an instant; one that stays is refused."""
+    waited = []
+    with (tmp_path / ".lock").open("w+") as looking:
+        looking.write("17")
+        looking.flush()
+        fcntl.flock(looking, fcntl.LOCK_SH)
+
+        def sleep(seconds):
+            waited.append(seconds)
+            if goes:
+                fcntl.flock(looking, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(of_workdirs.time, "sleep", sleep)
+        if goes:
+            with locked(tmp_path), pytest.raises(BlockingIOError):
+                fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        else:
+            with pytest.raises(InUseError, match="by process 17"), locked(tmp_path):
+                pass
+    assert waited == [of_workdirs.GLANCE]
 
 
 def test_a_run_may_become_longer_where_no_schedule_looks_at_its_end(tmp_path):
