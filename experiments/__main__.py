@@ -8,6 +8,7 @@ from experiments import distributed
 from experiments.arguments import parser
 from experiments.config import UserError, load_config, with_overrides
 from experiments.startup import (
+    ignore_closed_loops,
     keep_freed_memory,
     no_compilation_cache,
     use_compilation_cache,
@@ -188,4 +189,5 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
 if __name__ == "__main__":
     use_all_cores()
     keep_freed_memory()
+    ignore_closed_loops()
     distributed.leave(lambda: run(sys.argv[1:]))

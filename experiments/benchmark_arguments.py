@@ -121,10 +121,10 @@ def add_arguments(benchmark: argparse.ArgumentParser) -> None:
     add(
         "--sustained",
         type=float,
-        default=0.4,
+        default=0.2,
         metavar="FRACTION",
-        help="with --expect: the share of what fits its matrix units that a device "
-        "sustains (default: 0.4)",
+        help="with --expect: the share of a device's peak, of what its units can be "
+        "filled to, that it sustains (default: 0.2)",
     )
     add("--profile", type=Path, metavar="DIR", help="trace a few steps of each there")
 

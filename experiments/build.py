@@ -189,9 +189,9 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
     `train.validate_by`, its median; None where nothing is held back.
 
     Of images it is of one draw of the dequantisation noise, that of `eval.seed`, at
-    every look. Batch norm acts by its running statistics: those that results are of are
-    recomputed over training batches, which would cost more than the steps between two
-    looks. Of several processes, all call it, each scores a part, and all get the score.
+    every look. Batch norm acts by its running statistics; those that results are of are
+    recomputed over training batches, once, of the state that was chosen. Of several
+    processes, all call it, each scores a part, and all get the score.
     """
     if sets.validation is None:
         return None

@@ -1,8 +1,8 @@
 """`benchmark --expect=MACHINES`: what a training step should take there, on paper.
 
 Counts the config's model (any number of configs, separated by commas) and divides by
-what the makers of machines say they do; nothing runs. What each number is, and which are
-assumptions: expectation_rows.py. Machines and sources: expectation_machines.py.
+what the makers of machines say they do; nothing runs. What each number is, and what is
+assumed: expectation_rows.py. Machines and sources: expectation_machines.py.
 """
 
 import argparse
@@ -110,8 +110,18 @@ def markdown(rows: Sequence[dict], sustained: float) -> str:
     rule = ["---"] * 3 + ["---:"] * (len(columns) - 3)
     cells = [[cell(row) for cell in columns.values()] for row in rows]
     lines = ["| " + " | ".join(line) + " |" for line in (list(columns), rule, *cells)]
-    lines += ["", f"Computed, not measured, at {sustained:.0%} of what fits the units."]
+    lines += ["", _note(sustained)]
     return "\n".join(lines) + "\n"
+
+
+def _note(sustained: float) -> str:
+    return (
+        "Computed, not measured. A device is assumed to sustain "
+        f"{sustained:.0%} of the part of its peak, in the config's precision, that the "
+        "flow's narrowest convolutions can use. `equal at batch`: images a device at "
+        "which arithmetic takes as long as the all-reduce; `at peak`: of a device at "
+        "its full peak. `cores`: of a host, for reading images."
+    )
 
 
 def _product(shape) -> int:

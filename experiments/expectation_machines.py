@@ -2,18 +2,19 @@
 
 Nothing here is measured. Figures are of a chip (TPU) or a GPU, dense, without sparsity:
 
-* TPU v5e: 197 TFLOP/s in bfloat16, an all-reduce bandwidth of 51.2 TB/s for a pod of 256
-  chips, 8 chips a host: https://docs.cloud.google.com/tpu/docs/v5e. That is 200 GB/s a
-  chip: what its four links send at 50 GB/s each.
+* TPU v5e: 197 TFLOP/s in bfloat16, an all-reduce bandwidth of 51.2 TB/s for a pod of
+  256 chips, 8 chips a host: https://docs.cloud.google.com/tpu/docs/v5e. That is 200
+  GB/s a chip: what its four links send at 50 GB/s each.
 * TPU v6e: 918 TFLOP/s in bfloat16, 102.4 TB/s for a pod of 256 chips, 8 chips a host,
   matrix units of 256 x 256: https://docs.cloud.google.com/tpu/docs/v6e.
 * Matrix units of 128 x 128 before v6e, and PCIe at 15 GB/s a chip, 32 GB/s of v6e:
   "How to Think About TPUs", https://jax-ml.github.io/scaling-book/tpus/.
 * Precision: TPUs multiply in bfloat16; JAX's "high" (here "tensorfloat32") takes three
   such passes, "highest" ("float32") six.
-* H100 SXM5: 989.4 TFLOP/s in bfloat16, 494.7 in TF32, 66.9 in float32, PCIe Gen5 at 128
-  GB/s, 64 each way: https://glennklockwood.com/garden/processors/h100. NVLink at 450 GB/s
-  each way: "How to Think About GPUs", https://jax-ml.github.io/scaling-book/gpus/.
+* H100 SXM5: 989.4 TFLOP/s in bfloat16, 494.7 in TF32, 66.9 in float32, PCIe Gen5 at
+  128 GB/s, 64 each way: https://glennklockwood.com/garden/processors/h100. NVLink at
+  450 GB/s each way: "How to Think About GPUs",
+  https://jax-ml.github.io/scaling-book/gpus/.
 """
 
 from typing import NamedTuple

@@ -4,19 +4,19 @@ A row is a config on a machine, with `batch_per_device` and `batch_size` (of all
 devices), `parameters` and `gflop_per_image` (of a training step, counted on the
 program), then:
 
-* `fill`: the share of a matrix unit's columns that a convolution of `model.width` output
-  channels, the narrowest, uses; `sustained_tflops`: the peak of the config's precision,
-  times `fill`, times `sustained`, an assumption (--sustained);
+* `fill`: the share of a matrix unit's columns that a convolution of `model.width`
+  output channels, the narrowest, uses; `sustained_tflops`: the peak of the config's
+  precision, times `fill`, times `sustained`, an assumption (--sustained);
 * `compute_ms` = FLOPs of a device's part of the batch / sustained;
-* `all_reduce_ms` = 2 (n - 1) / n * bytes of parameters and batch statistics / bandwidth:
-  a ring's, and any algorithm's bound. Latency is left out. `all_reduce_share`: of both
-  times, one after the other;
+* `all_reduce_ms` = 2 (n - 1) / n * bytes of parameters and batch statistics /
+  bandwidth: a ring's, and any algorithm's bound. Latency is left out.
+  `all_reduce_share`: of both times, one after the other;
 * `batch_of_equal_times`: images a device whose arithmetic takes as long as the
   all-reduce: with fewer, it dominates; `_at_peak`: of a device at its peak;
 * `images_per_second` of the machine, `_per_host`, and `input_mb_per_second` a host;
-* `cores_in_memory`, `cores_streamed`: cores a host keeps busy with reading, at the rates
-  a core of results/input_pipeline.json reaches with FashionMNIST in memory and streamed
-  from array_record by workers; of other images by their bytes, which is rough;
+* `cores_in_memory`, `cores_streamed`: cores a host keeps busy with reading, at the
+  rates a core of results/input_pipeline.json reaches with FashionMNIST in memory and
+  streamed from array_record by workers; of other images by their bytes, which is rough;
 * `state_mib`: parameters, optimiser, statistics; `checkpoint_copy_ms`: from one device
   to its host, while which training waits, `checkpoint_share` of the steps between two
   (`checkpoint_every`), with the step that looks for a finite loss; written in the

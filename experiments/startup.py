@@ -93,6 +93,23 @@ def keep_freed_memory() -> None:
     mallopt(TRIM_THRESHOLD, -1)
 
 
+def ignore_closed_loops() -> None:
+    """Keep quiet about callbacks that come too late.
+
+    Where a checkpoint cannot be written, orbax gives up, and for every array that was
+    still on its way to the disk Python prints a traceback of an event loop that is
+    closed: a page of them, above the one line that says what is wrong.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        late = isinstance(unraisable.exc_value, RuntimeError)
+        if not (late and str(unraisable.exc_value) == "Event loop is closed"):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
 @contextmanager
 def no_compilation_cache() -> Iterator[None]:
     """Inside, everything is compiled anew and nothing is kept: for what times it."""

@@ -1,8 +1,9 @@
 """Early stopping: train until the validation likelihood no longer rises, keep the best.
 
 A flow on few or heavy-tailed vectors overfits within some epochs, its log-determinants
-growing without end where nobody looks. The state that counts is that of the highest
-validation likelihood, which `fit` returns and keeps beside the newest checkpoints.
+growing without end where nobody looks; one on images may go astray late in a long run.
+The state that counts is that of the highest validation likelihood, which `fit` returns
+and keeps beside the newest checkpoints. Without patience that is all: the best is kept.
 """
 
 import math

@@ -127,8 +127,8 @@ def fit(
     many_steps = one_step
     if steps_per_call > 1:
         many_steps = parallel.wrap_step(train_step, scanned=True)
-    if parallel.mode != "pmap":
-        # once, not with every step
+    if parallel.mode != "pmap" or parallel.part.count == 1:
+        # once, not with every step; pmap of several processes takes each one's own
         key = parallel.place_copies(key)
 
     with (

@@ -40,3 +40,11 @@ def tiny_run(tmp_path_factory):
     average = "--config.optimizer.ema_decay=0.5"
     assert run(["train", *TINY, average, f"--workdir={workdir}"]) == 0
     return workdir
+
+
+@pytest.fixture(scope="session")
+def held_run(tmp_path_factory):
+    """Workdir of a run with images held back, whose best state is not its last."""
+    from validation_runs import train
+
+    return train(tmp_path_factory.mktemp("runs") / "held")

@@ -275,3 +275,7 @@ def test_data_is_read_anew_where_a_row_has_other_data(monkeypatch):
     for c in config.values():
         c.data.source = "synthetic"
     assert sets.of(config[0]) is not sets.of(config[1])
+    # and which are held back does
+    for c in config.values():
+        c.data.update(source="embedded", validation=8)
+    assert sets.of(config[0]) is not sets.of(config[1])

@@ -37,6 +37,15 @@ def test_training_goes_on_from_call_to_call(adapter):
     assert startup.temporary > 0
 
 
+def test_a_call_takes_as_many_steps_as_the_config_says():
+    (case,) = cases(*QUICK, "train.steps_per_call=3")
+    assert case.settings["steps_per_call"] == 3
+    _, call = prepare(build_work(case))
+    first, (state, metrics) = int(call()[0].step), call()
+    assert state.step == first + 3
+    assert metrics["loss"].shape == (3,)
+
+
 def test_evaluation_computes_the_density_of_every_image():
     (case,) = cases(*QUICK, modes=("evaluate",))
     work = build_work(case)

@@ -76,6 +76,8 @@ def test_other_runs_are_not_pooled(tmp_path, three_seeds, overrides, changes):
 
 def test_what_changes_no_result_does_not_part_runs(tmp_path, three_seeds):
     overrides = ["seed=9", "data.path=/else", "train.log_every=7", "eval.samples=0"]
+    # read with data.validation alone
+    overrides += ["train.validate_every=7", "train.patience=3"]
     changes = {"eval": {"seed": 1, "draws": 1, "batch_size": 8, "samples": 0}}
     keep(tmp_path / "other", results(0.2, **changes), overrides=overrides)
     _, markdown = write_report(tmp_path, *three_seeds, tmp_path / "other")

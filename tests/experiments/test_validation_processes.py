@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from experiment_runs import read_results
 from test_distributed import Two, alone
-from test_validation import ARGUMENTS, saved, scores_of
+from validation_runs import ARGUMENTS, saved, scores_of
 
 # 11 do not divide over two devices; every process looks at its part
 UNEVEN = (

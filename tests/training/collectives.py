@@ -153,7 +153,7 @@ def main(output: str) -> None:
         keep(f"plain {mode}", Parallel(mode), tiny("light"))
         keep(f"group {mode}", Parallel(mode), tiny("light ghost"), ONE_GROUP_EACH)
         keep(f"scanned {mode}", Parallel(mode), tiny("light"), steps=STEPS)
-    for mode in ("jit", "shard_map"):
+    for mode in MODES:
         with tempfile.TemporaryDirectory() as workdir, Guarded() as guard:
             often = {"log_every": 2, "checkpoint_every": 2, "profiler": guard}
             run = train(workdir, 4, tiny("light"), parallel=Parallel(mode), **often)

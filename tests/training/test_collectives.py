@@ -112,7 +112,7 @@ def test_shards_are_donated(programs):
     assert_donated(sharded, (sharded["argument bytes"] - batch) / whole["state bytes"])
 
 
-@pytest.mark.parametrize("mode", ["jit", "shard_map"])
+@pytest.mark.parametrize("mode", MODES)
 def test_several_devices_are_given_nothing_unasked(programs, mode):
     """As test_transfers.py has it of one: nor does one device give it to another."""
     assert programs[f"guarded {mode}"]["steps"] == 4

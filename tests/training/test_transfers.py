@@ -29,6 +29,7 @@ def guarded(workdir, guard: Guarded, **changed):
         ("jit", 3, STREAMED),
         ("shard_map", 1, STREAMED),
         ("shard_map", 3, None),
+        ("pmap", 1, None),
     ],
     ids=lambda v: "memory" if v is None else "streamed" if v == STREAMED else str(v),
 )
