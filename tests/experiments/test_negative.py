@@ -209,7 +209,7 @@ def test_batch_statistics_are_recomputed_over_both_kinds(workdir, monkeypatch):
     sets = load_sets(config)
     seen = []
 
-    def keep(flow, variables, batches):
+    def keep(flow, variables, batches, place):
         seen.extend(np.asarray(batch) for batch in batches)
         return variables
 
