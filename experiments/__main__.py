@@ -114,13 +114,14 @@ def run(argv: list[str]) -> int:
         return distributed.LOST
     except KeyboardInterrupt:
         print("stopped by SIGINT outside of training; run it again", file=sys.stderr)
+        distributed.leave_others(130)
         return 130
     return 0
 
 
 def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
     from experiments import demo, evaluate, precision, train
-    from experiments.kept_config import read_config
+    from experiments.kept_config import check_hosts, read_config
     from experiments.sets import load_sets
     from flowjax_ood.training.processes import on_all
 
@@ -174,6 +175,7 @@ def _perform(args: argparse.Namespace, overrides: list[str]) -> None:
     else:
         config = read_config(args.workdir)
         config = with_overrides(config, overrides, keys=EVALUATE_KEYS)
+        check_hosts(config)
         sets = on_all(lambda: load_sets(config, args.workdir))
         found = evaluate.restore(config, args.workdir, sets)
         if args.command == "inspect":

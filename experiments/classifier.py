@@ -19,7 +19,7 @@ from experiments.classifier_build import (
     step_and_batches,
 )
 from experiments.config import UserError
-from experiments.kept_config import keep_config
+from experiments.kept_config import check_config, keep_config
 from experiments.sets import Sets
 from experiments.workdir import keep_data, locked
 from flowjax_ood.training.classification import (
@@ -104,9 +104,11 @@ def train_classifier(
     except (ValueError, TypeError) as error:
         raise UserError(f"config: {error}") from error
     exposed = outliers is not None or start is not None
-    keep_config(config, workdir, TESTED if exposed else (*TESTED, "exposure"))
+    free = TESTED if exposed else (*TESTED, "exposure")
+    check_config(config, workdir, free)
     with locked(workdir):
         keep_data(sets.train, workdir, **_beside(outliers, start))
+        keep_config(config, workdir, free)
         run = fit(
             initial,
             step,

@@ -23,6 +23,7 @@ from experiments import (
 from experiments.config import UserError
 from experiments.detect_devices import network_on_all_devices, on_all_devices
 from experiments.detect_flows import TERMS, flow_runs, trained_flows
+from experiments.kept_config import check_hosts
 from experiments.published_detectors import comparable
 from experiments.results import versions, write_json
 from experiments.sets import Sets, load_sets
@@ -44,6 +45,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     """Train or restore, detect, and write what was found."""
     if "detect" not in config:
         raise UserError("this config trains a flow; use the command `train`")
+    check_hosts(config)
     # a host without the data would keep the others waiting
     sets = on_all(lambda: load_sets(config))
     detect_checks.check(config, sets)

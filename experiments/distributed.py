@@ -16,6 +16,18 @@ from experiments.config import UserError
 
 # exit status: another process is gone, and the command can be started again
 LOST = 75
+# what errors of JAX's say where it is the others that are gone
+OF_CONTACT = (
+    "gloo",
+    "nccl",
+    "connection",
+    "peer",
+    "heartbeat",
+    "coordination",
+    "unavailable",
+    "deadline_exceeded",
+    "aborted",
+)
 FLAGS = ("coordinator", "num_processes", "process_id")
 
 
@@ -89,7 +101,8 @@ def lost_contact(error: Exception) -> str:
     """
     import jax
 
-    if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+    text = str(error).lower()
+    if jax.process_count() == 1 or not any(word in text for word in OF_CONTACT):
         return ""
     return (
         f"process {jax.process_index()} of {jax.process_count()} has lost contact with "
@@ -112,11 +125,17 @@ def leave(command: Callable[[], int]) -> NoReturn:
             raise
         traceback.print_exc()
         status = 1
-    if status not in (0, 130, 143) and _joined():
+    if status not in (0, 130, 143):
+        leave_others(status)
+    sys.exit(status)
+
+
+def leave_others(status: int) -> None:
+    """Exit at once, if there are others that may be waiting for this process."""
+    if _joined():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-    sys.exit(status)
 
 
 def _joined() -> bool:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+import flowjax_ood
 from experiments.config import UserError, among, check_rooms, flatten
 from flowjax_ood.analysis.atomic import write_bytes
-from flowjax_ood.training.processes import on_lead
+from flowjax_ood.training.processes import on_all, on_lead
 
 # What may differ when a run goes on: nothing of this changes what is computed.
 # (Other images at another path are refused by their hash.)
@@ -26,6 +27,15 @@ MAY_CHANGE = (
     "train.keep_checkpoints",
     "train.steps_per_call",
     "fsdp",
+)
+
+# What may differ between the processes of one run.
+OF_A_HOST = (
+    "data.path",
+    "data.ood_path",
+    "data.read_ahead",
+    "data.read_threads",
+    "data.read_workers",
 )
 
 # Keys that kept configs may lack, at what they were when nobody could set them.
@@ -89,10 +99,38 @@ def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -
     Raises UserError, changing nothing, if the workdir belongs to another config, holds
     checkpoints of nobody knows which, or cannot be written.
     """
-    on_lead(lambda: _keep(config, workdir, free))
+    check_config(config, workdir, free)
+    on_lead(lambda: _write(config, workdir))
 
 
-def _keep(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
+def check_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
+    """The checks of `keep_config`, which write nothing."""
+    check_hosts(config)
+    on_lead(lambda: _check(config, workdir, free))
+
+
+def check_hosts(config: ConfigDict) -> None:
+    """Raise UserError where the processes of a run were started with other configs.
+
+    They would compile other programs, and wait for each other for ever, or average
+    what does not belong together. Where each finds its data is its own affair.
+    """
+    own = {k: repr(v) for k, v in flatten(config).items() if not among(k, OF_A_HOST)}
+    own["version"] = flowjax_ood.__version__
+    lead = on_lead(lambda: own)
+    other = sorted(k for k in own.keys() | lead if own.get(k) != lead.get(k))
+
+    def check():
+        if other:
+            raise UserError(
+                f"this process was started with another config than process 0: "
+                f"{', '.join(other)}; start the same command on every host"
+            )
+
+    on_all(check)
+
+
+def _check(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
     file = workdir / "config.json"
     if file.exists():
         before, now = flatten(read_config(workdir)), flatten(config)
@@ -112,6 +150,10 @@ def _keep(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
             f"{workdir} holds checkpoints but no config.json to tell of which run; "
             "restore it, or give another --workdir"
         )
+
+
+def _write(config: ConfigDict, workdir: Path) -> None:
+    file = workdir / "config.json"
     try:
         # several processes of one ablation may write it at a time
         text = json.dumps(config.to_dict(), indent=2) + "\n"

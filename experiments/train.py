@@ -12,13 +12,13 @@ from ml_collections import ConfigDict
 from experiments import build, evaluate
 from experiments.ablate_grid import ROOM
 from experiments.config import UserError
-from experiments.kept_config import keep_config
+from experiments.kept_config import check_config, check_hosts, keep_config
 from experiments.objective import rows
 from experiments.sets import Sets, load_sets
 from experiments.vector_sets import keep_standardizer
 from experiments.workdir import keep_data, locked
 from flowjax_ood.training.loop import Run, fit
-from flowjax_ood.training.processes import is_lead, on_all
+from flowjax_ood.training.processes import is_lead, on_all, on_lead
 from flowjax_ood.training.profiling import StepProfiler
 from flowjax_ood.training.sinks import TensorBoard
 
@@ -52,13 +52,16 @@ def train(
             "the config describes classifiers and detectors (config.detect); use the "
             "command `detect`"
         )
+    check_hosts(config)
     parts = build.training(config, sets)
     reading, sinks = build.feed_options(config), on_all(lambda: _sinks(watch, workdir))
-    keep_config(config, workdir)
+    check_config(config, workdir)
     with locked(workdir), ExitStack() as stack:
         keep_data(sets.train, workdir, sets.negative, **sets.beside)
         if sets.standardizer:
-            keep_standardizer(sets.standardizer, workdir)
+            on_lead(lambda: keep_standardizer(sets.standardizer, workdir))
+        # last, as it is written anew: a run that is refused must not change it
+        keep_config(config, workdir)
         for sink in sinks:
             stack.callback(sink.close)
         profiler = None
@@ -99,6 +102,9 @@ def _fit(config, workdir, sets, parts, label, **looking) -> Run:
             **looking,
         )
     except OSError as error:
+        if str(workdir) not in str(error.filename or ""):
+            # of the data, say
+            raise UserError(f"{type(error).__name__}: {error}") from error
         raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
     except ValueError as error:
         # a metrics file or an argument that does not fit

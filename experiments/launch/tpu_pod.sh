@@ -62,11 +62,13 @@ END
 }
 
 running() { # CONFIG NAME [--config.KEY=VALUE ...]
-  local config=$1 workdir=$MOUNT/$2
+  local workdir=$MOUNT/$2
+  # quoted, as they are read once more by the shell of each host
+  local config=${1@Q} place=${workdir@Q}
   shift 2
   cat <<END
 cd ~/flowjax_ood && source .venv/bin/activate
-python -m experiments train --config=$config --workdir=$workdir --distributed $*
+python -m experiments train --config=$config --workdir=$place --distributed ${*@Q}
 echo "exit status \$?"
 END
 }

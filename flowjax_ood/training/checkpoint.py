@@ -10,23 +10,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from flowjax_ood.training import checkpoint_errors as errors
 from flowjax_ood.training import manifest
+from flowjax_ood.training.checkpoint_errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    first_line,
+)
 from flowjax_ood.training.processes import ProcessError, is_lead, on_lead
+from flowjax_ood.training.tree_difference import difference
 
 # where damaged checkpoints are put, beside the directory of the good ones
 ASIDE = "damaged_checkpoints"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be read or written; says which, and what to do."""
-
-
-class DamagedCheckpointError(CheckpointError):
-    """A checkpoint's files are not what was written; `reason` says how."""
-
-    def __init__(self, message: str, reason: str):
-        super().__init__(message)
-        self.reason = reason
 
 
 class Damaged(NamedTuple):
@@ -69,6 +64,12 @@ class Checkpoints:
             def reached_preemption(self, step: int) -> bool:
                 # the loop asks, by a count of its own, which this must not disturb
                 return False
+
+            def _finalize(self, *args):
+                # what failed is raised before orbax waits for processes that, where one
+                # has failed, wait for another thing: for ten minutes, deaf to signals
+                self._wait_for_checkpointers()
+                super()._finalize(*args)
 
         logging.getLogger("absl").addFilter(_not_orbax)
         self.directory = Path(directory).absolute()
@@ -127,7 +128,8 @@ class Checkpoints:
                 self._manager.wait_until_finished()
                 self._seal()
         except Exception as error:
-            raise self._unwritten(step, error) from error
+            self._pending = None
+            raise errors.unwritten(self._path(step), error) from error
 
     def wait(self) -> None:
         """Until what is written in the background is on disk, or CheckpointError."""
@@ -137,7 +139,8 @@ class Checkpoints:
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
         except Exception as error:
-            raise self._unwritten(self._pending, error) from error
+            step, self._pending = self._pending, None
+            raise errors.unwritten(self._path(step), error) from error
         self._pending = None
 
     def _seal(self) -> None:
@@ -153,14 +156,6 @@ class Checkpoints:
         manifest.write(path)
         if self._written:
             self._written(self._pending, time.monotonic() - self._began)
-
-    def _unwritten(self, step: int, error: Exception) -> CheckpointError:
-        self._pending = None
-        return CheckpointError(
-            f"the checkpoint {self._path(step)} cannot be written "
-            f"({_first_line(error)}); free space there or check its permissions, "
-            "then run again: it goes on from the newest checkpoint"
-        )
 
     def drop_after(self, step: int) -> None:
         """Remove the checkpoints of all later steps."""
@@ -194,7 +189,9 @@ class Checkpoints:
                 continue
             break
         if found is None:
-            raise self._none_whole(damaged) if damaged else self._nothing_there()
+            if damaged:
+                raise errors.none_whole(self.directory, damaged)
+            raise errors.nothing_there(self.directory)
         aside = [self._set_aside(step, e.reason) for step, e in damaged.items()]
         if aside:
             self._manager.reload()
@@ -221,33 +218,36 @@ class Checkpoints:
         """
         step = self.latest_step() if step is None else step
         if step is None:
-            raise self._nothing_there()
-        if step not in self.steps():
+            raise errors.nothing_there(self.directory)
+        steps, path = self.steps(), self._path(step)
+        if step not in steps:
             raise CheckpointError(
                 f"no checkpoint of step {step} in {self.directory}; it has those of "
-                f"{self.steps() or 'no step'}"
+                f"{steps or 'no step'}"
             )
+        others = [other for other in steps if other != step]
         try:
-            damage = on_lead(lambda: manifest.damage(self._path(step)))
+            damage = on_lead(lambda: manifest.damage(path))
+            sealed = on_lead(lambda: (path / manifest.NAME).exists())
         except (OSError, ProcessError) as error:
-            raise self._unreadable(step, error) from error
+            raise errors.unreadable(path, error) from error
         if damage:
-            raise self._damaged(step, damage)
+            raise errors.damaged(path, damage, others)
         empty = jax.tree.map(lambda a: np.empty(np.shape(a), a.dtype), template)
         items = self._args.Composite(
             state=self._args.StandardRestore(empty), facts=self._args.JsonRestore()
         )
         try:
-            mismatch = _difference(template, self._manager.item_metadata(step).state)
+            mismatch = difference(template, self._manager.item_metadata(step).state)
             restored = None if mismatch else self._manager.restore(step, args=items)
-        except (PermissionError, MemoryError) as error:
-            # of this process, and not of the files
-            raise self._unreadable(step, error) from error
         except Exception as error:
-            raise self._damaged(step, _first_line(error)) from error
+            if sealed or isinstance(error, (PermissionError, MemoryError)):
+                # its files are what was written: it is the reading that failed
+                raise errors.unreadable(path, error) from error
+            raise errors.damaged(path, first_line(error), others) from error
         if mismatch:
-            raise self._refused(
-                step,
+            raise errors.refused(
+                path,
                 f"it belongs to another model: {mismatch}",
                 "use the config it was trained with, or a new workdir",
             )
@@ -255,39 +255,6 @@ class Checkpoints:
 
     def _path(self, step: int) -> Path:
         return self.directory / str(step)
-
-    def _nothing_there(self) -> CheckpointError:
-        return CheckpointError(
-            f"no checkpoint in {self.directory}; train first, or check the workdir"
-        )
-
-    def _none_whole(self, damaged: dict) -> CheckpointError:
-        reasons = "; ".join(f"step {s}: {e.reason}" for s, e in damaged.items())
-        return CheckpointError(
-            f"no checkpoint in {self.directory} can be restored, all are damaged "
-            f"({reasons}). Nothing was changed; move that directory away to start again"
-        )
-
-    def _damaged(self, step: int, reason: str) -> CheckpointError:
-        others = [s for s in self.steps() if s != step]
-        remedy = (
-            f"`train` goes on from step {max(others)}"
-            if others
-            else "there is no other one: remove that directory to start again"
-        )
-        error = self._refused(step, f"it is damaged: {reason}", remedy)
-        return DamagedCheckpointError(str(error), reason)
-
-    def _unreadable(self, step: int, error: Exception) -> CheckpointError:
-        return self._refused(
-            step, f"it cannot be read: {_first_line(error)}", "mend that and run again"
-        )
-
-    def _refused(self, step: int, reason: str, remedy: str) -> CheckpointError:
-        return CheckpointError(
-            f"the checkpoint {self._path(step)} cannot be restored, {reason}. Nothing "
-            f"was changed; {remedy}"
-        )
 
     def close(self) -> None:
         self._manager.close()
@@ -311,33 +278,3 @@ def _to_write(leaf) -> Any:
     # a copy: what is written in the background must not change, and what NumPy sees
     # of a CPU's own buffer would keep it from being donated
     return np.array(jax.device_get(leaf))
-
-
-def _difference(template: Any, metadata: Any) -> str:
-    """The first leaf that differs between a pytree and the one that was saved."""
-    wanted = _leaves(template)
-    # older orbax gives the tree itself
-    found = _leaves(getattr(metadata, "tree", metadata))
-    for name in [*wanted, *found]:
-        want, got = wanted.get(name), found.get(name)
-        if want != got:
-            return (
-                f"{name} is {got or 'not in it'}, the model "
-                f"{'needs ' + want if want else 'has none'}"
-            )
-    return ""
-
-
-def _leaves(tree: Any) -> dict[str, str]:
-    """`{"params.layer.kernel": "float32[3, 4]"}`, the same before and after saving."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): (
-            f"{np.dtype(leaf.dtype)}{list(leaf.shape)}"
-        )
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]

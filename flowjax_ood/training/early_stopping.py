@@ -53,13 +53,16 @@ class EarlyStopping:
     nothing is ever due.
     """
 
-    def __init__(self, validation: Validation | None, workdir: str | Path):
+    def __init__(
+        self, validation: Validation | None, workdir: str | Path, keep: int = KEEP
+    ):
         self.validation = validation
         self.score, self.step, self.since = -math.inf, 0, 0
         self._state: TrainState | None = None
         self._checkpoints = None
         if validation:
-            self._checkpoints = Checkpoints(Path(workdir) / DIRECTORY, KEEP)
+            # as many as there are checkpoints that may speak of one
+            self._checkpoints = Checkpoints(Path(workdir) / DIRECTORY, max(keep, KEEP))
 
     def resume_at(self, step: int, facts: dict) -> None:
         """Go on from a checkpoint of `step` that remembers `facts` as `validation`.
@@ -71,9 +74,10 @@ class EarlyStopping:
             return
         self.score, self.step = facts.get("score", -math.inf), facts.get("step", 0)
         self.since = facts.get("since", 0)
-        self._checkpoints.drop_after(step)
         if self.step and self.step not in self._checkpoints.steps():
             raise _gone(self._checkpoints.directory, self.step)
+        self._checkpoints.clean()
+        self._checkpoints.drop_after(step)
 
     def facts(self) -> dict:
         """What a checkpoint has to remember, JSON-able: `validation`, if anything."""

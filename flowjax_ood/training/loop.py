@@ -96,8 +96,8 @@ def fit(
 
     Metrics go to `workdir/metrics.jsonl`, and to `sinks`, which have its methods
     (`MetricLog`); what else happens, to `workdir/events.jsonl` (`event_log`). A
-    `profiler` is told `before(step)` and `after(step, metrics)` of the steps of each
-    call (`profiling.StepProfiler`).
+    `profiler` is told `before(first, count)` and `after(last, metrics)` of the steps
+    of each call (`profiling.StepProfiler`).
 
     Of several processes, all call it alike, with one `workdir` on storage they share,
     where process 0 writes.
@@ -139,7 +139,7 @@ def fit(
             background=True,
             written=events.checkpoint,
         ) as checkpoints,
-        EarlyStopping(validate, workdir) as early,
+        EarlyStopping(validate, workdir, keep_checkpoints) as early,
     ):
         window = MetricWindow(batch_size)
         checkpoints.clean()
@@ -155,7 +155,7 @@ def fit(
         start = int(state.step)
         early.resume_at(start, looked)
         on_lead(lambda: log.resume_at(start))
-        for sink in sinks:
+        for sink in sinks if is_lead() else ():
             sink.resume_at(start)
         events.started(start, num_steps)
         state = parallel.place_state(state)

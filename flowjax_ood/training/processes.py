@@ -54,9 +54,10 @@ def _together(action: Callable[[], Any]) -> list:
     error, said = None, {}
     try:
         said["value"] = action()
+        json.dumps(said)  # here, where an error of it is told to all
     except Exception as problem:
         error = problem
-        said["error"] = str(error) or type(error).__name__
+        said = {"error": str(error) or type(error).__name__}
     answers = everyones(said)
     if error is not None:
         raise error

@@ -100,18 +100,25 @@ def release_sigterm() -> None:
     `StopRequest`. Call it after `jax.distributed.initialize`, in the main thread.
     """
     global _service_handler
-    if threading.current_thread() is not threading.main_thread():
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or sys.platform not in ("linux", "darwin"):
         return
-    # a handler of Python's is nobody's but the caller's; of others it does not know
-    if signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, None):
+    address = _address(signal.SIGTERM)
+    # SIG_DFL is 0, SIG_IGN is 1; and that of Python's own, which SIGINT has
+    ours = [0, 1]
+    if callable(signal.getsignal(signal.SIGINT)):
+        ours.append(_address(signal.SIGINT))
+    if address in ours:
         return
-    if sys.platform not in ("linux", "darwin"):
-        return
-    action = ctypes.create_string_buffer(512)  # struct sigaction, the handler first
-    if ctypes.CDLL(None).sigaction(int(signal.SIGTERM), None, action):
-        return
-    address = ctypes.cast(action, ctypes.POINTER(ctypes.c_void_p))[0]
-    # SIG_DFL is 0 and SIG_IGN is 1
-    if address and address > 1:
-        _service_handler = address
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _service_handler = address
+    # what Python still takes for the handler, such as one of the caller's
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _address(number: int) -> int:
+    """Where the handler of a signal is; the first field of the C library's struct."""
+    action = ctypes.create_string_buffer(512)
+    if ctypes.CDLL(None).sigaction(int(number), None, action):
+        return 0
+    return ctypes.cast(action, ctypes.POINTER(ctypes.c_void_p))[0] or 0

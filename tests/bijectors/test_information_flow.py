@@ -1,4 +1,7 @@
-"""What may depend on what: masks, the cycle-mask and the bottleneck, by Jacobians."""
+"""What may depend on what: the cycle-mask and the bottleneck, by Jacobians.
+
+That a coupling uses and changes what its mask says is among the laws of `test_laws.py`.
+"""
 
 from functools import partial
 
@@ -6,39 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from law_runs import flat, in_float64, run
-from law_table import COUPLINGS, bare, case, generic_variables
+from law_runs import flat, run
+from law_table import bare, generic_variables
 
 from flowjax_ood import masks
 from flowjax_ood.bijectors import AffineCoupling, Chain
 from flowjax_ood.networks import Autoencoder, ResNet, ResNetAE
-
-
-@pytest.mark.parametrize("name", COUPLINGS)
-def test_a_coupling_changes_what_its_mask_says(name):
-    trip, _, _ = in_float64(name)
-    changed = case(name).bijector.coupling_mask(COUPLINGS[name][1]).changed.ravel()
-    assert (trip.z[:, ~changed] == trip.x[:, ~changed]).all()
-    moved = (trip.z != trip.x)[:, changed]
-    # a spline leaves alone what is outside its bound
-    bound = getattr(case(name).bijector, "bound", np.inf)
-    inside = np.abs(trip.x[:, changed]) < bound
-    assert inside.any()
-    assert (moved == inside).all()
-
-
-@pytest.mark.parametrize("name", COUPLINGS)
-def test_a_coupling_uses_what_its_mask_says(name):
-    jacobian = in_float64(name)[2].jacobian
-    mask = case(name).bijector.coupling_mask(COUPLINGS[name][1])
-    seen, changed = mask.seen.ravel(), mask.changed.ravel()
-    own = np.eye(seen.size, dtype=bool)
-    allowed = own | (changed[:, None] & seen[None, :])
-    assert (jacobian[:, ~allowed] == 0).all()
-    assert (jacobian[:, ~changed] == own[~changed]).all()
-    # and the seen part is used at all, by every example
-    influence = np.abs(jacobian[:, changed][:, :, seen])
-    assert (influence.reshape(len(influence), -1).max(axis=1) > 0).all()
 
 
 def home_jacobians(strategy, start, counts):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from law_runs import flat, in_float32, in_float64
-from law_table import ALL, BATCH, TABLE, case
+from law_table import ALL, BATCH, COUPLINGS, TABLE, case
 
 from flowjax_ood.bijectors import (
     ActNorm,
@@ -56,6 +56,33 @@ def test_vmap_over_examples_equals_the_batch(name):
     trip, _, alone = in_float64(name)
     close(alone.z, trip.z, 1e-12)
     close(alone.logdet, trip.logdet, 1e-12)
+
+
+@pytest.mark.parametrize("name", COUPLINGS)
+def test_a_coupling_changes_what_its_mask_says(name):
+    trip, _, _ = in_float64(name)
+    changed = case(name).bijector.coupling_mask(COUPLINGS[name][1]).changed.ravel()
+    assert (trip.z[:, ~changed] == trip.x[:, ~changed]).all()
+    moved = (trip.z != trip.x)[:, changed]
+    # a spline leaves alone what is outside its bound
+    bound = getattr(case(name).bijector, "bound", np.inf)
+    inside = np.abs(trip.x[:, changed]) < bound
+    assert inside.any()
+    assert (moved == inside).all()
+
+
+@pytest.mark.parametrize("name", COUPLINGS)
+def test_a_coupling_uses_what_its_mask_says(name):
+    jacobian = in_float64(name)[2].jacobian
+    mask = case(name).bijector.coupling_mask(COUPLINGS[name][1])
+    seen, changed = mask.seen.ravel(), mask.changed.ravel()
+    own = np.eye(seen.size, dtype=bool)
+    allowed = own | (changed[:, None] & seen[None, :])
+    assert (jacobian[:, ~allowed] == 0).all()
+    assert (jacobian[:, ~changed] == own[~changed]).all()
+    # and the seen part is used at all, by every example
+    influence = np.abs(jacobian[:, changed][:, :, seen])
+    assert (influence.reshape(len(influence), -1).max(axis=1) > 0).all()
 
 
 # the deepest are made of what the others cover, and slow one operation at a time

@@ -12,16 +12,25 @@ def _compile_once(tmp_path_factory):
     """Tests train and restore the same few flows: what is compiled is kept."""
     from jax.experimental.compilation_cache import compilation_cache
 
-    before = jax.config.jax_compilation_cache_dir
-    directory = tmp_path_factory.mktemp("compiled")
-    jax.config.update("jax_compilation_cache_dir", str(directory))
-    compilation_cache.reset_cache()
+    # every program, as startup.py has it for the commands: most compile in a moment
+    changes = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in changes}
+
+    def configure(settings):
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+    configure(changes)
     with pytest.MonkeyPatch.context() as patch:
         # for the processes that tests start: not the user's own cache
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(directory))
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", changes["jax_compilation_cache_dir"])
         yield
-    jax.config.update("jax_compilation_cache_dir", before)
-    compilation_cache.reset_cache()
+    configure(before)
 
 
 @pytest.fixture(scope="session")

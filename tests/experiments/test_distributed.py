@@ -236,6 +236,32 @@ def test_what_one_host_lacks_ends_all(tmp_path):
 
 
 @pytest.mark.multiprocess
+def test_other_configs_on_other_hosts_are_refused(tmp_path):
+    """Or they would train different flows, or wait for each other for ever."""
+    workdir = tmp_path / "run"
+    argv = ("train", *TINY, f"--workdir={workdir}")
+    each = ((), ("--config.optimizer.learning_rate=0.05",))
+    with Two(tmp_path / "compiled", *argv, each=each) as two:
+        found = two.finish()
+    assert [status for status, *_ in found] == [2, 2]
+    message = "another config than process 0: optimizer.learning_rate"
+    assert message in only_error(found[1][2])
+    assert "process 1 of 2" in only_error(found[0][2])
+    assert not workdir.exists()
+
+
+@pytest.mark.multiprocess
+def test_vectors_are_trained_by_two(tmp_path):
+    workdir = tmp_path / "run"
+    config = f"--config={ROOT / 'experiments/configs/hepmass.py'}:smoke"
+    with Two(tmp_path / "compiled", "train", config, f"--workdir={workdir}") as two:
+        found = two.finish()
+    assert [status for status, *_ in found] == [0, 0], found[0][2] + found[1][2]
+    assert (workdir / "standardization.npz").is_file()
+    assert read_results(workdir)["versions"]["processes"] == 2
+
+
+@pytest.mark.multiprocess
 def test_a_workdir_in_use_is_refused_by_all(tmp_path):
     import fcntl
 

@@ -50,7 +50,7 @@ def commands(path: Path) -> list[list[str]]:
     found = []
     for rest in re.findall(r"\bpython -m experiments\b([^>|&;\n]*)", text):
         # what a user adds is for the user
-        words = re.sub(r'"\$@"|\$\*', "", rest).replace('"', "").split()
+        words = re.sub(r'"\$@"|\$\{\*@Q\}', "", rest).replace('"', "").split()
         found.append([re.sub(r"\$\{?\w+\}?", "1", word) for word in words])
     return found
 
@@ -218,11 +218,11 @@ POD = {
     [
         (["install"], "all", ["mount -t nfs 10.0.0.2:/runs /mnt/runs", "'jax[tpu]'"]),
         (
-            ["run", "c.py", "glow", "--config.seed=3"],
+            ["run", "c.py", "glow", "--config.seed=3", "--config.a=(1, 2)"],
             "all",
             [
-                "train --config=c.py --workdir=/mnt/runs/glow --distributed "
-                "--config.seed=3\n",
+                "train --config='c.py' --workdir='/mnt/runs/glow' --distributed "
+                "'--config.seed=3' '--config.a=(1, 2)'\n",
                 'echo "exit status $?"',
             ],
         ),

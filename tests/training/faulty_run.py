@@ -1,5 +1,7 @@
 """A training run that something happens to: `python faulty_run.py FAULT WORKDIR`.
 
+Or `... WORKDIR HOST:PORT NUMBER`, as one of two processes.
+
 Ten steps, a checkpoint every four. FAULT is one of
 
 * `killed`: in the middle of the second save;
@@ -12,12 +14,19 @@ import resource
 import signal
 import sys
 
-from tiny_run import tiny, train
+import jax
 
-from flowjax_ood.training import checkpoint, manifest
-from flowjax_ood.training.checkpoint import CheckpointError
+fault, workdir, *others = sys.argv[1:]
+if others:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(others[0], 2, int(others[1]))
 
-fault, workdir = sys.argv[1:]
+from tiny_run import tiny, train  # noqa: E402
+
+from flowjax_ood.training import checkpoint, manifest  # noqa: E402
+from flowjax_ood.training.checkpoint import CheckpointError  # noqa: E402
+from flowjax_ood.training.parallel import Parallel  # noqa: E402
+
 write, saves = manifest.write, []
 
 
@@ -40,7 +49,9 @@ def sealing(path):
 
 checkpoint.manifest.write = sealing
 try:
-    train(workdir, 10, tiny("light"))
+    train(workdir, 10, tiny("light"), parallel=Parallel("jit"))
 except CheckpointError as error:
     print(error)
-    sys.exit(2)
+    sys.stdout.flush()
+    # as the commands do: JAX would wait for the other process
+    os._exit(2)

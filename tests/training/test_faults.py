@@ -2,11 +2,12 @@
 
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import jax
 import pytest
-from processes import HERE, run_together
+from processes import HERE, free_port, run_together
 from tiny_run import assert_same, tiny, train
 
 from flowjax_ood.training import event_log
@@ -79,3 +80,19 @@ def test_a_full_disk_is_named(struck):
     assert "File too large" in said or "too large" in said, said
     assert "free space" in said
     assert "Traceback" not in said
+
+
+def test_a_full_disk_ends_two_processes_at_once(tmp_path):
+    """Neither waits for what the other one will never do."""
+    where, workdir = f"localhost:{free_port()}", tmp_path / "run"
+    command = [sys.executable, "-W", "error", HERE / "faulty_run.py", "full", workdir]
+    began = time.monotonic()
+    (lead, said, err), (other, _, _) = run_together(
+        [[*command, where, str(number)] for number in range(2)], seconds=120
+    )
+    assert time.monotonic() - began < 100
+    assert lead == 2, err
+    assert f"{workdir / 'checkpoints' / '8'} cannot be written" in said
+    assert other != 0
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        assert checkpoints.steps() == [4]
