@@ -4,11 +4,14 @@ import dataclasses
 import fcntl
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from experiment_runs import TINY, only_error
 
 from experiments import workdir as of_workdirs
+from experiments.__main__ import run
 from experiments.config import UserError, load_config
 from experiments.kept_config import keep_config
 from experiments.workdir import InUseError, keep_data, locked
@@ -142,3 +145,23 @@ def test_hashes_see_every_byte():
     turned = np.asfortranarray(plain.images)
     again = dataclasses.replace(plain, images=turned)
     assert fingerprint(again) == fingerprint(plain)
+
+
+def test_a_run_that_is_refused_changes_no_config(tmp_path, capsys):
+    """Another process trains there, by other keys that may change."""
+    assert run(["train", *TINY, f"--workdir={tmp_path}"]) == 0
+    before = (tmp_path / "config.json").read_bytes()
+    capsys.readouterr()
+    with locked(tmp_path):
+        argv = ["train", *TINY, "--config.train.log_every=1", f"--workdir={tmp_path}"]
+        assert run(argv) == 2
+    assert "is in use by process" in only_error(capsys.readouterr().err)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs Linux")
+def test_a_workdir_that_nobody_may_write(capsys):
+    """Not even root."""
+    assert run(["train", *TINY, "--workdir=/proc/run"]) == 2
+    message = only_error(capsys.readouterr().err)
+    assert "cannot write in --workdir /proc/run" in message

@@ -261,6 +261,21 @@ def test_damage_is_found_without_a_manifest(directory, spoil):
     assert [damaged.step for damaged in aside] == [8]
 
 
+def test_a_reading_that_fails_is_no_damage(directory, monkeypatch):
+    """Its files are what was written: nothing is set aside, and no step is lost."""
+    before = snapshot(directory)
+
+    def stale(*args, **kwargs):
+        raise OSError(116, "Stale file handle")
+
+    with Checkpoints(directory) as checkpoints:
+        monkeypatch.setattr(checkpoints._manager, "restore", stale)
+        with pytest.raises(CheckpointError, match=r"8 .*cannot be read: .*Stale"):
+            checkpoints.restore_newest(state())
+    assert snapshot(directory) == before
+    assert_same(newest(directory)[0], state(8))
+
+
 def test_several_damaged_ones_are_set_aside(directory):
     with Checkpoints(directory, keep=3) as checkpoints:
         checkpoints.save(12, state(12), {})

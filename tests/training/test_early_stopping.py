@@ -149,11 +149,26 @@ def test_the_best_so_far_of_an_interrupted_run_can_be_restored(tmp_path):
     assert_same(best, jax.device_get(plain.state))
 
 
+def test_as_many_bests_are_kept_as_checkpoints(tmp_path):
+    """However many are damaged, the best of the one that is left is there."""
+    often = {"checkpoint_every": 2, "keep_checkpoints": 4, "patience": 0}
+    rising = {"scores": (1.0, 2.0, 3.0, 4.0, 5.0), **often}
+    stopped(tmp_path, num_steps=8, **rising)
+    assert saved_steps(tmp_path) == [2, 4, 6, 8]
+    for step in (4, 6, 8):
+        file = tmp_path / "checkpoints" / str(step) / "state" / "manifest.ocdbt"
+        file.write_bytes(b"")
+    run, _ = stopped(tmp_path, num_steps=8, **(rising | {"scores": (2.0, 1.0, 1.0)}))
+    assert run.validation == {"score": 2.0, "step": 4, "since": 2}
+
+
 def test_a_best_state_that_is_gone_is_named(tmp_path):
     stopped(tmp_path, num_steps=6)
     shutil.rmtree(tmp_path / "best" / "4")
+    left = sorted((tmp_path / "best").iterdir())
     with pytest.raises(CheckpointError, match=r"best/4, the state of the best .* gone"):
         stopped(tmp_path, start=6)
+    assert sorted((tmp_path / "best").iterdir()) == left
     with pytest.raises(CheckpointError, match="is gone"):
         restore_best(tmp_path, None, {"step": 4})
 
