@@ -262,7 +262,11 @@ class Checkpoints:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, kind, *exc):
+        lost = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError)
+        if lost and jax.process_count() > 1:
+            # orbax would wait for processes that are gone
+            return
         self.close()
 
 

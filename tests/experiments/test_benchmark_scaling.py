@@ -114,6 +114,7 @@ def test_the_command_leaves_its_table(tmp_path, capsys):
     assert "[1/1] train devices 1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_several_devices_are_measured(tmp_path):
     """In a process of its own, as the number of devices is set before JAX starts."""

@@ -68,6 +68,7 @@ def tiny_flows(monkeypatch):
     monkeypatch.setattr(demo, "load_config", load)
 
 
+@pytest.mark.slow
 def test_a_tiny_demo_leaves_results_figures_and_the_report(
     tmp_path, tiny_flows, capsys
 ):

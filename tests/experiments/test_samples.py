@@ -38,6 +38,7 @@ def drawn(tmp_path_factory, two_scales, tiny_run):
     return out
 
 
+@pytest.mark.slow
 def test_one_figure_and_the_numbers(drawn, two_scales, tiny_run):
     assert {p.name for p in drawn.iterdir()} == {"samples.png", "samples.json"}
     assert (drawn / "samples.png").read_bytes().startswith(b"\x89PNG\r\n")

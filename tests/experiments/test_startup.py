@@ -166,6 +166,7 @@ def run_program(**changes) -> tuple[int, int, str, str]:
     return int(asked), int(found), digest, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_kept_programs_compute_the_same_bits(tmp_path):
     directory = {startup.DIRECTORY: str(tmp_path / "xla")}

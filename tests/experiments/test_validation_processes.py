@@ -18,6 +18,7 @@ UNEVEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_two_processes_choose_as_one_does(tmp_path):
     both, one = tmp_path / "both", tmp_path / "one"
