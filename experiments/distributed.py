@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from experiments.config import UserError
+from flowjax_ood.training.messages import first_line
 
 # exit status: another process is gone, and the command can be started again
 LOST = 75
@@ -81,15 +82,17 @@ def initialize(args: argparse.Namespace) -> None:
         )
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"--distributed: JAX does not find the other processes ({_line(error)}); "
-            "it does on TPU pods, under SLURM and Open MPI. Elsewhere give "
-            "--coordinator=HOST:PORT, --num-processes=N and --process-id=K"
+            "--distributed: JAX does not find the other processes "
+            f"({first_line(error)}); it does on TPU pods, under SLURM and Open MPI. "
+            "Elsewhere give --coordinator=HOST:PORT, --num-processes=N and "
+            "--process-id=K"
         ) from error
     except RuntimeError as error:
         raise UserError(
             f"--distributed: the {given['num_processes'] or 'other'} processes did not "
-            f"meet at {given['coordinator'] or 'their coordinator'} ({_line(error)}); "
-            "start all of them, with one HOST:PORT that is an address of process 0"
+            f"meet at {given['coordinator'] or 'their coordinator'} "
+            f"({first_line(error)}); start all of them, with one HOST:PORT "
+            "that is an address of process 0"
         ) from error
     release_sigterm()
 
@@ -106,8 +109,8 @@ def lost_contact(error: Exception) -> str:
         return ""
     return (
         f"process {jax.process_index()} of {jax.process_count()} has lost contact with "
-        f"the others ({_line(error)}). If one was ended, start the same command again "
-        "on all hosts: it goes on from the newest checkpoint"
+        f"the others ({first_line(error)}). If one was ended, start the same command "
+        "again on all hosts: it goes on from the newest checkpoint"
     )
 
 
@@ -167,8 +170,3 @@ def _wanted(distributed: bool, given: dict) -> bool:
             "10.0.0.2:8476"
         )
     return True
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]

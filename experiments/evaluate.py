@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments import build
 from experiments.baselines import baseline_results
+from experiments.objective import rows
 from experiments.results import (
     UNITS,
     likelihood_results,
@@ -92,7 +93,7 @@ def precise_variables(
     training = build.batches(config, sets, c.seed)
     parallel = Parallel("jit")
     place = parallel.place_rows
-    if len(training(0)["image"]) % len(parallel.devices):
+    if rows(config, sets) % len(parallel.devices):
         # trained on other devices: each of these computes all of it
         place = parallel.place_copies
 

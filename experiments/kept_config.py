@@ -105,7 +105,6 @@ def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -
 
 def check_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
     """The checks of `keep_config`, which write nothing."""
-    check_hosts(config)
     on_lead(lambda: _check(config, workdir, free))
 
 

@@ -15,8 +15,8 @@ from flowjax_ood.training import manifest
 from flowjax_ood.training.checkpoint_errors import (
     CheckpointError,
     DamagedCheckpointError,
-    first_line,
 )
+from flowjax_ood.training.messages import first_line
 from flowjax_ood.training.processes import ProcessError, is_lead, on_lead
 from flowjax_ood.training.tree_difference import difference
 
@@ -227,8 +227,9 @@ class Checkpoints:
             )
         others = [other for other in steps if other != step]
         try:
-            damage = on_lead(lambda: manifest.damage(path))
-            sealed = on_lead(lambda: (path / manifest.NAME).exists())
+            damage, sealed = on_lead(
+                lambda: [manifest.damage(path), (path / manifest.NAME).exists()]
+            )
         except (OSError, ProcessError) as error:
             raise errors.unreadable(path, error) from error
         if damage:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from flowjax_ood.training.messages import first_line
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be read or written; says which, and what to do."""
@@ -60,8 +62,3 @@ def unwritten(path: Path, error: Exception) -> CheckpointError:
         "there or check its permissions, then run again: it goes on from the newest "
         "checkpoint"
     )
-
-
-def first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]

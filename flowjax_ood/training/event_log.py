@@ -29,10 +29,11 @@ import json
 import math
 import os
 import platform
-import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+
+from flowjax_ood.training.messages import warn
 
 NAME = "events.jsonl"
 ENDINGS = ("interrupted", "diverged", "failed", "finished")
@@ -80,11 +81,9 @@ class EventLog:
         if self._warned:
             return
         self._warned = True
-        print(
-            f"warning: {self.path} cannot be written ({error.strerror or error}); "
-            "training goes on, its events are not recorded",
-            file=sys.stderr,
-            flush=True,
+        warn(
+            f"{self.path} cannot be written ({error.strerror or error}); training goes "
+            "on, its events are not recorded"
         )
 
 

@@ -80,15 +80,11 @@ def check_metrics(metrics: dict, step: int) -> None:
 
 def check_state(state, step: int) -> None:
     """Raise NonFiniteLossError unless all of the state after `step` is finite."""
-    for path, fine in jax.tree_util.tree_leaves_with_path(_finite(state)):
+    found = jax.device_get(_all_finite(state))  # found where it lives
+    for path, fine in jax.tree_util.tree_leaves_with_path(found):
         if not fine:
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             raise NonFiniteLossError(step, f"{name} is not finite after it")
-
-
-def _finite(state):
-    """Of each leaf, whether all of it is finite; found where it lives."""
-    return jax.device_get(_all_finite(state))
 
 
 @jax.jit

@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from flowjax_ood.data.batching import Part
 from flowjax_ood.networks.axes import reducing_over
 from flowjax_ood.training.sharding import sharded
-from flowjax_ood.training.step_calls import is_scanned, mean_in_one, several
+from flowjax_ood.training.step_calls import mean_in_one, several
 
 AXIS, FSDP = "data", "fsdp"
 MODES = ("jit", "pmap", "shard_map")
@@ -154,7 +154,7 @@ class Parallel:
         if scanned:
             train_step = several(train_step, self.devices[0].platform == "cpu")
         if self.mode == "jit":
-            return self._global_step(train_step)
+            return self._global_step(train_step, scanned)
 
         mean = partial(mean_in_one, axis_name=AXIS)
 
@@ -190,14 +190,14 @@ class Parallel:
 
         return step
 
-    def _global_step(self, train_step: Callable) -> Callable:
+    def _global_step(self, train_step: Callable, scanned: bool) -> Callable:
         if self.fsdp == 1:
             split, whole = self.split, self.replicated
             # of several steps in a call, batches are split along their second axis
             return jax.jit(
                 train_step,
                 donate_argnums=0,
-                in_shardings=(whole, None if is_scanned(train_step) else split, whole),
+                in_shardings=(whole, None if scanned else split, whole),
                 out_shardings=whole,
             )
 

@@ -5,6 +5,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from flowjax_ood.training.messages import first_line, warn
+
 
 def profiled_steps(text: str) -> tuple[int, int]:
     """`(first, last)` of `FIRST:LAST`, steps counted from 1, both included.
@@ -104,12 +106,7 @@ class StepProfiler:
         print(f"trace of the profiled steps: {self.directory}", file=sys.stderr)
 
     def _warn(self, error: Exception) -> None:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        print(
-            f"warning: no trace in {self.directory} ({reason[0]}); training goes on",
-            file=sys.stderr,
-            flush=True,
-        )
+        warn(f"no trace in {self.directory} ({first_line(error)}); training goes on")
 
     def __enter__(self):
         return self

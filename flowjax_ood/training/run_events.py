@@ -1,7 +1,6 @@
 """What the training loop tells of itself: events, by process 0, and how a run ends."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from flowjax_ood.training import event_log
 from flowjax_ood.training.checkpoint import Damaged
 from flowjax_ood.training.event_log import EventLog
+from flowjax_ood.training.messages import warn
 from flowjax_ood.training.metric_window import NonFiniteLossError
 from flowjax_ood.training.processes import is_lead
 from flowjax_ood.training.signals import Interrupted
@@ -39,12 +39,9 @@ class RunEvents:
     def fallback(self, damaged: Damaged, to: int) -> None:
         self.write("fallback", step=damaged.step, reason=damaged.reason, to=to)
         if is_lead():
-            print(
-                f"warning: the checkpoint of step {damaged.step} is damaged "
-                f"({damaged.reason}); it is kept as {damaged.place}, and training goes "
-                f"on from step {to}",
-                file=sys.stderr,
-                flush=True,
+            warn(
+                f"the checkpoint of step {damaged.step} is damaged ({damaged.reason}); "
+                f"it is kept as {damaged.place}, and training goes on from step {to}"
             )
 
     @contextmanager

@@ -4,9 +4,10 @@ A sink has the interface of `MetricLog`: `resume_at(step)` before the first reco
 session, `write(step, **values)` as training goes, and `close()`.
 """
 
-import sys
 import time
 from pathlib import Path
+
+from flowjax_ood.training.messages import warn
 
 
 class TensorBoard:
@@ -87,12 +88,9 @@ class TensorBoard:
             if self._refused:
                 return
             self._refused = True
-            print(
-                f"warning: {self.directory} cannot be written "
-                f"({error.strerror or error}); training goes on, TensorBoard shows no "
-                "more of it",
-                file=sys.stderr,
-                flush=True,
+            warn(
+                f"{self.directory} cannot be written ({error.strerror or error}); "
+                "training goes on, TensorBoard shows no more of it"
             )
 
     def __enter__(self):

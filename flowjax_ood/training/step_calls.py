@@ -20,12 +20,7 @@ def several(train_step: Callable, unroll: bool) -> Callable:
 
         return jax.lax.scan(one, state, batches, unroll=unroll)
 
-    steps.scanned = True
     return steps
-
-
-def is_scanned(train_step: Callable) -> bool:
-    return getattr(train_step, "scanned", False)
 
 
 def mean_in_one(tree: Any, axis_name: str) -> Any:
