@@ -53,9 +53,7 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     runs = checked(cases)
     facts = {
         "config": load([]).to_dict(),
-        "seconds": args.seconds,
-        "repeats": args.repeats,
-        "interleave": args.interleave,
+        **asked.timing(args),
         "peak_is": "given" if given else "measured on this machine",
     }
     peaks = {name: _peak(cases[0], name, given) for name in precisions}

@@ -249,6 +249,11 @@ def device_counts(args: argparse.Namespace, there: int) -> list[int]:
     return found
 
 
+def timing(args: argparse.Namespace) -> dict:
+    """How measurements are timed, as results say it."""
+    return {name: getattr(args, name) for name in ("seconds", "repeats", "interleave")}
+
+
 def check_durations(args: argparse.Namespace) -> None:
     """Raise UserError unless there is something to measure."""
     if not 0 < args.seconds < math.inf or args.repeats < 1:

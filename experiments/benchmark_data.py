@@ -22,6 +22,7 @@ from experiments import build
 from experiments.benchmark_cases import Case, sweep
 from experiments.benchmark_data_report import DataReport
 from experiments.benchmark_data_rows import Reading, Round, verdict
+from experiments.benchmark_files import cores
 from experiments.benchmark_rows import rates
 from experiments.benchmark_run import Run
 from experiments.checks import check_numbers
@@ -51,10 +52,8 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     readings = with_sets(cases)
     facts = {
         "config": load([]).to_dict(),
-        "seconds": args.seconds,
-        "repeats": args.repeats,
-        "interleave": args.interleave,
-        "cores": _cores(),
+        **asked.timing(args),
+        "cores": cores(),
         "need_is": "given" if need else "measured on the devices here",
     }
     report = DataReport(args.out, readings, facts)
@@ -150,12 +149,6 @@ def processor_seconds() -> float | None:
         user, system = stat.rpartition(")")[2].split()[11:13]
         seconds += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
     return seconds
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _feed(one: Reading) -> Feed:

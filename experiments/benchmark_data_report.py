@@ -1,17 +1,13 @@
 """The files `benchmark --data` leaves: benchmark_data.json, .csv and .md."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.benchmark_cases import short, varying
 from experiments.benchmark_data_rows import Reading, make_rows, verdict
-from experiments.benchmark_table import number
-from experiments.config import UserError
+from experiments.benchmark_files import Files
+from experiments.benchmark_table import markdown_lines, number
 from experiments.results import versions
-from flowjax_ood.analysis.atomic import write_bytes
 
 NAME = "benchmark_data"
 
@@ -27,12 +23,7 @@ class DataReport:
     def __init__(self, out: Path, readings: Sequence[Reading], facts: dict):
         self._out, self._readings, self._facts = out, readings, facts
         self._swept = varying([one.settings for one in readings])
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            for kind in ("json", "csv", "md"):
-                (out / f"{NAME}.{kind}").unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write in --out {out}: {error}") from error
+        self._files = Files(out, NAME)
 
     def name(self, one: Reading) -> str:
         """What tells a case from the others, in a few words."""
@@ -43,19 +34,8 @@ class DataReport:
     def write(self, finished: bool = False) -> None:
         """Write what has been measured so far."""
         rows = make_rows(self._readings)
-        content = {
-            **self._facts,
-            "finished": finished,
-            "rows": rows,
-            "versions": versions(),
-        }
-        self._keep("json", json.dumps(content, indent=2, allow_nan=False) + "\n")
-        lines = io.StringIO()
-        writer = csv.DictWriter(lines, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self._keep("csv", lines.getvalue())
-        self._keep("md", self._markdown(rows))
+        content = {**self._facts, "finished": finished, "rows": rows}
+        self._files.write(content, self._markdown(rows))
 
     def close(self) -> None:
         """Write everything, and print the table."""
@@ -75,11 +55,10 @@ class DataReport:
             ("cores needed", "cores_needed"),
         ]
         left = len(self._swept)
-        rule = ["---"] * left + ["---:"] * (len(columns) - left)
         cells = [[_cell(row[c]) for _, c in columns] for row in rows]
         head = [name for name, _ in columns]
         lines = [self._heading(rows[0]) + ":", ""]
-        lines += ["| " + " | ".join(line) + " |" for line in (head, rule, *cells)]
+        lines += markdown_lines(head, cells, left)
         lines += [""] + [
             f"* {self.name(one)}: {verdict(one)}"
             for one in self._readings
@@ -103,9 +82,6 @@ class DataReport:
         if "batch_size" not in self._swept:
             parts.append(f"batch {row['batch_size']}")
         return ", ".join(parts)
-
-    def _keep(self, kind: str, text: str) -> None:
-        write_bytes(self._out / f"{NAME}.{kind}", text.encode())
 
 
 def _cell(value) -> str:

@@ -1,21 +1,17 @@
 """The files a benchmark leaves: written anew as it goes, each in one step."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
+from experiments.benchmark_files import Files
 from experiments.benchmark_plot import draw
 from experiments.benchmark_rows import RATE, make_rows
 from experiments.benchmark_run import Run
 from experiments.benchmark_table import markdown, number, print_table
-from experiments.config import UserError
 from experiments.results import versions
 from flowjax_ood.analysis import figures
-from flowjax_ood.analysis.atomic import write_bytes
 
 
 class Report:
@@ -36,14 +32,7 @@ class Report:
     ):
         self._out, self._runs, self._peaks, self._facts = out, runs, peaks, facts
         self._settings = list(runs[0].case.settings)
-        self._figure = out / "benchmark.png"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            # those from before would not be of these rows
-            for kind in ("json", "csv", "md", "png"):
-                (out / f"benchmark.{kind}").unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write in --out {out}: {error}") from error
+        self._files = Files(out, "benchmark", more=["png"])
 
     def write(self, finished: bool = False) -> None:
         """Write what has been measured so far, but for the figure."""
@@ -56,15 +45,8 @@ class Report:
             "finished": finished,
             "peak_flops_per_second": self._peaks,
             "rows": rows,
-            "versions": versions(),
         }
-        self._keep("json", json.dumps(content, indent=2, allow_nan=False) + "\n")
-        lines = io.StringIO()
-        writer = csv.DictWriter(lines, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self._keep("csv", lines.getvalue())
-        self._keep("md", markdown(rows, self._settings, self._notes()))
+        self._files.write(content, markdown(rows, self._settings, self._notes()))
 
     def close(self, finished: bool) -> None:
         """Write everything, and print the table."""
@@ -75,16 +57,13 @@ class Report:
         print_table(rows, self._settings, self._notes())
         files = "benchmark.json, .csv and .md"
         if any(row[RATE] for row in rows):
-            figures.save(draw(rows, self._settings), self._figure)
+            figures.save(draw(rows, self._settings), self._files.path("png"))
             files = "benchmark.json, .csv, .md and .png"
         print(f"{files} are in {self._out}")
 
     def _rows(self) -> list[dict]:
         best = {name: max(found.values()) for name, found in self._peaks.items()}
         return make_rows(self._runs, best, paired=self._facts["interleave"])
-
-    def _keep(self, kind: str, text: str) -> None:
-        write_bytes(self._out / f"benchmark.{kind}", text.encode())
 
     def _notes(self) -> str:
         facts = self._facts

@@ -70,19 +70,21 @@ def _throughput(run: Run, timing: Timing | None, reference, paired: bool) -> dic
     if timing is None:
         return dict.fromkeys(names)
     own, others = rates(run), rates(reference)
-    if paired:
-        # a round of one against the same round of the other: a case may lack some
-        ratios = [a / b for a, b in zip(own, others, strict=False)]
-        ratio = [float(np.median(ratios)), min(ratios), max(ratios)]
-    else:
-        ratio = [float(np.median(own) / np.median(others))]
-        ratio += [min(own) / max(others), max(own) / min(others)]
-    if run is reference:
-        ratio = [1.0, 1.0, 1.0]
+    ratio = [1.0] * 3 if run is reference else ratios(own, others, paired)
     values = [float(np.median(own)), min(own), max(own), *ratio]
     each = 1e3 / run.steps
     values += [each * timing.p10, each * timing.p50, each * timing.p90, timing.calls]
     return dict(zip(names, values, strict=True))
+
+
+def ratios(own: list[float], others: list[float], paired: bool) -> list[float]:
+    """Median, least and greatest ratio of what two cases gave in each round."""
+    if paired:
+        # a round of one against the same round of the other: a case may lack some
+        found = [a / b for a, b in zip(own, others, strict=False)]
+        return [float(np.median(found)), min(found), max(found)]
+    middle = float(np.median(own) / np.median(others))
+    return [middle, min(own) / max(others), max(own) / min(others)]
 
 
 def rates(run: Run) -> list[float]:

@@ -5,7 +5,6 @@ devices as on one. What each number is: benchmark_scaling_rows.py.
 """
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +17,7 @@ from ml_collections import ConfigDict
 from experiments import benchmark
 from experiments import benchmark_arguments as asked
 from experiments.benchmark_cases import Case, label, sweep, varying
+from experiments.benchmark_files import cores
 from experiments.benchmark_run import Run
 from experiments.benchmark_scaling_report import ScalingReport
 from experiments.benchmark_work import Work, build_work, count, shapes
@@ -72,10 +72,8 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     runs = checked(cases)
     facts = {
         "config": load([]).to_dict(),
-        "seconds": args.seconds,
-        "repeats": args.repeats,
-        "interleave": args.interleave,
-        "cores": _cores(),
+        **asked.timing(args),
+        "cores": cores(),
     }
     report = ScalingReport(args.out, runs, facts)
     finished = False
@@ -157,9 +155,3 @@ def _reduced(work: Work) -> tuple:
 
 def _bytes(tree) -> int:
     return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(tree))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

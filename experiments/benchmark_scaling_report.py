@@ -1,19 +1,15 @@
 """The files `benchmark --devices` leaves: weak_scaling.json, .csv and .md."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
 from experiments.benchmark_cases import label, short, varying
+from experiments.benchmark_files import Files
 from experiments.benchmark_scaling_rows import make_rows
-from experiments.benchmark_table import MISSING, heading, number
-from experiments.config import UserError
+from experiments.benchmark_table import MISSING, heading, markdown_lines, number
 from experiments.results import versions
-from flowjax_ood.analysis.atomic import write_bytes
 
 NAME = "weak_scaling"
 # columns of their own in the table, whatever is swept
@@ -34,31 +30,15 @@ class ScalingReport:
         settings = [run.case.settings for run in runs]
         self._settings = list(settings[0])
         self._swept = [c for c in varying(settings) if c not in OWN]
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            for kind in ("json", "csv", "md"):
-                (out / f"{NAME}.{kind}").unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write in --out {out}: {error}") from error
+        self._files = Files(out, NAME)
 
     def write(self, finished: bool = False) -> None:
         """Write what has been measured so far."""
         rows = make_rows(self._runs, self._facts["interleave"])
         if not rows:
             return
-        content = {
-            **self._facts,
-            "finished": finished,
-            "rows": rows,
-            "versions": versions(),
-        }
-        self._keep("json", json.dumps(content, indent=2, allow_nan=False) + "\n")
-        lines = io.StringIO()
-        writer = csv.DictWriter(lines, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self._keep("csv", lines.getvalue())
-        self._keep("md", self._markdown(rows))
+        content = {**self._facts, "finished": finished, "rows": rows}
+        self._files.write(content, self._markdown(rows))
 
     def close(self, finished: bool) -> None:
         """Write everything, and print the table."""
@@ -83,12 +63,11 @@ class ScalingReport:
             ("all-reduce ms", lambda r: number(r["all_reduce_ms"])),
             ("of the step", lambda r: _fixed(r["all_reduce_share"], "{:.1%}")),
         ]
-        rule = ["---"] * left + ["---:"] * (len(columns) - left)
         cells = [[cell(row) for _, cell in columns] for row in rows]
         head = [name for name, _ in columns]
         constant = [c for c in self._settings if c not in OWN]
         lines = [f"Weak scaling, {heading(rows, constant)}:", ""]
-        lines += ["| " + " | ".join(line) + " |" for line in (head, rule, *cells)]
+        lines += markdown_lines(head, cells, left)
         lines += ["", self._notes(rows)]
         for row in rows:
             if row["error"]:
@@ -116,9 +95,6 @@ class ScalingReport:
                 "step costs, not how chips with cores of their own would scale."
             )
         return text
-
-    def _keep(self, kind: str, text: str) -> None:
-        write_bytes(self._out / f"{NAME}.{kind}", text.encode())
 
 
 def _spread(row: dict) -> str:

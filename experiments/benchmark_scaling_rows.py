@@ -26,6 +26,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from experiments.benchmark_rows import ratios
 from experiments.timing import summary
 
 MIB = 2**20
@@ -72,15 +73,7 @@ def _row(run, reference, paired: bool) -> dict:
 
 def _compared(run, reference, paired: bool) -> dict:
     own, base = step_seconds(run), step_seconds(reference)
-    if paired:
-        # a round of one against the same round of the other: a case may lack some
-        found = [b / a for a, b in zip(own, base, strict=False)]
-        values = [float(np.median(found)), min(found), max(found)]
-    else:
-        values = [float(np.median(base) / np.median(own))]
-        values += [min(base) / max(own), max(base) / min(own)]
-    if run is reference:
-        values = [1.0, 1.0, 1.0]
+    values = [1.0] * 3 if run is reference else ratios(base, own, paired)
     speedup = values[0] * run.devices / reference.devices
     return dict(zip(COMPARED, (*values, speedup), strict=True))
 

@@ -47,13 +47,19 @@ def failures(rows: Sequence[dict], settings: Sequence[str]) -> list[str]:
     return [f"{label(r, swept)}: {r['error']}" for r in rows if r["error"]]
 
 
+def markdown_lines(
+    header: Sequence[str], cells: Sequence[Sequence[str]], left: int
+) -> list[str]:
+    """Lines of a Markdown table: the first `left` columns are words, others numbers."""
+    rule = ["---"] * left + ["---:"] * (len(header) - left)
+    return ["| " + " | ".join(line) + " |" for line in (header, rule, *cells)]
+
+
 def markdown(rows: Sequence[dict], settings: Sequence[str], notes: str) -> str:
     """The table as Markdown, with what is constant above it, and `notes` below."""
     header, cells = table(rows, settings)
-    left = len(_swept(rows, settings))
-    rule = ["---"] * left + ["---:"] * (len(header) - left)
     lines = [heading(rows, settings) + ":", ""]
-    lines += ["| " + " | ".join(line) + " |" for line in (header, rule, *cells)]
+    lines += markdown_lines(header, cells, left=len(_swept(rows, settings)))
     lines += ["", notes]
     for failed in failures(rows, settings):
         escaped = failed.replace("|", "\\|")

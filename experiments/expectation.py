@@ -14,7 +14,7 @@ import jax
 
 from experiments import benchmark_arguments as asked
 from experiments.benchmark_cases import sweep
-from experiments.benchmark_table import number
+from experiments.benchmark_table import markdown_lines, number
 from experiments.benchmark_work import build_work, count, shapes
 from experiments.config import UserError, load_config
 from experiments.expectation_machines import MACHINES
@@ -107,9 +107,8 @@ def markdown(rows: Sequence[dict], sustained: float) -> str:
         "checkpoint": lambda r: f"{r['checkpoint_share']:.2%}",
         "write MB/s": lambda r: number(r["checkpoint_write_mb_per_second"]),
     }
-    rule = ["---"] * 3 + ["---:"] * (len(columns) - 3)
     cells = [[cell(row) for cell in columns.values()] for row in rows]
-    lines = ["| " + " | ".join(line) + " |" for line in (list(columns), rule, *cells)]
+    lines = markdown_lines(list(columns), cells, left=3)
     lines += ["", _note(sustained)]
     return "\n".join(lines) + "\n"
 
