@@ -1,5 +1,6 @@
 """Runs of a benchmark without a model: what they computed is made up here."""
 
+from experiment_runs import CONFIGS
 from ml_collections import ConfigDict
 
 from experiments.benchmark_cases import Case
@@ -7,6 +8,17 @@ from experiments.benchmark_run import Run, Startup
 from experiments.benchmark_work import Counts
 
 MIB = 2**20
+# of the command
+TINY = (
+    "benchmark",
+    f"--config={CONFIGS / 'demo.py'}:smoke",
+    "--config.model.scales=1",
+    "--config.model.mask=checkerboard",
+    "--config.model.norm=none",
+    "--config.model.width=2",
+    "--config.model.blocks=0",
+    "--batch=8",
+)
 
 
 def fake_run(rounds=(), *, error=None, startup=True, flops=4e9, again=6e9, **settings):

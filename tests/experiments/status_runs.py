@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Console
+
+from experiments.status_files import read_run
+from experiments.status_record import record
 from flowjax_ood.training import event_log, manifest
 
 # the moment a run began, in seconds since 1970
@@ -88,3 +92,19 @@ def holding(workdir: Path):
     with (workdir / ".lock").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+NOW = BEGAN + 200.0
+SAVES = [event(50.0 * k, "checkpoint", step=200 * k, seconds=1.0) for k in (1, 2)]
+DONE = [started(), *SAVES, event(190, "finished", step=1000)]
+
+
+def seen(workdir, now=NOW, **options) -> dict:
+    return record(read_run(workdir, **options), now)
+
+
+def printed(renderable, width=80) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()

@@ -5,8 +5,8 @@ import json
 from argparse import Namespace
 
 import pytest
-from benchmark_runs import fake_run
-from experiment_runs import CONFIGS, only_error
+from benchmark_runs import TINY, fake_run
+from experiment_runs import only_error
 
 from experiments import benchmark
 from experiments.__main__ import run
@@ -14,16 +14,6 @@ from experiments.benchmark import measure
 from experiments.benchmark_report import Report
 from experiments.config import UserError
 
-TINY = (
-    "benchmark",
-    f"--config={CONFIGS / 'demo.py'}:smoke",
-    "--config.model.scales=1",
-    "--config.model.mask=checkerboard",
-    "--config.model.norm=none",
-    "--config.model.width=2",
-    "--config.model.blocks=0",
-    "--batch=8",
-)
 FACTS = {"seconds": 1, "repeats": 2, "interleave": False, "peak_is": "given"}
 
 

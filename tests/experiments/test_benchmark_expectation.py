@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from experiment_runs import CONFIGS, only_error
+from benchmark_runs import TINY
+from experiment_runs import only_error
 
 from experiments.__main__ import run
 from experiments.expectation_machines import MACHINES, Machine
@@ -30,17 +31,7 @@ MODEL = Model(
     state=12_000_000,
     checkpoint_every=100,
 )
-TINY = (
-    "benchmark",
-    f"--config={CONFIGS / 'demo.py'}:smoke",
-    "--config.model.scales=1",
-    "--config.model.mask=checkerboard",
-    "--config.model.norm=none",
-    "--config.model.width=2",
-    "--config.model.blocks=0",
-    "--config.model.couplings=2",
-    "--batch=8",
-)
+TWO = (*TINY, "--config.model.couplings=2")
 
 
 def test_narrow_convolutions_leave_columns_idle():
@@ -98,7 +89,7 @@ def test_tpus_take_several_passes_for_exactness():
 
 def test_the_command_counts_and_writes(tmp_path, capsys):
     machines = "--expect=v5e-256,h100-8"
-    assert run([*TINY, machines, "--sustained=0.3", f"--out={tmp_path}"]) == 0
+    assert run([*TWO, machines, "--sustained=0.3", f"--out={tmp_path}"]) == 0
     content = json.loads((tmp_path / "expectation.json").read_text())
     assert content["computed"] == "not measured"
     rows = content["rows"]
@@ -123,6 +114,6 @@ def test_the_command_counts_and_writes(tmp_path, capsys):
 )
 def test_impossible_requests_are_errors(capsys, tmp_path, wrong, message):
     out = tmp_path / "out"
-    assert run([*TINY, f"--out={out}", *wrong.split()]) == 2
+    assert run([*TWO, f"--out={out}", *wrong.split()]) == 2
     assert message in only_error(capsys.readouterr().err)
     assert not out.exists()

@@ -1,12 +1,12 @@
 """`detect` of two processes, for real: what one process with two devices finds."""
 
 import json
-import socket
 import subprocess
 
 import numpy as np
 import pytest
 from experiment_runs import CONFIGS, PYTHON, ROOT, environment, read_results
+from two_processes import free_port
 
 # of the outputs, of gradients, of dropout, and of a network that is trained further;
 # the figure of layers has FSSD
@@ -24,12 +24,6 @@ TINY = (
     "--config.exposure.num_steps=2",
     f"--config.detect.detectors={','.join(DETECTORS)}",
 )
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("localhost", 0))
-        return one.getsockname()[1]
 
 
 def detect(workdir, processes: int, cache) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """`python -m experiments` as a process of its own: devices, exit status, signals."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,6 +7,7 @@ import time
 
 import pytest
 from experiment_runs import PYTHON, ROOT, TINY, environment, only_error
+from two_processes import steps_of
 
 from experiments.__main__ import use_all_cores
 
@@ -64,13 +64,6 @@ def test_as_a_process_with_a_batch_that_does_not_divide(tmp_path):
     assert (status, out) == (2, "")
     assert "batch size 16 does not divide over 3 devices" in only_error(err)
     assert not workdir.exists()
-
-
-def steps_of(workdir) -> list[int]:
-    """Steps in metrics.jsonl; a line still being written is left out."""
-    file = workdir / "metrics.jsonl"
-    lines = file.read_text().split("\n")[:-1] if file.exists() else []
-    return [json.loads(line)["step"] for line in lines]
 
 
 @pytest.mark.multiprocess

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from experiment_runs import read_results
-from test_distributed import Two, alone
+from two_processes import Two, alone
 from validation_runs import ARGUMENTS, saved, scores_of
 
 # 11 do not divide over two devices; every process looks at its part
