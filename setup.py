@@ -19,7 +19,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["flowjax_ood", "flowjax_ood.*"]),
-    package_data={"flowjax_ood.data": ["embedded/*"]},
+    package_data={"flowjax_ood.data.sources": ["embedded/*"]},
     install_requires=[
         "absl-py>=2.1",
         "flax>=0.12",

@@ -1,7 +1,7 @@
-"""The layout's arrows: which room may import which, read off the source.
+"""The layout's arrows: which package may import which, read off the source.
 
-A room is a file or folder of `flowjax_ood/`. It may use the rooms named here, and what
-those may use in their turn.
+A part is a file or folder of `flowjax_ood/` or `experiments/`. It may use the parts
+named here, and what those may use in their turn.
 """
 
 import ast
@@ -13,20 +13,40 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "flowjax_ood"
+EXPERIMENTS = ROOT / "experiments"
 
 ARROWS = {
     "masks": set(),
     "precision": set(),
+    "runtime": set(),
     "bijectors": {"masks"},
-    "networks": {"precision"},
+    "networks": {"precision", "runtime"},
     "distributions": {"bijectors"},
     "models": {"bijectors", "networks", "distributions", "precision"},
     "interop": {"models"},
     "ood": set(),  # arrays in, arrays out
     "analysis": {"distributions", "bijectors"},
+    "figures": {"runtime"},  # numbers in, picture out
     "data": set(),
-    "training": {"models", "interop", "ood", "analysis", "data"},
+    "evaluation": {"distributions", "ood", "data", "runtime"},
+    "training": {"evaluation", "distributions", "ood", "data", "runtime"},
     "__init__": set(),
+}
+
+# Of the experiments: every command uses core and itself.
+COMMANDS = {
+    *("ablate", "benchmark", "demo", "detect", "embed", "evaluate", "inspect"),
+    *("peers", "precision", "report", "samples", "status", "train"),
+}
+EXPERIMENT_ARROWS = {
+    "__init__": set(),
+    "configs": set(),
+    "core": {"configs"},
+    **{command: {"core"} for command in COMMANDS},
+    # the one exception: the report shows an ablation by the ablation's own table
+    "report": {"core", "ablate"},
+    "cli": COMMANDS | {"core"},
+    "__main__": {"cli", "core"},
 }
 
 # the only rooms that may import more than NumPy and the standard library when imported
@@ -59,10 +79,10 @@ FORBIDDEN = {
 }
 
 
-def closure(room: str) -> set[str]:
-    reached, waiting = {room}, [room]
+def closure(part: str, arrows: dict[str, set[str]] = ARROWS) -> set[str]:
+    reached, waiting = {part}, [part]
     while waiting:
-        new = ARROWS[waiting.pop()] - reached
+        new = arrows[waiting.pop()] - reached
         reached |= new
         waiting += new
     return reached
@@ -100,18 +120,44 @@ def begins_with(name: str, packages) -> bool:
     return any(name == p or name.startswith(p + ".") for p in packages)
 
 
-def forbidden_rooms(source: str, room: str) -> set[str]:
-    """Rooms that a file of `room` imports and may not."""
-    rooms = set()
+def forbidden_parts(source: str, part: str, package: Path = LIBRARY) -> set[str]:
+    """Parts of `package` that a file of `part` imports and may not."""
+    arrows = ARROWS if package == LIBRARY else EXPERIMENT_ARROWS
+    parts = set()
     for name in imports(source):
-        package, _, rest = name.partition(".")
-        if package == "flowjax_ood" and rest.split(".")[0] in ARROWS:
-            rooms.add(rest.split(".")[0])
-    return rooms - closure(room)
+        top, _, rest = name.partition(".")
+        if top == package.name and rest.split(".")[0] in arrows:
+            parts.add(rest.split(".")[0])
+    # a command reaches others through nobody
+    allowed = closure(part) if package == LIBRARY else {part} | arrows[part]
+    return parts - allowed
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+def part_of(path: Path, package: Path = LIBRARY) -> str:
+    return path.relative_to(package).parts[0].removesuffix(".py")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def cycles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Sets of names that reach each other."""
+
+    def reached(start):
+        seen, waiting = set(), [start]
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    reach = {name: reached(name) for name in graph}
+    circles = {
+        frozenset(b for b in reach[a] if a in reach[b]) for a in graph if a in reach[a]
+    }
+    return sorted(map(set, circles), key=sorted)
 
 
 def named(paths):
@@ -119,23 +165,45 @@ def named(paths):
 
 
 FILES = named(LIBRARY.rglob("*.py"))
+EXPERIMENT_FILES = named(EXPERIMENTS.rglob("*.py"))
 EVERYWHERE = [
     *FILES,
-    *named((ROOT / "experiments").rglob("*.py")),
+    *EXPERIMENT_FILES,
     *named([ROOT / "setup.py"]),
     *named((ROOT / "tests").rglob("*.py")),
 ]
 
 
-def test_every_room_has_its_arrows():
-    rooms = {room_of(file.values[0]) for file in FILES}
-    assert rooms <= set(ARROWS), "a new room: say in ARROWS what it may import"
+def test_every_part_has_its_arrows():
+    parts = {part_of(file.values[0]) for file in FILES}
+    assert parts == set(ARROWS), "a new package: say in ARROWS what it may import"
+    parts = {part_of(file.values[0], EXPERIMENTS) for file in EXPERIMENT_FILES}
+    assert parts == set(EXPERIMENT_ARROWS), "say in COMMANDS what the new package is"
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_rooms_import_along_the_arrows(path):
-    wrong = forbidden_rooms(path.read_text(), room_of(path))
-    assert not wrong, f"{room_of(path)} may not import {sorted(wrong)}"
+def test_the_library_imports_along_the_arrows(path):
+    wrong = forbidden_parts(path.read_text(), part_of(path))
+    assert not wrong, f"{part_of(path)} may not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("path", EXPERIMENT_FILES)
+def test_experiments_import_along_the_arrows(path):
+    part = part_of(path, EXPERIMENTS)
+    wrong = forbidden_parts(path.read_text(), part, EXPERIMENTS)
+    assert not wrong, f"{part} may not import {sorted(wrong)}"
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    files = [file.values[0] for file in (*FILES, *EXPERIMENT_FILES)]
+    modules = {module_of(path) for path in files}
+    graph = {}
+    for path in files:
+        names = imports(path.read_text()) & modules
+        # `from a import b`, b a file, is an arrow to b alone
+        packages = {n.rpartition(".")[0] for n in names}
+        graph[module_of(path)] = names - packages - {module_of(path)}
+    assert cycles(graph) == []
 
 
 @pytest.mark.parametrize("path", EVERYWHERE)
@@ -150,7 +218,7 @@ def test_heavy_packages_wait_until_they_are_used(path):
     on_import = imports(path.read_text(), only_on_import=True)
     heavy = set(HEAVY)
     inside = str(path.relative_to(LIBRARY).as_posix())
-    if room_of(path) in NUMPY_ONLY and inside not in USES_JAX_ANYWAY:
+    if part_of(path) in NUMPY_ONLY and inside not in USES_JAX_ANYWAY:
         heavy |= NUMERIC
     wrong = {name for name in on_import if begins_with(name, heavy)}
     assert not wrong, f"import inside the function that needs it: {sorted(wrong)}"
@@ -201,12 +269,28 @@ class M:
 
 def test_the_arrows_point_one_way():
     upward = "def f():\n    from flowjax_ood import masks, training\n"
-    assert forbidden_rooms(upward, "bijectors") == {"training"}
-    assert forbidden_rooms(upward, "models") == {"training"}
-    assert forbidden_rooms(upward, "networks") == {"masks", "training"}
-    assert forbidden_rooms(upward, "training") == set()
-    assert forbidden_rooms("import flowjax_ood.training.loop", "ood") == {"training"}
-    assert forbidden_rooms("from flowjax_ood.ood.metrics import auroc", "ood") == set()
-    for room in set(ARROWS) - {"training"}:
-        assert "training" not in closure(room)
-        assert not any(room in closure(other) for other in closure(room) - {room})
+    assert forbidden_parts(upward, "bijectors") == {"training"}
+    assert forbidden_parts(upward, "models") == {"training"}
+    assert forbidden_parts(upward, "networks") == {"masks", "training"}
+    assert forbidden_parts(upward, "training") == set()
+    assert forbidden_parts("import flowjax_ood.training.loop", "ood") == {"training"}
+    assert forbidden_parts("from flowjax_ood.ood.metrics import auroc", "ood") == set()
+    for arrows in (ARROWS, EXPERIMENT_ARROWS):
+        for part in arrows:
+            reached = closure(part, arrows) - {part}
+            assert not any(part in closure(other, arrows) for other in reached)
+
+
+def test_core_imports_no_command_and_commands_no_other():
+    command = "from experiments.train.command import run"
+    assert forbidden_parts(command, "core", EXPERIMENTS) == {"train"}
+    assert forbidden_parts(command, "evaluate", EXPERIMENTS) == {"train"}
+    assert forbidden_parts(command, "train", EXPERIMENTS) == set()
+    for part in COMMANDS - {"report"}:
+        assert not EXPERIMENT_ARROWS[part] & COMMANDS
+
+
+def test_cycles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "d"}, "e": {"a"}}
+    assert cycles(graph) == [{"a", "b", "c"}, {"d"}]
+    assert cycles({"a": {"b"}, "b": set()}) == []

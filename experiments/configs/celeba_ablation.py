@@ -9,11 +9,11 @@ TFLOP/s). The autoencoder st-network takes two scales at most on 32x32, so that 
 bottleneck is that of `resnet_ae` alone. `:smoke` runs through on fake images.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.color_real_nvp("celeba", ("svhn_cropped:test", "cifar10:test"), "")
+    config = images.color_real_nvp("celeba", ("svhn_cropped:test", "cifar10:test"), "")
     single = {"model.scales": (1,), "model.couplings": (8,)}
     masks = {"model.mask": ("checkerboard", "horizontal", "cycle")}
     grids = (
@@ -21,7 +21,7 @@ def get_config(variant: str = ""):
         {"model.scales": (3,)},
         {"model.st_net": ("resnet_ae",), "model.latent_dim": (100, 50, 10)},
     )
-    config = common.ablation(config, grids)
+    config = images.ablation(config, grids)
     if variant == "smoke":
         config.data.source = "synthetic"
         config.ablate.seeds = (0,)
@@ -30,4 +30,4 @@ def get_config(variant: str = ""):
             {"model.st_net": ("resnet_ae",), "model.latent_dim": (4,)},
         )
         config.model.update(scales=1, couplings=4)
-    return common.variant(config, variant)
+    return images.variant(config, variant)

@@ -15,8 +15,8 @@ same flow by Adam with warm-up, cosine decay and averaged parameters.
 shape.
 """
 
-from experiments.configs import glow_common
+from experiments.configs.shared import glow
 
 
 def get_config(variant: str = ""):
-    return glow_common.color("celeba", ("cifar10:test", "svhn_cropped:test"), variant)
+    return glow.color("celeba", ("cifar10:test", "svhn_cropped:test"), variant)

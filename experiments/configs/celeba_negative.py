@@ -15,10 +15,10 @@ TFLOP/s.
 `:smoke` runs through in a minute, on synthetic images of the same shape.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    return common.color_negative(
+    return images.color_negative(
         "celeba", "svhn_cropped", ("svhn_cropped:test", "cifar10:test"), variant
     )

@@ -11,10 +11,10 @@ TFLOP/s.
 `:smoke` runs through in a minute, on synthetic images of the same shape.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    return common.color_real_nvp(
+    return images.color_real_nvp(
         "celeba", ("cifar10:test", "svhn_cropped:test"), variant
     )

@@ -13,11 +13,11 @@ A GPU's work. `:smoke` runs through in a minute on two CPU cores, with a small n
 and fake images.
 """
 
-from experiments.configs import detect_common
+from experiments.configs.shared import classifiers
 
 
 def get_config(variant: str = ""):
-    config = detect_common.classifier_config(
+    config = classifiers.classifier_config(
         "cifar10:train",
         "cifar10:test",
         ("svhn_cropped:test",),
@@ -54,7 +54,7 @@ def get_config(variant: str = ""):
     config.detect.update(networks=5, corrupted=("all",))
     if variant == "smoke":
         config.data.source = "synthetic"
-        detect_common.smoke(config, blocks=(1, 1), widths=(8, 16))
+        classifiers.smoke(config, blocks=(1, 1), widths=(8, 16))
         config.data.image_size = 16
         config.optimizer.learning_rate = 0.05
         # until the running statistics of batch norm have caught up

@@ -13,11 +13,11 @@ available.
 vectors. Not run yet: no embeddings of colour images were at hand.
 """
 
-from experiments.configs import tabular_common
+from experiments.configs.shared import vectors
 
 
 def get_config(variant: str = ""):
-    config = tabular_common.embeddings(
+    config = vectors.embeddings(
         "cifar10:train", "cifar10:test", ("svhn:test", "celeba:test")
     )
-    return tabular_common.embeddings_variant(config, variant)
+    return vectors.embeddings_variant(config, variant)

@@ -12,10 +12,10 @@ parameters, 102 epochs: 0.63 EFLOP, about 9 hours at a sustained 20 TFLOP/s.
 `:smoke` runs through in a minute, on synthetic images of the same shape.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    return common.color_negative(
+    return images.color_negative(
         "cifar10", "celeba", ("celeba:test", "svhn_cropped:test"), variant, rate=5e-5
     )

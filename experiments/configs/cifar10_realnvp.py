@@ -10,10 +10,10 @@ Needs the sets prepared for TFDS. 87,859,080 parameters, 102 epochs: 0.32 EFLOP,
 `:smoke` runs through in a minute, on synthetic images of the same shape.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    return common.color_real_nvp(
+    return images.color_real_nvp(
         "cifar10", ("svhn_cropped:test", "celeba:test"), variant
     )

@@ -7,21 +7,21 @@ baseline, 0.68 for the other; bits/dim of clothing 5.4 and 6.3 (results/demo.jso
 `:smoke` and `:smoke_bottleneck` run through in seconds.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.real_nvp(
+    config = images.real_nvp(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
     config.data.source = "embedded"
-    common.cpu(config)
+    images.cpu(config)
     config.train.num_steps = 400
-    return common.variant(
+    return images.variant(
         config,
         variant,
         bottleneck=bottleneck,
-        smoke_bottleneck=lambda c: common.smoke(bottleneck(c)),
+        smoke_bottleneck=lambda c: images.smoke(bottleneck(c)),
     )
 
 

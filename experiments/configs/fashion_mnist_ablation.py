@@ -26,11 +26,11 @@ too. AUROC, mean and standard deviation over seeds 0, 1 and 2
 `:smoke` runs through in a minute.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.real_nvp(
+    config = images.real_nvp(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
     single = {"model.scales": (1,), "model.couplings": (8,)}
@@ -40,7 +40,7 @@ def get_config(variant: str = ""):
         "model.latent_dim": (100, 50, 10),
     }
     grids = (single | masks, {}, widths)
-    config = common.variant(common.ablation(config, grids), variant, cpu=cpu)
+    config = images.variant(images.ablation(config, grids), variant, cpu=cpu)
     if variant == "smoke":
         config.data.source = "embedded"
         config.ablate.seeds = (0, 1)
@@ -55,7 +55,7 @@ def get_config(variant: str = ""):
 
 def cpu(config):
     """Eight couplings in all rows, small st-networks, batch norm as in the paper."""
-    common.cpu(config, width=8, blocks=2, zero_init=True, scales=1, couplings=8)
+    images.cpu(config, width=8, blocks=2, zero_init=True, scales=1, couplings=8)
     config.data.update(source="idx", limit_test=2000, ood=("mnist:train10k",))
     config.train.update(batch_size=32, num_steps=400, checkpoint_every=400)
     config.train.keep_checkpoints = 1

@@ -9,17 +9,17 @@ FSSD's small benchmark (Huang et al. 2021, table 2): LeNet, Adadelta, 14 epochs 
 sample.
 """
 
-from experiments.configs import detect_common
+from experiments.configs.shared import classifiers
 
 
 def get_config(variant: str = ""):
-    config = detect_common.lenet(
+    config = classifiers.lenet(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
     config.detect.corrupted = ("all",)
     if variant == "smoke":
         config.data.source = "embedded"
-        return detect_common.smoke(config)
+        return classifiers.smoke(config)
     if variant:
         raise ValueError(f"unknown variant {variant!r}; known: smoke")
     return config

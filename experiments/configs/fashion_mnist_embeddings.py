@@ -33,11 +33,11 @@ image in a thousand, hundreds of standard deviations out: one test image is at -
 million nats, hence medians.
 """
 
-from experiments.configs import tabular_common
+from experiments.configs.shared import vectors
 
 
 def get_config(variant: str = ""):
-    config = tabular_common.embeddings(
+    config = vectors.embeddings(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
-    return tabular_common.embeddings_variant(config, variant)
+    return vectors.embeddings_variant(config, variant)

@@ -39,8 +39,8 @@ notMNIST as another OOD set: see fashion_mnist_realnvp.py.
 `:stable_smoke` run through in a minute.
 """
 
-from experiments.configs import glow_common
+from experiments.configs.shared import glow
 
 
 def get_config(variant: str = ""):
-    return glow_common.gray("fashion_mnist", "mnist", variant)
+    return glow.gray("fashion_mnist", "mnist", variant)

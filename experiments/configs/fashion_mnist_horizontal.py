@@ -27,22 +27,22 @@ wrote nothing, and at 0.34 (0.20) where it wrote the code of another image.
 `:smoke` runs through in a minute.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.real_nvp(
+    config = images.real_nvp(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
     config.model.update(scales=1, couplings=3, mask="horizontal")
     if variant in ("smoke", "cpu"):
         config.data.source = "embedded"
-    return common.variant(config, variant, cpu=cpu)
+    return images.variant(config, variant, cpu=cpu)
 
 
 def cpu(config):
     """`common.cpu` with st-networks that see far across the seam, on fewer images."""
-    config = common.cpu(config)
+    config = images.cpu(config)
     config.model.update(blocks=4)
     config.train.update(batch_size=32, num_steps=1000, log_every=50)
     return config

@@ -28,18 +28,18 @@ has 5.22 bits/dim, and this one's 5.92:
 What it is told it generalises to digits, and to nothing else.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.real_nvp(
+    config = images.real_nvp(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
     config.data.altered = ("inverted", "dimmed", "upside_down")
     config.train.negative = "mnist:train"
     if variant in ("smoke", "cpu"):
         config.data.source = "embedded"
-    return common.variant(config, variant, cpu=cpu)
+    return images.variant(config, variant, cpu=cpu)
 
 
 def cpu(config):
@@ -48,7 +48,7 @@ def cpu(config):
     The threshold is nearer: below -30,000 nats, a thousand steps are too few for
     clothing to become likely again.
     """
-    config = common.cpu(config)
+    config = images.cpu(config)
     config.train.update(batch_size=32, num_steps=600, negative_classes=5)
     config.train.negative_threshold = -5_000.0
     return config

@@ -17,13 +17,13 @@ digits 4.89, AUROC 0.069 [0.062, 0.077] (results/clothing_cpu.json). `:smoke` ru
 through in a minute.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.real_nvp(
+    config = images.real_nvp(
         "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
     )
     if variant in ("smoke", "cpu"):
         config.data.source = "embedded"
-    return common.variant(config, variant)
+    return images.variant(config, variant)

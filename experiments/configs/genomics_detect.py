@@ -14,11 +14,11 @@ A GPU's work. `:smoke` runs through in a minute on two CPU cores, with a small n
 and fake sequences.
 """
 
-from experiments.configs import detect_common
+from experiments.configs.shared import classifiers
 
 
 def get_config(variant: str = ""):
-    config = detect_common.classifier_config(
+    config = classifiers.classifier_config(
         # splits: train, validation, test, validation_ood, test_ood
         "genomics:train",
         "genomics:test",
@@ -50,7 +50,7 @@ def get_config(variant: str = ""):
     )
     if variant == "smoke":
         config.data.source = "synthetic"
-        detect_common.smoke(config, length=50, hidden=16)
+        classifiers.smoke(config, length=50, hidden=16)
         config.optimizer.learning_rate = 0.03
         config.train.update(batch_size=32, num_steps=200, checkpoint_every=100)
         config.detect.limit_fit = 0

@@ -12,9 +12,9 @@ fake vectors. The published AUROC is not available.
 Not run yet: the files are 1.3 GB, and were not at hand.
 """
 
-from experiments.configs import tabular_common
+from experiments.configs.shared import vectors
 
 
 def get_config(variant: str = ""):
     # about an epoch of 3.5 million rows, 0.35 million of which are looked at
-    return tabular_common.two_classes("hepmass", variant, validate_every=3000)
+    return vectors.two_classes("hepmass", variant, validate_every=3000)

@@ -16,11 +16,11 @@ same flow by Adam with warm-up, cosine decay and averaged parameters.
 shape.
 """
 
-from experiments.configs import common, glow_common
+from experiments.configs.shared import glow, images
 
 
 def get_config(variant: str = ""):
-    config = glow_common.color(
+    config = glow.color(
         "imagenet64", ("celeba:test", "svhn_cropped:test"), variant, test="validation"
     )
-    return common.imagenet64(config, variant, epochs=21)
+    return images.imagenet64(config, variant, epochs=21)

@@ -22,11 +22,11 @@ memory, 15.7 GB; `--config.data.limit_train=N` takes the first N.
 `:smoke` runs through in a minute, on synthetic images of the same shape.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.color_real_nvp(
+    config = images.color_real_nvp(
         "imagenet64", ("celeba:test", "svhn_cropped:test"), variant, test="validation"
     )
-    return common.imagenet64(config, variant, epochs=13)
+    return images.imagenet64(config, variant, epochs=13)

@@ -12,8 +12,8 @@ seconds on fake vectors. The published AUROC is not available.
 Not run yet: the file was not at hand.
 """
 
-from experiments.configs import tabular_common
+from experiments.configs.shared import vectors
 
 
 def get_config(variant: str = ""):
-    return tabular_common.two_classes("miniboone", variant)
+    return vectors.two_classes("miniboone", variant)

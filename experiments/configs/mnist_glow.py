@@ -16,8 +16,8 @@ notMNIST as another OOD set: as in fashion_mnist_realnvp.py.
 `:stable_smoke` run through in a minute.
 """
 
-from experiments.configs import glow_common
+from experiments.configs.shared import glow
 
 
 def get_config(variant: str = ""):
-    return glow_common.gray("mnist", "fashion_mnist", variant)
+    return glow.gray("mnist", "fashion_mnist", variant)

@@ -15,11 +15,11 @@ clothing 6.10, AUROC 0.975 [0.970, 0.979] (results/digits_cpu.json). `:smoke` ru
 through in a minute.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    config = common.real_nvp("mnist:train", "mnist:test", ("fashion_mnist:test",))
+    config = images.real_nvp("mnist:train", "mnist:test", ("fashion_mnist:test",))
     if variant in ("smoke", "cpu"):
         config.data.source = "embedded"
-    return common.variant(config, variant)
+    return images.variant(config, variant)

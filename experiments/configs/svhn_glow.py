@@ -14,8 +14,8 @@ same flow by Adam with warm-up, cosine decay and averaged parameters.
 shape.
 """
 
-from experiments.configs import glow_common
+from experiments.configs.shared import glow
 
 
 def get_config(variant: str = ""):
-    return glow_common.color("svhn_cropped", ("cifar10:test", "celeba:test"), variant)
+    return glow.color("svhn_cropped", ("cifar10:test", "celeba:test"), variant)

@@ -13,10 +13,10 @@ paper pairs with SVHN is not available to us.) Needs the sets prepared for TFDS.
 `:smoke` runs through in a minute, on synthetic images of the same shape.
 """
 
-from experiments.configs import common
+from experiments.configs.shared import images
 
 
 def get_config(variant: str = ""):
-    return common.color_negative(
+    return images.color_negative(
         "svhn_cropped", "cifar10", ("cifar10:test", "celeba:test"), variant
     )

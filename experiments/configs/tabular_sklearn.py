@@ -28,7 +28,7 @@ Dropout and the steps between looks were chosen by validation likelihood, never 
 AUROC: dropout 0, 0.2 and 0.5 gave -31, -17 and -11 nats on breast_cancer1.
 """
 
-from experiments.configs import tabular_common
+from experiments.configs.shared import vectors
 
 # rows of other classes are all OOD: nothing is trained on them, or standardised by
 OOD = {f"breast_cancer{c}": (f"breast_cancer{1 - c}:all",) for c in range(2)}
@@ -40,7 +40,7 @@ def get_config(variant: str = ""):
     if variant not in ("", "smoke", *OOD):
         raise ValueError(f"unknown variant {variant!r}; known: smoke, {', '.join(OOD)}")
     name = "breast_cancer1" if variant in ("", "smoke") else variant
-    config = tabular_common.tabular(f"{name}:train", f"{name}:test", OOD[name])
+    config = vectors.tabular(f"{name}:train", f"{name}:test", OOD[name])
     # a fifth of some hundred rows: less would stop training by chance
     config.data.update(source="sklearn", validation=0.2)
     config.model.update(width=64, dropout=0.5)
@@ -54,7 +54,7 @@ def get_config(variant: str = ""):
         patience=50,
     )
     if variant == "smoke":
-        config = tabular_common.smoke(config)
+        config = vectors.smoke(config)
         # the table itself is at hand
         config.data.update(source="sklearn", limit_train=0, limit_test=0)
     return config

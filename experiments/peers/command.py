@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.benchmark_arguments import known_names
-from experiments.config import UserError
+from experiments.core.errors import UserError
+from experiments.core.options import known_names
+from experiments.core.results import versions, write_json
 from experiments.peers.processes import PeerError, check_names, installed, workers
 from experiments.peers.table import markdown
 from experiments.peers.tasks import LIBRARIES, MODES, OURS, TASKS, Shape
-from experiments.results import versions, write_json
 
 # idle threads of the library before may still be spinning
 PAUSE = 0.3

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from experiments.config import UserError
+from experiments.core.errors import UserError
 from experiments.peers.tasks import LIBRARIES, Shape
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ Importing this package imports NumPy alone. What runs on the device is imported 
 """
 
 from flowjax_ood.data.batching import batch_indices, padded_batches
-from flowjax_ood.data.image_set import ImageSet
 from flowjax_ood.data.loading import SOURCES, load
 from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
-from flowjax_ood.data.streamed_set import StreamedImageSet, stream
+from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.streaming import StreamedImageSet, stream
 
 __all__ = [
     "SOURCES",

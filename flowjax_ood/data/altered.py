@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from flowjax_ood.data.image_set import ImageSet
-from flowjax_ood.data.suggestions import unknown
+from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.sets import ImageSet
 
 # what it is called -> what becomes of pixels k, uint8 [N, H, W, C]
 ALTERATIONS = {

@@ -3,8 +3,8 @@
 import os
 from dataclasses import replace
 
-from flowjax_ood.data.image_set import ImageSet
-from flowjax_ood.data.suggestions import unknown
+from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.sets import ImageSet, VectorSet
 
 SOURCES = ("embedded", "idx", "npz", "folder", "tfds", "synthetic")
 
@@ -45,7 +45,7 @@ def load(
     # Each source is imported when asked for: TFDS takes half a second.
     match source:
         case "embedded":
-            from flowjax_ood.data.embedded import load_embedded
+            from flowjax_ood.data.sources.embedded import load_embedded
 
             if path is not None:
                 raise ValueError(
@@ -54,15 +54,15 @@ def load(
                 )
             images = load_embedded(name, split)
         case "idx":
-            from flowjax_ood.data.idx import load_idx
+            from flowjax_ood.data.sources.idx import load_idx
 
             images = load_idx(name, split, path=path)
         case "npz":
-            from flowjax_ood.data.npz import load_npz
+            from flowjax_ood.data.sources.npz import load_npz
 
             images = load_npz(name, split, path=path)
         case "folder":
-            from flowjax_ood.data.folder import load_folder
+            from flowjax_ood.data.sources.folder import load_folder
 
             images = load_folder(
                 name,
@@ -73,13 +73,13 @@ def load(
                 channels=channels,
             )
         case "tfds":
-            from flowjax_ood.data.tfds import load_tfds
+            from flowjax_ood.data.sources.tfds import load_tfds
 
             images = load_tfds(
                 name, split, path=path, limit=limit, image_size=image_size
             )
         case "synthetic":
-            from flowjax_ood.data.synthetic import load_synthetic
+            from flowjax_ood.data.sources.synthetic import load_synthetic
 
             images = load_synthetic(
                 name, split, count=limit, image_size=image_size, seed=seed
@@ -148,3 +148,58 @@ def _check_positive(name: str, value: int | None) -> None:
         raise ValueError(
             f"{name} must be at least 1, not {value}; None means no {name}"
         )
+
+
+VECTOR_SOURCES = ("embeddings", "sklearn", "synthetic", "uci")
+
+
+def load_vectors(
+    spec: str,
+    *,
+    source: str,
+    path: str | os.PathLike | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> VectorSet:
+    """The vectors of `spec`, `"name"` or `"name:split"` (split `"test"` by default).
+
+    Args:
+        spec: for example `"hepmass0:train"`.
+        source: `uci` (published files of HEPMASS and MiniBooNE), `sklearn` (tables
+            that scikit-learn ships), `embeddings` (NumPy archives), or `synthetic`.
+        path: the directory of `uci`, the file or directory of `embeddings`. Refused by
+            `sklearn`; not looked at by `synthetic`, so that a config's source alone
+            can be swapped for a smoke run.
+        limit: take the first `limit` vectors; more than there are is an error.
+        seed: of the splits of `sklearn` and the fake vectors of `synthetic`.
+
+    Returns a `VectorSet`. Raises `ValueError`, `FileNotFoundError` and `ImportError`,
+    which say what there is and how to get the rest.
+    """
+    name, split = parse_spec(spec)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit}; None means no limit")
+    match source:
+        case "embeddings":
+            from flowjax_ood.data.sources.embeddings import load_embeddings
+
+            vectors = load_embeddings(name, split, path=path)
+        case "sklearn":
+            from flowjax_ood.data.sources.sklearn_tables import load_sklearn
+
+            if path is not None:
+                raise ValueError(
+                    f"source 'sklearn' reads no path, got path={os.fspath(path)!r}"
+                )
+            vectors = load_sklearn(name, split, seed=seed)
+        case "synthetic":
+            from flowjax_ood.data.sources.synthetic import load_synthetic_vectors
+
+            vectors = load_synthetic_vectors(name, split, count=limit, seed=seed)
+        case "uci":
+            from flowjax_ood.data.sources.uci import load_uci
+
+            vectors = load_uci(name, split, path=path)
+        case _:
+            raise unknown("a source of vectors", str(source), VECTOR_SOURCES)
+    return vectors if limit is None else vectors.take(limit)

@@ -1,8 +1,7 @@
 """Named flows, and the classifiers and the encoder whose features detectors take."""
 
 from flowjax_ood.models.cifar_resnet import ResNet34
-from flowjax_ood.models.efficientnet import EfficientNetLite0
-from flowjax_ood.models.encoder_images import encoder_images
+from flowjax_ood.models.efficientnet import EfficientNetLite0, encoder_images
 from flowjax_ood.models.glow import Glow
 from flowjax_ood.models.lenet import LeNet
 from flowjax_ood.models.real_nvp import RealNVP, TabularRealNVP

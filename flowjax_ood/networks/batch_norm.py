@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flowjax_ood.networks.axes import batch_axis
+from flowjax_ood.runtime.axes import batch_axis
 
 
 class BatchNorm(nn.Module):

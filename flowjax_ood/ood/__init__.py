@@ -5,8 +5,8 @@ Scores are higher for more in-distribution input, everywhere.
 
 from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
-from flowjax_ood.ood.ensembles import DeepEnsemble, MCDropout
-from flowjax_ood.ood.feature_detectors import (
+from flowjax_ood.ood.detectors.ensembles import DeepEnsemble, MCDropout
+from flowjax_ood.ood.detectors.features import (
     FDBD,
     KNN,
     SHE,
@@ -16,9 +16,8 @@ from flowjax_ood.ood.feature_detectors import (
     RelativeMahalanobis,
     ViM,
 )
-from flowjax_ood.ood.fssd import FSSD
-from flowjax_ood.ood.intervals import Estimate, mean_ci
-from flowjax_ood.ood.logit_detectors import (
+from flowjax_ood.ood.detectors.fssd import FSSD
+from flowjax_ood.ood.detectors.logits import (
     GEN,
     MSP,
     Energy,
@@ -26,8 +25,11 @@ from flowjax_ood.ood.logit_detectors import (
     KLMatching,
     MaxLogit,
 )
+from flowjax_ood.ood.detectors.mahalanobis_layers import MahalanobisLayers
+from flowjax_ood.ood.detectors.odin import ODIN
+from flowjax_ood.ood.detectors.shaping import ASH, DICE, SCALE, ReAct
+from flowjax_ood.ood.intervals import Estimate, mean_ci
 from flowjax_ood.ood.mahalanobis import Mahalanobis
-from flowjax_ood.ood.mahalanobis_layers import MahalanobisLayers
 from flowjax_ood.ood.metrics import (
     aupr,
     auroc,
@@ -37,8 +39,6 @@ from flowjax_ood.ood.metrics import (
 )
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
-from flowjax_ood.ood.odin import ODIN
-from flowjax_ood.ood.shaping_detectors import ASH, DICE, SCALE, ReAct
 
 __all__ = [
     "ASH",

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from flowjax_ood.training.checkpoint import CheckpointError, Checkpoints
-from flowjax_ood.training.metric_window import NonFiniteLossError
+from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
+from flowjax_ood.training.logs.window import NonFiniteLossError
 from flowjax_ood.training.state import TrainState
 
 # of a run's workdir; two: the best of the newest checkpoint, and of the one before

@@ -9,21 +9,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flowjax_ood.training.checkpoint import Checkpoints
+from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.runtime.processes import is_lead, on_lead
+from flowjax_ood.runtime.progress import progress
+from flowjax_ood.runtime.signals import Interrupted, StopRequest
+from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
 from flowjax_ood.training.early_stopping import EarlyStopping, Validation
 from flowjax_ood.training.feed import Feed
-from flowjax_ood.training.metric_log import MetricLog
-from flowjax_ood.training.metric_window import (
+from flowjax_ood.training.logs.events import RunEvents
+from flowjax_ood.training.logs.metrics import MetricLog
+from flowjax_ood.training.logs.window import (
     MetricWindow,
     NonFiniteLossError,
     check_metrics,
     check_state,
 )
-from flowjax_ood.training.parallel import Parallel
-from flowjax_ood.training.processes import is_lead, on_lead
-from flowjax_ood.training.progress import progress
-from flowjax_ood.training.run_events import RunEvents
-from flowjax_ood.training.signals import Interrupted, StopRequest
 from flowjax_ood.training.state import TrainState
 
 __all__ = ["Interrupted", "NonFiniteLossError", "Run", "fit"]

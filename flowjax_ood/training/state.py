@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
 from flowjax_ood.distributions import Flow
+from flowjax_ood.ood.network import as_input
 
 
 @struct.dataclass
@@ -81,3 +83,34 @@ def initial_state(
 def parameter_count(params) -> int:
     """Number of trainable parameters (running statistics are not among them)."""
     return sum(int(p.size) for p in jax.tree.leaves(params))
+
+
+def create_classifier_state(
+    module: nn.Module,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    x: jax.Array,
+) -> TrainState:
+    """Initial state; of `x`, what the module is trained with, only the shape matters.
+
+    Images uint8 `[B, H, W, C]`, or floating-point in [0, 1], or tokens int `[B, L]`.
+    """
+    return initial_state(module.init, optimizer, key, as_input(x))
+
+
+def fine_tuning_state(
+    optimizer: optax.GradientTransformation, variables: dict
+) -> TrainState:
+    """The state at step 0 of a training that goes on from `variables`.
+
+    Of copies: a training step may take its state's memory for the next one.
+    """
+    variables = jax.tree.map(jnp.copy, variables)
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(params),
+        ema={},
+    )

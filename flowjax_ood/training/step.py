@@ -1,25 +1,28 @@
 """One pure training step, without collectives."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from flowjax_ood.data.dequantize import dequantize, example_keys
-from flowjax_ood.distributions import Flow, LogProbParts, bits_per_dim
+from flowjax_ood.distributions import Flow, bits_per_dim
+from flowjax_ood.ood.network import as_input
+from flowjax_ood.training.objectives import (
+    Batch,
+    ClassifierObjective,
+    Objective,
+    cross_entropy,
+    mean_nll,
+)
 from flowjax_ood.training.state import TrainState
 
-Batch = dict[str, jax.Array]
 Reduce = Callable[[Any], Any]
-# (likelihoods of the batch, the batch) -> (loss, metrics)
-Objective = Callable[[LogProbParts, Batch], tuple[jax.Array, dict]]
-
-
-def mean_nll(parts: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
-    """The objective of maximum likelihood: the mean of -log p(x), nats."""
-    return -jnp.mean(parts.log_prob), {}
 
 
 def make_train_step(
@@ -110,3 +113,104 @@ def make_train_step(
 
 def _identity(tree):
     return tree
+
+
+def crop_flip(images: jax.Array, keys: jax.Array, *, padding: int = 4) -> jax.Array:
+    """A random window of each image padded with zeros, flipped left to right or not.
+
+    `images` `[B, H, W, C]` of any dtype, `keys` `[B]`; what becomes of an image depends
+    on its key alone. All `(2 padding + 1)^2` windows of size H x W are as likely, and
+    half of them flipped. Raises ValueError for a negative `padding`.
+
+    The usual augmentation of CIFAR-10, with padding 4 at 32x32. `padding` of another
+    number: `partial(crop_flip, padding=2)`.
+    """
+    if padding < 0:
+        raise ValueError(f"padding must not be negative, got {padding}")
+    return jax.vmap(partial(_crop_flip, padding=padding))(images, keys)
+
+
+def _crop_flip(image, key, padding):
+    where, side = jax.random.split(key)
+    row, column = jax.random.randint(where, (2,), 0, 2 * padding + 1)
+    wide = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
+    window = lax.dynamic_slice(wide, (row, column, 0), image.shape)
+    return jnp.where(jax.random.bernoulli(side), window[:, ::-1], window)
+
+
+# (uint8 [B, H, W, C], one key an image) -> uint8 [B, H, W, C]
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def make_classifier_step(
+    module: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    augment: Augment | None = None,
+    objective: ClassifierObjective = cross_entropy,
+) -> Callable[..., tuple[TrainState, dict]]:
+    """`train_step(state, batch, key, reduce) -> (state, metrics)`, as of flows.
+
+    Minimises `objective(logits, batch) -> (loss, metrics)`, `cross_entropy` unless
+    given. `logits [B, C]` are those of `batch["image"]`, uint8 `[B, H, W, C]`, divided
+    by 255 here, or of `batch["x"]`, such as tokens int32 `[B, L]`, as it is. Where the
+    batch has `outlier`, more images, their logits are the rows after the first B: they
+    pass the module together, so that batch norm of the whole batch sees both.
+
+    `augment(images, keys)` changes the images first, by keys that depend on `(key,
+    state.step, batch["index"])` alone (of outliers, `outlier_index`): the same however
+    the batch is split. Dropout draws from a stream of its own, of the same three; it
+    differs between devices.
+
+    Metrics are scalars: `loss`, `grad_norm`, and those of the objective. Raises
+    ValueError, at the first step, for `augment` where there are no images.
+    """
+
+    def train_step(state: TrainState, batch: Batch, key, reduce: Reduce = lambda t: t):
+        step_key = jax.random.fold_in(key, state.step)
+        x = _inputs(batch, step_key, augment)
+        # as in make_train_step: no example has number 2^32 - 1
+        own = jax.random.fold_in(step_key, 2**32 - 1)
+        rngs = {"dropout": jax.random.fold_in(own, batch["index"][0])}
+
+        def loss_fn(params):
+            logits, updates = module.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                x,
+                mutable=["batch_stats"],
+                rngs=rngs,
+            )
+            loss, more = objective(logits, batch)
+            return loss, (updates, more)
+
+        (loss, (updates, more)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+            state.params
+        )
+        metrics = {"loss": loss, **more}
+        batch_stats = updates.get("batch_stats", {})
+        grads, metrics, batch_stats = reduce((grads, metrics, batch_stats))
+        metrics["grad_norm"] = optax.tree.norm(grads)
+        changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, changes)
+        new = TrainState(state.step + 1, params, batch_stats, opt_state, state.ema)
+        return new, metrics
+
+    return train_step
+
+
+def _inputs(batch: Batch, step_key, augment: Augment | None) -> jax.Array:
+    """What the module sees of a batch: its examples, and after them its outliers."""
+    if "x" in batch:
+        if augment:
+            raise ValueError('augment takes images, but the batch has "x", no "image"')
+        return batch["x"]
+
+    def images(kind, index):
+        if augment is None:
+            return batch[kind]
+        return augment(batch[kind], example_keys(step_key, batch[index]))
+
+    own = images("image", "index")
+    if "outlier" in batch:
+        own = jnp.concatenate([own, images("outlier", "outlier_index")])
+    return as_input(own)

@@ -9,15 +9,16 @@ import pytest
 from flowjax_ood import masks
 from flowjax_ood.analysis.coadaptation import (
     INTERVENTIONS,
+    CouplingStack,
+    UnsuitableFlow,
     coadaptation,
     donors,
     interventions,
 )
-from flowjax_ood.analysis.coadaptation_figures import LABELS
 from flowjax_ood.analysis.couplings import record_couplings
-from flowjax_ood.analysis.interventions import CouplingStack, UnsuitableFlow
 from flowjax_ood.bijectors import AffineCoupling, Chain, Logit
 from flowjax_ood.distributions import Flow
+from flowjax_ood.figures.coadaptation import LABELS
 from flowjax_ood.models import RealNVP
 
 SHAPE = (4, 4, 1)

@@ -4,8 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from flowjax_ood.analysis.coupling_statistics import coupling_statistics
-from flowjax_ood.analysis.couplings import prediction_correlation, record_couplings
+from flowjax_ood.analysis.couplings import (
+    coupling_statistics,
+    prediction_correlation,
+    record_couplings,
+)
 from flowjax_ood.bijectors import Logit, Squeeze
 from flowjax_ood.distributions import Flow
 from flowjax_ood.models import RealNVP

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from flowjax_ood.analysis.latents import image_layout, latent_images, mean_latents
-from flowjax_ood.analysis.likelihood_terms import batch_likelihood_terms
 from flowjax_ood.bijectors import (
     ActNorm,
     Chain,
@@ -17,6 +16,7 @@ from flowjax_ood.bijectors import (
     Repeat,
     Squeeze,
 )
+from flowjax_ood.evaluation.likelihood import batch_likelihood_terms
 from flowjax_ood.models import RealNVP
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from law_runs import wide
 
 from flowjax_ood import bijectors
 from flowjax_ood.bijectors import (
@@ -21,6 +20,7 @@ from flowjax_ood.bijectors import (
     event_size,
     walk,
 )
+from tests.helpers.law_runs import wide
 
 
 def normal(seed, *shape):

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from law_runs import run
-from law_table import generic_variables
 
 from flowjax_ood import masks
 from flowjax_ood.bijectors import AffineCoupling, affine_forward, affine_inverse
 from flowjax_ood.masks import CouplingMask, broadcast, complementary
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
+from tests.helpers.law_runs import run
+from tests.helpers.law_table import generic_variables
 
 
 def normal(seed, *shape):

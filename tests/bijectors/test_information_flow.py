@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from law_runs import flat, run
-from law_table import bare, generic_variables
 
 from flowjax_ood import masks
 from flowjax_ood.bijectors import AffineCoupling, Chain
 from flowjax_ood.networks import Autoencoder, ResNet, ResNetAE
+from tests.helpers.law_runs import flat, run
+from tests.helpers.law_table import bare, generic_variables
 
 
 def home_jacobians(strategy, start, counts):

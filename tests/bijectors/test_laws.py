@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from law_runs import flat, in_float32, in_float64
-from law_table import ALL, BATCH, COUPLINGS, TABLE, case
 
 from flowjax_ood.bijectors import (
     ActNorm,
@@ -16,6 +14,8 @@ from flowjax_ood.bijectors import (
     leaves,
     walk,
 )
+from tests.helpers.law_runs import flat, in_float32, in_float64
+from tests.helpers.law_table import ALL, BATCH, COUPLINGS, TABLE, case
 
 OWN_PARAMETERS = (ActNorm, Coupling, InvertibleConv1x1, Repeat)
 

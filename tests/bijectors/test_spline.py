@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from law_runs import run
 
 from flowjax_ood import masks
 from flowjax_ood.bijectors import (
@@ -16,6 +15,7 @@ from flowjax_ood.bijectors import (
     spline_knots,
 )
 from flowjax_ood.networks import MLP
+from tests.helpers.law_runs import run
 
 BOUND = 3.0
 

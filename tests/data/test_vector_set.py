@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from flowjax_ood.data.vector_set import VectorSet
+from flowjax_ood.data.sets import VectorSet
 
 
 def made(vectors=None, labels=None, **changed):

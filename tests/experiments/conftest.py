@@ -2,9 +2,9 @@
 
 import jax
 import pytest
-from experiment_runs import CONFIGS, TINY
 
-from experiments.__main__ import run
+from experiments.cli import run
+from tests.helpers.experiment_runs import CONFIGS, TINY
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,6 +59,6 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def held_run(tmp_path_factory):
     """Workdir of a run with images held back, whose best state is not its last."""
-    from validation_runs import train
+    from tests.helpers.validation_runs import train
 
     return train(tmp_path_factory.mktemp("runs") / "held")

@@ -3,17 +3,17 @@
 import shutil
 
 import pytest
-from experiment_runs import (
+
+from experiments.cli import parser, run, split_overrides
+from experiments.core.config import known_configs
+from flowjax_ood.training.checkpoints.checkpoints import CheckpointError
+from tests.helpers.experiment_runs import (
     CONFIGS,
     TINY,
     only_error,
     read_results,
     snapshot,
 )
-
-from experiments.__main__ import parser, run, split_overrides
-from experiments.config import known_configs
-from flowjax_ood.training.checkpoint import CheckpointError
 
 SMOKE = f"--config={CONFIGS / 'fashion_mnist_realnvp.py'}:smoke"
 
@@ -240,7 +240,7 @@ def test_demo_takes_no_config_keys(capsys, tmp_path):
     ],
 )
 def test_what_ends_a_command_early_is_said(capsys, monkeypatch, raised, status, said):
-    from experiments import demo
+    from experiments.demo import command as demo
 
     def end(*args, **kwargs):
         raise raised
@@ -251,7 +251,7 @@ def test_what_ends_a_command_early_is_said(capsys, monkeypatch, raised, status, 
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):
-    from experiments import demo
+    from experiments.demo import command as demo
 
     def end(*args, **kwargs):
         raise KeyError("a defect")

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from experiment_runs import CONFIGS, ROOT
 
-from experiments.__main__ import split_overrides
-from experiments.arguments import parser
+from experiments.cli import parser, split_overrides
+from tests.helpers.experiment_runs import CONFIGS, ROOT
 
 LAUNCH = ROOT / "experiments" / "launch"
 RECIPES = sorted(p for p in LAUNCH.iterdir() if p.suffix in (".sh", ".sbatch"))

@@ -7,7 +7,10 @@ import zipfile
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from torch_files import (
+
+from flowjax_ood.interop import read_state_dict, read_torch_checkpoint
+from flowjax_ood.interop.torch_checkpoint import CheckpointFormatError
+from tests.helpers.torch_files import (
     Call,
     Global,
     Storage,
@@ -17,9 +20,6 @@ from torch_files import (
     tensor,
     zipped,
 )
-
-from flowjax_ood.interop import read_state_dict, read_torch_checkpoint
-from flowjax_ood.interop.torch_checkpoint import CheckpointFormatError
 
 FORMATS = pytest.mark.parametrize("write", [legacy, zipped])
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand_layers import conv, float64, relu
 
 from flowjax_ood.models import ResNet34
 from flowjax_ood.models.cifar_resnet import ConvNorm
 from flowjax_ood.precision import BFLOAT16
+from tests.helpers.hand_layers import conv, float64, relu
 
 TINY = ResNet34(classes=3, blocks=(1, 2), widths=(4, 6))
 

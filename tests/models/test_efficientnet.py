@@ -7,8 +7,7 @@ import pytest
 from jax import lax
 
 from flowjax_ood.models import EfficientNetLite0
-from flowjax_ood.models.depthwise import depthwise
-from flowjax_ood.models.efficientnet import ConvNorm, InvertedBottleneck
+from flowjax_ood.models.efficientnet import ConvNorm, InvertedBottleneck, depthwise
 
 
 def shapes(classes=1000, size=224):

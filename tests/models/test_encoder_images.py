@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowjax_ood.models import encoder_images
+from flowjax_ood.models import efficientnet
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (3, 20, 28, 3)).astype(np.uint8)
 
 
 def test_values():
-    x = encoder_images(jax.numpy.asarray(IMAGES[:, :, :20]), 20)
+    x = efficientnet(jax.numpy.asarray(IMAGES[:, :, :20]), 20)
     assert x.dtype == np.float32
     # the resize of one size to itself changes nothing
     np.testing.assert_allclose(
@@ -21,7 +21,7 @@ def test_values():
 
 @pytest.mark.parametrize("size", [7, 16, 40])
 def test_resizing_is_that_of_pil(size):
-    x = np.asarray(encoder_images(jax.numpy.asarray(IMAGES), size))
+    x = np.asarray(efficientnet(jax.numpy.asarray(IMAGES), size))
     assert x.shape == (3, size, size, 3)
     for mine, image in zip(128 * x + 127, IMAGES):
         picture = Image.fromarray(image)
@@ -32,9 +32,9 @@ def test_resizing_is_that_of_pil(size):
 
 def test_grey_is_repeated():
     grey = jax.numpy.asarray(IMAGES[..., :1])
-    x = encoder_images(grey, 32)
+    x = efficientnet(grey, 32)
     assert x.shape == (3, 32, 32, 3)
-    rgb = encoder_images(jax.numpy.repeat(grey, 3, axis=-1), 32)
+    rgb = efficientnet(jax.numpy.repeat(grey, 3, axis=-1), 32)
     np.testing.assert_allclose(x, rgb, atol=1e-6)
 
 
@@ -49,4 +49,4 @@ def test_grey_is_repeated():
 )
 def test_other_images_are_refused(images, size, match):
     with pytest.raises(ValueError, match=match):
-        encoder_images(images, size)
+        efficientnet(images, size)

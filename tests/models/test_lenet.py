@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand_layers import conv, float64, max_pool, relu
 
 from flowjax_ood.models import LeNet
 from flowjax_ood.models.lenet import max_pool as strided_max_pool
 from flowjax_ood.precision import BFLOAT16, Precision
+from tests.helpers.hand_layers import conv, float64, max_pool, relu
 
 PLAIN = LeNet()
 WINOGRAD = Precision(convolution="winograd")

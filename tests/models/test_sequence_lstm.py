@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand_layers import float64, lstm
 
 from flowjax_ood.models import BiLSTM
 from flowjax_ood.precision import BFLOAT16
+from tests.helpers.hand_layers import float64, lstm
 
 TINY = BiLSTM(length=11, hidden=5, classes=3)
 

@@ -6,11 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from norm_cases import KEY, PARAMS, START, TRAIN, X, float64, loss, quick, step
 
 from flowjax_ood.models import RealNVP
 from flowjax_ood.networks import BatchNorm
-from flowjax_ood.networks.axes import batch_axis, reducing_over
+from flowjax_ood.runtime.axes import batch_axis, reducing_over
+from tests.helpers.norm_cases import (
+    KEY,
+    PARAMS,
+    START,
+    TRAIN,
+    X,
+    float64,
+    loss,
+    quick,
+    step,
+)
 
 # --- torch's conventions, by hand -----------------------------------------------------
 

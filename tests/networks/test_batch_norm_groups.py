@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from norm_cases import KEY, PARAMS, TRAIN, X, float64, loss, quick, step
 
+from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.models import RealNVP
 from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.networks import BatchNorm
-from flowjax_ood.training.batch_statistics import recompute_batch_stats
+from tests.helpers.norm_cases import KEY, PARAMS, TRAIN, X, float64, loss, quick, step
 
 
 @pytest.mark.parametrize("group", [1, 3, 4, 6])

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import blobs
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jax.tree_util import Partial
 from flowjax_ood import ood
 from flowjax_ood.ood import FSSD, ODIN, Given, Network, Outputs, Requires
 from flowjax_ood.ood.batched import at_once, in_batches
+from tests.helpers import blobs
 
 NET, GIVEN = blobs.NETWORK, blobs.given()
 OF_OUTPUTS = [

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from metric_cases import ALL_METRICS, HAND_ID, HAND_OOD
 
 from flowjax_ood.ood import aupr, fpr_at_tpr, mean_ci
+from tests.helpers.metric_cases import ALL_METRICS, HAND_ID, HAND_OOD
 
 
 @ALL_METRICS

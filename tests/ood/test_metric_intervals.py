@@ -5,11 +5,18 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from metric_cases import ALL_METRICS, DATA, HAND_ID, HAND_OOD, METRICS, continuous
 
 from flowjax_ood.ood import aupr, auroc, fpr_at_tpr, mean_ci
 from flowjax_ood.ood.intervals import _replicates, unseen_fraction
 from flowjax_ood.ood.thresholds import threshold_counts
+from tests.helpers.metric_cases import (
+    ALL_METRICS,
+    DATA,
+    HAND_ID,
+    HAND_OOD,
+    METRICS,
+    continuous,
+)
 
 
 @ALL_METRICS

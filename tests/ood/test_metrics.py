@@ -5,7 +5,10 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metric_cases import (
+from sklearn import metrics as reference
+
+from flowjax_ood.ood import aupr, auroc, detection_accuracy, fpr_at_tpr, roc_curve
+from tests.helpers.metric_cases import (
     ALL_METRICS,
     DATA,
     HAND_ID,
@@ -14,9 +17,6 @@ from metric_cases import (
     heavy_ties,
     infinite,
 )
-from sklearn import metrics as reference
-
-from flowjax_ood.ood import aupr, auroc, detection_accuracy, fpr_at_tpr, roc_curve
 
 
 def labelled(id_scores, ood_scores, positive):

@@ -2,14 +2,13 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from flowjax_ood.ood.batched import batches, in_batches, spread
+from tests.helpers.run_scripts import ROOT, script_command
 
 # those of four_devices.py
 NAMES = (
@@ -21,10 +20,10 @@ NAMES = (
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict:
     """What four_devices.py leaves."""
-    script = Path(__file__).with_name("four_devices.py")
     output = tmp_path_factory.mktemp("four") / "found.npz"
     done = subprocess.run(
-        [sys.executable, "-W", "error", script, output],
+        script_command("four_devices", output),
+        cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

@@ -5,21 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from other_process import found_by
-from tiny_classifier import TinyClassifier, batch, images, labels
 
+from flowjax_ood.evaluation.accuracy import evaluate_accuracy, predict_logits
+from flowjax_ood.runtime.parallel import MODES, Parallel
 from flowjax_ood.training.batches import image_batches, labelled_batches
-from flowjax_ood.training.classification import (
-    create_classifier_state,
-    cross_entropy,
-    evaluate_accuracy,
-    fine_tuning_state,
-    make_classifier_step,
-    predict_logits,
-)
+from flowjax_ood.training.logs.window import NonFiniteLossError
 from flowjax_ood.training.loop import fit
-from flowjax_ood.training.metric_window import NonFiniteLossError
-from flowjax_ood.training.parallel import MODES, Parallel
+from flowjax_ood.training.objectives import cross_entropy
+from flowjax_ood.training.state import create_classifier_state, fine_tuning_state
+from flowjax_ood.training.step import make_classifier_step
+from tests.helpers.other_process import found_by
+from tests.helpers.tiny_classifier import TinyClassifier, batch, images, labels
 
 KEY = jax.random.key(3, impl="threefry2x32")
 
@@ -132,7 +128,7 @@ def test_augmentation_comes_before_the_division():
 def two(tmp_path_factory) -> dict[str, dict]:
     """`{experiment: {name: array}}` of two_devices_classifier.py."""
     output = tmp_path_factory.mktemp("two") / "found.npz"
-    return found_by("two_devices_classifier.py", output)
+    return found_by("two_devices_classifier", output)
 
 
 @pytest.mark.multiprocess

@@ -8,14 +8,21 @@ import signal
 import jax
 import numpy as np
 import pytest
-from test_loop import Crashed, Disturbed, crash, records, saved_steps, untimed
-from tiny_run import assert_same, tiny, train
 
-from flowjax_ood.training.checkpoint import CheckpointError, Checkpoints
+from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.runtime.signals import Interrupted
+from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
 from flowjax_ood.training.early_stopping import Validation, restore_best
 from flowjax_ood.training.loop import NonFiniteLossError
-from flowjax_ood.training.parallel import Parallel
-from flowjax_ood.training.signals import Interrupted
+from tests.helpers.tiny_run import assert_same, tiny, train
+from tests.training.test_loop import (
+    Crashed,
+    Disturbed,
+    crash,
+    records,
+    saved_steps,
+    untimed,
+)
 
 # scores at steps 2, 4, 6 ...: the best is the second, then three that are no better
 SCORES = (1.0, 5.0, 3.0, 5.0, 2.0, 9.0, 0.0)

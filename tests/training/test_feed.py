@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from flowjax_ood.data.batching import Part
-from flowjax_ood.training import read_ahead
+from flowjax_ood.runtime.shares import Share
+from flowjax_ood.training import feed as read_ahead
 from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.feed import Feed
 
@@ -73,7 +73,7 @@ def test_batches_are_those_of_the_steps_in_order(batches, way):
 
 @every_way
 def test_a_part_is_read_of_every_batch(batches, way):
-    part = Part(1, 2)
+    part = Share(1, 2)
     with Feed(batches, 0, part=part, **way) as feed:
         assert same(feed.take(2), [batches(0, part), batches(1, part)])
 

@@ -3,25 +3,23 @@
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import pytest
-from tiny_run import assert_same, tiny, train
 
-from flowjax_ood.training.checkpoint import Checkpoints
-from flowjax_ood.training.metric_log import read
-
-SCRIPT = Path(__file__).parent / "endless_run.py"
+from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
+from flowjax_ood.training.logs.metrics import read
+from tests.helpers.run_scripts import ROOT, script_command
+from tests.helpers.tiny_run import assert_same, tiny, train
 
 
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signalled_process_leaves_a_run_to_go_on_with(tmp_path, number):
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", SCRIPT, tmp_path / "run"],
+        script_command("endless_run", tmp_path / "run"),
+        cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_run import BATCH, KEY, Tiny, assert_same, images, tiny, train
 
-from flowjax_ood.training import event_log, loop, metric_window
+from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.runtime.signals import Interrupted
+from flowjax_ood.training import loop
 from flowjax_ood.training.batches import image_batches
-from flowjax_ood.training.checkpoint import CheckpointError, Checkpoints
+from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
+from flowjax_ood.training.logs import events, window
 from flowjax_ood.training.loop import NonFiniteLossError
-from flowjax_ood.training.parallel import Parallel
-from flowjax_ood.training.signals import Interrupted
 from flowjax_ood.training.state import TrainState
+from tests.helpers.tiny_run import BATCH, KEY, Tiny, assert_same, images, tiny, train
 
 
 def one_device() -> Parallel:
@@ -153,7 +154,7 @@ def test_where_all_are_damaged_nothing_starts_again(tmp_path):
 
 
 def read_events(workdir) -> list[dict]:
-    return event_log.read(workdir / event_log.NAME)
+    return events.read(workdir / events.NAME)
 
 
 def test_another_models_checkpoint_is_refused(tmp_path):
@@ -329,7 +330,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
-        monkeypatch.setattr(metric_window.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(window.time, "monotonic", lambda: self.now)
         save = Checkpoints.save
 
         def slow_save(*args):

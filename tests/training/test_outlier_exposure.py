@@ -5,19 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_classifier import TinyClassifier, batch, images, labels
 
-from flowjax_ood.training.batches import labelled_batches
-from flowjax_ood.training.classification import (
-    create_classifier_state,
+from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
+from flowjax_ood.training.objectives import (
     cross_entropy,
-    make_classifier_step,
-)
-from flowjax_ood.training.outlier_exposure import (
-    batches_with_outliers,
     outlier_exposure,
     outlier_loss,
 )
+from flowjax_ood.training.state import create_classifier_state
+from flowjax_ood.training.step import make_classifier_step
+from tests.helpers.tiny_classifier import TinyClassifier, batch, images, labels
 
 KEY = jax.random.key(3, impl="threefry2x32")
 

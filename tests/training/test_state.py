@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from tiny_run import assert_close, dequantized, images, tiny_flow
 
-from flowjax_ood.training.optimizer import make_optimizer
+from flowjax_ood.training.optimizers import make_optimizer
 from flowjax_ood.training.state import create_state
+from tests.helpers.tiny_run import assert_close, dequantized, images, tiny_flow
 
 
 def initial(average: bool = True, norm: str = "light batch"):

@@ -6,7 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_run import (
+
+from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.distributions import ConditionalNormal
+from flowjax_ood.models import RealNVP
+from flowjax_ood.training.state import create_state, parameter_count
+from flowjax_ood.training.step import make_train_step
+from tests.helpers.tiny_run import (
     BATCH,
     KEY,
     SHAPE,
@@ -19,12 +25,6 @@ from tiny_run import (
     tiny,
     tiny_flow,
 )
-
-from flowjax_ood.data.dequantize import dequantize, example_keys
-from flowjax_ood.distributions import ConditionalNormal
-from flowjax_ood.models import RealNVP
-from flowjax_ood.training.state import create_state, parameter_count
-from flowjax_ood.training.step import make_train_step
 
 
 def compiled(run: Tiny):

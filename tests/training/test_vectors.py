@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_run import KEY
 
+from flowjax_ood.evaluation.likelihood import evaluate_likelihood
 from flowjax_ood.models import TabularRealNVP
+from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.training.batches import image_batches, vector_batches
-from flowjax_ood.training.likelihood import evaluate_likelihood
-from flowjax_ood.training.optimizer import make_optimizer
-from flowjax_ood.training.parallel import Parallel
+from flowjax_ood.training.optimizers import make_optimizer
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
+from tests.helpers.tiny_run import KEY
 
 FLOW = TabularRealNVP(5, couplings=2, width=6, max_log_scale=1.0)
 VECTORS = np.random.default_rng(0).normal(size=(23, 5)).astype(np.float32)

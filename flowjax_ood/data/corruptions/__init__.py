@@ -22,11 +22,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.corruptions import blur, digital, noise, weather
 from flowjax_ood.data.corruptions.parameters import SEVERITIES, parameters
-from flowjax_ood.data.image_set import ImageSet, check_images
-from flowjax_ood.data.streams import Streams
-from flowjax_ood.data.suggestions import unknown
+from flowjax_ood.data.random import Streams
+from flowjax_ood.data.sets import ImageSet, check_images
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "corrupt", "corrupted", "corruptions_for"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flowjax_ood.data.streams import Streams
+from flowjax_ood.data.random import Streams
 
 
 def gaussian_blur(x: np.ndarray, streams: Streams, sigma: float) -> np.ndarray:

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from flowjax_ood.data.streams import Streams
+from flowjax_ood.data.random import Streams
 
 
 def brightness(x: np.ndarray, streams: Streams, amount: float) -> np.ndarray:

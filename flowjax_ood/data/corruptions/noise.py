@@ -6,7 +6,7 @@ which may leave [0, 1]: `corrupt` clips them.
 
 import numpy as np
 
-from flowjax_ood.data.streams import Streams
+from flowjax_ood.data.random import Streams
 
 
 def gaussian_noise(x: np.ndarray, streams: Streams, scale: float) -> np.ndarray:

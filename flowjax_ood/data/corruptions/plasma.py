@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flowjax_ood.data.streams import Streams
+from flowjax_ood.data.random import Streams
 
 
 def plasma(streams: Streams, height: int, width: int, roughness: float) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from flowjax_ood.data.corruptions.blur import streak, zoom
 from flowjax_ood.data.corruptions.plasma import plasma
-from flowjax_ood.data.streams import Streams
+from flowjax_ood.data.random import Streams
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 ICE = (0.80, 0.92, 1.0)  # RGB, a cold white

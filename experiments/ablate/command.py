@@ -1,0 +1,141 @@
+"""`ablate --config=FILE[:VARIANT] --workdir=DIR`: a grid of runs, one table of them.
+
+Every combination of the grids is trained once a seed, in DIR/runs/ROW/seed_N, an
+ordinary run that `evaluate`, `inspect` and `report` take. Run again, it goes on: what
+is done stays, what was interrupted resumes. Several processes may share DIR: each run
+is done by one of them. ablation.json, .md and the figures follow every finished run.
+"""
+
+import json
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments.ablate.grid import Cell, cells
+from experiments.ablate.table import figures_of, print_rows, summary, write_markdown
+from experiments.core import build, evaluation, run_outputs, text
+from experiments.core.errors import UserError
+from experiments.core.keys import of_vectors
+from experiments.core.results import write_json
+from experiments.core.run_config import keep_config
+from experiments.core.sets import Sets, load_sets
+from experiments.core.training_run import train
+from experiments.core.workdir import InUseError, keep_data, locked
+from flowjax_ood.figures import layout
+from flowjax_ood.training.loop import NonFiniteLossError
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    """Do all runs that are not done, then leave the table and the figures.
+
+    Raises UserError before anything is trained for a row that cannot be, and at the
+    end, after all others are done, for runs that diverged.
+    """
+    grid = cells(config)
+    sets = _Sets()
+    for cell in grid:
+        first = next(iter(cell.configs.values()))
+        try:
+            build.training(first, sets.of(first))
+        except UserError as error:
+            raise UserError(f"row {cell.name!r}: {error}") from error
+    runs = [(cell, seed) for seed in config.ablate.seeds for cell in grid]
+    failed, elsewhere = {}, []
+    for number, (cell, seed) in enumerate(runs, 1):
+        where = folder(workdir, cell, seed)
+        label = f"[{number}/{len(runs)}] {cell.name}, seed {seed}"
+        try:
+            if _one(cell.configs[seed], where, sets, label):
+                write(config, workdir, grid, failed)
+        except NonFiniteLossError as error:
+            # a result, too: the others go on
+            failed[cell.name, seed] = str(error)
+            print(f"{label}: {error}")
+        except InUseError:
+            elsewhere.append((f"{cell.name}, seed {seed}", where))
+    content = write(config, workdir, grid, failed)
+    print_rows(content)
+    print(f"table and figures are in {workdir}")
+    # by now the other process may be done with some
+    waiting = [
+        run for run, where in elsewhere if not (where / "results.json").is_file()
+    ]
+    if waiting:
+        print(f"in use by another process, left to it: {'; '.join(waiting)}")
+    if failed:
+        names = "; ".join(f"{name}, seed {seed}" for name, seed in failed)
+        raise UserError(
+            f"{len(failed)} of {len(runs)} runs diverged: {names}; try a smaller "
+            "--config.optimizer.learning_rate in a new --workdir"
+        )
+
+
+def folder(workdir: Path, cell: Cell, seed: int) -> Path:
+    """The workdir of one run."""
+    return workdir / "runs" / cell.folder / f"seed_{seed}"
+
+
+def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> dict:
+    """ablation.json, ablation.md and the figures, of the runs that are done."""
+    found = {}
+    for cell in grid:
+        for seed in cell.configs:
+            file = folder(workdir, cell, seed) / "results.json"
+            if file.is_file():
+                found[cell.name, seed] = json.loads(file.read_text())
+    content = summary(config, grid, found, failed)
+    write_json(workdir / "ablation.json", content)
+    if content["rows"]:
+        write_markdown(content, workdir / "ablation.md")
+        for name, figure in figures_of(content).items():
+            layout.save(figure, workdir / f"{name}.png")
+    return content
+
+
+def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
+    """Train and evaluate one run; False if that was done before."""
+    images = sets.of(config)
+    if _done(config, workdir):
+        # refuses those of other images
+        keep_data(images.train, workdir, images.negative, **images.beside)
+        return False
+    run = train(config, workdir, images, label)
+    # another process may have come between training and this
+    with locked(workdir):
+        if _done(config, workdir):
+            return False
+        evaluated = evaluation.evaluate(config, run, images, label)
+        results = run_outputs.leave(config, workdir, *evaluated)
+    # programs of flows that are done with would fill the memory
+    jax.clear_caches()
+    areas = ", ".join(f"{name} {area:.3f}" for name, area in results["auroc"].items())
+    bits = results["bits_per_dim"][results["in_distribution"]]
+    print(f"{label}: {text.decimals(bits)} bits/dim, AUROC {areas}")
+    return True
+
+
+def _done(config: ConfigDict, workdir: Path) -> bool:
+    """Whether the run has results, evaluated as `config` asks for."""
+    file = workdir / "results.json"
+    if not file.is_file():
+        return False
+    keep_config(config, workdir)  # refuses the results of another config
+    return json.loads(file.read_text())["eval"] == config.eval.to_dict()
+
+
+class _Sets:
+    """Image sets, read once for all runs on the same data."""
+
+    def __init__(self):
+        self._key, self._sets = None, None
+
+    def of(self, config: ConfigDict) -> Sets:
+        # the seed draws fake images, splits tables, and says what is held back
+        drawn = config.data.source == "synthetic" or of_vectors(config)
+        drawn = drawn or config.data.get("validation")
+        negative = [config.train.get(k) for k in ("negative", "negative_classes")]
+        key = (config.data.to_json(), config.seed if drawn else None, *negative)
+        if key != self._key:
+            self._key, self._sets = key, load_sets(config)
+        return self._sets

@@ -1,0 +1,108 @@
+"""The cells of an ablation: every combination of its grids, checked."""
+
+import itertools
+import json
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from experiments.core.config import with_overrides
+from experiments.core.errors import UserError
+from experiments.core.keys import flatten
+
+# The room that makes a config an ablation, and what it holds.
+KEYS = ("seeds", "grids")
+# what rows are compared on
+SCORED = {"data.test", "data.ood", "data.ood_source", "data.ood_path", "data.altered"}
+
+
+class Cell(NamedTuple):
+    """One row of the table: settings `{key: value}`, and a config for every seed."""
+
+    name: str
+    folder: str
+    settings: dict
+    configs: dict[int, ConfigDict]
+
+
+def cells(config: ConfigDict) -> list[Cell]:
+    """The rows of `config`, an ordinary config of a run with a room `ablate`:
+
+    * `seeds`: `(0, 1, 2)`, the values that `seed` takes in every row;
+    * `grids`: a tuple of `{key: (value, ...)}`. A grid is every combination of its
+      values, its last key the fastest; the rows are those of all grids, each once.
+
+    A row is named by the keys that are set, without their room. Raises UserError for a
+    config without that room, and for keys and values that no run has.
+    """
+    if "ablate" not in config:
+        raise UserError(
+            "the config describes one run, not an ablation (no `ablate` room); "
+            "experiments/configs/*_ablation.py are ablations"
+        )
+    room = config.ablate.to_dict()
+    if set(room) != set(KEYS):
+        raise UserError(
+            f"config.ablate holds {', '.join(KEYS)}, not {', '.join(sorted(room))}"
+        )
+    seeds, grids = room["seeds"], room["grids"]
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UserError(f"config.ablate.seeds must be different numbers, got {seeds}")
+    base = ConfigDict({k: v for k, v in config.items() if k != "ablate"})
+    found = {}
+    for grid in grids:
+        for values in itertools.product(*grid.values()):
+            settings = dict(zip(grid, values))
+            if "seed" in settings:
+                raise UserError("seeds are set by config.ablate.seeds, not in a grid")
+            for key in SCORED.intersection(settings):
+                raise UserError(
+                    f"{key!r} cannot be in a grid: all rows are scored on the same sets"
+                )
+            configs = {seed: _with(base, {**settings, "seed": seed}) for seed in seeds}
+            # the same run by other words, such as a value that is the base's own
+            same = json.dumps(flatten(configs[seeds[0]]), sort_keys=True, default=str)
+            cell = Cell(_name(settings), _folder(settings), settings, configs)
+            found.setdefault(same, cell)
+    if not found:
+        raise UserError("config.ablate.grids holds no combination")
+    _check_names(found.values())
+    return list(found.values())
+
+
+def _with(base: ConfigDict, settings: dict) -> ConfigDict:
+    """A copy of `base` with keys set, as strictly as from the command line."""
+    config = base.copy_and_resolve_references()
+    overrides = [f"{key}={_text(value)}" for key, value in settings.items()]
+    return with_overrides(config, overrides, keys=tuple(flatten(config)) + _new(base))
+
+
+def _new(base: ConfigDict) -> tuple[str, ...]:
+    """Rooms: an unknown key in one is refused with the nearest known one."""
+    return tuple(base)
+
+
+def _text(value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _name(settings: dict) -> str:
+    if not settings:
+        return "base"
+    return ", ".join(f"{k.split('.')[-1]}={_text(v)}" for k, v in settings.items())
+
+
+def _folder(settings: dict) -> str:
+    """A name for a directory, of letters that every system allows."""
+    name = _name(settings).replace(", ", "-")
+    return "".join(c if c.isalnum() or c in "=._-" else "_" for c in name)
+
+
+def _check_names(found) -> None:
+    names = [cell.folder for cell in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"two rows of config.ablate.grids are called {twice[0]!r}: keys of "
+            "different rooms share a last name"
+        )

@@ -1,0 +1,126 @@
+"""What `benchmark` can be asked for: its arguments, and what they say.
+
+Light: read before JAX is imported.
+"""
+
+import argparse
+from pathlib import Path
+
+MODES = ("train", "evaluate", "sample")
+# what a config says by three keys, by one name
+STACKINGS = {
+    "+".join(filter(None, (stack, option))): {
+        "model.stack": stack,
+        "model.remat": option if option in ("st", "full") else "none",
+        "model.reversible": option == "reversible",
+    }
+    for stack, options in {
+        "chain": ("",),
+        "unroll": ("", "st", "full", "reversible"),
+        "scan": ("", "st", "full", "reversible"),
+    }.items()
+    for option in options
+}
+EPILOG = f"""\
+lists are separated by commas, and every combination is measured:
+  --batch=32,64 --mode=train,evaluate
+  --vary=model.couplings=4,8,16 --vary=model.width=16,64
+  --stack={",".join(("chain", "scan", "scan+full", "scan+reversible"))}
+
+stackings: {", ".join(STACKINGS)}
+
+--data measures the config's own input pipeline in place of its model, and says whether
+images come as fast as the training step takes them:
+  --data --config.data.streaming=True --vary=data.read_workers=0,2,4
+Its results are benchmark_data.json, .csv and .md (experiments/benchmark_data_rows.py).
+
+--devices measures weak scaling of the training step: on the first 1, 2, ... devices,
+each with the batch of the config (--batch: per device). On CPU there are as many as
+JAX_NUM_CPU_DEVICES says:
+  --devices=1,2,4,8 --parallel=jit,shard_map --interleave
+Its results are weak_scaling.json, .csv and .md (experiments/benchmark_scaling_rows.py).
+
+--expect computes, and measures nothing: what a step of the config's model takes on
+machines that are not here, each device with the batch of the config:
+  --expect=v5e-256,v6e-256,h100-8
+Its results are expectation.json and .md (experiments/expectation.py).
+
+In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
+table), benchmark.png. Units, and what each number is: experiments/benchmark_rows.py.
+"""
+
+
+def add_arguments(benchmark: argparse.ArgumentParser) -> None:
+    """The arguments of `benchmark`, but for `--config.KEY=VALUE`."""
+    add = benchmark.add_argument
+    add("--config", required=True, metavar="FILE[:VARIANT]")
+    add(
+        "--out",
+        type=Path,
+        default=Path("benchmark"),
+        metavar="DIR",
+        help="where the results go (default: benchmark)",
+    )
+    add("--mode", default=",".join(MODES), help="what is timed (default: all three)")
+    for name, text in (
+        ("batch", "batch sizes"),
+        ("precision", "arithmetic of the st-networks"),
+        ("stack", "how couplings are stacked, by the names below"),
+        ("parallel", "adapters of the training step: jit, pmap, shard_map"),
+    ):
+        add(f"--{name}", default="", help=f"{text} (default: the config's)")
+    add(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2,...",
+        help="any key of the config, with the values it takes; may be given again",
+    )
+    add("--seconds", type=float, default=2.0, help="length of a repeat (default: 2)")
+    add("--repeats", type=int, default=5, help="of each measurement (default: 5)")
+    add(
+        "--interleave",
+        action="store_true",
+        help="compile everything, then measure by turns: ratios hold on a busy machine",
+    )
+    add(
+        "--peak",
+        default="",
+        metavar="TFLOPS",
+        help="TFLOP/s of one device that MFU is stated against, or one for each "
+        "precision (default: measured here)",
+    )
+    add(
+        "--data",
+        action="store_true",
+        help="measure how fast the config's own images are read, and whether the "
+        "training step takes them faster",
+    )
+    add(
+        "--need",
+        default="",
+        metavar="RATE",
+        help="with --data: images/s that the step takes, of an accelerator that is not "
+        "here (default: measured on the devices here)",
+    )
+    add(
+        "--devices",
+        default="",
+        metavar="N1,N2,...",
+        help="weak scaling: time the training step on so many of the devices here",
+    )
+    add(
+        "--expect",
+        default="",
+        metavar="MACHINES",
+        help="compute on paper what a training step takes on v5e-256, v6e-256, h100-8",
+    )
+    add(
+        "--sustained",
+        type=float,
+        default=0.2,
+        metavar="FRACTION",
+        help="with --expect: the share of a device's peak, of what its units can be "
+        "filled to, that it sustains (default: 0.2)",
+    )
+    add("--profile", type=Path, metavar="DIR", help="trace a few steps of each there")

@@ -1,0 +1,75 @@
+"""`benchmark --config=FILE[:VARIANT]`: throughput of any model on fake images.
+
+Sweeps over modes and any key of the config; prints a table, and writes benchmark.json,
+.csv, .md and .png. What the numbers are: benchmark_rows.py.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from experiments import benchmark as asked
+from experiments.benchmark import requests
+from experiments.benchmark.cases import Case, sweep
+from experiments.benchmark.loop import checked, measure
+from experiments.benchmark.throughput import Report
+from experiments.benchmark.timing import measured_peak
+from experiments.core import build, options
+from experiments.core.config import load_config
+from experiments.core.errors import UserError
+from flowjax_ood.precision import PRECISIONS
+
+
+def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Run `benchmark` as the command line asks for it."""
+    requests.check_durations(args)
+    requests.one_kind(args)
+    requests.need(args)
+    if args.data:
+        # whoever times models has no use for data sets
+        from experiments.benchmark import input
+
+        input.command(args, overrides)
+        return
+    if args.devices:
+        from experiments.benchmark import scaling
+
+        scaling.command(args, overrides)
+        return
+    if args.expect:
+        from experiments.benchmark import expectation
+
+        expectation.command(args, overrides)
+        return
+    modes = options.known_names("mode", args.mode, asked.MODES)
+
+    def load(more):
+        return load_config(args.config, [*overrides, *more])
+
+    cases = sweep(load, modes, requests.axes(args))
+    precisions = list(dict.fromkeys(c.settings["precision"] for c in cases))
+    given = requests.peaks(args.peak, precisions)
+    runs = checked(cases)
+    facts = {
+        "config": load([]).to_dict(),
+        **requests.timing(args),
+        "peak_is": "given" if given else "measured on this machine",
+    }
+    peaks = {name: _peak(cases[0], name, given) for name in precisions}
+    report = Report(args.out, runs, peaks, facts)
+    finished = False
+    try:
+        measure(runs, report, args)
+        finished = True
+    finally:
+        # stopped or not, what was measured is there
+        report.close(finished)
+    if all(run.error for run in runs):
+        raise UserError(f"no case could be measured; the first: {runs[0].error}")
+
+
+def _peak(case: Case, precision: str, given: dict | None) -> dict[str, float]:
+    """FLOP/s of all devices, by what they were measured with."""
+    parallel = build.parallel(case.config)
+    if given:
+        return {"given": given[precision] * len(parallel.devices)}
+    return measured_peak(parallel, PRECISIONS[precision])

@@ -1,0 +1,165 @@
+"""`benchmark --data`: does the input keep up with the training step?
+
+Measures the config's own input pipeline on this host alone: from its real images, in
+memory or streamed, to batches in memory, with which nothing is computed. Beside it
+stands how many images a second the training step takes, measured in the same run on the
+devices here, or given by --need. What each number is: benchmark_data_rows.py.
+"""
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments.benchmark import requests
+from experiments.benchmark.cases import Case, sweep
+from experiments.benchmark.input_table import DataReport, Reading, Round, verdict
+from experiments.benchmark.run import CaseRun
+from experiments.benchmark.throughput import rates
+from experiments.core import build
+from experiments.core.checks import check_numbers, check_streaming
+from experiments.core.config import load_config
+from experiments.core.environment import cores
+from experiments.core.errors import UserError
+from experiments.core.keys import flatten, of_vectors
+from experiments.core.sets import Sets, load_train
+from experiments.core.token_sets import of_tokens
+from flowjax_ood.training.feed import Feed
+
+# how images are read, of which a step knows nothing; but for the first, neither does
+# the set
+READING = tuple(
+    f"data.{key}" for key in ("streaming", "read_ahead", "read_threads", "read_workers")
+)
+
+
+def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Run `benchmark --data` as the command line asks for it."""
+
+    def load(more):
+        return load_config(args.config, [*overrides, *more])
+
+    cases = sweep(load, ["train"], requests.axes(args))
+    need = requests.need(args)
+    for case in cases:
+        check(case.config)
+    readings = with_sets(cases)
+    facts = {
+        "config": load([]).to_dict(),
+        **requests.timing(args),
+        "cores": cores(),
+        "need_is": "given" if need else "measured on the devices here",
+    }
+    report = DataReport(args.out, readings, facts)
+    rate_of = {}
+    for one in readings:
+        key = _without(one.case.config, READING)
+        if key not in rate_of:
+            rate_of[key] = need or step_rate(one.case, args)
+        one.need = rate_of[key]
+    measure(readings, report, args)
+    report.close()
+
+
+def check(config: ConfigDict) -> None:
+    """Raise UserError for a config whose input is not that of a flow on images."""
+    if "detect" in config or of_vectors(config) or of_tokens(config):
+        raise UserError("--data measures how flows are given images, and nothing else")
+    if config.train.negative:
+        raise UserError(
+            "--data measures one set, and config.train.negative is a second: leave it "
+            "out"
+        )
+    check_numbers(config)
+    check_streaming(config)
+    build.feed_options(config)
+
+
+def with_sets(cases: Sequence[Case]) -> list[Reading]:
+    """Every case with its images; sets in memory are read once for all cases."""
+    sets, found = {}, []
+    for case in cases:
+        key = _only(case.config, ("data", "seed"), READING[1:])
+        if key not in sets:
+            sets[key] = load_train(case.config)
+        options = build.feed_options(case.config)
+        found.append(Reading(case, sets[key], options))
+    return found
+
+
+def step_rate(case: Case, args: argparse.Namespace) -> float:
+    """Images a second of the training step, on images that are on the devices."""
+    run = CaseRun(case, "", None)
+    print("training step: compiling", flush=True)
+    run.prepare()
+    for _ in range(args.repeats):
+        run.time(args.seconds)
+    run.release()
+    return statistics.median(rates(run))
+
+
+def measure(
+    readings: Sequence[Reading], report: DataReport, args: argparse.Namespace
+) -> None:
+    """Time all of them: one after the other, or by turns."""
+    for group in [readings] if args.interleave else [[one] for one in readings]:
+        with ExitStack() as opened:
+            feeds = [opened.enter_context(_feed(one)) for one in group]
+            turns = list(zip(group, feeds, strict=True))
+            for number in range(args.repeats):
+                # there and back: what drifts meanwhile is shared
+                for one, feed in turns if number % 2 == 0 else reversed(turns):
+                    one.rounds.append(time_feed(feed, one, args.seconds))
+                report.write()
+        for one in group:
+            print(f"{report.name(one)}: {verdict(one)}", flush=True)
+
+
+def time_feed(feed: Feed, one: Reading, seconds: float) -> Round:
+    """Batches taken one after another, until `seconds` are over.
+
+    Those that were read while nobody asked for any are taken before.
+    """
+    feed.take(1 + 2 * one.options["ahead"] + one.options["workers"])
+    work, began, taken = processor_seconds(), time.perf_counter(), 0
+    while not taken or time.perf_counter() - began < seconds:
+        feed.take(1)
+        taken += 1
+    wall = time.perf_counter() - began
+    if work is not None:
+        work = processor_seconds() - work
+    return Round(taken * one.case.config.train.batch_size, wall, work)
+
+
+def processor_seconds() -> float | None:
+    """What this process and its workers have computed; None where that is not known."""
+    seconds = time.process_time()
+    for worker in multiprocessing.active_children():
+        try:
+            stat = Path(f"/proc/{worker.pid}/stat").read_text()
+        except OSError:
+            return None
+        # after the name, which may hold anything: fields 14 and 15
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        seconds += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def _feed(one: Reading) -> Feed:
+    batches = build.batches(one.case.config, Sets(one.images, one.images, {}))
+    return Feed(batches, 0, **one.options)
+
+
+def _only(config: ConfigDict, rooms: tuple, but: tuple) -> tuple:
+    flat = flatten(config).items()
+    return tuple((k, v) for k, v in flat if k.split(".")[0] in rooms and k not in but)
+
+
+def _without(config: ConfigDict, keys: tuple) -> tuple:
+    return tuple((k, v) for k, v in flatten(config).items() if k not in keys)

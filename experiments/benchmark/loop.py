@@ -1,0 +1,131 @@
+"""What a benchmark says while it runs: what it does, and how long it still takes."""
+
+import argparse
+import gc
+import re
+import statistics
+import time
+from collections.abc import Sequence
+
+from experiments.benchmark.cases import Case, label, varying
+from experiments.benchmark.run import CaseRun, peak_bytes, profile
+from experiments.benchmark.throughput import Report, rates
+from experiments.benchmark.work import count
+from experiments.core.errors import UserError
+from experiments.core.text import number
+
+
+class Progress:
+    """A line for each case, and an estimate by the time the ones before it took."""
+
+    def __init__(self, cases: int, repeats: int, seconds: float):
+        self._cases, self._repeats = cases, repeats
+        self._to_prepare, self._to_time = cases, cases * repeats
+        self._prepare_seconds, self._round_seconds = [], [seconds]
+
+    def preparing(self, name: str) -> None:
+        """A case is about to be compiled."""
+        at = self._cases - self._to_prepare + 1
+        print(f"[{at}/{self._cases}] {name}: compiling", end="", flush=True)
+        self._began = time.perf_counter()
+
+    def prepared(self, run: CaseRun) -> None:
+        """It has been, or could not be."""
+        seconds = time.perf_counter() - self._began
+        self._prepare_seconds.append(seconds)
+        self._to_prepare -= 1
+        if run.error:
+            self._to_time -= self._repeats
+            print(f" failed, {run.error}")
+        else:
+            print(f" took {number(run.startup.first)} s, {self._left()}", flush=True)
+
+    def timing(self) -> None:
+        """A round of a case is about to be timed."""
+        self._began = time.perf_counter()
+
+    def timed(self, run: CaseRun) -> None:
+        """It has been, or ended the case."""
+        self._round_seconds.append(time.perf_counter() - self._began)
+        self._to_time -= 1
+        if run.error:
+            self._to_time -= self._repeats - len(run.rounds) - 1
+            print(f"  failed, {run.error}")
+
+    def round_done(self, at: int, runs: list[CaseRun]) -> None:
+        """All runs that are compared have been timed once more."""
+        if len(runs) > 1:
+            print(f"round {at} of {self._repeats} done, {self._left()}", flush=True)
+        elif at == self._repeats and runs[0].rounds:
+            found = rates(runs[0])
+            spread = f"{number(min(found))}-{number(max(found))}"
+            middle = number(statistics.median(found))
+            print(f"  {middle} images/s ({spread}), {self._left()}", flush=True)
+
+    def _left(self) -> str:
+        compiling = statistics.mean(self._prepare_seconds) * self._to_prepare
+        timing = statistics.mean(self._round_seconds) * self._to_time
+        return f"about {duration(compiling + timing)} left"
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03`, `2:03`, or `3 s`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def checked(cases: Sequence[Case]) -> list[CaseRun]:
+    """Every case built and traced, before any is measured.
+
+    Raises UserError naming the first that cannot be.
+    """
+    swept = varying([case.settings for case in cases])
+    runs = []
+    for case in cases:
+        name = label(case.settings, swept)
+        try:
+            runs.append(CaseRun(case, name, count(case)))
+        except UserError as error:
+            raise UserError(f"{name}: {error}" if swept else str(error)) from error
+    return runs
+
+
+def measure(runs: Sequence[CaseRun], report: Report, args: argparse.Namespace) -> None:
+    """Compile and time all runs: one after the other, or by turns."""
+    progress = Progress(len(runs), args.repeats, args.seconds)
+    for group in [runs] if args.interleave else [[run] for run in runs]:
+        before = peak_bytes()
+        for run in group:
+            progress.preparing(run.name)
+            with run.failures_kept():
+                run.prepare()
+                if args.profile:
+                    profile(run.call, args.profile / _folder(run.name))
+            progress.prepared(run)
+            report.write()
+        for round_number in range(args.repeats):
+            alive = [run for run in group if not run.error]
+            # there and back: what drifts meanwhile is shared
+            for run in alive if round_number % 2 == 0 else reversed(alive):
+                progress.timing()
+                with run.failures_kept():
+                    run.time(args.seconds)
+                progress.timed(run)
+            progress.round_done(round_number + 1, group)
+            report.write()
+        after = peak_bytes()
+        # an allocator's peak never falls: a smaller case does not show one of its own
+        if len(group) == 1 and after != before:
+            group[0].device_peak = after
+        for run in group:
+            run.release()
+        # compiled functions and what they hold refer to each other
+        gc.collect()
+
+
+def _folder(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", name)

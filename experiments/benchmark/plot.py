@@ -1,0 +1,192 @@
+"""The figure of a benchmark: against depth, against batch size, or bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from experiments.benchmark.cases import label, short, varying
+from experiments.benchmark.outputs import RATE, failures, heading
+from experiments.core.text import number
+from flowjax_ood.figures import layout, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = (
+    style.ID_COLOR,
+    style.OOD_COLORS[0],
+    style.FLOW_COLORS[1],
+    style.OOD_COLORS[1],
+    style.OOD_COLORS[2],
+    style.FLOW_COLORS[3],
+    style.FLOW_COLORS[0],
+    style.OOD_COLORS[3],
+    style.FLOW_COLORS[2],
+)
+MARKERS = "os^DvPX<>"
+# a panel: its title, its column, and the columns of its spread
+PANELS = (
+    ("compile time (s)", "compile_seconds", None),
+    ("temporary memory (MiB)", "temporary_mib", None),
+    ("step time (ms)", "step_ms_p50", ("step_ms_p10", "step_ms_p90")),
+)
+RATES = ("images/s", RATE, (f"{RATE}_min", f"{RATE}_max"))
+# a flat line does not fill its axis with noise
+LEAST_RANGE = 4.0
+
+
+def draw(rows: Sequence[dict], settings: Sequence[str]) -> Figure:
+    """Cost against the first number that is swept, a line for each stacking or mode.
+
+    Where a numeric key of the config is: compile time, temporary memory, and step time
+    (median, 10% to 90%), log-log. Where batch sizes are: images/s, the slowest and the
+    fastest repeat with it. Otherwise, and where there would be too many lines to tell
+    apart: bars of images/s.
+    """
+    swept = [c for c in varying(rows) if c in settings]
+    own = ("mode", "batch_size", "precision", "parallel", "stack")
+    numeric = [c for c in swept if c not in own and _numeric(rows, c)]
+    x = numeric[0] if numeric else "batch_size" if "batch_size" in swept else None
+    lines = _lines(rows, x, swept)
+    notes = [heading(rows, settings)]
+    if x is None or len(lines) > len(COLORS) * len(style.FLOW_LINES):
+        figure = _bars(rows, swept)
+    elif numeric:
+        names = "compile time, memory and step time"
+        figure = _against(lines, x, PANELS, f"{names} against {short(x)}".capitalize())
+        notes.append("Bars span 10% to 90% of the steps")
+    else:
+        figure = _against(lines, x, [RATES], "Throughput against batch size")
+        notes.append("Bars span the repeats")
+    failed = failures(rows, settings)
+    notes += ["Failed: " + line.rstrip(".") for line in failed]
+    layout.set_caption(figure, ". ".join(notes))
+    return figure
+
+
+def _numeric(rows, column) -> bool:
+    return all(type(row[column]) in (int, float) for row in rows)
+
+
+def _lines(rows, x, swept) -> dict[str, list[dict]]:
+    """Rows by what they differ in besides x, in the order in which they came."""
+    others = [c for c in swept if c != x]
+    lines: dict[str, list[dict]] = {}
+    for row in rows:
+        name = label(row, others).removeprefix("" if "mode" in others else row["mode"])
+        lines.setdefault(name.strip(), []).append(row)
+    return lines
+
+
+def _against(lines, x, panels, title) -> Figure:
+    from matplotlib.lines import Line2D
+
+    wide = len(panels) > 1
+    figure = layout.new_figure(12.0 if wide else 7.5, 4.0 if wide else 4.6)
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, column, spread) in zip(every, panels):
+        values = []
+        for index, rows in enumerate(lines.values()):
+            shown = [row for row in rows if row[column] is not None]
+            values += _line(axes, shown, x, column, spread, _look(index))
+        _log_axes(axes, [r[x] for rows in lines.values() for r in rows], values)
+        style.style_axes(axes, _x_label(x), name)
+        axes.grid(color=style.GRID, lw=0.8)
+    layout.set_title(figure, title)
+    if len(lines) > 1:
+        handles = [
+            Line2D([], [], label=name, **_look(index))
+            for index, name in enumerate(lines)
+        ]
+        layout.set_key(figure, handles)
+    return figure
+
+
+def _line(axes: Axes, rows, x, column, spread, look) -> list[float]:
+    """Draw a line, and return the values it takes up."""
+    rows = sorted(rows, key=lambda row: row[x])
+    at, values = [row[x] for row in rows], [row[column] for row in rows]
+    axes.plot(at, values, **look)
+    if spread:
+        low, high = ([row[name] for row in rows] for name in spread)
+        axes.vlines(at, low, high, color=look["color"], lw=1.4)
+        return [*low, *high]
+    return values
+
+
+def _look(index: int) -> dict:
+    """Of a line: told apart by colour, dashes and marker, also where two coincide."""
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": style.FLOW_LINES[index % len(style.FLOW_LINES)],
+        "lw": 2.2,
+        "ms": 8,
+        "mew": 1.6,
+        "mfc": "none",
+    }
+
+
+def _log_axes(axes: Axes, at, values) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+    def plain(value, _position=None):
+        return f"{value:,.10g}"
+
+    at = sorted(set(at))
+    if at[0] > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(at))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    values = [value for value in values if value > 0]
+    if not values:
+        return
+    low, high = min(values), max(values)
+    room = max(1.0, LEAST_RANGE * low / high) ** 0.5 * 1.15
+    axes.set_yscale("log")
+    axes.set_ylim(low / room, high * room)
+    decades = high / low > 1e3
+    axes.yaxis.set_major_locator(LogLocator(subs=(1,) if decades else (1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
+
+
+def _x_label(column: str) -> str:
+    return "batch size (images)" if column == "batch_size" else short(column)
+
+
+def _bars(rows, swept) -> Figure:
+    """Images/s of each row, from the top, with the slowest and the fastest repeat."""
+    figure = layout.new_figure(8.0, 0.9 + 0.42 * len(rows))
+    axes = figure.subplots()
+    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    most = max(row[f"{RATE}_max"] or 0 for row in rows)
+    for at, row in enumerate(rows):
+        color = COLORS[modes.index(row["mode"])]
+        low, high = row[f"{RATE}_min"], row[f"{RATE}_max"]
+        if low is None:
+            text, end = "failed", 0.0
+        else:
+            text, end = number(row[RATE]), high
+            axes.barh(at, row[RATE], color=color, height=0.68)
+            axes.hlines(at, low, high, color=style.INK, lw=1.6)
+        axes.annotate(
+            text,
+            (end, at),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=style.SMALL,
+            color=style.INK,
+        )
+    axes.set_yticks(range(len(rows)), [label(row, swept) for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1.12 * most)
+    style.style_axes(axes, "images/s")
+    axes.tick_params(axis="y", length=0, labelsize=style.LABEL)
+    axes.grid(axis="x", color=style.GRID, lw=0.8)
+    layout.set_title(figure, "Throughput: median, slowest and fastest repeat")
+    return figure

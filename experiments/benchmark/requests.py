@@ -1,0 +1,126 @@
+"""What `benchmark` was asked for, checked."""
+
+import argparse
+import math
+
+from experiments.benchmark import MODES, STACKINGS
+from experiments.core.errors import UserError
+from experiments.core.options import known_names, names
+
+
+def axes(args: argparse.Namespace) -> list[list[dict[str, str]]]:
+    """What is swept: for each argument its choices, as `{config key: value}` each.
+
+    Raises UserError for a key that two arguments set.
+    """
+    found = []
+    for given in args.vary:
+        key, equals, text = given.partition("=")
+        if not equals or not key:
+            raise UserError(f"--vary takes KEY=V1,V2,..., got {given!r}")
+        found.append([{key: value} for value in names(f"vary {key}", text)])
+    if args.batch:
+        sizes = names("batch", args.batch)
+        if not all(size.isdecimal() and int(size) for size in sizes):
+            raise UserError(f"--batch takes sizes such as 32,64, got {args.batch!r}")
+        found.append([{"train.batch_size": size} for size in sizes])
+    if args.precision:
+        values = names("precision", args.precision)
+        found.append([{"model.precision": value} for value in values])
+    if args.stack:
+        stacks = known_names("stack", args.stack, STACKINGS)
+        found.append([{k: str(v) for k, v in STACKINGS[s].items()} for s in stacks])
+    if args.parallel:
+        values = names("parallel", args.parallel)
+        found.append([{"parallel": value} for value in values])
+    swept = [key for choices in found for key in choices[0]]
+    for key in swept:
+        if swept.count(key) > 1:
+            raise UserError(f"config key {key!r} is swept by two arguments; drop one")
+    return found
+
+
+def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:
+    """FLOP/s of a device for each precision as `--peak` gives it; None if it is not."""
+    if not text:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) == 1:
+        values *= len(precisions)
+    if len(values) != len(precisions) or not all(0 < v < math.inf for v in values):
+        raise UserError(
+            "--peak takes the TFLOP/s of one device, or one number for each precision "
+            f"({', '.join(precisions)}), got {text!r}"
+        )
+    return {name: 1e12 * value for name, value in zip(precisions, values)}
+
+
+def one_kind(args: argparse.Namespace) -> None:
+    """Raise UserError where two kinds of benchmark are asked for at once."""
+    kinds = [kind for kind in ("data", "devices", "expect") if getattr(args, kind)]
+    if len(kinds) > 1:
+        raise UserError(f"--{kinds[0]} and --{kinds[1]} are two benchmarks; drop one")
+
+
+def need(args: argparse.Namespace) -> float | None:
+    """Images a second as `--need` gives them, None if it does not.
+
+    Raises UserError for what has no use with `--data`, or without it.
+    """
+    if not args.data:
+        if args.need:
+            raise UserError("--need is of use with --data alone")
+        return None
+    for flag, others in (("mode", ",".join(MODES)), ("peak", ""), ("profile", None)):
+        if getattr(args, flag) != others:
+            raise UserError(f"--{flag} is of use without --data alone")
+    if not args.need:
+        return None
+    try:
+        rate = float(args.need)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise UserError(f"--need takes the images/s of a step, got {args.need!r}")
+    return rate
+
+
+def device_counts(args: argparse.Namespace, there: int) -> list[int]:
+    """The numbers of devices of `--devices`, ascending; UserError if `there` are fewer.
+
+    Also for what is of no use beside it.
+    """
+    for flag, others in (("peak", ""), ("profile", None), ("need", "")):
+        if getattr(args, flag) != others:
+            raise UserError(f"--{flag} is of no use with --devices")
+    if args.mode not in ("train", ",".join(MODES)):
+        raise UserError(f"--devices measures training alone, got --mode={args.mode}")
+    values = names("devices", args.devices)
+    if not all(value.isdecimal() and int(value) for value in values):
+        raise UserError(
+            f"--devices takes numbers such as 1,2,4,8, got {args.devices!r}"
+        )
+    found = sorted({int(value) for value in values})
+    if found[-1] > there:
+        raise UserError(
+            f"--devices={args.devices}: there are {there} devices here; on CPU, start "
+            f"with JAX_NUM_CPU_DEVICES={found[-1]} in the environment"
+        )
+    return found
+
+
+def timing(args: argparse.Namespace) -> dict:
+    """How measurements are timed, as results say it."""
+    return {name: getattr(args, name) for name in ("seconds", "repeats", "interleave")}
+
+
+def check_durations(args: argparse.Namespace) -> None:
+    """Raise UserError unless there is something to measure."""
+    if not 0 < args.seconds < math.inf or args.repeats < 1:
+        raise UserError(
+            f"--seconds and --repeats must be positive, got {args.seconds} and "
+            f"{args.repeats}"
+        )

@@ -1,0 +1,238 @@
+"""What a case computes: its function, its arguments, its arithmetic."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from experiments.benchmark.cases import Case
+from experiments.core import build
+from experiments.core.checks import check_norm_group, check_numbers
+from experiments.core.errors import UserError
+from flowjax_ood import data
+from flowjax_ood.analysis.flops import count_flops
+from flowjax_ood.bijectors import Bijector, InvertibleConv1x1, restack, walk
+from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.distributions import Flow
+from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.training.state import TrainState, create_state, parameter_count
+from flowjax_ood.training.step import make_train_step
+
+# images of a batch that are not copies of others: no matter for speed
+DIFFERENT = 256
+
+
+class Work(NamedTuple):
+    """A case, built: nothing of it has been computed yet.
+
+    `fn` is pure, of `(state, batch, key)` in training, `(variables, batch, key)` in
+    evaluation, and `(variables, keys)` in sampling, with a key for each device. Of
+    training it is a single step, whatever `steps`.
+    """
+
+    mode: str
+    config: ConfigDict
+    image_shape: tuple[int, int, int]
+    flow: Flow
+    optimizer: optax.GradientTransformation
+    parallel: Parallel
+    fn: Callable
+    # training steps in a call
+    steps: int = 1
+
+
+class Counts(NamedTuple):
+    """What is known of a case before it runs; FLOPs are of a call, on all devices.
+
+    `flops` are the model's, `executed_flops` with what rematerialisation and reversible
+    back-propagation compute once more.
+    """
+
+    image_shape: tuple[int, int, int]
+    parameters: int
+    flops: int
+    executed_flops: int
+
+
+def build_work(case: Case) -> Work:
+    """The objects of a case; raises UserError where its config does not fit together.
+
+    Every call makes a new function, whose tracing no cache of JAX's can shorten.
+    """
+    config = _resolved(case)
+    check_numbers(config)
+    parallel = _parallel(config, case.settings.get("devices"))
+    shape = tuple(fake_images(config, 1).shape[1:])
+    # every mode in the precision that is swept, evaluation too
+    flow = build.flow(config, shape, training=True)
+    # any length will do, but the schedule must have room for its warm-up
+    optimizer = build.optimizer(config, 1_000_000 + config.optimizer.warmup_steps)
+    if case.mode == "train":
+        fn = make_train_step(flow, optimizer, ema_decay=config.optimizer.ema_decay)
+    elif case.mode == "evaluate":
+        fn = _evaluation(flow)
+    else:
+        fn = _sampling(flow, config.train.batch_size // len(parallel.devices))
+    steps = config.train.get("steps_per_call", 1) if case.mode == "train" else 1
+    return Work(case.mode, config, shape, flow, optimizer, parallel, fn, steps)
+
+
+def count(case: Case) -> Counts:
+    """Trace a case without computing anything.
+
+    Raises UserError where the model cannot do what the case asks of it.
+    """
+    plain = _resolved(case)
+    # a fast algorithm does the model's work in fewer operations, not less work
+    plain.model.convolution = "direct"
+    if case.mode == "train" and "+" in case.settings["stack"]:
+        plain.model.update(remat="none", reversible=False)
+    try:
+        work = build_work(case)
+        args = shapes(work)
+        executed = flops = count_flops(work.fn, *args)
+        if plain != work.config:
+            model = build_work(case._replace(config=plain))
+            flops = count_flops(model.fn, *args)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"config.model: {error}") from error
+    params = args[0].params if case.mode == "train" else args[0]["params"]
+    return Counts(work.image_shape, parameter_count(params), flops, executed)
+
+
+def _parallel(config: ConfigDict, devices: int | None) -> Parallel:
+    """Of the first `devices` there are, or of all."""
+    if devices is None:
+        return build.parallel(config)
+    try:
+        spread = Parallel(config.parallel, jax.devices()[:devices], fsdp=config.fsdp)
+        spread.check_batch_size(config.train.batch_size)
+    except ValueError as error:
+        raise UserError(f"config: {error}") from error
+    check_norm_group(config, devices, examples=config.train.batch_size)
+    return spread
+
+
+def _resolved(case: Case) -> ConfigDict:
+    """A copy of the case's config, convolving as the commands do in its mode."""
+    config = ConfigDict(case.config.to_dict())
+    training = case.mode == "train"
+    config.model.convolution = build.convolution(config, training)
+    return config
+
+
+def arguments(work: Work, batch: dict, initial: Callable | None = None) -> tuple:
+    """The arguments of `work.fn` as they are at the start, not yet placed on devices.
+
+    They follow from `batch` and the config's seed alone, and all stackings of a flow
+    start with the same parameters. `initial(work, key, x)` makes the state; by default,
+    quickly.
+    """
+    key = build.random_key(work.config.seed)
+    noise = example_keys(key, jnp.asarray(batch["index"]))
+    x = dequantize(jnp.asarray(batch["image"]), noise)
+    state = (initial or _quick_state)(work, key, x)
+    if work.mode == "train":
+        return state, batch, key
+    variables = state.variables(average=False)
+    if work.mode == "evaluate":
+        return variables, batch, key
+    return variables, jax.random.split(key, len(work.parallel.devices))
+
+
+def shapes(work: Work) -> tuple:
+    """`arguments` as `jax.ShapeDtypeStruct`s: nothing is computed."""
+    return jax.eval_shape(partial(arguments, work, initial=_state), _batch_shapes(work))
+
+
+def fake_batch(work: Work) -> dict:
+    """A batch of fake images: uint8 `[B, H, W, C]`, with their numbers `[B]`."""
+    size = work.config.train.batch_size
+    images = fake_images(work.config, min(size, DIFFERENT))
+    return {
+        "image": np.resize(images, (size, *work.image_shape)),
+        "index": np.arange(size, dtype=np.int32),
+    }
+
+
+def _batch_shapes(work: Work) -> dict:
+    size = work.config.train.batch_size
+    return {
+        "image": jax.ShapeDtypeStruct((size, *work.image_shape), np.uint8),
+        "index": jax.ShapeDtypeStruct((size,), np.int32),
+    }
+
+
+def fake_images(config: ConfigDict, count: int) -> np.ndarray:
+    """Fake images, uint8 `[count, H, W, C]`, of the shape of the config's own."""
+    c = config.data
+    try:
+        return data.load(
+            c.train,
+            source="synthetic",
+            limit=count,
+            image_size=c.image_size or None,
+            seed=config.seed,
+        ).images
+    except (ValueError, TypeError) as error:
+        raise UserError(f"config.data: {error}") from error
+
+
+def _evaluation(flow):
+    def evaluate(variables, batch, key):
+        x = dequantize(batch["image"], example_keys(key, batch["index"]))
+        return flow.apply(variables, x)
+
+    return evaluate
+
+
+def _sampling(flow, num):
+    def sample(variables, keys):
+        def one(key):
+            return flow.apply(variables, key, num, method="sample")
+
+        return jax.vmap(one)(keys)
+
+    return sample
+
+
+def _state(work: Work, key, x, flow: Flow | None = None) -> TrainState:
+    average = work.config.optimizer.ema_decay > 0
+    return create_state(flow or work.flow, work.optimizer, key, x, average=average)
+
+
+def _quick_state(work: Work, key, x) -> TrainState:
+    """The state of a chain by way of a scan over its couplings.
+
+    Initialising 64 separate couplings is a program that compiles for minutes.
+    """
+    config = ConfigDict(work.config.to_dict())
+    if config.model.get("stack") != "chain" or _has_seeds(work.flow.bijector):
+        return _state(work, key, x)
+    config.model.stack = "scan"
+    twin = build.flow(config, work.image_shape, training=True)
+    state = jax.device_get(_state(work, key, x, twin))
+    variables = {
+        name: tree
+        | {"bijector": restack(twin.bijector, tree["bijector"], work.flow.bijector)}
+        for name, tree in state.variables(average=False).items()
+    }
+    params = variables["params"]
+    return TrainState(
+        step=state.step,
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=work.optimizer.init(params),
+        ema=params if state.ema else {},
+    )
+
+
+def _has_seeds(bijector: Bijector) -> bool:
+    """Whether it has "plu" convolutions: each of a chain is fixed by its own seed."""
+    convolutions = (b for _, b in walk(bijector) if isinstance(b, InvertibleConv1x1))
+    return any(b.mode == "plu" for b in convolutions)

@@ -1,0 +1,1 @@
+"""What several experiment configs share."""

@@ -1,0 +1,1 @@
+"""What two or more commands need; never imports a command."""

@@ -1,0 +1,172 @@
+"""`--distributed`: several processes, one a host, as one run.
+
+On a TPU pod slice, under SLURM and under Open MPI, JAX finds the others by itself.
+Elsewhere each process is told: `--coordinator=HOST:PORT --num-processes=N
+--process-id=K`, the same HOST:PORT, an address of process 0, for all.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from experiments.core.errors import UserError
+from flowjax_ood.runtime.messages import first_line
+
+# exit status: another process is gone, and the command can be started again
+LOST = 75
+# what errors of JAX's say where it is the others that are gone
+OF_CONTACT = (
+    "gloo",
+    "nccl",
+    "connection",
+    "peer",
+    "heartbeat",
+    "coordination",
+    "unavailable",
+    "deadline_exceeded",
+    "aborted",
+)
+FLAGS = ("coordinator", "num_processes", "process_id")
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The flags of a command that runs on several hosts."""
+    group = command.add_argument_group(
+        "several hosts", "start the same command on every host, with one workdir"
+    )
+    group.add_argument(
+        "--distributed",
+        action="store_true",
+        help="on TPU pods, SLURM and Open MPI, that is all; elsewhere the next three",
+    )
+    group.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="an address of process 0 that all reach, and a free port of it",
+    )
+    group.add_argument("--num-processes", type=int, metavar="N", help="in all")
+    group.add_argument("--process-id", type=int, metavar="K", help="0 to N - 1")
+    group.add_argument(
+        "--join-timeout",
+        type=int,
+        default=300,
+        metavar="SECONDS",
+        help="how long to wait for the others at the start (default: 300)",
+    )
+
+
+def initialize(args: argparse.Namespace) -> None:
+    """Join the other processes, if `args` say that there are any.
+
+    Before JAX is used. Raises UserError for flags that do not go together, and where
+    the others cannot be found.
+    """
+    given = {name: getattr(args, name, None) for name in FLAGS}
+    if not _wanted(getattr(args, "distributed", False), given):
+        return
+    import jax
+
+    from flowjax_ood.runtime.signals import release_sigterm
+
+    # the only collectives of CPUs that go from process to process
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(
+            coordinator_address=given["coordinator"],
+            num_processes=given["num_processes"],
+            process_id=given["process_id"],
+            initialization_timeout=args.join_timeout,
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            "--distributed: JAX does not find the other processes "
+            f"({first_line(error)}); it does on TPU pods, under SLURM and Open MPI. "
+            "Elsewhere give --coordinator=HOST:PORT, --num-processes=N and "
+            "--process-id=K"
+        ) from error
+    except RuntimeError as error:
+        raise UserError(
+            f"--distributed: the {given['num_processes'] or 'other'} processes did not "
+            f"meet at {given['coordinator'] or 'their coordinator'} "
+            f"({first_line(error)}); start all of them, with one HOST:PORT "
+            "that is an address of process 0"
+        ) from error
+    release_sigterm()
+
+
+def lost_contact(error: Exception) -> str:
+    """What to say of an error of JAX's own if the other processes may be its cause.
+
+    Empty where they cannot be.
+    """
+    import jax
+
+    text = str(error).lower()
+    if jax.process_count() == 1 or not any(word in text for word in OF_CONTACT):
+        return ""
+    return (
+        f"process {jax.process_index()} of {jax.process_count()} has lost contact with "
+        f"the others ({first_line(error)}). If one was ended, start the same command "
+        "again on all hosts: it goes on from the newest checkpoint"
+    )
+
+
+def leave(command: Callable[[], int]) -> NoReturn:
+    """Run a command and exit with its status.
+
+    A process of several that fails exits at once. The others may be waiting for it in a
+    collective: they learn of its end by its absence, and waiting for them here, as JAX
+    does, would only put that off.
+    """
+    try:
+        status = command()
+    except Exception:
+        if not _joined():
+            raise
+        traceback.print_exc()
+        status = 1
+    if status not in (0, 130, 143):
+        leave_others(status)
+    sys.exit(status)
+
+
+def leave_others(status: int) -> None:
+    """Exit at once, if there are others that may be waiting for this process."""
+    if _joined():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _joined() -> bool:
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def _wanted(distributed: bool, given: dict) -> bool:
+    """Whether to join others; UserError for flags that do not go together."""
+    names = {name: f"--{name.replace('_', '-')}" for name in FLAGS}
+    told = [names[name] for name in FLAGS if given[name] is not None]
+    if not told:
+        return distributed
+    missing = [name for name in names.values() if name not in told]
+    if missing:
+        raise UserError(f"{', '.join(told)} is given; give {', '.join(missing)}, too")
+    count, number = given["num_processes"], given["process_id"]
+    if count < 1 or not 0 <= number < count:
+        raise UserError(
+            f"--process-id={number} of --num-processes={count}: ids go from 0 to N - 1"
+        )
+    host, colon, port = given["coordinator"].rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise UserError(
+            f"--coordinator={given['coordinator']} is not HOST:PORT, such as "
+            "10.0.0.2:8476"
+        )
+    return True

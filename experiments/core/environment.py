@@ -1,0 +1,176 @@
+"""What a command sets before JAX is imported: compiled programs and memory are kept.
+
+Compiling the demo's flows takes longer than training them for a minute; from the second
+run on, XLA's programs are read from disk instead. They compute the same bits.
+"""
+
+import ctypes
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DIRECTORY, ENABLED = "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"
+DEFAULTS = {
+    # every program: a run's small ones cost as much as a large one together
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+# what JAX reads as false
+OFF = ("0", "n", "no", "f", "false", "off")
+MAX_BYTES = 2**30
+# of malloc.h: blocks taken from the kernel one by one; when freed memory is given back
+MMAP_MAX, TRIM_THRESHOLD = -4, -1
+
+EPILOG = f"""\
+Compiled programs are kept for the next run, under $XDG_CACHE_HOME/flowjax_ood/xla
+or ~/.cache/flowjax_ood/xla, trimmed to {MAX_BYTES >> 30} GiB when a command starts.
+Delete that folder if JAX reports an entry that it cannot read.
+{DIRECTORY}=DIR keeps them elsewhere,
+{ENABLED}=false nowhere.
+`benchmark` and `peers`, which time compilation, do without."""
+
+
+def cache_directory() -> Path:
+    """Where compiled programs are kept unless the environment says otherwise."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # the XDG rules: a path that is not absolute counts as none
+    if not base.is_absolute():
+        base = Path.home() / ".cache"
+    return base / "flowjax_ood" / "xla"
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs on disk, for the next run to find.
+
+    The directory is `JAX_COMPILATION_CACHE_DIR`, else `cache_directory()`; every other
+    setting of JAX's own in the environment holds, too. One that cannot be written costs
+    a line on standard error, and the run compiles. Acts through the environment: on
+    this process if JAX is not imported yet, and on those it starts.
+    """
+    given = os.environ.get(DIRECTORY)
+    if given == "":
+        os.environ[ENABLED] = "false"
+    if os.environ.get(ENABLED, "").lower() in OFF:
+        return
+    # a bucket: JAX's own affair
+    if given is None or "://" not in given:
+        try:
+            directory = Path(given) if given else cache_directory()
+            _prepare(directory)
+        except (OSError, RuntimeError) as error:
+            os.environ[ENABLED] = "false"
+            print(
+                f"warning: compiled programs cannot be kept ({error}), so every run "
+                f"compiles again; set {DIRECTORY} to a directory that can be written",
+                file=sys.stderr,
+            )
+            return
+        if given is None:
+            os.environ[DIRECTORY] = str(directory)
+            _trim(directory, MAX_BYTES)
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed, for the next step, rather than return it.
+
+    XLA on CPU allocates a step's memory anew each time, in blocks that glibc would get
+    from the kernel page by page: 7 % of a training step of the paper's RealNVP. Not
+    where the environment tunes malloc, nor with a C library other than glibc.
+    """
+    tuned = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if tuned or sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(MMAP_MAX, 0)
+    mallopt(TRIM_THRESHOLD, -1)
+
+
+def ignore_closed_loops() -> None:
+    """Keep quiet about callbacks that come too late.
+
+    Where a checkpoint cannot be written, orbax gives up, and for every array that was
+    still on its way to the disk Python prints a traceback of an event loop that is
+    closed: a page of them, above the one line that says what is wrong.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        late = isinstance(unraisable.exc_value, RuntimeError)
+        if not (late and str(unraisable.exc_value) == "Event loop is closed"):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
+@contextmanager
+def no_compilation_cache() -> Iterator[None]:
+    """Inside, everything is compiled anew and nothing is kept: for what times it."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    def switch(on: bool) -> None:
+        jax.config.update("jax_enable_compilation_cache", on)
+        # JAX asks once whether there is a cache, and remembers
+        compilation_cache.reset_cache()
+
+    before = jax.config.jax_enable_compilation_cache
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(before)
+
+
+def _prepare(directory: Path) -> None:
+    """Make the directory; raise OSError where it cannot be written.
+
+    For its owner alone: who can write there can run code in the name of who reads.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def _trim(directory: Path, limit: int) -> None:
+    """Delete the oldest programs until all are at most `limit` bytes together."""
+    entries = []
+    for path in directory.glob("*-cache"):
+        # another process may be trimming, too
+        try:
+            entries.append((path.stat().st_mtime, path.stat().st_size, path))
+        except FileNotFoundError:
+            continue
+    excess = sum(size for _, size, _ in entries) - limit
+    for _, size, path in sorted(entries):
+        if excess <= 0:
+            return
+        path.unlink(missing_ok=True)
+        excess -= size
+
+
+def use_all_cores() -> None:
+    """On CPU, one JAX device per core: XLA's convolution gradients use one thread.
+
+    Acts on this process if JAX is not imported yet, and on those it starts.
+    """
+    if "xla_force_host_platform" in os.environ.get("XLA_FLAGS", ""):
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    # a batch must divide over the devices: a power of two, at most 8
+    devices = min(8, 1 << (cores.bit_length() - 1))
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(devices))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,180 @@
+"""`embed --out=FILE SET ...`: images as the features of a pretrained encoder."""
+
+import argparse
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.core.errors import UserError
+from experiments.core.results import versions
+from flowjax_ood import data
+from flowjax_ood.data.loading import parse_spec
+from flowjax_ood.data.sets import ImageSet, VectorSet
+from flowjax_ood.data.sources.embeddings import (
+    load_embeddings,
+    read_meta,
+    write_embeddings,
+)
+from flowjax_ood.interop.efficientnet import (
+    SHA256,
+    imagenet_weights,
+    load_efficientnet_lite0,
+)
+from flowjax_ood.models.efficientnet import encoder_images
+from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.runtime.processes import fetch, is_lead, on_lead
+from flowjax_ood.runtime.progress import progress
+
+# images at a time on a device; the activations of so few fit in a CPU's caches
+BATCH_SIZE = {"cpu": 8}
+BATCH_SIZE_ELSEWHERE = 256
+PREPROCESSING = "grey repeated three times; bilinear to a square; (x - 127) / 128"
+# what must be equal for embeddings to be in one file
+SAME = ("encoder", "weights_sha256", "image_size", "preprocessing")
+
+
+def command(args: argparse.Namespace) -> None:
+    """Embed the sets that `args` (of `embed_arguments`) names. Raises UserError."""
+    check(args)
+    images = {f"{s.name}:{s.split}": s for s in (load(x, args) for x in args.sets)}
+    meta: dict[str, Any] = {
+        "encoder": args.encoder,
+        "weights_sha256": SHA256,
+        "image_size": args.image_size,
+        "preprocessing": PREPROCESSING,
+        "sets": {},
+        "versions": versions(),
+    }
+    done: dict[str, VectorSet] = {}
+    if args.out.exists() and not args.overwrite:
+        meta["sets"] = sets_there(args, meta, images)
+        done = {spec: embedded_before(spec, args) for spec in meta["sets"]}
+    waiting = {spec: found for spec, found in images.items() if spec not in done}
+    if waiting:
+        encode, variables = encoder(args.image_size)
+    for spec, found in waiting.items():
+        vectors = embed(encode, variables, found.images, args.batch_size, spec)
+        done[spec] = VectorSet(
+            found.name, found.split, vectors, found.labels, "embeddings", found.origin
+        )
+        meta["sets"][spec] = describe(found)
+        # after every set: when it is interrupted, the command goes on there
+        on_lead(lambda: write_embeddings(args.out, done, meta))
+    if is_lead():
+        for spec, found in done.items():
+            print(f"{spec}: {len(found)} embeddings of {found.dims} numbers")
+        print(f"they are in {args.out}")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise UserError for arguments that would fail later."""
+    for name in ("image_size", "batch_size", "limit"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} must be at least 1, got {value}")
+    if args.out.suffix != ".npz":
+        raise UserError(f"--out must be a file NAME.npz, got {args.out}")
+    try:
+        imagenet_weights()
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    except (ImportError, ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
+def load(spec: str, args: argparse.Namespace) -> ImageSet:
+    """The images of one set."""
+    try:
+        return data.load(spec, source=args.source, path=args.path, limit=args.limit)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise UserError(str(error)) from error
+
+
+def describe(images: ImageSet) -> dict[str, Any]:
+    """Provenance of one set, and a hash of its pixels and labels."""
+    digest = hashlib.sha256(images.images.tobytes())
+    if images.labels is not None:
+        digest.update(images.labels.tobytes())
+    return images.describe() | {"sha256": digest.hexdigest()}
+
+
+def sets_there(
+    args: argparse.Namespace, meta: dict, images: dict[str, ImageSet]
+) -> dict[str, dict]:
+    """What the file holds already, `{set: description}`.
+
+    Raises UserError unless all could have come from this command.
+    """
+    remedy = "give another --out, or --overwrite to replace all of it"
+    try:
+        before = read_meta(args.out)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{error}; {remedy}") from error
+    other = [
+        f"{key} {before.get(key)!r} there, {meta[key]!r} now"
+        for key in SAME
+        if before.get(key) != meta[key]
+    ]
+    for spec, found in images.items():
+        there = before["sets"].get(spec)
+        if there is not None and there.get("sha256") != describe(found)["sha256"]:
+            other.append(
+                f"{spec} of {there.get('count')} images from {there.get('source')} "
+                f"there, other {len(found)} images from {found.source} now"
+            )
+    if other:
+        raise UserError(
+            f"{args.out} holds other embeddings: {'; '.join(other)}. "
+            f"{remedy[0].upper()}{remedy[1:]}"
+        )
+    return before["sets"]
+
+
+def embedded_before(spec: str, args: argparse.Namespace) -> VectorSet:
+    """The embeddings of a set that the file tells of."""
+    try:
+        return load_embeddings(*parse_spec(spec), path=args.out)
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"{error}; --overwrite replaces all of it") from error
+
+
+def encoder(image_size: int) -> tuple[Callable, dict]:
+    """`(encode, variables)`: `encode(variables, uint8 images)` is `[B, 1280]`."""
+    module, variables = load_efficientnet_lite0()
+
+    @jax.jit
+    def encode(variables, images):
+        x = encoder_images(images, image_size)
+        return module.apply(variables, x, method="features")
+
+    return encode, variables
+
+
+def embed(
+    encode: Callable,
+    variables: dict,
+    images: np.ndarray,
+    batch_size: int | None,
+    label: str,
+) -> np.ndarray:
+    """`encode(variables, images)` in batches over all devices: float32 `[N, D]`.
+
+    `batch_size` is that of each device; None is one that suits it.
+    """
+    parallel = Parallel("jit")
+    if batch_size is None:
+        platform = parallel.devices[0].platform
+        batch_size = BATCH_SIZE.get(platform, BATCH_SIZE_ELSEWHERE)
+    batch_size *= len(parallel.devices)
+    variables = parallel.place_copies(variables)
+    vectors, done = [], 0
+    with progress(f"embed {label}", len(images), "images") as shown:
+        for at, mask in data.padded_batches(len(images), batch_size):
+            batch = parallel.place_rows(images[at])
+            vectors.append(fetch(encode(variables, batch))[mask])
+            done += int(mask.sum())
+            shown.advance(done)
+    return np.concatenate(vectors)

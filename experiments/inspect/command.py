@@ -1,0 +1,116 @@
+"""`inspect --workdir=DIR`: latents and couplings of a trained flow, ID and OOD.
+
+Works for any image flow of `train`, multi-scale or not, RealNVP or Glow, and uses the
+newest checkpoint; a flow with batch norm is seen by recomputed statistics, as in
+`evaluate`, unless a number or a panel says otherwise. Everything goes to DIR/inspect;
+inspect_arguments.py says what that is.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments.core import evaluation
+from experiments.core.errors import UserError
+from experiments.core.results import versions, write_json
+from experiments.core.sets import Sets
+from experiments.inspect import Options
+from experiments.inspect.measures import (
+    coadapted,
+    coupling_rows,
+    couplings,
+    latent_rows,
+    terms,
+    terms_results,
+    visible,
+)
+from experiments.inspect.subject import Subject, subject
+from experiments.inspect.tables import print_tables
+from flowjax_ood import figures
+from flowjax_ood.figures import layout
+from flowjax_ood.figures.coadaptation import coadaptation_panels
+from flowjax_ood.figures.couplings import coupling_pages
+from flowjax_ood.figures.depth import depth_profiles
+from flowjax_ood.training.loop import Run
+
+DEPTH = 1  # the intervention comes between the first two couplings
+
+
+def main(
+    config: ConfigDict, workdir: Path, sets: Sets, run: Run, options: Options
+) -> None:
+    """Measure, draw, and print; leave inspect.json and figures in DIR/inspect."""
+    check(sets, options)
+    label = evaluation.run_name(workdir)
+    s = subject(config, sets, run, options, label)
+    out = workdir / "inspect"
+    out.mkdir(exist_ok=True)
+
+    layers, measured = couplings(s)
+    likelihoods = terms(s)
+    adapted, why_not = coadapted(s)
+    content = {
+        "config": config.to_dict(),
+        "steps": int(run.state.step),
+        "in_distribution": s.id_name,
+        "data": {name: image_set.describe() for name, image_set in s.sets.items()},
+        "options": {k: getattr(options, k) for k in Options.__dataclass_fields__},
+        "likelihood_terms": {m: terms_results(s, v) for m, v in likelihoods.items()},
+        "latents": visible(s, options),
+        "couplings": {"layers": layers, "sets": measured},
+        "coadaptation": {"depth": DEPTH, "sets": adapted, "why_not": why_not or None},
+        "versions": versions(),
+    }
+    write_json(out / "inspect.json", content)
+    draw(s, out, content, likelihoods, options)
+    print_tables(content)
+    print(f"inspect.json and figures are in {out}")
+
+
+def check(sets: Sets, options: Options) -> None:
+    """Raise UserError for vectors, and images or a channel that the sets lack."""
+    if sets.standardizer:
+        raise UserError("this run's flow is of vectors; inspect looks into images")
+    channels = sets.test.images.shape[-1]
+    if options.channel >= channels:
+        raise UserError(
+            f"--channel {options.channel}: the images have channels 0 to {channels - 1}"
+        )
+    for name, image_set in {sets.test.name: sets.test, **sets.ood}.items():
+        if max(options.images) >= len(image_set):
+            raise UserError(
+                f"--images {max(options.images)}: {name} has images 0 to "
+                f"{len(image_set) - 1}"
+            )
+
+
+def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> None:
+    """The figures; those of an earlier inspection are replaced."""
+    # pages of a flow with more couplings would stay
+    for old in out.glob("couplings*.png"):
+        old.unlink()
+    panels = figures.latent_panels(latent_rows(s, options), channel=options.channel)
+    layout.save(panels, out / "latents.png")
+    names = {"evaluation": s.label}
+    parts = {
+        names.get(mode, f"{mode} statistics"): {
+            name: (ll.log_pz, ll.logdet) for name, ll in found.items()
+        }
+        for mode, found in likelihoods.items()
+    }
+    split = figures.split_likelihood(parts, id_name=s.id_name, dims=s.flow.dims)
+    layout.save(split, out / "terms.png")
+    groups = ["x".join(map(str, g["shape"])) for g in content["couplings"]["layers"]]
+    pages = coupling_pages(
+        coupling_rows(s, options), names=groups, channel=options.channel
+    )
+    for n, page in enumerate(pages, start=1):
+        layout.save(page, out / f"couplings_{n}.png")
+    depth = depth_profiles(
+        content["couplings"]["sets"], id_name=s.id_name, groups=groups
+    )
+    layout.save(depth, out / "depth.png")
+    (out / "coadaptation.png").unlink(missing_ok=True)
+    if (adapted := content["coadaptation"]["sets"]) is not None:
+        panels = coadaptation_panels(adapted, id_name=s.id_name, depth=DEPTH)
+        layout.save(panels, out / "coadaptation.png")

@@ -1,0 +1,239 @@
+"""log p(x) = log p(z) + logdet of `inspect`: each term, by batch norm's statistics."""
+
+import jax
+import numpy as np
+
+from experiments.inspect import Options
+from experiments.inspect.subject import BATCH, Mode, Subject
+from flowjax_ood import ood
+from flowjax_ood.analysis.coadaptation import UnsuitableFlow, coadaptation
+from flowjax_ood.analysis.couplings import (
+    coupling_statistics,
+    image_maps,
+    record_couplings,
+)
+from flowjax_ood.analysis.latents import mean_latents
+from flowjax_ood.analysis.visibility import visibility
+from flowjax_ood.data.batching import padded_batches
+from flowjax_ood.evaluation.likelihood import (
+    Likelihoods,
+    batch_likelihood_terms,
+    evaluate_likelihood,
+)
+from flowjax_ood.runtime.parallel import Parallel
+
+
+def terms(s: Subject) -> dict[str, dict[str, Likelihoods]]:
+    """`{mode: {set: Likelihoods}}` of the first images of every set.
+
+    With batch norm, "batch" has groups of one set each: a score of groups. In "batch,
+    mixed" half of each group are ID images, half OOD images, so that its statistics do
+    not tell the sets apart.
+    """
+    found = {}
+    for name, mode in s.modes.items():
+        if not mode.batch:
+            found[name] = _running(s, mode, name)
+            continue
+        score = batch_likelihood_terms(s.flow)
+        found[name] = {
+            of: _joined(s, [score(mode.variables, x) for x, _ in groups])
+            for of, groups in (
+                (n, s.batches(n, s.group, "batch statistics", full=True))
+                for n in s.sets
+            )
+        }
+        found[f"{name}, mixed"] = _mixed(s, score, mode)
+    return found
+
+
+def _running(s: Subject, mode: Mode, name: str) -> dict[str, Likelihoods]:
+    return {
+        of: evaluate_likelihood(
+            s.flow,
+            mode.variables,
+            image_set.images,
+            key=s.key,
+            batch_size=s.config.eval.batch_size,
+            parallel=Parallel("jit"),
+            label=f"{s.label}: likelihood of {of}, {name} statistics",
+        )
+        for of, image_set in s.sets.items()
+    }
+
+
+def _mixed(s: Subject, score, mode: Mode) -> dict[str, Likelihoods]:
+    """Each OOD set in groups with the ID set; the ID set as it is with the first."""
+    half, found = max(1, s.group // 2), {}
+    for name in s.sets:
+        if name == s.id_name:
+            continue
+        own, other = [], []
+        groups = (
+            s.batches(n, half, "mixed batches", full=True) for n in (s.id_name, name)
+        )
+        for (a, _), (b, _) in zip(*groups):
+            x = np.concatenate([np.asarray(a), np.asarray(b)])
+            both = np.stack(jax.device_get(score(mode.variables, x)))
+            own.append(both[:, :half])
+            other.append(both[:, half:])
+        found.setdefault(s.id_name, _joined(s, own))
+        found[name] = _joined(s, other)
+    return found
+
+
+def _joined(s: Subject, parts) -> Likelihoods:
+    log_pz, logdet = (np.concatenate(p) for p in zip(*jax.device_get(list(parts))))
+    return Likelihoods(log_pz, logdet, s.flow.dims)
+
+
+def terms_results(s: Subject, found: dict[str, Likelihoods]) -> dict:
+    """Means of both terms, in bits/dim, and AUROC of each of them alone as a score.
+
+    AUROC is P(score of an ID image > that of an OOD image), as for likelihoods.
+    """
+    results, bits = {"images": {}, "sets": {}, "auroc": {}}, {}
+    for name, ll in found.items():
+        scale = ll.dims * np.log(2)
+        with np.errstate(invalid="ignore"):
+            nats = {"log_pz": ll.log_pz, "logdet": ll.logdet, "log_prob": ll.log_prob}
+            finite = np.isfinite(ll.log_prob)
+        bits[name] = {
+            k: np.where(np.isfinite(v), v / scale, -np.inf) for k, v in nats.items()
+        }
+        results["images"][name] = len(ll.log_pz)
+        results["sets"][name] = {
+            **{f"{k}_bits": _mean(v) for k, v in bits[name].items()},
+            **{
+                f"{k}_bits_median": _number(np.median(v)) for k, v in bits[name].items()
+            },
+            "non_finite": int((~finite).sum()),
+        }
+    for name in found:
+        if name != s.id_name:
+            areas = {
+                k: ood.auroc(bits[s.id_name][k], bits[name][k]) for k in bits[name]
+            }
+            results["auroc"][name] = {
+                k: {"value": a.value, "ci95": [a.low, a.high]} for k, a in areas.items()
+            }
+    return results
+
+
+def _mean(values: np.ndarray) -> float | None:
+    with np.errstate(invalid="ignore"):
+        return _number(np.mean(values, dtype=np.float64))
+
+
+def _number(value) -> float | None:
+    """JSON has no infinity."""
+    return float(value) if np.isfinite(value) else None
+
+
+DONORS = 100  # images that swap parts with each other
+
+
+def couplings(s: Subject) -> tuple[list[dict], dict[str, list[dict]]]:
+    """`(what each coupling is, {set: its measures})`."""
+    layers, measured = [], {}
+    for name in s.sets:
+        stats = coupling_statistics(
+            s.flow, s.variables, s.batches(name, BATCH, "couplings")
+        )
+        layers = [layer.describe() for layer in stats]
+        measured[name] = [layer.measures() for layer in stats]
+    return layers, measured
+
+
+def coupling_rows(s: Subject, options: Options) -> list[tuple]:
+    """Rows of `coupling_pages`: the first image asked for, of every set."""
+    rows, index = [], options.images[0]
+    for name, image_set in s.whole.items():
+        x = s.draw(name, np.array([index]))
+        maps = image_maps(s.flow, record_couplings(s.flow, s.variables, x))
+        shown = [{k: m[k][0] for k in ("-t", "s")} for m in maps]
+        rows.append((name, name == s.id_name, image_set.images[index], shown))
+    return rows
+
+
+def coadapted(s: Subject) -> tuple[dict[str, dict] | None, str]:
+    """`({set: what coadaptation gives}, "")`, or None and why it cannot be measured."""
+    size = min(DONORS, *map(len, s.sets.values()))
+    found = {}
+    for name in s.sets:
+        batches = (x for x, _ in s.batches(name, size, "co-adaptation", full=True))
+        try:
+            found[name] = coadaptation(
+                s.flow, s.variables, batches, seed=s.config.eval.seed
+            )
+        except UnsuitableFlow as why:
+            return None, str(why)
+    return found, ""
+
+
+def latent_rows(s: Subject, options: Options) -> list[tuple]:
+    """Rows of `latent_figures.latent_panels`, for the images asked for."""
+    return [
+        (
+            name,
+            name == s.id_name,
+            s.whole[name].images[i],
+            _columns(s, name, i, options),
+        )
+        for name in s.whole
+        for i in options.images
+    ]
+
+
+def _columns(s: Subject, name: str, index: int, options: Options) -> dict:
+    """`{column: latent [H, W, C]}` of one image: a draw, and averages by mode.
+
+    With batch statistics the image is in a batch of its set: itself and its neighbours.
+    """
+    columns: dict[str, np.ndarray] = {}
+    start = min(index // s.group * s.group, len(s.whole[name]) - s.group)
+    for mode_name, mode in s.modes.items():
+        at = np.arange(start, start + s.group) if mode.batch else np.array([index])
+        here = index - start if mode.batch else 0
+        if not columns:
+            columns["one draw"] = np.asarray(mode.latents(s.draw(name, at)))[here]
+        what = f"\n{mode_name} statistics" if len(s.modes) > 1 else ""
+        mean = _mean_latents(s, mode, name, at, options.draws)
+        columns[f"mean of {options.draws}{what}"] = mean[here]
+    return columns
+
+
+def visible(s: Subject, options: Options) -> dict:
+    """`{"one_draw" | "mean": {mode: {set: measures}}}` of images in their latents."""
+    found: dict = {"one_draw": {}, "mean": {}}
+    for mode_name, mode in s.modes.items():
+        for name, image_set in s.sets.items():
+            count = min(options.averaged, len(image_set))
+            size = min(s.group if mode.batch else BATCH, count)
+            # batch statistics are those of full batches
+            count -= count % size if mode.batch else 0
+            pixels = image_set.images[:count] / 255.0
+            for what, draws in (("one_draw", 1), ("mean", options.draws)):
+                z = [
+                    _mean_latents(s, mode, name, at, draws)[mask]
+                    for at, mask in padded_batches(count, size)
+                ]
+                measured = _measured(pixels, np.concatenate(z))
+                found[what].setdefault(mode_name, {})[name] = measured
+    return found
+
+
+def _mean_latents(
+    s: Subject, mode: Mode, name: str, at: np.ndarray, draws: int
+) -> np.ndarray:
+    """Latents of the images at `at` of a set, averaged over draws 0 ... draws - 1."""
+    return mean_latents(mode.latents, (s.draw(name, at, d) for d in range(draws)))
+
+
+def _measured(pixels: np.ndarray, z: np.ndarray) -> dict:
+    """Measures over the images whose latents are finite, and how many these are."""
+    finite = np.isfinite(z).all((1, 2, 3))
+    measured = {"images": int(finite.sum())}
+    if measured["images"] >= 2:
+        measured |= visibility(pixels[finite], z[finite]).measures()
+    return measured

@@ -1,0 +1,106 @@
+"""`precision --workdir=DIR`: what lower precision does to the likelihoods of a run.
+
+Scores the run's sets with st-networks in float32, by XLA's own convolution and by
+Winograd's, and in bfloat16, everything else being the same; writes precision.json.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.core import build, evaluation
+from experiments.core.errors import UserError
+from experiments.core.results import likelihood_results, versions, write_json
+from experiments.core.sets import Sets
+from flowjax_ood.precision import BFLOAT16, FLOAT32, TENSORFLOAT32
+from flowjax_ood.training.loop import Run
+
+ARITHMETIC = {
+    "float32": FLOAT32,
+    "float32, winograd": replace(FLOAT32, convolution="winograd"),
+    "tensorfloat32": TENSORFLOAT32,
+    "bfloat16": BFLOAT16,
+}
+# images whose way to the latents and back is followed
+ROUND_TRIP = 64
+
+
+def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
+    """Compare, print the table, and leave precision.json in the workdir."""
+    if sets.standardizer:
+        raise UserError("this run's flow is of vectors; precision scores images")
+    label = evaluation.run_name(workdir)
+    shape = sets.test.images.shape[1:]
+    variables = run.state.variables()
+    if variables.get("batch_stats"):
+        flow = build.flow(config, shape)
+        variables = evaluation.precise_variables(config, flow, variables, sets, label)
+    names = [sets.test.name, *sets.ood]
+    x = evaluation.dequantized(sets.test.images[:ROUND_TRIP], build.random_key(0))
+    rows, exact = {}, None
+    for name, precision in ARITHMETIC.items():
+        flow = build.flow(config, shape, precision=precision)
+        found = evaluation.likelihoods(
+            config, flow, variables, sets, f"{label}, {name}"
+        )
+        exact = exact or found
+        apart = [np.abs(found[n].log_prob - exact[n].log_prob) for n in names]
+        results = likelihood_results(found, sets.test.name)
+        rows[name] = {
+            "bits_per_dim": results["bits_per_dim"],
+            "auroc": results["auroc"],
+            "auroc_ci95": results["auroc_ci95"],
+            # nats an image, over all sets
+            "log_prob_from_float32_median": float(np.median(np.concatenate(apart))),
+            "log_prob_from_float32_max": float(np.max(np.concatenate(apart))),
+            # in units of pixels in [0, 1)
+            "round_trip_error_max": round_trip_error(flow, variables, x),
+        }
+    content = {
+        "config": config.to_dict(),
+        "steps": int(run.state.step),
+        "data": {s.name: s.describe() for s in (sets.test, *sets.ood.values())},
+        "round_trip_images": len(x),
+        "precisions": rows,
+        "versions": versions(),
+    }
+    write_json(workdir / "precision.json", content)
+    print_rows(rows)
+    print(f"precision.json is in {workdir}")
+
+
+def round_trip_error(flow, variables, x) -> float:
+    """The largest `|x - f^-1(f(x))|` of a batch, each direction compiled by itself."""
+
+    def method(name):
+        return jax.jit(lambda v, a: flow.apply(v, a, method=name))
+
+    again = method("from_latents")(variables, method("latents")(variables, x))
+    return float(np.max(np.abs(np.asarray(again) - np.asarray(x))))
+
+
+def print_rows(rows: dict[str, dict]) -> None:
+    """One row a precision: bits/dim and AUROC of every set, and the two errors."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="st-networks in lower precision")
+    table.add_column("precision")
+    sets = next(iter(rows.values()))
+    columns = [f"bits/dim {n}" for n in sets["bits_per_dim"]]
+    columns += [f"AUROC {n}" for n in sets["auroc"]]
+    for column in (*columns, "nats off: median", "max", "round trip"):
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        values = [*row["bits_per_dim"].values(), *row["auroc"].values()]
+        errors = [row[f"log_prob_from_float32_{k}"] for k in ("median", "max")]
+        errors.append(row["round_trip_error_max"])
+        table.add_row(
+            name,
+            *("not finite" if v is None else f"{v:.4f}" for v in values),
+            *(f"{e:.1e}" for e in errors),
+        )
+    Console(width=120).print(table)

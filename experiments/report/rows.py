@@ -1,0 +1,228 @@
+"""Runs pooled over seeds, and the rows of the report's tables."""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.core.run_config import unread
+from experiments.report.published import NOT_AVAILABLE, Published, published
+from experiments.report.runs import KeptRun
+from experiments.report.words import (
+    duration,
+    recipe_share,
+    set_words,
+    short_setting,
+    size_words,
+)
+
+# keys of the config in which pooled runs may differ: the seed; and what changes no
+# result, or is told by results.json instead, since `evaluate` may set it anew
+FREE = ("seed", "data.path", "data.test", "data.ood", "data.altered", "eval")
+FREE += ("data.ood_source", "data.ood_path", "data.limit_test")
+FREE += ("train.log_every", "train.checkpoint_every", "train.keep_checkpoints")
+FREE_EVAL = ("batch_size", "samples")
+UNIT_WORDS = {"bits_per_dim": "bits/dim", "nats": "nats"}
+# what is shown of a set: of vectors the median, as single ones may be millions out
+SHOWN = {"bits_per_dim": "bits_per_dim", "nats": "nats_median"}
+
+
+class Row(NamedTuple):
+    """One pair of sets under one flow, over the seeds that were scored on it."""
+
+    flow: str  # a key of `pooled`
+    runs: list[KeptRun]
+    ood: str
+    published: Published | None
+
+    @property
+    def areas(self) -> list[float]:
+        return [run.results["auroc"][self.ood] for run in self.runs]
+
+    @property
+    def unit(self) -> str:
+        return "nats" if "nats" in self.runs[0].results else "bits_per_dim"
+
+
+def pooled(runs: Sequence[KeptRun]) -> dict[str, list[KeptRun]]:
+    """`{key: runs that differ in their seed alone}`, by seed, in the order given.
+
+    Two runs of one seed are not pooled: they are not two samples of what a seed does.
+    """
+    flows: dict[str, list[KeptRun]] = {}
+    for run in runs:
+        same, copy = _what(run), 0
+        while run.seed in (r.seed for r in flows.get(f"{same}#{copy}", ())):
+            copy += 1
+        flows.setdefault(f"{same}#{copy}", []).append(run)
+    return {key: sorted(found, key=lambda r: r.seed) for key, found in flows.items()}
+
+
+def _what(run: KeptRun) -> str:
+    """All that makes a run what it is, but for its seed and its OOD sets."""
+    free = FREE + unread(run.config)
+    config = {
+        key: value
+        for key, value in run.config.items()
+        if not any(key == f or key.startswith(f"{f}.") for f in free)
+    }
+    scored = {k: v for k, v in run.results["eval"].items() if k not in FREE_EVAL}
+    sets = {k: _described(run, k) for k in ("train", "test")}
+    # a validation set stops every seed at a step of its own
+    stopped = "validation" in run.results
+    steps = None if stopped else run.results["steps"]
+    parts = (config, steps, scored, sets)
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _described(run: KeptRun, name: str) -> list:
+    found = run.results["data"][name]
+    return [found[key] for key in ("name", "split", "source", "count")]
+
+
+def rows_of(flows: dict[str, list[KeptRun]]) -> list[Row]:
+    """A row for every flow and OOD set: runs that scored the same set are together."""
+    rows = []
+    for key, runs in flows.items():
+        found: dict[tuple, list[KeptRun]] = {}
+        for run in runs:
+            for ood in run.results["auroc"]:
+                found.setdefault((ood, *_described(run, ood)), []).append(run)
+        for (ood, *_), scored in found.items():
+            data = scored[0].results["data"]
+            known = published(_model(scored[0]), data, ood)
+            rows.append(Row(key, scored, ood, known))
+    return rows
+
+
+def _model(run: KeptRun) -> dict:
+    parts = {k.partition(".")[2]: v for k, v in run.config.items() if "model." in k}
+    return parts
+
+
+def table(rows: Sequence[Row], titles: dict[str, str], unit: str) -> tuple:
+    """`(headers, rows, align)` of all rows of one unit, a key of results.json."""
+    words, shown = UNIT_WORDS[unit], SHOWN[unit]
+    headers = ["trained on → scored", "flow", "AUROC"]
+    headers += [f"{words}, own", f"{words}, other", "setting", "published"]
+    lines = []
+    for row in rows:
+        if row.unit != unit:
+            continue
+        run = row.runs[0]
+        id_name = run.results["in_distribution"]
+        lines.append(
+            [
+                pair_words(row),
+                titles[row.flow],
+                area_text(row),
+                spread([r.results[shown][id_name] for r in row.runs], digits=2),
+                spread([r.results[shown][row.ood] for r in row.runs], digits=2),
+                short_setting(run),
+                row.published.text() if row.published else NOT_AVAILABLE,
+            ]
+        )
+        lines += _baseline_lines(row)
+    return headers, lines, "llrrrll"
+
+
+def pair_words(row: Row) -> str:
+    """`FashionMNIST → MNIST`, and that the flow was told of the latter if it was."""
+    results = row.runs[0].results
+    train = set_words(results["data"]["train"], split=False)
+    return f"{train} → {scored_words(row)}"
+
+
+def scored_words(row: Row) -> str:
+    """The OOD set's name; said to be no news to the flow where it was told of it."""
+    results = row.runs[0].results
+    told = ", told of" if row.ood in results.get("told", ()) else ""
+    return f"{set_words(results['data'][row.ood])}{told}"
+
+
+def area_text(row: Row) -> str:
+    """`mean ± spread (n = seeds)`, or one run's value with its confidence interval."""
+    if len(row.runs) > 1:
+        return f"{spread(row.areas)} (n = {len(row.runs)})"
+    return interval_text(row.runs[0].results, row.ood)
+
+
+def interval_text(found: dict, ood: str) -> str:
+    """An AUROC with the 95% interval of its images."""
+    low, high = found["auroc_ci95"][ood]
+    return f"{found['auroc'][ood]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def spread(values: Sequence[float | None], digits: int = 3) -> str:
+    """Mean ± sample standard deviation; None stands for a mean that is not finite."""
+    if None in values:
+        return "not finite"
+    text = f"{np.mean(values):,.{digits}f}"
+    if len(values) > 1:
+        text += f" ± {np.std(values, ddof=1):,.{digits}f}"
+    return text
+
+
+def _baseline_lines(row: Row) -> list[list[str]]:
+    """Detectors without a flow, on the vectors of the row above."""
+    lines = []
+    run = row.runs[0]
+    for name in run.results.get("baselines", {}):
+        found = [r.results["baselines"].get(name) for r in row.runs]
+        if not all(f and row.ood in f["auroc"] for f in found):
+            continue
+        text = interval_text(found[0], row.ood)
+        if len(found) > 1:
+            text = f"{spread([f['auroc'][row.ood] for f in found])} (n = {len(found)})"
+        fitted = f"fitted on {found[0]['fitted_on']:,} vectors"
+        words = name.replace("_", " ")
+        lines.append([pair_words(row), words, text, None, None, fitted, NOT_AVAILABLE])
+    return lines
+
+
+def single_runs(rows: Sequence[Row], names: dict) -> tuple:
+    """`(headers, rows, align)`: every run and set, with the interval of its images."""
+    headers = ["run", "seed", "trained on → scored", "AUROC [95% CI]"]
+    headers += ["mean", "median", "unit", "scored"]
+    lines = []
+    for row in rows:
+        for run in row.runs:
+            found = run.results
+            mean, median = (found[row.unit + end][row.ood] for end in ("", "_median"))
+            lines.append(
+                [
+                    names[run.workdir],
+                    str(run.seed),
+                    pair_words(row),
+                    interval_text(found, row.ood),
+                    spread([mean]),
+                    spread([median]),
+                    UNIT_WORDS[row.unit],
+                    found["data"][row.ood]["count"],
+                ]
+            )
+    return headers, lines, "lllrrrlr"
+
+
+def settings(flows: dict[str, list[KeptRun]], titles: dict[str, str]) -> tuple:
+    """`(headers, rows, align)`: how large every flow is, how long it was trained."""
+    headers = ["flow", "trained on", "seeds", "size", "parameters", "seen"]
+    headers += ["of recipe", "time"]
+    lines = []
+    for key, runs in flows.items():
+        results = runs[0].results
+        train, seen = results["data"]["train"], results["images_seen"]
+        lines.append(
+            [
+                titles[key],
+                f"{set_words(train, split=False)}, {train['count']:,}",
+                ", ".join(str(r.seed) for r in runs),
+                size_words(runs[0]),
+                results["params"],
+                seen,
+                recipe_share(runs[0]) or NOT_AVAILABLE,
+                duration(np.mean([r.results["train_seconds"] for r in runs])),
+            ]
+        )
+    return headers, lines, "llllrrrr"

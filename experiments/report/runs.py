@@ -1,0 +1,145 @@
+"""What `report` reads: runs, ablations and samples as their commands left them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.core.errors import UserError
+from experiments.core.keys import flatten
+from experiments.core.run_config import read_config
+from flowjax_ood.training.logs import metrics as metric_log
+
+# of results.json, whatever the run is on
+NEEDED = ("data", "in_distribution", "auroc", "auroc_ci95", "train_seconds")
+NEEDED += ("images_seen", "steps", "params", "eval", "versions")
+
+
+class KeptRun(NamedTuple):
+    """A run that was trained and evaluated."""
+
+    workdir: Path
+    config: dict  # flat: {"model.width": 64}
+    results: dict
+    records: list[dict]  # of metrics.jsonl
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def inspection(self) -> dict | None:
+        """inspect/inspect.json, where `inspect` was run."""
+        file = self.workdir / "inspect" / "inspect.json"
+        return (
+            _json(file, f"inspect --workdir={self.workdir}") if file.exists() else None
+        )
+
+
+class KeptOutput(NamedTuple):
+    """What `ablate` or `samples` left: its JSON file, and figures beside it."""
+
+    workdir: Path
+    content: dict
+
+
+class Kept(NamedTuple):
+    """All that was read."""
+
+    runs: list[KeptRun]
+    ablations: list[KeptOutput]
+    samples: list[KeptOutput]
+
+
+def read(workdirs: Sequence[Path]) -> Kept:
+    """The runs and other outputs in `workdirs`, in that order, each once.
+
+    Raises UserError, naming the workdir and the command to run, for one that holds
+    nothing, or not all of what is needed.
+    """
+    kept = Kept([], [], [])
+    # the same one by two names is one
+    for workdir in {w.resolve(): w for w in workdirs}.values():
+        if (workdir / "ablation.json").exists():
+            command = f"ablate --config=... --workdir={workdir}"
+            needed = ("rows", "in_distribution", "data", "versions")
+            content = _whole(workdir / "ablation.json", needed, command)
+            kept.ablations.append(KeptOutput(workdir, content))
+        elif (workdir / "samples.json").exists():
+            command = f"samples --workdir DIR ... --out={workdir}"
+            needed = ("runs", "versions")
+            content = _whole(workdir / "samples.json", needed, command)
+            kept.samples.append(KeptOutput(workdir, content))
+        else:
+            kept.runs.append(_run(workdir))
+    return kept
+
+
+def _run(workdir: Path) -> KeptRun:
+    if not (workdir / "config.json").is_file():
+        raise UserError(f"{workdir} {_nothing_in(workdir)}")
+    config = flatten(read_config(workdir))
+    command = f"evaluate --workdir={workdir}"
+    file = workdir / "results.json"
+    if not file.is_file():
+        raise UserError(
+            f"{workdir} holds a run without results.json; if its training is done: "
+            f"python -m experiments {command}"
+        )
+    results = _whole(file, NEEDED, command)
+    if not ("bits_per_dim" in results or "nats" in results):
+        raise UserError(
+            f"{file} lacks bits_per_dim; make it anew: python -m experiments {command}"
+        )
+    metrics = workdir / "metrics.jsonl"
+    try:
+        records = metric_log.read(metrics) if metrics.exists() else []
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return KeptRun(workdir, config, results, records)
+
+
+def _whole(file: Path, needed: Sequence[str], command: str) -> dict:
+    """The JSON object of a file that holds all of `needed`."""
+    content = _json(file, command)
+    missing = [key for key in needed if key not in content]
+    if missing:
+        raise UserError(
+            f"{file} lacks {', '.join(missing)}; make it anew: python -m experiments "
+            f"{command}"
+        )
+    return content
+
+
+def _json(file: Path, command: str) -> dict:
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{file} cannot be read ({error}); make it anew: python -m experiments "
+            f"{command}"
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{file} is no JSON object; make it anew: python -m experiments {command}"
+        )
+    return content
+
+
+def _nothing_in(workdir: Path) -> str:
+    """Why a directory is no run, and what to do."""
+    if not workdir.is_dir():
+        return (
+            "does not exist; give the --workdir of a run, or train one: python -m "
+            f"experiments train --config=... --workdir={workdir}"
+        )
+    inside = sorted(f.parent for f in workdir.glob("*/config.json"))
+    if inside:
+        return (
+            "holds no run itself, but there are some in it: python -m experiments "
+            f"report --workdir {' '.join(map(str, inside))}"
+        )
+    return (
+        "holds no run (no config.json); train one: python -m experiments train "
+        f"--config=... --workdir={workdir}"
+    )

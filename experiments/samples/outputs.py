@@ -1,0 +1,73 @@
+"""What `samples` found, as a figure and as a table."""
+
+import numpy as np
+
+from experiments.core import text as text_module
+from flowjax_ood import figures
+from flowjax_ood.data.sets import ImageSet
+
+COLUMNS = 4  # of a group
+
+
+def picture(
+    samples: dict[str, dict[float, np.ndarray]],
+    content: dict[str, dict],
+    held_out: ImageSet,
+    measured: int,
+):
+    """The figure: held-out images, then a row a run and a group a temperature.
+
+    `samples`: `{run: {temperature: images}}`; `content`: `runs` of samples.json, its
+    numbers of `measured` samples.
+    """
+    rows, notes = {}, {}
+    for name, groups in samples.items():
+        label = row_label(name, content[name])
+        fidelity = content[name]["temperatures"]
+        rows[label] = {f"T = {t:g}": images for t, images in groups.items()}
+        notes[label] = {f"T = {t:g}": note(fidelity[f"{t:g}"]) for t in groups}
+    return figures.sample_groups(
+        rows,
+        reference=(f"held-out images\n{held_out.name}", held_out.images),
+        notes=notes,
+        title="What flows draw, and how well they tell other data apart",
+        caption="The same noise everywhere, times the temperature T. Below each group, "
+        f"over {measured} samples, relative to held-out images (1: as they are): d, "
+        "distance to the nearest of them; r, roughness (total variation); s, spread "
+        "(distance between pairs). AUROC below 0.5: the flow finds the other set "
+        "likelier.",
+        columns=COLUMNS,
+    )
+
+
+def row_label(name: str, found: dict) -> str:
+    """A run's name, bits/dim of its own data, and AUROC of at most three OOD sets."""
+    bits = found["bits_per_dim"][found["in_distribution"]]
+    lines = [name, f"{text_module.decimals(bits)} bits/dim"]
+    ood = list(found["auroc"].items())[:3]
+    return "\n".join([*lines, *(f"AUROC {other} {area:.3f}" for other, area in ood)])
+
+
+def note(found: dict) -> str:
+    """The three ratios of a group, and how many samples were not finite."""
+    if found["distance"] is None:
+        return "not finite"
+    text = "d {distance:.2f}   r {roughness:.2f}   s {spread:.2f}".format(**found)
+    return text + (f"   {found['non_finite']} lost" if found["non_finite"] else "")
+
+
+def print_table(content: dict) -> None:
+    """Fidelity of every run and temperature, one row each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="samples, relative to held-out images (1: as they are)")
+    for column in ("flow", "T", "distance", "roughness", "spread", "not finite"):
+        table.add_column(column, justify="left" if column == "flow" else "right")
+    for name, run in content.items():
+        for temperature, found in run["temperatures"].items():
+            ratios = [found[key] for key in ("distance", "roughness", "spread")]
+            shown = ["-" if r is None else f"{r:.2f}" for r in ratios]
+            table.add_row(name, temperature, *shown, str(found["non_finite"]))
+        table.add_section()
+    Console().print(table)

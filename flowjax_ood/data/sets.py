@@ -1,0 +1,283 @@
+"""What sets of images, of vectors and of tokens have in common."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+
+class StoredSet:
+    """Base of frozen dataclasses with `name`, `split`, `labels`, `source`, `origin`.
+
+    `FIELD` names the attribute that holds the events, `[N, ...]`, and `KIND` is what
+    errors call them, `VALUES` what one is made of.
+    """
+
+    FIELD: ClassVar[str]
+    KIND: ClassVar[str]
+    VALUES: ClassVar[str]
+
+    @property
+    def events(self) -> np.ndarray:
+        """The images, vectors or tokens, as they are stored."""
+        return getattr(self, self.FIELD)
+
+    def check_facts(self, what: str) -> None:
+        """Raises unless the labels go with the events and the origin is one line."""
+        if self.labels is not None:
+            check_labels(self.labels, len(self), what, self.KIND)
+        if not self.origin or "\n" in self.origin:
+            raise ValueError(f"{what}: origin must be one line, not {self.origin!r}")
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready provenance, as it is written in `results.json`."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "source": self.source,
+            "count": len(self),
+            "shape": list(self.events.shape[1:]),
+            "origin": self.origin,
+        }
+
+    def at(self, rows: np.ndarray | slice) -> Self:
+        """The events, and labels, at `rows`: indices, a slice or a mask `[N]`."""
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, **{self.FIELD: self.events[rows]}, labels=labels)
+
+    def without(self, rows: np.ndarray) -> Self:
+        """All but those at the indices `rows`, in the same order."""
+        kept = np.ones(len(self), bool)
+        kept[rows] = False
+        return self.at(kept)
+
+    def noted(self, what: str) -> Self:
+        """The same set, its origin saying also `what` was done to it."""
+        return replace(self, origin=f"{self.origin}; {what}")
+
+    def take(self, n: int) -> Self:
+        """First `n` of them; more than there are is an error, never fewer."""
+        if not 1 <= n <= len(self):
+            raise ValueError(
+                f"{self.name}:{self.split} from source {self.source!r} holds "
+                f"{len(self)} {self.KIND}, so the first {n} cannot be taken; "
+                f"ask for 1 to {len(self)}, or for no limit"
+            )
+        return self.at(slice(n))
+
+
+def check_labels(labels: np.ndarray, count: int, what: str, kind: str) -> None:
+    """Raises unless `labels` is int32 `[count]`; `kind`: what they are labels of."""
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int32:
+        found = getattr(labels, "dtype", type(labels).__name__)
+        raise TypeError(f"{what}: labels must be an int32 array, not {found}")
+    if labels.shape != (count,):
+        raise ValueError(
+            f"{what}: labels of shape {labels.shape} do not go with {count} {kind}; "
+            f"expected ({count},)"
+        )
+
+
+def class_labels(labels: np.ndarray | None, count: int) -> np.ndarray:
+    """`labels` as int32 `[count]`; ValueError for anything but classes 0, 1, ..."""
+    if labels is None:
+        raise ValueError("these images have no labels; a classifier needs them")
+    labels = np.asarray(labels)
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels must be integers of shape ({count},), one for each example, got "
+            f"{labels.dtype} of shape {labels.shape}"
+        )
+    if (labels < 0).any():
+        raise ValueError(f"labels must not be negative, got {labels.min()}")
+    return labels.astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet(StoredSet):
+    """One split of one data set: `N` images, their labels, and their provenance.
+
+    Attributes:
+        name: data set, as asked for (`"fashion_mnist"`).
+        split: split, as asked for (`"test"`).
+        images: uint8 `[N, H, W, C]`, `C` 1 or 3, `N` at least 1.
+        labels: int32 `[N]`, or None where the source has none.
+        source: `embedded | idx | npz | folder | tfds | synthetic`.
+        origin: one readable line: where the images came from, what was done to them,
+            and their licence where it is known.
+
+    Raises `TypeError` or `ValueError`, naming the set, for anything else.
+    """
+
+    FIELD = "images"
+    KIND = "images"
+    VALUES = "pixels"
+
+    name: str
+    split: str
+    images: np.ndarray
+    labels: np.ndarray | None
+    source: str
+    origin: str
+
+    def __post_init__(self):
+        what = f"{self.name}:{self.split}"
+        check_images(self.images, what)
+        self.check_facts(what)
+
+
+def check_images(images: np.ndarray, what: str) -> None:
+    """Raises unless `images` is a non-empty uint8 `[N, H, W, C]` with C 1 or 3."""
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        found = getattr(images, "dtype", type(images).__name__)
+        remedy = "images are stored as uint8 0..255 and dequantised on the device"
+        if np.issubdtype(getattr(images, "dtype", object), np.floating):
+            remedy += "; for floats in [0, 1]: np.round(255 * x).astype(np.uint8)"
+        raise TypeError(f"{what}: images must be a uint8 array, not {found}; {remedy}")
+    if images.ndim != 4:
+        raise ValueError(
+            f"{what}: images must be [N, H, W, C], not of shape {images.shape}"
+        )
+    if images.size == 0:
+        raise ValueError(f"{what}: no images (shape {images.shape})")
+    if images.shape[3] not in (1, 3):
+        message = (
+            f"{what}: images must have 1 or 3 channels last, not {images.shape[3]} "
+            f"(shape {images.shape})"
+        )
+        if images.shape[1] in (1, 3):
+            message += (
+                "; this looks like channels first [N, C, H, W]: "
+                "write x.transpose(0, 2, 3, 1)"
+            )
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSet(StoredSet):
+    """One split of one set of sequences: `N` of them, all `L` tokens long.
+
+    Attributes:
+        name: data set, as asked for (`"genomics_ood"`).
+        split: split, as asked for (`"test"`).
+        tokens: uint8 `[N, L]`, `N` and `L` at least 1. A token is an index of
+            `alphabet`.
+        labels: int32 `[N]`, or None where the source has none.
+        source: `tfds | synthetic`.
+        origin: one readable line: where the sequences came from and what was done to
+            them.
+        alphabet: the character of each token, such as `"ACGT"`.
+
+    Raises `TypeError` or `ValueError`, naming the set, for anything else.
+    """
+
+    FIELD = "tokens"
+    KIND = "sequences"
+    VALUES = "tokens"
+
+    name: str
+    split: str
+    tokens: np.ndarray
+    labels: np.ndarray | None
+    source: str
+    origin: str
+    alphabet: str
+
+    def __post_init__(self):
+        what = f"{self.name}:{self.split}"
+        _check_tokens(self.tokens, self.alphabet, what)
+        self.check_facts(what)
+
+    @property
+    def length(self) -> int:
+        """L, the number of tokens of a sequence."""
+        return self.tokens.shape[1]
+
+    def text(self, row: int) -> str:
+        """Sequence `row` in the characters of the alphabet."""
+        return "".join(self.alphabet[token] for token in self.tokens[row])
+
+
+def _check_tokens(tokens: np.ndarray, alphabet: str, what: str) -> None:
+    if not isinstance(tokens, np.ndarray) or tokens.dtype != np.uint8:
+        found = getattr(tokens, "dtype", type(tokens).__name__)
+        raise TypeError(f"{what}: tokens must be a uint8 array, not {found}")
+    if tokens.ndim != 2 or tokens.size == 0:
+        raise ValueError(
+            f"{what}: tokens must be [N, L], none of them 0, not of shape "
+            f"{tokens.shape}"
+        )
+    if tokens.max() >= len(alphabet):
+        row = int((tokens >= len(alphabet)).any(axis=1).argmax())
+        raise ValueError(
+            f"{what}: sequence {row} holds the token {tokens[row].max()}, but the "
+            f"alphabet {alphabet!r} ends at {len(alphabet) - 1}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class VectorSet(StoredSet):
+    """One split of one set of vectors: rows of a table, or embeddings of images.
+
+    Attributes:
+        name: data set, as asked for (`"hepmass0"`).
+        split: split, as asked for (`"test"`).
+        vectors: float32 `[N, D]`, all finite, `N` and `D` at least 1.
+        labels: int32 `[N]`, or None where the source has none.
+        source: one of `vector_loading.SOURCES`.
+        origin: one readable line: where the vectors came from and what was done to
+            them.
+
+    Raises `TypeError` or `ValueError`, naming the set, for anything else.
+    """
+
+    FIELD = "vectors"
+    KIND = "vectors"
+    VALUES = "values"
+
+    name: str
+    split: str
+    vectors: np.ndarray
+    labels: np.ndarray | None
+    source: str
+    origin: str
+
+    def __post_init__(self):
+        what = f"{self.name}:{self.split}"
+        check_vectors(self.vectors, what)
+        self.check_facts(what)
+
+    @property
+    def dims(self) -> int:
+        """D, the number of features."""
+        return self.vectors.shape[1]
+
+
+def check_vectors(vectors: np.ndarray, what: str) -> None:
+    """Raises unless `vectors` is a non-empty float32 `[N, D]`, all of it finite."""
+    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32:
+        found = getattr(vectors, "dtype", type(vectors).__name__)
+        raise TypeError(
+            f"{what}: vectors must be a float32 array, not {found}; "
+            "write np.asarray(x, np.float32)"
+        )
+    if vectors.ndim != 2:
+        raise ValueError(
+            f"{what}: vectors must be [N, D], not of shape {vectors.shape}; "
+            "images go through the image sources, or write x.reshape(len(x), -1)"
+        )
+    if vectors.size == 0:
+        raise ValueError(f"{what}: no vectors (shape {vectors.shape})")
+    # a sum is finite only if no value is infinite or NaN, and needs no second array;
+    # float64, in which finite float32 values cannot overflow
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(vectors.sum(dtype=np.float64))
+    if not finite:
+        rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        raise ValueError(
+            f"{what}: {len(rows)} of {len(vectors)} vectors hold NaN or infinity, the "
+            f"first in row {rows[0]}; remove those rows or fill them in"
+        )

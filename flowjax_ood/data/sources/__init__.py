@@ -1,0 +1,1 @@
+"""Where sets come from: one file per source."""

@@ -1,0 +1,140 @@
+"""Which image files a directory holds for a split, and in which order."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import zip_longest
+from pathlib import Path
+
+from flowjax_ood.data.checks import unknown
+
+EXTENSIONS = (
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+# directories of these names hold splits; all others hold classes
+SPLITS = ("train", "test", "validation", "valid", "val", "dev", "extra", "train10k")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files in reading order, with the number of each one's class directory.
+
+    `classes` are the names of the class directories, sorted; empty if there are none,
+    and then `labels` says nothing.
+    """
+
+    directory: Path
+    paths: Sequence[Path]
+    labels: Sequence[int]
+    classes: tuple[str, ...]
+
+
+def find_files(name: str, split: str, path: str | os.PathLike | None) -> Files:
+    """The files of `name:split`; layouts and order are those of `load_folder`."""
+    directory = _split_directory(_root(name, path), name, split)
+    folders = _folders(directory)
+    images = _images(directory)
+    if not folders:
+        if not images:
+            raise FileNotFoundError(
+                f"no image files in {directory}; there should be some, or class "
+                f"directories of them ({', '.join(EXTENSIONS)})"
+            )
+        return Files(directory, images, [0] * len(images), ())
+    if images:
+        raise ValueError(
+            f"{directory} holds images ({images[0].name}) and directories "
+            f"({folders[0].name}); keep either images or class directories in it"
+        )
+    classes = [_class_images(folder) for folder in folders]
+    turns = [
+        (file, label)
+        for turn in zip_longest(*classes)
+        for label, file in enumerate(turn)
+        if file is not None
+    ]
+    paths, labels = zip(*turns)
+    return Files(directory, paths, labels, tuple(f.name for f in folders))
+
+
+def _root(name: str, path: str | os.PathLike | None) -> Path:
+    """`path/NAME`, or else `path` itself."""
+    if path is None:
+        raise ValueError(
+            "source 'folder' needs path=, a directory of image files or one that holds "
+            f"{name}/"
+        )
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"no directory {os.fspath(path)!r}; path must be a directory of image "
+            f"files, or one that holds {name}/"
+        )
+    if (path / name).is_dir():
+        return path / name
+    inside = [folder.name for folder in _folders(path)]
+    # a directory of data sets, not one: its directories would be taken for classes
+    nested = any(_folders(path / i) for i in inside if i not in SPLITS)
+    if nested or get_close_matches(name, inside, n=1, cutoff=0.8):
+        raise unknown(
+            f"a directory in {path}", name, inside, "pass path=, the directory itself"
+        )
+    return path
+
+
+def _split_directory(root: Path, name: str, split: str) -> Path:
+    splits = [folder.name for folder in _folders(root) if folder.name in SPLITS]
+    if split in splits:
+        return root / split
+    if splits:
+        raise unknown(
+            f"a split of {name!r} in {root}", split, splits, f"add {split}/ there"
+        )
+    if split != "test":
+        raise ValueError(
+            f"{root} has no split directories, so that its images are the split "
+            f"'test', not {split!r}; write '{name}:test', or make train/ and test/"
+        )
+    return root
+
+
+def _class_images(folder: Path) -> list[Path]:
+    images, deeper = _images(folder), _folders(folder)
+    if deeper:
+        raise ValueError(
+            f"{folder} is taken for a class, yet it holds directories "
+            f"({deeper[0].name}); move its image files up, one level below "
+            f"{folder.parent}"
+        )
+    if not images:
+        raise ValueError(
+            f"the class directory {folder} holds no image files; remove it, or add some"
+        )
+    return images
+
+
+def _folders(directory: Path) -> list[Path]:
+    return _sorted(p for p in directory.iterdir() if p.is_dir())
+
+
+def _images(directory: Path) -> list[Path]:
+    return _sorted(
+        p
+        for p in directory.iterdir()
+        if p.suffix.lower() in EXTENSIONS and not p.is_dir()
+    )
+
+
+def _sorted(paths: Iterable[Path]) -> list[Path]:
+    """By name, the same on every system; hidden ones (`._A.png`) are left out."""
+    return sorted((p for p in paths if p.name[0] != "."), key=lambda p: p.name)

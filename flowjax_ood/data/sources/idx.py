@@ -1,0 +1,239 @@
+"""Source `idx`: a directory of IDX files under any of the names in use."""
+
+import gzip
+import lzma
+import math
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.sets import ImageSet
+
+_UINT8 = 0x08
+_OTHER_TYPES = {
+    0x09: "int8",
+    0x0B: "int16",
+    0x0C: "int32",
+    0x0D: "float32",
+    0x0E: "float64",
+}
+
+
+def read_idx(path: str | os.PathLike, rank: int) -> np.ndarray:
+    """uint8 array of `rank` dimensions from an IDX file, plain, `.gz` or `.xz`.
+
+    Raises `ValueError` naming the file when it is not one, is cut short, has bytes to
+    spare, or holds another element type or number of dimensions.
+    """
+    path = Path(path)
+    return decode_idx(decompress(path.read_bytes(), path), rank, path)
+
+
+def decompress(data: bytes, file: str | os.PathLike) -> bytes:
+    """`data` decompressed as the suffix of `file` says: `.gz`, `.xz`, or not at all."""
+    suffix = Path(file).suffix
+    try:
+        if suffix == ".gz":
+            return gzip.decompress(data)
+        if suffix == ".xz":
+            return lzma.decompress(data, lzma.FORMAT_XZ)
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise ValueError(
+            f"{file}: not a complete {suffix} file ({error}); fetch it again"
+        ) from error
+    return data
+
+
+def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
+    """uint8 array of `rank` dimensions from the bytes of an IDX file.
+
+    `file` is named in the errors, which are those of `read_idx`.
+    """
+    if len(data) < 4 or data[0] != 0 or data[1] != 0:
+        raise ValueError(
+            f"{file}: not an IDX file: it starts with 0x{data[:4].hex()}, "
+            f"expected the magic number 0x0000080{rank}"
+        )
+    kind, found_rank = data[2], data[3]
+    if kind != _UINT8:
+        kind_name = _OTHER_TYPES.get(kind, f"unknown type 0x{kind:02x}")
+        raise ValueError(f"{file}: IDX elements must be uint8 (0x08), not {kind_name}")
+    if found_rank != rank:
+        raise ValueError(f"{file}: {found_rank} dimensions, expected {rank}")
+    header = 4 + 4 * rank
+    if len(data) < header:
+        raise ValueError(
+            f"{file}: truncated: {len(data)} bytes, the header alone takes {header}"
+        )
+    shape = struct.unpack(f">{rank}I", data[4:header])
+    expected = header + math.prod(shape)
+    if len(data) != expected:
+        fault = "truncated" if len(data) < expected else "trailing bytes"
+        raise ValueError(
+            f"{file}: {fault}: {len(data)} bytes, dimensions {shape} take {expected}"
+        )
+    # A copy: an array over `bytes` would be read-only.
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy()
+
+
+def encode_idx(array: np.ndarray) -> bytes:
+    """The bytes of an IDX file of this uint8 array; inverse of `decode_idx`."""
+    if array.dtype != np.uint8:
+        raise TypeError(f"IDX files are written from uint8 arrays, not {array.dtype}")
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, _UINT8, array.ndim, *array.shape)
+    return header + np.ascontiguousarray(array).tobytes()
+
+
+# Where Debian's package dataset-fashion-mnist puts it.
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+LICENCES = {
+    "fashionmnist": "MIT licence, (c) 2017 Zalando SE",
+    "mnist": "CC BY-SA 3.0, Y. LeCun, C. Cortes, C. Burges",
+}
+# A directory with one of these names holds that data set and no other.
+_KNOWN = {"fashionmnist", "mnist", "kmnist", "qmnist", "emnist", "notmnist"}
+_COMPRESSION = ("", ".gz", ".xz")
+_FILE = re.compile(
+    r"((?P<dataset>[\w-]+)-)?(?P<split>train10k|train|t10k|test)"
+    r"-(?P<kind>images|labels)[-.]idx[13]-ubyte(?P<compression>\.gz|\.xz)?"
+)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    dataset: str  # as written in the file's or the directory's name; "" if nowhere
+    split: str
+    kind: str  # "images" or "labels"
+    compression: str
+
+    @property
+    def spec(self) -> str:
+        dataset = self.dataset.lower().replace("-", "_") or "NAME"
+        return f"{dataset}:{self.split}"
+
+
+def load_idx(
+    name: str, split: str, *, path: str | os.PathLike | None = None
+) -> ImageSet:
+    """The images and labels of `name:split` under the directory `path`.
+
+    Files are `[NAME-]SPLIT-images[-.]idx3-ubyte[.gz|.xz]`, `labels` and `idx1`
+    likewise, in `path` itself, in a sub-directory named as the data set, or in a `raw/`
+    under that (torchvision). SPLIT is `train`, `t10k` or `test` (both are split
+    `test`), or `train10k`. Names are compared without case, `-` and `_`.
+
+    A file directly in `path` whose name says no data set is taken for the one asked
+    for, and `origin` says so; unless `path` is named after another data set, or other
+    files do name the one asked for.
+
+    `path` None is Debian's directory for `fashion_mnist`, an error for other names.
+    Labels that are not there are None.
+    """
+    directory = _directory(name, path)
+    files = list(_scan(directory))
+    wanted = _canonical(name)
+    # A file that names no data set is taken only where none names the one asked for:
+    # beside mnist-train-*, a bare t10k-* may well be another set's.
+    ours = [f for f in files if _canonical(f.dataset) == wanted]
+    ours = ours or [f for f in files if not f.dataset]
+    images = [f for f in ours if f.kind == "images"]
+    if not images:
+        found = {f.spec for f in files if f.kind == "images"}
+        raise unknown(
+            f"a data set in {directory}",
+            f"{name}:{split}",
+            found,
+            f"put {name}-train-images-idx3-ubyte.gz and its like there, or pass "
+            "another path",
+        )
+    images = [f for f in images if f.split == split]
+    if not images:
+        found = sorted(
+            {f.spec.replace("NAME", name) for f in ours if f.kind == "images"}
+        )
+        raise ValueError(
+            f"no split {split!r} of {name!r} in {directory}; there is: "
+            f"{', '.join(found)}. Write {' or '.join(map(repr, found))}, or add the "
+            f"IDX files of that split"
+        )
+    chosen = min(images, key=_preference)
+    pixels = read_idx(chosen.path, rank=3)[..., None]
+    labels = _labels(chosen, ours)
+    return ImageSet(name, split, pixels, labels, "idx", _origin(chosen, name, labels))
+
+
+def _directory(name: str, path: str | os.PathLike | None) -> Path:
+    if path is None:
+        if _canonical(name) != "fashionmnist":
+            raise ValueError(
+                f"source 'idx' has no default directory for {name!r}; "
+                "pass path=, the directory of its IDX files"
+            )
+        path = DEBIAN_FASHION_MNIST
+        remedy = "apt install dataset-fashion-mnist (Debian, Ubuntu), or pass path="
+    else:
+        remedy = "path must be the directory that holds the IDX files"
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"no directory {os.fspath(path)!r}; {remedy}")
+    return Path(path)
+
+
+def _scan(directory: Path) -> Iterator[_File]:
+    """Every IDX file of `directory`, and of its sub-directories and their `raw/`."""
+    named = directory.parent if directory.name == "raw" else directory
+    owner = named.name if _canonical(named.name) in _KNOWN else ""
+    folders = [(directory, owner)]
+    for sub in sorted(p for p in directory.iterdir() if p.is_dir()):
+        folders += [(sub, sub.name), (sub / "raw", sub.name)]
+    for folder, owner in folders:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            match = _FILE.fullmatch(path.name)
+            if match:
+                split = match["split"].replace("t10k", "test")
+                dataset = match["dataset"] or owner
+                compression = match["compression"] or ""
+                yield _File(path, dataset, split, match["kind"], compression)
+
+
+def _labels(images: _File, files: list[_File]) -> np.ndarray | None:
+    """int32 labels from beside the images, of the same data set, or None."""
+    beside = [
+        f
+        for f in files
+        if f.kind == "labels"
+        and (f.path.parent, f.dataset, f.split)
+        == (images.path.parent, images.dataset, images.split)
+    ]
+    if not beside:
+        return None
+    return read_idx(min(beside, key=_preference).path, rank=1).astype(np.int32)
+
+
+def _preference(file: _File) -> tuple[int, str]:
+    """Smallest first: the file that needs no decompression, then by name."""
+    return _COMPRESSION.index(file.compression), str(file.path)
+
+
+def _origin(file: _File, name: str, labels: np.ndarray | None) -> str:
+    parts = [f"IDX file {file.path}"]
+    if not file.dataset:
+        parts.append(
+            f"its name says no data set, taken to be {name!r} as it was asked for"
+        )
+    elif _canonical(name) in LICENCES:
+        parts.append(LICENCES[_canonical(name)])
+    if labels is None:
+        parts.append("without labels")
+    return "; ".join(parts)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_]", "", name).lower()

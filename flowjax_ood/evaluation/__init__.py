@@ -1,0 +1,1 @@
+"""A trained model over a whole set, to one number per example."""

@@ -1,0 +1,143 @@
+"""Likelihood of every image of a set, exactly once."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+
+from flowjax_ood.data.batching import padded_batches
+from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.distributions import Flow, bits_per_dim
+from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.runtime.progress import progress
+
+
+class Likelihoods(NamedTuple):
+    """Per image, in the order of the set: both terms in nats on [0, 1)^D, float32.
+
+    Of vectors: in nats on R^D, and without bits/dim.
+    """
+
+    log_pz: np.ndarray
+    logdet: np.ndarray
+    dims: int
+
+    @property
+    def log_prob(self) -> np.ndarray:
+        # float64: the two terms are large and of opposite sign
+        return self.log_pz.astype(np.float64) + self.logdet
+
+    @property
+    def bits_per_dim(self) -> np.ndarray:
+        return bits_per_dim(self.log_prob, self.dims)
+
+
+def evaluate_likelihood(
+    flow: Flow,
+    variables: dict,
+    images: np.ndarray,
+    *,
+    key: jax.Array,
+    batch_size: int,
+    parallel: Parallel,
+    cond: np.ndarray | None = None,
+    label: str | None = "likelihood",
+) -> Likelihoods:
+    """Likelihoods of `images`, uint8 `[N, H, W, C]`, with running batch statistics.
+
+    Or of vectors, floating-point `[N, D]`, which are scored as they are.
+
+    One dequantisation draw per image, which depends on `key` and the image's position
+    alone: up to rounding, the result does not depend on `batch_size` (rounded up to a
+    multiple of the devices) or on the devices. Compiles once a flow and batch size, not
+    once a set of images.
+
+    Of several processes, all call it with all the images; each scores its own part of
+    every batch, and all get the likelihoods.
+
+    `cond`: floating-point `[N, K]`, a condition for each image; raises ValueError for
+    another number of rows. Without a `label` no progress is shown.
+    """
+    if cond is not None:
+        cond = np.asarray(cond)
+        if cond.shape[:1] != (len(images),):
+            raise ValueError(
+                f"cond must have one row for each of the {len(images)} images, got "
+                f"shape {cond.shape}"
+            )
+    batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
+    variables, key = parallel.place_copies((variables, key))
+    # what processes share must be whole on each of them
+    whole = parallel.replicated if parallel.part.count > 1 else None
+    score = _score_of(_Same(flow), whole)
+    log_pz, logdet, done = [], [], 0
+    kind, unit = "image", "images"
+    if np.issubdtype(images.dtype, np.floating):
+        kind, unit = "x", "vectors"
+    silent = nullcontext(None)
+    with progress(label, len(images), unit) if label else silent as shown:
+        for at, mask in padded_batches(len(images), batch_size):
+            batch = {kind: images[at], "index": at.astype(np.int32)}
+            if cond is not None:
+                batch["cond"] = cond[at]
+            batch = parallel.place_rows(batch)
+            parts = jax.device_get(score(variables, batch, key))
+            log_pz.append(parts.log_pz[mask])
+            logdet.append(parts.logdet[mask])
+            done += int(mask.sum())
+            if shown:
+                shown.advance(done)
+    return Likelihoods(np.concatenate(log_pz), np.concatenate(logdet), flow.dims)
+
+
+class _Same:
+    """A flow compared by identity: its fields need not be hashable."""
+
+    def __init__(self, flow: Flow):
+        self.flow = flow
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.flow is other.flow
+
+    def __hash__(self):
+        return id(self.flow)
+
+
+# room for a few flows: what is compiled for one lives as long as its entry
+@lru_cache(maxsize=4)
+def _score_of(same: _Same, whole: NamedSharding | None) -> Callable:
+    @partial(jax.jit, out_shardings=whole)
+    def score(variables, batch, key):
+        x = batch.get("x")
+        if x is None:
+            x = dequantize(batch["image"], example_keys(key, batch["index"]))
+        # accelerators multiply float32 in fewer bits unless told otherwise
+        with jax.default_matmul_precision("highest"):
+            cond = batch.get("cond")
+            return same.flow.apply(variables, x, cond, method="log_prob_parts")
+
+    return score
+
+
+def batch_likelihood_terms(flow: Flow) -> Callable[[dict, jax.Array], tuple]:
+    """`f(variables, x [B, H, W, C]) -> (log_pz [B], logdet [B])`, nats, compiled.
+
+    Batch norm uses the mean and variance of this very batch, as in training. The result
+    is a score of an image *in its group*: a batch of OOD images alone tells the layers
+    so. To score images one by one, use running statistics
+    (`training.likelihood.evaluate_likelihood`). The variables are not changed.
+    """
+
+    @jax.jit
+    def terms(variables, x):
+        with jax.default_matmul_precision("highest"):
+            parts, _ = flow.apply(
+                variables, x, method="log_prob_parts", mutable=["batch_stats"]
+            )
+        return parts.log_pz, parts.logdet
+
+    return terms

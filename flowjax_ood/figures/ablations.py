@@ -1,0 +1,151 @@
+"""Ablations: every row of a grid, and curves against the width of the bottleneck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowjax_ood.figures import layout, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# {measure: {set: one value a seed}}, with measures "auroc" and "bits_per_dim"
+Row = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def ablation_rows(
+    rows: Mapping[str, Row], *, id_name: str, title: str = "Every row, every seed"
+) -> Figure:
+    """AUROC (left) and bits/dim (right) of every row; a dot a seed, a bar their mean.
+
+    Args:
+      rows: `{name: {"auroc": {OOD set: [...]}, "bits_per_dim": {set: [...]}}}`, drawn
+        from the top in the order given; a bits/dim of None (not finite) is left out.
+      id_name: the in-distribution set.
+      title: above all.
+    """
+    if not rows:
+        raise ValueError("no row to draw")
+    names = list(rows)
+    colors = style.set_colors(id_name, _ood_names(rows.values()))
+    figure = layout.new_figure(10.5, 0.9 + 0.42 * len(names))
+    areas, bits = figure.subplots(1, 2, sharey=True)
+    for y, row in enumerate(rows.values()):
+        for name, values in row["auroc"].items():
+            _dots(areas, _finite(values), y, colors[name])
+        for name, values in row["bits_per_dim"].items():
+            _dots(bits, _finite(values), y, colors[name])
+    style.style_axes(areas, "AUROC by likelihood")
+    style.style_axes(bits, "bits/dim (fewer = more likely)")
+    areas.set_yticks(range(len(names)), names)
+    areas.set_ylim(len(names) - 0.4, -0.6)
+    areas.set_xlim(-0.02, 1.02)
+    areas.axvline(0.5, color=style.MUTED, lw=1, zorder=0)
+    for axes in (areas, bits):
+        axes.grid(axis="x", color=style.GRID, lw=0.8)
+    layout.set_title(figure, title)
+    layout.set_key(figure, _handles({n: {"color": c} for n, c in colors.items()}))
+    layout.set_caption(
+        figure, "Dots: seeds. Bars: their mean. Line at 0.5: chance; left of it, the "
+        "flow finds OOD images more likely."
+    )  # fmt: skip
+    return figure
+
+
+def bottleneck_curves(
+    series: Mapping[str, Mapping[int | None, Row]],
+    *,
+    id_name: str,
+    title: str = "A narrower bottleneck, and what it costs",
+) -> Figure:
+    """AUROC per OOD set, and bits/dim of the ID set, against the bottleneck's width.
+
+    Args:
+      series: `{name: {width: row}}`, rows as in `ablation_rows`; width None is no
+        bottleneck at all, drawn to the right of the others.
+      id_name: the in-distribution set.
+      title: above all.
+    """
+    if not series or not all(series.values()):
+        raise ValueError("no bottleneck to draw: no series, or one without rows")
+    rows = [row for widths in series.values() for row in widths.values()]
+    ood_names = _ood_names(rows)
+    panels = len(ood_names) + 1
+    figure = layout.new_figure(4.6 * panels + 0.6, 4.2)
+    all_axes = np.atleast_1d(figure.subplots(1, panels))
+    widths = sorted({w for s in series.values() for w in s if w is not None})
+    # equally far apart as on a logarithmic axis; "none" one step further
+    step = np.log(widths[-1] / widths[0]) / max(1, len(widths) - 1) or 1.0
+    at = {w: np.log(w) for w in widths} | {None: np.log(widths[-1]) + 1.2 * step}
+    shown = [*widths, None] if any(None in s for s in series.values()) else widths
+    looks = {name: style.flow_style(i) for i, name in enumerate(series)}
+    for axes, name in zip(all_axes, [*ood_names, id_name]):
+        measure = "bits_per_dim" if name == id_name else "auroc"
+        for label, found in series.items():
+            curve = {w: _finite(row[measure][name]) for w, row in found.items()}
+            _curve(axes, curve, at, looks[label])
+        if measure == "auroc":
+            style.style_axes(
+                axes, "numbers in the bottleneck", f"AUROC, {id_name} against {name}"
+            )
+            axes.axhline(0.5, color=style.MUTED, lw=1, zorder=0)
+            axes.set_ylim(-0.02, 1.02)
+        else:
+            style.style_axes(axes, "numbers in the bottleneck", f"bits/dim, {name}")
+        axes.set_xticks(
+            [at[w] for w in shown], ["none" if w is None else str(w) for w in shown]
+        )
+        axes.grid(axis="y", color=style.GRID, lw=0.8)
+    layout.set_title(figure, title)
+    layout.set_key(figure, _handles(looks))
+    layout.set_caption(
+        figure, "Dots: seeds; lines: their mean; none: the same flow without a "
+        "bottleneck. AUROC below 0.5 (line): OOD images are more likely."
+    )  # fmt: skip
+    return figure
+
+
+def _ood_names(rows) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row["auroc"]))
+
+
+def _finite(values: Sequence[float | None]) -> np.ndarray:
+    array = np.array([np.nan if v is None else v for v in values], float)
+    return array[np.isfinite(array)]
+
+
+def _dots(axes: Axes, values: np.ndarray, y: float, color: str) -> None:
+    if not values.size:
+        return
+    axes.scatter(values, np.full(values.size, y), s=34, color=color, alpha=0.55, lw=0)
+    axes.plot([values.mean()] * 2, [y - 0.28, y + 0.28], color=color, lw=2.4)
+
+
+def _curve(axes: Axes, curve: dict, at: dict, look: dict) -> None:
+    """Dots and a line through their means; no line leads to "none", only dashes."""
+    for width, values in curve.items():
+        axes.scatter(
+            np.full(values.size, at[width]),
+            values,
+            s=34,
+            color=look["color"],
+            alpha=0.55,
+            lw=0,
+        )
+    widths = sorted(w for w, values in curve.items() if w is not None and values.size)
+    means = [curve[w].mean() for w in widths]
+    axes.plot([at[w] for w in widths], means, lw=2.2, **look)
+    if widths and None in curve and curve[None].size:
+        ends = [at[widths[-1]], at[None]]
+        heights = [means[-1], curve[None].mean()]
+        axes.plot(ends, heights, color=look["color"], lw=1, linestyle=(0, (2, 2)))
+
+
+def _handles(looks: Mapping[str, dict]) -> list:
+    from matplotlib.lines import Line2D
+
+    return [Line2D([], [], lw=3, label=name, **look) for name, look in looks.items()]

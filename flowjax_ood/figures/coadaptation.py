@@ -1,0 +1,106 @@
+"""What interventions between couplings do to their predictions (paper, Sec. 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from flowjax_ood.figures import layout, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# of `coadaptation.INTERVENTIONS`
+LABELS = {
+    "untouched": "untouched",
+    "half_swapped": "rewritten half\nof another image",
+    "half_noise": "rewritten half\nis noise",
+    "code_swapped": "code of another\nimage, own content",
+    "content_swapped": "own code, content\nof another image",
+    "unwritten": "own half, as it\nwas before",
+}
+MEASURES = {
+    "r2": "R² of −t",
+    "correlation_within": "correlation of −t with hidden values\nbeyond the mean image",
+}
+
+
+def coadaptation_panels(
+    sets: Mapping[str, Mapping[str, Sequence[Mapping]]],
+    *,
+    id_name: str,
+    depth: int = 1,
+    title: str | None = None,
+) -> Figure:
+    """Predictions of the two couplings after each intervention, ID and OOD.
+
+    Args:
+      sets: `{set: what coadaptation.coadaptation returned}`.
+      id_name: the set the flow was trained on.
+      depth: as given to `coadaptation`; couplings `depth + 1` and `depth + 2` (where
+        there is one) are shown.
+
+    Filled: prediction of the image itself; hollow: of its donor.
+    """
+    if id_name not in sets:
+        raise ValueError(f"no in-distribution set {id_name!r} in {sorted(sets)}")
+    count = len(sets[id_name]["untouched"])
+    shown = range(depth, min(depth + 2, count))
+    if not shown:
+        raise ValueError(f"no coupling after depth {depth}: there are {count}")
+    colors = style.set_colors(id_name, sets)
+    figure = layout.new_figure(9.6, 3.6 * len(shown) + 0.3)
+    grid = figure.subplots(len(shown), len(MEASURES), squeeze=False, sharey=True)
+    offsets = {name: 0.3 * (i - (len(sets) - 1) / 2) for i, name in enumerate(sets)}
+    for row, layer in zip(grid, shown):
+        for axes, (measure, label) in zip(row, MEASURES.items()):
+            for name, found in sets.items():
+                for y, act in enumerate(LABELS):
+                    for who, fill, dy in (
+                        ("donor", "white", 0.06),
+                        ("own", colors[name], -0.06),
+                    ):
+                        measured = found[act][layer][who]
+                        if measured is None or measured[measure] is None:
+                            continue
+                        axes.plot(
+                            measured[measure],
+                            y + offsets[name] + dy,
+                            marker="o",
+                            ms=8,
+                            mew=1.8,
+                            mec=colors[name],
+                            mfc=fill,
+                            ls="",
+                        )
+            axes.axvline(0, color=style.MUTED, lw=1)
+            axes.grid(axis="x", color=style.GRID, lw=0.8)
+            xlabel = label if layer == shown[-1] else ""
+            style.style_axes(axes, xlabel)
+            axes.set_title(
+                f"coupling {layer + 1}",
+                fontsize=style.LABEL,
+                color=style.INK,
+                loc="left",
+            )
+        row[0].set_yticks(range(len(LABELS)), list(LABELS.values()))
+        row[0].set_ylim(len(LABELS) - 0.5, -0.5)
+    layout.set_title(
+        figure, title or f"What coupling {depth + 1} reads: a code, or the content?"
+    )
+    layout.set_key(figure, _handles(colors, id_name, sets))
+    return figure
+
+
+def _handles(colors: Mapping[str, str], id_name: str, names) -> list:
+    from matplotlib.lines import Line2D
+
+    look = {"marker": "o", "ls": "", "ms": 8, "mew": 1.8}
+    handles = []
+    for name in names:
+        what = f"{name} ({'in-distribution' if name == id_name else 'OOD'})"
+        color = colors[name]
+        handles.append(Line2D([], [], mec=color, mfc=color, label=what, **look))
+    grey = {"mec": style.MUTED, "mfc": "white"}
+    handles.append(Line2D([], [], label="against its donor", **grey, **look))
+    return handles

@@ -1,0 +1,84 @@
+"""Scores of detectors, and what each layer of a classifier tells: FSSD's analysis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowjax_ood.figures import histograms, layout, style
+from flowjax_ood.figures.likelihoods import area_under_roc
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# detectors whose scores are worth a panel: one of each kind
+SHOWN = ("MSP", "Energy", "KNN", "ViM", "ODIN", "Mahalanobis", "FSSD", "DICE")
+Panels = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def score_histograms(panels: Panels, *, id_name: str) -> Figure:
+    """Scores of every set, a panel a detector: `{detector: {set: scores [N]}}`.
+
+    Right is more in-distribution. Axes are those of each detector, by quantiles; the
+    caption counts what lies outside. Raises ValueError where there is nothing to draw.
+    """
+    return _histograms(
+        panels,
+        id_name,
+        "Scores of detectors, in- and out-of-distribution",
+        "score   more in-distribution →",
+    )
+
+
+def layer_analysis(panels: Panels, *, id_name: str, noise: bool = True) -> Figure:
+    """Distance from the singularity in every layer: `{layer: {set: distance [N]}}`.
+
+    `noise`: whether features of noise mark the singularity, or else the mean of those
+    of in-distribution inputs, from which no direction is the in-distribution one.
+
+    Huang et al. (2021): early layers react to low-level statistics, deep ones to what
+    an image shows. Each panel names the AUROC of its layer alone.
+    """
+    return _histograms(
+        panels,
+        id_name,
+        "FSSD by layer: distance of features from "
+        + ("those of noise" if noise else "the in-distribution mean"),
+        "distance   more in-distribution →" if noise else "distance",
+    )
+
+
+def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
+    if not panels or any(id_name not in sets for sets in panels.values()):
+        raise ValueError(f"nothing to draw, or a panel without the set {id_name!r}")
+    values = {
+        panel: {n: style.numbers(v, f"scores of {n!r}") for n, v in sets.items()}
+        for panel, sets in panels.items()
+    }
+    colors = style.set_colors(id_name, (n for sets in values.values() for n in sets))
+    limits = {p: style.robust_limits(list(sets.values())) for p, sets in values.items()}
+    columns = min(4, len(values)) if len(values) != 6 else 3
+    rows = math.ceil(len(values) / columns)
+    figure = layout.new_figure(3.9 * columns, 3.2 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (panel, sets) in zip(grid, values.items()):
+        histograms.draw_histograms(axes, sets, limits[panel], colors, id_name)
+        style.style_axes(axes, label, "density")
+        # numbers of many digits would run into each other
+        axes.locator_params(axis="x", nbins=4)
+        finding = ", ".join(
+            f"{n}: AUROC {area_under_roc(sets[id_name], v):.3f}"
+            for n, v in sets.items()
+            if n != id_name
+        )
+        histograms.title_panel(axes, panel, finding)
+    for axes in grid[len(values) :]:
+        axes.remove()
+    outside = histograms.count_outside(values, limits)
+    layout.set_caption(figure, f"Outside the axes: {outside}.")
+    layout.set_title(figure, title)
+    histograms.set_key(figure, colors, id_name)
+    return figure

@@ -1,0 +1,182 @@
+"""Panels of histograms that compare sets: what likelihood figures are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from flowjax_ood.figures import layout, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+BINS, FEWEST_BINS = 64, 24
+Limits = tuple[float, float]
+
+
+def common_limits(limits: dict[str, Limits]) -> dict[str, Limits]:
+    """One range for all panels, unless that would leave one of them mostly empty."""
+    low = min(low for low, _ in limits.values())
+    high = max(high for _, high in limits.values())
+    if high - low <= 2 * min(b - a for a, b in limits.values()):
+        return dict.fromkeys(limits, (low, high))
+    return limits
+
+
+def draw_histograms(
+    axes: Axes, sets: Mapping, limits: Limits, colors: Mapping, id_name: str
+) -> None:
+    """Densities of `{set: values [N]}`, over all N values, shown or not."""
+    # few values in many bins are a comb
+    smallest = min(values.size for values in sets.values())
+    bins = int(np.clip(3 * np.sqrt(smallest), FEWEST_BINS, BINS))
+    edges = np.linspace(*limits, bins + 1)
+    alpha = 0.38 if len(sets) < 3 else 0.2  # many overlapping fills turn to mud
+    # The ID set last: it is the reference, and its outline stays on top.
+    for name in sorted(sets, key=lambda name: name == id_name):
+        counts, _ = np.histogram(sets[name], edges)
+        density = counts / (sets[name].size * (edges[1] - edges[0]))
+        if not counts.any():
+            continue  # all of it lies outside, which the caption says
+        # From the first to the last filled bin: no outline along the axis.
+        first, last = np.flatnonzero(counts)[[0, -1]]
+        step = density[first : last + 1], edges[first : last + 2]
+        axes.stairs(*step, fill=True, color=colors[name], alpha=alpha, lw=0)
+        axes.stairs(*step, color=colors[name], lw=1.8, label=name)
+    axes.set_xlim(*limits)
+    axes.margins(y=0.08)
+    axes.locator_params(axis="y", nbins=4)
+    axes.locator_params(axis="x", nbins=6)
+
+
+def title_panel(axes: Axes, flow: str, finding: str = "") -> None:
+    """The name of the flow in bold and, below it, what its panel shows."""
+    columns = axes.get_subplotspec().get_gridspec().ncols
+    width = axes.figure.get_figwidth() / columns - 0.8  # less the y axis
+    lines = layout.wrap(axes.figure, finding, width, style.LABEL)
+    count = lines.count("\n") + 1 if lines else 0
+    axes.set_title(
+        flow,
+        fontsize=style.LABEL,
+        fontweight="bold",
+        color=style.INK,
+        loc="left",
+        pad=5 + count * style.LINE * style.LABEL,
+    )
+    axes.annotate(
+        lines,
+        (0, 1),
+        xytext=(0, 5),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=style.LABEL,
+        color=style.INK,
+        linespacing=style.LINE,
+        parse_math=False,
+    )
+
+
+def set_key(figure: Figure, colors: Mapping[str, str], id_name: str) -> None:
+    """The colour of every set; call it after the title is set."""
+    from matplotlib.patches import Patch
+
+    patches = [
+        Patch(
+            facecolor=(color, 0.38),
+            edgecolor=color,
+            linewidth=1.8,
+            label=f"{name} ({'ID' if name == id_name else 'OOD'})",
+        )
+        for name, color in colors.items()
+    ]
+    layout.set_key(figure, patches)
+
+
+def count_outside(values: Mapping, limits: Mapping[str, Limits]) -> str:
+    """How many images the axes leave out, per flow and set, in words."""
+    found = []
+    for flow, sets in values.items():
+        hidden = []
+        for name, v in sets.items():
+            if count := style.outside(v, limits[flow]):
+                nans = int(np.isnan(v).sum())
+                note = f" ({nans:,} not a number)" if nans else ""
+                hidden.append(f"{count:,} of {v.size:,} {name}{note}")
+        found += [f"{flow} {', '.join(hidden)}"] if hidden else []
+    return "; ".join(found) or "none"
+
+
+# a linear axis is left alone while the ID set takes this share of it
+LEAST_SHARE = 0.2
+# at most so many ticks; with fewer than enough, less round ones are looked for
+TICKS, ENOUGH = 7, 4
+# first digits of round numbers, the roundest first
+DIGITS = ((0, 1), (5,), (2,), (3, 4, 6, 7, 8, 9), range(15, 100, 10), range(10, 100))
+
+
+class FarAxis(NamedTuple):
+    """`u = asinh((v - center) / width)`: linear within `width`, logarithmic beyond."""
+
+    center: float
+    width: float
+
+    def to(self, values: np.ndarray) -> np.ndarray:
+        """Where values are on the axis."""
+        return np.arcsinh((values - self.center) / self.width)
+
+    def back(self, at: np.ndarray) -> np.ndarray:
+        """The values at places on the axis."""
+        return self.center + self.width * np.sinh(at)
+
+    def label(self, axes: Axes) -> None:
+        """Tick the x axis, drawn in u, with the round numbers there are room for."""
+        low, high = axes.get_xlim()
+        found = self._ticks(low, high)
+        axes.set_xticks(self.to(np.array(found)), [_short(v) for v in found])
+
+    def _ticks(self, low: float, high: float) -> list[float]:
+        least = (high - low) / TICKS
+        ends = self.back(np.array([low, high]))
+        chosen: list[float] = []
+        for digits in DIGITS:
+            for value in _numbers(digits, *ends):
+                at = self.to(value)
+                if all(abs(at - self.to(other)) >= least for other in chosen):
+                    chosen.append(value)
+            if len(chosen) >= ENOUGH:
+                break
+        return sorted(chosen)
+
+
+def far_axis(reference: np.ndarray, groups: Iterable[np.ndarray]) -> FarAxis | None:
+    """The axis on which `reference` is in sight among `groups`; None for a linear one.
+
+    All are vectors `[N]`; what is not finite is left out.
+    """
+    low, high = style.robust_limits([reference])
+    whole_low, whole_high = style.robust_limits(list(groups))
+    if high - low >= LEAST_SHARE * (whole_high - whole_low):
+        return None
+    finite = reference[np.isfinite(reference)]
+    return FarAxis(float(np.median(finite)), (high - low) / 2)
+
+
+def _numbers(digits: Iterable[int], low: float, high: float) -> Iterable[float]:
+    """`digits` times powers of ten, from `low` to `high`, the largest powers first."""
+    largest = max(abs(low), abs(high), 1.0)
+    for power in range(math.ceil(math.log10(largest)), -3, -1):
+        for digit in digits:
+            value = digit * 10.0**power
+            yield from (v for v in {-value, value} if low <= v <= high)
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M".replace("-", "−")
+    text = f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
+    return text.replace("-", "−")

@@ -1,0 +1,139 @@
+"""Groups of samples in a table: flows below each other, temperatures side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowjax_ood.figures import layout, style
+from flowjax_ood.figures.samples import as_rgb, mosaic, show
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TILE = 0.6  # inches, of an image where there is room
+GAP = 0.12  # inches between groups
+Groups = dict[str, list[np.ndarray]]
+
+
+def sample_groups(
+    rows: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    reference: tuple[str, np.ndarray],
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+    title: str | None = None,
+    caption: str | None = None,
+    columns: int = 4,
+) -> Figure:
+    """A table of groups of images: `{row: {column: images [N, H, W, C]}}`.
+
+    Meant for samples of several flows (rows) at several temperatures (columns), below a
+    line of real images (`reference`: a label and images). A row's label is its name
+    and, in further lines, what else to tell of it; `notes`, by row and column, stand
+    below the groups, which have `columns` images to a line.
+
+    Raises ValueError unless all rows have the same columns and all images one size.
+    """
+    names, groups, real = _checked(rows, reference, columns)
+    height, width = real.shape[1:3]
+    columns = min(columns, max(len(g) for row in groups.values() for g in row))
+    across = columns * len(names)
+    tile = min(TILE, 10.0 / across)
+    tall = tile * height / width
+    below = 1.8 * style.SMALL / 72 if notes else 0.0
+    heights = [max(tall, _label_height(reference[0]))]
+    for label, row in groups.items():
+        lines = -(-max(map(len, row)) // columns)
+        heights.append(max(tall * lines + below, _label_height(label)))
+    figure = layout.new_figure(1.0, sum(heights) + GAP * len(heights) + 0.4)
+    labels = _label_inches(figure, [reference[0], *groups])
+    words = [n for row in (notes or {}).values() for n in row.values()]
+    words = [layout.text_width(figure, word, style.SMALL) + GAP for word in words]
+    wide = max([tile * columns, *words])
+    figure.set_figwidth(labels + (wide + GAP) * len(names) + 0.3)
+    figure.get_layout_engine().set(hspace=0, h_pad=GAP / 2, wspace=0, w_pad=GAP / 2)
+    grid = figure.add_gridspec(
+        len(heights),
+        1 + len(names),
+        height_ratios=heights,
+        width_ratios=[labels, *[wide] * len(names)],
+    )
+    _write_label(figure.add_subplot(grid[0, 0]), reference[0])
+    top = figure.add_subplot(grid[0, 1:])
+    show(top, mosaic(real[:across], across))
+    top.set_anchor("W")
+    for line, (label, row) in enumerate(groups.items(), start=1):
+        _write_label(figure.add_subplot(grid[line, 0]), label)
+        for k, (name, images) in enumerate(zip(names, row), start=1):
+            axes = figure.add_subplot(grid[line, k])
+            show(axes, mosaic(images, columns))
+            if line == 1:
+                axes.set_title(name, fontsize=style.LABEL, color=style.INK)
+            text = (notes or {}).get(label, {}).get(name, "")
+            axes.set_xlabel(text, fontsize=style.SMALL, color=style.INK)
+    if caption:
+        layout.set_caption(figure, caption)
+    if title:
+        layout.set_title(figure, title)
+    return figure
+
+
+def _checked(rows, reference, columns) -> tuple[list[str], Groups, np.ndarray]:
+    """`(columns' names, images of each row by column, reference)`, all as RGB."""
+    names = list(next(iter(rows.values()), {}))
+    if not names:
+        raise ValueError("no images to show: no rows, or rows without columns")
+    for label, row in rows.items():
+        if list(row) != names:
+            raise ValueError(
+                f"row {label!r} has the columns {list(row)}, the first row {names}: all"
+                " rows need the same"
+            )
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, not {columns}")
+    groups = {
+        label: [as_rgb(found, f"{name!r} of {label!r}") for name, found in row.items()]
+        for label, row in rows.items()
+    }
+    real = as_rgb(reference[1], f"images of {reference[0]!r}")
+    sizes = {g.shape[1:3] for row in [*groups.values(), [real]] for g in row}
+    if len(sizes) > 1:
+        raise ValueError(f"images of several sizes in one figure: {sorted(sizes)}")
+    return names, groups, real
+
+
+def _label_inches(figure: Figure, labels: list[str]) -> float:
+    """Width of the widest line of any label."""
+    return 0.15 + max(
+        layout.text_width(figure, line, style.LABEL, bold=k == 0)
+        for label in labels
+        for k, line in enumerate(label.split("\n"))
+    )
+
+
+def _label_height(label: str) -> float:
+    """Height of a label in inches."""
+    return (label.count("\n") + 1) * style.LINE * style.LABEL / 72
+
+
+def _write_label(axes: Axes, label: str) -> None:
+    """The name of a row in bold; what else its label says, below it."""
+    axes.set_axis_off()
+    lines = label.split("\n")
+    for k, line in enumerate(lines):
+        axes.annotate(
+            line,
+            (1, 0.5),
+            xycoords="axes fraction",
+            xytext=(0, (len(lines) / 2 - k) * style.LINE * style.LABEL),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=style.LABEL,
+            fontweight="normal" if k else "bold",
+            color=style.INK,
+            parse_math=False,
+        )

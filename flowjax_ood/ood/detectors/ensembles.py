@@ -1,0 +1,179 @@
+"""Detectors of several predictions of one input: deep ensembles and MC dropout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from flowjax_ood.ood.batched import at_once, compiled, in_batches
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detectors.logits import log_probabilities
+from flowjax_ood.ood.network import Network, as_input, logits_of
+
+Score = Literal["mean_max", "max_mean", "neg_entropy", "neg_mutual_information"]
+# passes of dropout side by side: more take memory, and time to compile
+SIDE_BY_SIDE = 8
+
+
+def ensemble_score(logits: jax.Array, score: Score) -> jax.Array:
+    """Of the logits of M members `[M, B, C]`, `[B]`; p_m their probabilities.
+
+    "mean_max": the mean of `max_c p_m` (FSSD's code); "max_mean": `max_c` of their mean
+    (Lakshminarayanan et al. 2017), both as log-odds, `log(p / (1 - p))`, which rank
+    alike and do not saturate; "neg_entropy": of the mean; and "neg_mutual_information":
+    that plus the mean of the members' entropies. ValueError for others.
+    """
+    check_score(score)
+    log_p, log_rest = log_probabilities(logits)
+
+    def log_mean(a):
+        return jax.nn.logsumexp(a, axis=0) - jnp.log(len(a))
+
+    if score == "mean_max":
+        return _log_odds(log_mean(jnp.min(log_rest, axis=-1)))
+    # where p is next to 1, what is left of it is exact, and p is not
+    mean_rest = log_mean(log_rest)
+    if score == "max_mean":
+        return _log_odds(jnp.min(mean_rest, axis=-1))
+
+    def negative_entropy(log_p):
+        return jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
+
+    least = jnp.log(0.5)
+    mean = jnp.where(
+        mean_rest < least, _log_rest(jnp.minimum(mean_rest, least)), log_mean(log_p)
+    )
+    if score == "neg_entropy":
+        return negative_entropy(mean)
+    return negative_entropy(mean) - jnp.mean(negative_entropy(log_p), axis=0)
+
+
+def check_score(score: str) -> None:
+    """Raise ValueError for a score that `ensemble_score` does not know."""
+    if score not in get_args(Score):
+        raise ValueError(
+            f"unknown score {score!r}; known: {', '.join(get_args(Score))}"
+        )
+
+
+def _log_rest(log_p):
+    return jnp.log1p(-jnp.exp(log_p))
+
+
+def _log_odds(log_rest):
+    return _log_rest(log_rest) - log_rest
+
+
+@partial(compiled, static_argnums=1)
+def _ensemble_score(logits, score):
+    return ensemble_score(jnp.stack(logits), score)
+
+
+@dataclass(frozen=True)
+class DeepEnsemble(Detector):
+    """Networks that differ in their seed (Lakshminarayanan et al. 2017).
+
+    `fit` takes the networks, at least two, of one architecture or several. `scoring` as
+    in `ensemble_score`; ValueError for others.
+    """
+
+    scoring: Score = "mean_max"
+    label: str = "Deep Ensembles"
+    requires = Requires(retraining=True)
+
+    def __post_init__(self):
+        check_score(self.scoring)
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def fit(self, network: Sequence[Network], given: Given | None = None) -> Fitted:
+        if isinstance(network, Network):
+            raise TypeError(
+                "an ensemble is fitted to several networks, got one: fit([first, ...])"
+            )
+        networks = tuple(network)
+        if len(networks) < 2:
+            raise ValueError(
+                f"an ensemble has two members or more, got {len(networks)}"
+            )
+        chosen = {"members": len(networks), "scoring": self.scoring}
+        function = partial(_of_members, networks, self.scoring)
+        return Fitted(self.name, self.requires, networks, function, False, chosen)
+
+
+def _of_members(networks, scoring, x, batch_size):
+    def of(rows):
+        # one after the other: members of one architecture share a program
+        return _ensemble_score([logits_of(n, rows) for n in networks], scoring)
+
+    return in_batches(of, x, at_once(x, batch_size))
+
+
+@dataclass(frozen=True)
+class MCDropout(Detector):
+    """Predictions with dropout drawn anew `passes` times (Gal & Ghahramani 2016).
+
+    `scoring` "mu": the largest mean probability, as log-odds. "var": minus the variance
+    of the logit of that class, since predictions that vary are taken for less
+    in-distribution. What is dropped is drawn by the seed and an input's place among
+    those that go through the network together.
+    """
+
+    passes: int = 32
+    scoring: Literal["mu", "var"] = "mu"
+    seed: int = 0
+    label: str = "MC Dropout"
+
+    def __post_init__(self):
+        if self.passes < 2 or self.scoring not in ("mu", "var"):
+            raise ValueError(
+                "MCDropout needs two passes or more and scoring mu or var, got "
+                f"{self.passes} and {self.scoring!r}"
+            )
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def fit(self, network: Network, given: Given | None = None) -> Fitted:
+        if network.sample is None:
+            raise ValueError("MCDropout needs network.sample, the logits with dropout")
+        chosen = {"passes": self.passes, "scoring": self.scoring}
+        function = partial(_of_passes, network, self)
+        return Fitted(self.name, self.requires, network, function, False, chosen)
+
+
+def _of_passes(network, detector, x, batch_size):
+    key = jax.random.key(detector.seed)
+
+    def of(rows):
+        logits = _dropped(network, key, rows, detector.passes)
+        return _dropout_score(logits, detector.scoring)
+
+    return in_batches(of, x, at_once(x, batch_size))
+
+
+@partial(compiled, static_argnums=3)
+def _dropped(network, key, x, passes):
+    """Logits of every pass, `[passes, B, C]`."""
+    x = as_input(x)
+
+    def one(t):
+        return network.sample(network.variables, x, jax.random.fold_in(key, t))
+
+    # what comes before dropout is computed once for those side by side, at most
+    return jax.lax.map(one, jnp.arange(passes), batch_size=SIDE_BY_SIDE)
+
+
+@partial(compiled, static_argnums=1)
+def _dropout_score(logits, scoring):
+    if scoring == "mu":
+        return ensemble_score(logits, "max_mean")
+    mean = jnp.mean(jax.nn.softmax(logits, axis=-1), axis=0)
+    top = jnp.argmax(mean, axis=-1)[None, :, None]
+    return -jnp.var(jnp.take_along_axis(logits, top, axis=2)[..., 0], axis=0)

@@ -1,0 +1,243 @@
+"""Detectors that compare features f `[B, D]` with those of training inputs."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from flowjax_ood.ood.detector import Detector, Requires
+from flowjax_ood.ood.detectors.logits import energy
+from flowjax_ood.ood.mahalanobis import Mahalanobis
+from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
+
+TINY = 1e-12
+# of a length, what float32 sums may round it by
+ROUNDING = 1e-5
+
+
+def _unit(f, xp=jnp):
+    return f / xp.maximum(xp.linalg.norm(f, axis=1, keepdims=True), TINY)
+
+
+def vim(z, f, origin, null_space, alpha):
+    """`logsumexp(z) - alpha |R' (f - u)|` (Wang et al. 2022)."""
+    residual = jnp.linalg.norm((f - origin) @ null_space, axis=1)
+    return energy(z) - alpha * residual
+
+
+def she(z, f, patterns):
+    """`<f, m_c>`, c the predicted class, m `[C, D]` (Zhang et al. 2023)."""
+    return jnp.sum(f * patterns[jnp.argmax(z, axis=1)], axis=1)
+
+
+def boundary_lengths(w) -> np.ndarray:
+    """`|w_i - w_j|` of the columns of w `[D, C]`: float64 `[C, C]`.
+
+    From products, `|w_i|^2 + |w_j|^2 - 2 w_i w_j`, without an array of all differences.
+    For columns nearly alike that cancels: where it leaves less than 1e-6 of the terms,
+    whose rounding is 1e-15 of them, it is done anew by the difference.
+    """
+    w = np.asarray(w, np.float64)
+    squares = np.sum(w * w, axis=0)
+    terms = squares[:, None] + squares
+    found = terms - 2 * (w.T @ w)
+    for i in range(len(found)):
+        alike = np.flatnonzero(found[i] < 1e-6 * terms[i])
+        found[i, alike] = np.sum((w[:, alike] - w[:, i : i + 1]) ** 2, axis=0)
+    return np.sqrt(found)
+
+
+def fdbd(z, f, lengths, mean):
+    """Mean distance to the decision boundaries, over that to the training mean.
+
+    `1/(C-1) sum_{c != y} |z_y - z_c| / (|w_y - w_c| |f - mean|)`, y the predicted
+    class; `lengths` `[C, C]` those of `boundary_lengths` (Liu & Qin 2024).
+    """
+    y = jnp.argmax(z, axis=1)
+    gaps = jnp.take_along_axis(z, y[:, None], axis=1) - z
+    # two classes with the same weights have no boundary between them
+    lengths = lengths[y]
+    distance = jnp.where(lengths > TINY, gaps / jnp.maximum(lengths, TINY), 0)
+    away = jnp.linalg.norm(f - mean, axis=1)
+    others = max(z.shape[1] - 1, 1)
+    return jnp.sum(distance, axis=1) / (others * jnp.maximum(away, TINY))
+
+
+def grad_norm(z, f):
+    """`|f|_1 |p - 1/C|_1`: the L1 norm of dCE(uniform, p)/dW (Huang et al. 2021)."""
+    p = jax.nn.softmax(z, axis=1)
+    return jnp.sum(jnp.abs(f), axis=1) * jnp.sum(jnp.abs(p - 1 / z.shape[1]), axis=1)
+
+
+def nn_guide(z, f, bank, k):
+    """Energy times the mean of the k largest `<f, E_i b_i>` of a bank `[N, D]`.
+
+    All of length 1 before E_i, the energies of the bank's rows (Park et al. 2023).
+    """
+    guidance = jax.lax.top_k(_unit(f) @ bank.T, k)[0]
+    return energy(z) * jnp.mean(guidance, axis=1)
+
+
+def _vim(origin, null_space, alpha, o):
+    return vim(o.logits, o.features, origin, null_space, alpha)
+
+
+def _she(patterns, o):
+    return she(o.logits, o.features, patterns)
+
+
+def _fdbd(lengths, mean, o):
+    return fdbd(o.logits, o.features, lengths, mean)
+
+
+def _grad_norm(o):
+    return grad_norm(o.logits, o.features)
+
+
+@dataclass(frozen=True)
+class _Guided:
+    k: int
+
+    def __call__(self, bank, o):
+        return nn_guide(o.logits, o.features, bank, self.k)
+
+
+def _score_features(detector, o):
+    return detector.score(o.features)
+
+
+@dataclass(frozen=True)
+class KNN(Detector):
+    """Distance to the k-th nearest training feature, all of length 1."""
+
+    k: int = 50
+    name = "KNN"
+    requires = Requires(train_data=True)
+
+    def prepared(self, network, given):
+        k = min(self.k, len(given.train.features))
+        return Partial(_score_features, NearestNeighbors.fit(given.train.features, k=k))
+
+
+@dataclass(frozen=True)
+class MahalanobisFeatures(Detector):
+    """Distance of the features to the nearest class (Lee et al. 2018), one layer."""
+
+    name = "Mahalanobis (features)"
+    relative = False
+    requires = Requires(train_data=True, labels=True)
+
+    def prepared(self, network, given):
+        fitted = Mahalanobis.fit(
+            given.train.features, given.labels, relative=self.relative
+        )
+        return Partial(_score_features, fitted)
+
+
+@dataclass(frozen=True)
+class RelativeMahalanobis(MahalanobisFeatures):
+    """That distance less the one to a Gaussian of all features (Ren et al. 2021)."""
+
+    name = "Relative Mahalanobis"
+    relative = True
+
+
+@dataclass(frozen=True)
+class ViM(Detector):
+    """Energy less the matched length of f outside the training features' subspace.
+
+    `dims`: of that subspace; 0 is D/2, or the published 1000, 512 for larger features.
+    """
+
+    dims: int = 0
+    name = "ViM"
+    requires = Requires(train_data=True, head=True)
+
+    def prepared(self, network, given):
+        f = np.asarray(given.train.features, np.float64)
+        w, b = (np.asarray(a, np.float64) for a in network.head)
+        size = f.shape[1]
+        published = 1000 if size >= 2048 else 512 if size >= 768 else size // 2
+        dims = self.dims or published
+        if not 0 < dims < size:
+            raise ValueError(f"ViM needs 0 < dims < {size}, the features, got {dims}")
+        origin = -np.linalg.pinv(w.T) @ b
+        away = f - origin
+        _, vectors = np.linalg.eigh(away.T @ away / len(f))
+        null_space = vectors[:, : size - dims]
+        length = np.linalg.norm(away @ null_space, axis=1).mean()
+        # where training features have no more residual than float32 rounds, that of
+        # others says nothing either
+        enough = length > ROUNDING * np.linalg.norm(away, axis=1).mean()
+        alpha = np.max(given.train.logits, axis=1).mean() / length if enough else 0.0
+        arrays = (jnp.asarray(a, jnp.float32) for a in (origin, null_space, alpha))
+        return Partial(_vim, *arrays)
+
+
+@dataclass(frozen=True)
+class SHE(Detector):
+    """Inner product with the mean feature of the predicted class, of those correct."""
+
+    name = "SHE"
+    requires = Requires(train_data=True, labels=True)
+
+    def prepared(self, network, given):
+        f, z = np.asarray(given.train.features), np.asarray(given.train.logits)
+        labels, predicted = np.asarray(given.labels), z.argmax(1)
+        patterns = np.zeros((z.shape[1], f.shape[1]), np.float32)
+        for c in range(z.shape[1]):
+            rows = (labels == c) & (predicted == c)
+            # a class that is never right is represented by all there are of it
+            rows = rows if rows.any() else labels == c
+            if rows.any():
+                patterns[c] = f[rows].mean(0)
+        return Partial(_she, jnp.asarray(patterns))
+
+
+@dataclass(frozen=True)
+class FDBD(Detector):
+    """Distance to the decision boundaries, regularised by that to the mean feature."""
+
+    name = "fDBD"
+    requires = Requires(train_data=True, head=True)
+
+    def prepared(self, network, given):
+        mean = np.mean(given.train.features, axis=0, dtype=np.float64)
+        lengths = boundary_lengths(network.head[0])
+        arrays = (jnp.asarray(a, jnp.float32) for a in (lengths, mean))
+        return Partial(_fdbd, *arrays)
+
+
+@dataclass(frozen=True)
+class GradNorm(Detector):
+    """L1 norm of a gradient of the last layer, in closed form: no backward pass."""
+
+    name = "GradNorm"
+
+    def prepared(self, network, given):
+        return Partial(_grad_norm)
+
+
+@dataclass(frozen=True)
+class NNGuide(Detector):
+    """Energy guided by the nearest of a bank: `share` of the training features."""
+
+    k: int = 10
+    share: float = 0.1
+    name = "NNGuide"
+    requires = Requires(train_data=True)
+
+    def prepared(self, network, given):
+        count = len(given.train.features)
+        size = max(1, round(self.share * count))
+        rows = np.random.default_rng(given.seed).permutation(count)[:size]
+        f, z = (
+            np.asarray(a, np.float64)[rows]
+            for a in (given.train.features, given.train.logits)
+        )
+        most = z.max(1, keepdims=True)
+        energies = most + np.log(np.exp(z - most).sum(1, keepdims=True))
+        bank = jnp.asarray(_unit(f, np) * energies, jnp.float32)
+        return Partial(_Guided(min(self.k, size)), bank)

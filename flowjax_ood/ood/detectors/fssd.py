@@ -1,0 +1,143 @@
+"""Feature-space singularity distance (Huang et al. 2021).
+
+Features of outliers stay near a point, the singularity, that features of noise mark;
+those of in-distribution inputs move away from it in training.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from flowjax_ood.ood import protocols
+from flowjax_ood.ood.batched import at_once, batches, compiled
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detectors.layer_scores import FORMS, MAGNITUDES, Form, LayerScores
+from flowjax_ood.ood.detectors.layer_weights import check_layers, fit_layers
+from flowjax_ood.ood.network import Network, flat
+
+NOISE = ("uniform", "repository", "validation")
+
+
+def distance(activations: jax.Array, singularity: jax.Array) -> jax.Array:
+    """`|F(x) - F*|_2` of flattened activations `[B, ...]`, `[B]`.
+
+    Its gradient at the singularity itself is 0.
+    """
+    squared = jnp.sum((flat(activations) - singularity) ** 2, axis=1)
+    # not "> 0": NaN stays NaN
+    zero = squared == 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squared)))
+
+
+def _to_singularity(points, layer, activations):
+    return distance(activations, points[layer])
+
+
+@compiled
+def _activations(network: Network, x):
+    taps, _ = network.taps(x)
+    return {k: flat(taps[k]) for k in network.layers}
+
+
+@dataclass(frozen=True)
+class FSSD(Detector):
+    """`sum_k a_k |F_k(x + m d_k) - F*_k|`, F*_k the mean of layer k over noise.
+
+    * `noise`: "uniform" in [0, 1], as the slides; "repository", grey noise of low
+      contrast, as the code; "validation", the first half of the in-distribution
+      validation inputs (for tokens, where noise has no meaning);
+    * `weights`: "uniform" standardises the distances on in-distribution validation
+      inputs and averages them; a layer's name takes it alone; "logistic" is fitted on
+      validation inputs and outliers;
+    * `magnitudes`: m, chosen among several with "logistic", else the first; 0 is
+      without a step;
+    * `form` and `sign` of the step (see `layer_scores.direction`): the slides' is the
+      sign of the gradient, uphill (+1); the code's "zscore_batch", downhill (-1), of
+      `batch_size` inputs together, in their order.
+
+    Neither training data nor labels are needed. `FSSD.repository()` is what the public
+    code does. Raises ValueError for unknown options.
+    """
+
+    noise: Literal["uniform", "repository", "validation"] = "uniform"
+    weights: str = "uniform"
+    magnitudes: tuple[float, ...] = (0.0,)
+    form: Form = "sign"
+    sign: int = 1
+    images: int = 100
+    seed: int = 0
+    # outliers of the test set, whose shuffling comes before the code's noise
+    ood_count: int = 10_000
+    batch_size: int = 250
+    label: str = "FSSD"
+
+    def __post_init__(self):
+        if self.noise not in NOISE or self.form not in FORMS or abs(self.sign) != 1:
+            raise ValueError(
+                f"FSSD has noise {', '.join(NOISE)}, form {', '.join(FORMS)} and sign "
+                f"+1 or -1; got {self.noise!r}, {self.form!r} and {self.sign}"
+            )
+
+    @classmethod
+    def repository(cls, **changes) -> "FSSD":
+        """As the public code, with its batches of 512."""
+        options = {
+            "noise": "repository",
+            "weights": "logistic",
+            "magnitudes": MAGNITUDES,
+            "form": "zscore_batch",
+            "sign": -1,
+            "batch_size": 512,
+        }
+        return cls(**(options | changes))
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    @property
+    def requires(self) -> Requires:
+        return Requires(
+            ood_validation=self.weights == "logistic", gradients=any(self.magnitudes)
+        )
+
+    def singularity(self, network: Network, given: Given) -> dict[str, np.ndarray]:
+        """`{layer: F* [D]}`, float64."""
+        x = self._noise(network, given)
+        size = at_once(x, self.batch_size)
+        total = dict.fromkeys(network.layers, 0.0)
+        # a sum as it goes: activations of all layers are larger than the inputs
+        for found in batches(lambda rows: _activations(network, rows), x, size):
+            for k in total:
+                total[k] = total[k] + np.sum(found[k], axis=0, dtype=np.float64)
+        return {k: a / len(x) for k, a in total.items()}
+
+    def _noise(self, network, given):
+        if self.noise == "validation":
+            # those that weights are fitted on, and none of those that are chosen by
+            return given.id_validation[: max(1, len(given.id_validation) // 2)]
+        shape = given.id_validation.shape[1:]
+        if self.noise == "uniform":
+            random = np.random.default_rng(self.seed)
+            return random.uniform(size=(self.images, *shape)).astype(np.float32)
+        if network.mean is None or network.std is None:
+            raise ValueError("noise='repository' needs network.mean and network.std")
+        noise = protocols.repository_noise(shape, self.ood_count, self.images)
+        return (np.asarray(network.mean) + network.std * noise).astype(np.float32)
+
+    def layer_scores(self, network: Network, given: Given) -> LayerScores:
+        """Distances of every layer, before they are combined."""
+        check_layers(self, network, given)
+        found = self.singularity(network, given)
+        points = {k: jnp.asarray(v, jnp.float32) for k, v in found.items()}
+        score = Partial(_to_singularity, points)
+        return LayerScores(network, score, self.form, self.sign, self.batch_size)
+
+    def fit(self, network: Network, given: Given | None = None) -> Fitted:
+        given = given or Given()
+        self.check(network, given)
+        return fit_layers(self, self.layer_scores(network, given), given)

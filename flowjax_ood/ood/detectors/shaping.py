@@ -1,0 +1,155 @@
+"""Detectors that change the features f `[B, D]` and take the energy of new logits."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from flowjax_ood.ood.detector import Detector, Requires
+from flowjax_ood.ood.detectors.logits import energy
+
+# below it a sum of activations counts as zero
+TINY = 1e-12
+# exp(60) times an activation is a float32
+MOST = 60.0
+
+
+def react(f, clip):
+    """`min(f, clip)` (Sun et al. 2021)."""
+    return jnp.minimum(f, clip)
+
+
+def _kept(f, pruned):
+    """Which entries are among the largest `1 - pruned` share of their row."""
+    count = max(1, f.shape[1] - int(np.floor(pruned * f.shape[1])))
+    # the first of equals, as zeros are: a threshold would keep all of those
+    largest = jax.lax.top_k(f, count)[1]
+    rows = jnp.arange(len(f))[:, None]
+    return jnp.zeros(f.shape, bool).at[rows, largest].set(True)
+
+
+def ash(f, pruned=0.65, variant="b"):
+    """Activation shaping (Djurisic et al. 2023): keep the largest 1 - pruned of a row.
+
+    `p` sets all else to zero; `b` also sets every entry kept to `sum(f) / count`; `s`
+    multiplies those kept by `exp(s1 / s2)`, the sums before and after. f must not be
+    negative; a row of zeros stays so.
+    """
+    keep = _kept(f, pruned)
+    before = jnp.sum(f, axis=1, keepdims=True)
+    kept = jnp.where(keep, f, 0)
+    if variant == "p":
+        return kept
+    if variant == "b":
+        count = jnp.sum(keep, axis=1, keepdims=True)
+        return jnp.where(keep, before / count, 0)
+    return kept * _scale(before, jnp.sum(kept, axis=1, keepdims=True))
+
+
+def scale(f, pruned=0.85):
+    """All of f times `exp(s1 / s2)`, s2 the sum of its largest entries.
+
+    Source: Xu et al. 2024.
+    """
+    largest = jnp.where(_kept(f, pruned), f, 0)
+    before = jnp.sum(f, axis=1, keepdims=True)
+    return f * _scale(before, jnp.sum(largest, axis=1, keepdims=True))
+
+
+def _scale(before, after):
+    # not "> TINY": NaN stays NaN
+    ratio = jnp.where(after <= TINY, 0, before / jnp.maximum(after, TINY))
+    return jnp.exp(jnp.minimum(ratio, MOST))
+
+
+def _react(clip, w, b, o):
+    return energy(react(o.features, clip) @ w + b)
+
+
+def _linear(w, b, o):
+    return energy(o.features @ w + b)
+
+
+# settings that are no arrays are part of the function, which compares: equal ones share
+# a program
+@dataclass(frozen=True)
+class _Ash:
+    pruned: float
+    variant: str
+
+    def __call__(self, w, b, o):
+        return energy(ash(o.features, self.pruned, self.variant) @ w + b)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    pruned: float
+
+    def __call__(self, w, b, o):
+        return energy(scale(o.features, self.pruned) @ w + b)
+
+
+@dataclass(frozen=True)
+class ReAct(Detector):
+    """Energy with features clipped at a percentile of all training activations."""
+
+    percentile: float = 90.0
+    name = "ReAct"
+    requires = Requires(train_data=True, head=True)
+
+    def prepared(self, network, given):
+        clip = float(np.percentile(given.train.features, self.percentile))
+        return Partial(_react, clip, *network.head)
+
+
+@dataclass(frozen=True)
+class ASH(Detector):
+    """Energy of features pruned per input; `variant` p, b or s."""
+
+    variant: str = "b"
+    pruned: float = 0.65
+    name = "ASH"
+    requires = Requires(head=True)
+
+    def __post_init__(self):
+        if self.variant not in ("p", "b", "s") or not 0 <= self.pruned < 1:
+            raise ValueError(
+                "ASH has the variants p, b and s, and pruned in [0, 1); got "
+                f"{self.variant!r} and {self.pruned}"
+            )
+
+    def prepared(self, network, given):
+        return Partial(_Ash(self.pruned, self.variant), *network.head)
+
+
+@dataclass(frozen=True)
+class SCALE(Detector):
+    """Energy of features scaled by how much of them their largest entries hold."""
+
+    pruned: float = 0.85
+    name = "SCALE"
+    requires = Requires(head=True)
+
+    def prepared(self, network, given):
+        return Partial(_Scaled(self.pruned), *network.head)
+
+
+@dataclass(frozen=True)
+class DICE(Detector):
+    """Energy with the weights of small mean contribution `mean(f)_d W_dc` set to zero.
+
+    `sparsity`: the share of them (Sun & Li 2022).
+    """
+
+    sparsity: float = 0.9
+    name = "DICE"
+    requires = Requires(train_data=True, head=True)
+
+    def prepared(self, network, given):
+        w, b = (np.asarray(a) for a in network.head)
+        contribution = np.mean(given.train.features, axis=0)[:, None] * w
+        # of equal contributions (dead features) all or none go
+        mask = contribution > np.quantile(contribution, self.sparsity)
+        return Partial(_linear, jnp.asarray(w * mask), jnp.asarray(b))

@@ -1,0 +1,94 @@
+"""Progress of long work: a bar with ETA on a terminal, lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from flowjax_ood.runtime.processes import is_lead
+
+
+class Progress:
+    """`advance(done, **shown)` reports progress of `total` units called `unit`.
+
+    On a terminal it is a bar; in a log file, a line every `interval` seconds, and one
+    at the end, whether all was done or not.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        unit: str,
+        interval: float = 15.0,
+        silent: bool = False,
+    ):
+        self.label, self.total, self.unit = label, total, unit
+        self.interval, self.silent = interval, silent
+        self.start, self.offset = time.monotonic(), 0
+        self.printed, self.pending = self.start, ""
+        self.bar = self.task = None
+
+    def open(self, done: int = 0) -> None:
+        self.offset = done
+        if self.silent or not sys.stderr.isatty():
+            return
+        from rich import progress
+        from rich.console import Console
+
+        self.bar = progress.Progress(
+            # a label is a name somebody chose: brackets in it are no markup
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[shown]}", markup=False),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("ETA"),
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self.bar.start()
+        self.task = self.bar.add_task(
+            self.label, total=self.total, completed=done, shown=""
+        )
+
+    def advance(self, done: int, **shown) -> None:
+        if self.silent:
+            return
+        text = "  ".join(f"{k} {v}" for k, v in shown.items())
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, shown=text)
+            return
+        now = time.monotonic()
+        rate = (done - self.offset) / max(now - self.start, 1e-9)
+        parts = [f"{self.label}: {done}/{self.total} {self.unit}", text]
+        if rate > 0 and done < self.total:
+            parts.append(f"ETA {timedelta(seconds=round((self.total - done) / rate))}")
+        self.pending = "  ".join(part for part in parts if part)
+        if now - self.printed >= self.interval or done >= self.total:
+            self._print(now)
+
+    def _print(self, now: float) -> None:
+        print(self.pending, file=sys.stderr, flush=True)
+        self.printed, self.pending = now, ""
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+        elif self.pending:
+            self._print(time.monotonic())
+
+
+@contextmanager
+def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Progress]:
+    """A `Progress` that is closed however the work ends.
+
+    Of several processes, the first one shows it.
+    """
+    shown = Progress(label, total, unit, silent=not is_lead())
+    shown.open(done)
+    try:
+        yield shown
+    finally:
+        shown.close()

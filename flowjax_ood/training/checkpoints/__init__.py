@@ -1,0 +1,1 @@
+"""Save and restore through orbax; find damage before it is read."""

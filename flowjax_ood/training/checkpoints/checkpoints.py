@@ -1,0 +1,284 @@
+"""Checkpoints: orbax behind one small door."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from flowjax_ood.runtime.messages import first_line
+from flowjax_ood.runtime.processes import ProcessError, is_lead, on_lead
+from flowjax_ood.training.checkpoints import errors, manifest
+from flowjax_ood.training.checkpoints.errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    difference,
+)
+
+# where damaged checkpoints are put, beside the directory of the good ones
+ASIDE = "damaged_checkpoints"
+
+
+class Damaged(NamedTuple):
+    """A checkpoint that was set aside: its step, what is wrong, where it is now."""
+
+    step: int
+    reason: str
+    place: Path
+
+
+class Checkpoints:
+    """Checkpoints of one run in `directory`, the newest `keep` of them.
+
+    Each holds a pytree of arrays and a small JSON-able dict. Writing is atomic: what
+    an interrupted save leaves behind is never taken for a checkpoint. Every file's
+    length and checksum are kept beside it, so damage is found before it is read.
+    Looking for checkpoints writes nothing; the directory is made by the first save.
+
+    With `background`, `save` returns once the arrays are copied, and a thread writes
+    them; `written(step, seconds)` is told when they are on disk, on process 0.
+
+    Of several processes, all do the same, on storage that they share. Process 0 says
+    what is there, and arrays that are spread over processes are written by each.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        keep: int = 2,
+        *,
+        background: bool = False,
+        written: Callable[[int, float], None] | None = None,
+    ):
+        if keep < 1:
+            raise ValueError(f"keep at least 1 checkpoint, not {keep}")
+        # heavy, and not needed to import the library
+        import orbax.checkpoint as ocp
+
+        class Manager(ocp.CheckpointManager):
+            def reached_preemption(self, step: int) -> bool:
+                # the loop asks, by a count of its own, which this must not disturb
+                return False
+
+            def _finalize(self, *args):
+                # what failed is raised before orbax waits for processes that, where one
+                # has failed, wait for another thing: for ten minutes, deaf to signals
+                self._wait_for_checkpointers()
+                super()._finalize(*args)
+
+        logging.getLogger("absl").addFilter(_not_orbax)
+        self.directory = Path(directory).absolute()
+        self.background = background
+        self._written = written
+        self._pending: int | None = None
+        self._began = 0.0
+        self._args = ocp.args
+        callback = ocp.AsyncOptions(post_finalization_callback=self._seal)
+        self._manager = Manager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                create=False,
+                enable_async_checkpointing=background,
+                async_options=callback if background else None,
+            ),
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "facts": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def steps(self) -> list[int]:
+        """Steps of all complete checkpoints, ascending."""
+        return sorted(on_lead(lambda: list(self._manager.all_steps())))
+
+    def latest_step(self) -> int | None:
+        """Step of the newest complete checkpoint, None where there is none."""
+        return max(self.steps(), default=None)
+
+    def save(self, step: int, state: Any, facts: dict) -> None:
+        """Write `state` and `facts`; returns when they are on disk, or, in the
+        background, when they are copied.
+
+        Raises CheckpointError where a checkpoint of this step or a later one exists, as
+        nothing is ever written over, and where the disk refuses: in the background, it
+        is the next call that raises, `wait` at the latest.
+        """
+        self.wait()
+        latest = self.latest_step()
+        if latest is not None and step <= latest:
+            raise CheckpointError(
+                f"{self.directory} holds a checkpoint of step {latest}; that of step "
+                f"{step} is not written. Go on from step {latest}, or use a new workdir"
+            )
+        state = jax.tree.map(_to_write, state)
+        items = self._args.Composite(
+            state=self._args.StandardSave(state), facts=self._args.JsonSave(facts)
+        )
+        self._pending, self._began = step, time.monotonic()
+        try:
+            on_lead(lambda: self.directory.mkdir(parents=True, exist_ok=True))
+            self._manager.save(step, args=items)
+            if not self.background:
+                self._manager.wait_until_finished()
+                self._seal()
+        except Exception as error:
+            self._pending = None
+            raise errors.unwritten(self._path(step), error) from error
+
+    def wait(self) -> None:
+        """Until what is written in the background is on disk, or CheckpointError."""
+        if self._pending is None:
+            return
+        try:
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+        except Exception as error:
+            step, self._pending = self._pending, None
+            raise errors.unwritten(self._path(step), error) from error
+        self._pending = None
+
+    def _seal(self) -> None:
+        """Write the manifest of the checkpoint at hand, on process 0.
+
+        In the background that is just before it gets its final name.
+        """
+        if not is_lead():
+            return
+        path = self._path(self._pending)
+        if not path.is_dir():
+            [path] = self.directory.glob(f"{self._pending}.*tmp*")
+        manifest.write(path)
+        if self._written:
+            self._written(self._pending, time.monotonic() - self._began)
+
+    def drop_after(self, step: int) -> None:
+        """Remove the checkpoints of all later steps."""
+        for later in self.steps():
+            if later > step:
+                self._manager.delete(later)
+
+    def clean(self) -> None:
+        """Remove what interrupted saves left behind."""
+
+        def remove():
+            for path in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path, ignore_errors=True)
+
+        on_lead(remove)
+
+    def restore_newest(self, template: Any) -> tuple[Any, dict, list[Damaged]]:
+        """`(state, facts, set aside)` of the newest checkpoint that is whole.
+
+        Damaged ones that are newer go to the directory `damaged_checkpoints` beside
+        this one: nothing of them is lost, and training may write their steps again.
+        Raises CheckpointError, changing nothing, where none is whole, there is none, or
+        the newest whole one belongs to another model.
+        """
+        damaged, found = {}, None
+        for step in reversed(self.steps()):
+            try:
+                found = self.restore(template, step)
+            except DamagedCheckpointError as error:
+                damaged[step] = error
+                continue
+            break
+        if found is None:
+            if damaged:
+                raise errors.none_whole(self.directory, damaged)
+            raise errors.nothing_there(self.directory)
+        aside = [self._set_aside(step, e.reason) for step, e in damaged.items()]
+        if aside:
+            self._manager.reload()
+        return *found, aside
+
+    def _set_aside(self, step: int, reason: str) -> Damaged:
+        def move() -> str:
+            room = self.directory.parent / ASIDE
+            room.mkdir(exist_ok=True)
+            place = room / f"{step}"
+            while place.exists():
+                place = place.with_name(place.name + "+")
+            self._path(step).rename(place)
+            return str(place)
+
+        return Damaged(step, reason, Path(on_lead(move)))
+
+    def restore(self, template: Any, step: int | None = None) -> tuple[Any, dict]:
+        """`(state, facts)` of `step` (default: newest), the state as numpy arrays.
+
+        `template`: a pytree of the same structure, shapes and dtypes; its arrays may be
+        `jax.ShapeDtypeStruct`. Raises CheckpointError, changing nothing, where files
+        are damaged or missing, or hold another model.
+        """
+        step = self.latest_step() if step is None else step
+        if step is None:
+            raise errors.nothing_there(self.directory)
+        steps, path = self.steps(), self._path(step)
+        if step not in steps:
+            raise CheckpointError(
+                f"no checkpoint of step {step} in {self.directory}; it has those of "
+                f"{steps or 'no step'}"
+            )
+        others = [other for other in steps if other != step]
+        try:
+            damage, sealed = on_lead(
+                lambda: [manifest.damage(path), (path / manifest.NAME).exists()]
+            )
+        except (OSError, ProcessError) as error:
+            raise errors.unreadable(path, error) from error
+        if damage:
+            raise errors.damaged(path, damage, others)
+        empty = jax.tree.map(lambda a: np.empty(np.shape(a), a.dtype), template)
+        items = self._args.Composite(
+            state=self._args.StandardRestore(empty), facts=self._args.JsonRestore()
+        )
+        try:
+            mismatch = difference(template, self._manager.item_metadata(step).state)
+            restored = None if mismatch else self._manager.restore(step, args=items)
+        except Exception as error:
+            if sealed or isinstance(error, (PermissionError, MemoryError)):
+                # its files are what was written: it is the reading that failed
+                raise errors.unreadable(path, error) from error
+            raise errors.damaged(path, first_line(error), others) from error
+        if mismatch:
+            raise errors.refused(
+                path,
+                f"it belongs to another model: {mismatch}",
+                "use the config it was trained with, or a new workdir",
+            )
+        return restored.state, restored.facts
+
+    def _path(self, step: int) -> Path:
+        return self.directory / str(step)
+
+    def close(self) -> None:
+        self._manager.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exc):
+        lost = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError)
+        if lost and jax.process_count() > 1:
+            # orbax would wait for processes that are gone
+            return
+        self.close()
+
+
+def _not_orbax(record: logging.LogRecord) -> bool:
+    """Orbax tells of every save in a dozen lines, and of what it raises once more."""
+    return "orbax" not in record.pathname or record.levelno >= logging.CRITICAL
+
+
+def _to_write(leaf) -> Any:
+    """An array as orbax takes it: whole, or the shards of one of several processes."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return leaf
+    # a copy: what is written in the background must not change, and what NumPy sees
+    # of a CPU's own buffer would keep it from being donated
+    return np.array(jax.device_get(leaf))

@@ -1,0 +1,93 @@
+"""What is wrong with a checkpoint, and what to do: the words of its errors."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from flowjax_ood.runtime.messages import first_line
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be read or written; says which, and what to do."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint's files are not what was written; `reason` says how."""
+
+    def __init__(self, message: str, reason: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+def nothing_there(directory: Path) -> CheckpointError:
+    return CheckpointError(
+        f"no checkpoint in {directory}; train first, or check the workdir"
+    )
+
+
+def none_whole(directory: Path, damaged: dict) -> CheckpointError:
+    """`damaged`: `{step: DamagedCheckpointError}` of all there are."""
+    reasons = "; ".join(f"step {s}: {e.reason}" for s, e in damaged.items())
+    return CheckpointError(
+        f"no checkpoint in {directory} can be restored, all are damaged ({reasons}). "
+        "Nothing was changed; move that directory away to start again"
+    )
+
+
+def damaged(path: Path, reason: str, others: list[int]) -> DamagedCheckpointError:
+    """`others`: steps of the other checkpoints there."""
+    remedy = (
+        f"`train` goes on from step {max(others)}"
+        if others
+        else "there is no other one: remove that directory to start again"
+    )
+    error = refused(path, f"it is damaged: {reason}", remedy)
+    return DamagedCheckpointError(str(error), reason)
+
+
+def unreadable(path: Path, error: Exception) -> CheckpointError:
+    return refused(
+        path, f"it cannot be read: {first_line(error)}", "mend that and run again"
+    )
+
+
+def refused(path: Path, reason: str, remedy: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint {path} cannot be restored, {reason}. Nothing was changed; "
+        f"{remedy}"
+    )
+
+
+def unwritten(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint {path} cannot be written ({first_line(error)}); free space "
+        "there or check its permissions, then run again: it goes on from the newest "
+        "checkpoint"
+    )
+
+
+def difference(template: Any, metadata: Any) -> str:
+    """The first leaf that differs between a pytree and the one that was saved."""
+    wanted = _leaves(template)
+    # older orbax gives the tree itself
+    found = _leaves(getattr(metadata, "tree", metadata))
+    for name in [*wanted, *found]:
+        want, got = wanted.get(name), found.get(name)
+        if want != got:
+            return (
+                f"{name} is {got or 'not in it'}, the model "
+                f"{'needs ' + want if want else 'has none'}"
+            )
+    return ""
+
+
+def _leaves(tree: Any) -> dict[str, str]:
+    """`{"params.layer.kernel": "float32[3, 4]"}`, the same before and after saving."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): (
+            f"{np.dtype(leaf.dtype)}{list(leaf.shape)}"
+        )
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

@@ -1,0 +1,1 @@
+"""Records of a run: events, metrics, TensorBoard files, profiles."""

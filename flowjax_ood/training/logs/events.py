@@ -1,0 +1,205 @@
+"""events.jsonl: what happened in the life of a run, one JSON object a line.
+
+Every line has `time` (UTC, ISO 8601 with milliseconds: `2025-03-01T09:30:00.125Z`) and
+`event`, one of those below, with its facts; readers leave alone what they do not know.
+
+| event         | when                                  | facts                        |
+|---------------|---------------------------------------|------------------------------|
+| `started`     | a session begins, new or resumed      | `step`, `num_steps`, and all |
+|               |                                       | of `surroundings()`          |
+| `resumed`     | it goes on from a checkpoint          | `step`                       |
+| `checkpoint`  | one is on disk                        | `step`, `seconds`, `bytes`   |
+|               |                                       | where they were counted      |
+| `fallback`    | a damaged checkpoint was set aside,   | `step`, `reason`, `to`       |
+|               | that of step `to` restored instead    |                              |
+| `warning`     | somebody should know                  | `message`                    |
+| `interrupted` | stopped by a signal, all saved        | `signal` (its name), `step`  |
+| `diverged`    | loss, gradient or state is not finite | `step`, `what`               |
+| `failed`      | it ended by any other error           | `error`; `step` if known     |
+| `finished`    | training is done                      | `step`                       |
+
+`step` counts finished steps. A session is `started` and all up to the next one, but
+for a `fallback`, which comes before it. The last four end it (`ENDINGS`); one without
+an ending was killed, or is still running.
+
+Unlike metrics.jsonl, this file is never trimmed when a run is resumed: it is a history.
+"""
+
+import json
+import math
+import os
+import platform
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flowjax_ood.runtime.messages import warn
+from flowjax_ood.runtime.processes import is_lead
+from flowjax_ood.runtime.signals import Interrupted
+from flowjax_ood.training.checkpoints.checkpoints import Damaged
+from flowjax_ood.training.logs.window import NonFiniteLossError
+
+NAME = "events.jsonl"
+ENDINGS = ("interrupted", "diverged", "failed", "finished")
+
+
+class EventLog:
+    """Appends events to the JSON-lines file at `path`; makes its directory if need be.
+
+    Several threads may share one. Of several processes, one writes: process 0.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._warned = False
+
+    def write(self, event: str, /, **facts) -> None:
+        """Append one event. What the disk refuses costs a line on standard error, once.
+
+        A training must not end because its diary is full: no OSError is raised. Facts
+        that JSON does not know (NaN, paths) are written as text.
+        """
+        record = {"time": timestamp(), "event": event} | _plain(facts)
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        with self._lock:
+            try:
+                self._append(line)
+            except OSError as error:
+                self._warn(error)
+
+    def _append(self, line: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # unbuffered: on its way to the disk at once, and whole
+        with self.path.open("a+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    # a crash or a full disk cut the last line: end it
+                    line = b"\n" + line
+            written = file.write(line)
+        if written != len(line):
+            raise OSError(f"{written} of {len(line)} bytes written")
+
+    def _warn(self, error: OSError) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warn(
+            f"{self.path} cannot be written ({error.strerror or error}); training goes "
+            "on, its events are not recorded"
+        )
+
+
+def read(path: str | Path) -> list[dict]:
+    """The events of a file, oldest first; empty where there is none.
+
+    Lines that a crash or a full disk cut short are left out.
+    """
+    try:
+        text = Path(path).read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    events = []
+    for line in text.split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        keys = ("time", "event")
+        if isinstance(record, dict) and all(type(record.get(k)) is str for k in keys):
+            events.append(record)
+    return events
+
+
+def surroundings() -> dict:
+    """Where a session runs, for its `started` event; starts JAX's devices.
+
+    `processes`, `devices` (of all processes), `device` (their kind), `platform`,
+    `host`, `pid` and `versions`. Host and process are those of the caller.
+    """
+    # status reads this file's events without waiting for JAX
+    import jax
+
+    import flowjax_ood
+
+    first = jax.devices()[0]
+    return {
+        "processes": jax.process_count(),
+        "devices": jax.device_count(),
+        "device": first.device_kind,
+        "platform": first.platform,
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "versions": {"flowjax_ood": flowjax_ood.__version__, "jax": jax.__version__},
+    }
+
+
+def timestamp(when: datetime | None = None) -> str:
+    """UTC in ISO 8601 with milliseconds; of now, unless `when` is given."""
+    when = (when or datetime.now(UTC)).astimezone(UTC)
+    return when.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _plain(value):
+    """The value as JSON has it; all else as text."""
+    if hasattr(value, "item") and not getattr(value, "shape", ()):
+        value = value.item()  # a NumPy scalar
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    known = value is None or isinstance(value, (bool, int, float, str))
+    return value if known else str(value)
+
+
+class RunEvents:
+    """The event log of a run, written by process 0."""
+
+    def __init__(self, workdir: Path):
+        self.log = EventLog(workdir / NAME)
+
+    def write(self, event: str, **facts) -> None:
+        if is_lead():
+            self.log.write(event, **facts)
+
+    def started(self, step: int, num_steps: int) -> None:
+        facts = surroundings() if is_lead() else {}
+        self.write("started", step=step, num_steps=num_steps, **facts)
+        if step:
+            self.write("resumed", step=step)
+
+    def checkpoint(self, step: int, seconds: float) -> None:
+        self.write("checkpoint", step=step, seconds=round(seconds, 3))
+
+    def finished(self, step: int) -> None:
+        self.write("finished", step=step)
+
+    def fallback(self, damaged: Damaged, to: int) -> None:
+        self.write("fallback", step=damaged.step, reason=damaged.reason, to=to)
+        if is_lead():
+            warn(
+                f"the checkpoint of step {damaged.step} is damaged ({damaged.reason}); "
+                f"it is kept as {damaged.place}, and training goes on from step {to}"
+            )
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Tell how a session ends that does not finish."""
+        try:
+            yield
+        except Interrupted as stop:
+            name = signal.Signals(stop.signum).name
+            self.write("interrupted", signal=name, step=stop.step)
+            raise
+        except NonFiniteLossError as error:
+            self.write("diverged", step=error.step, what=error.what)
+            raise
+        except BaseException as error:
+            self.write("failed", error=f"{type(error).__name__}: {error}")
+            raise

@@ -1,0 +1,100 @@
+"""Metrics for others to show: TensorBoard's event files, beside metrics.jsonl.
+
+A sink has the interface of `MetricLog`: `resume_at(step)` before the first record of a
+session, `write(step, **values)` as training goes, and `close()`.
+"""
+
+import time
+from pathlib import Path
+
+from flowjax_ood.runtime.messages import warn
+
+
+class TensorBoard:
+    """Writes every number of a record as a scalar of TensorBoard into `directory`.
+
+    `tensorboard --logdir DIR` shows them, with those of other runs below DIR. Each
+    session leaves a file of its own; what an interrupted one wrote beyond the
+    checkpoint it is resumed from is purged when they are shown. Records are on disk
+    when `write` returns. Of several processes, one writes: process 0.
+
+    Raises ImportError without tensorboardX (`pip install -e '.[tensorboard]'`), which
+    needs no TensorFlow. A disk that refuses costs a line on standard error, not the
+    training: metrics.jsonl has the same numbers.
+    """
+
+    def __init__(self, directory: str | Path):
+        try:
+            from tensorboardX.record_writer import RecordWriter
+        except ImportError as error:
+            raise ImportError(
+                "the TensorBoard sink needs tensorboardX, which is not installed: "
+                "pip install -e '.[tensorboard]', or train without --tensorboard"
+            ) from error
+        self.directory = Path(directory)
+        # tensorboardX's own SummaryWriter puts records in a queue of ten, which blocks
+        # for good once the disk is full and its thread has died of it
+        self._open_file = RecordWriter
+        self._file = None
+        self._refused = False
+
+    def resume_at(self, step: int) -> None:
+        """Go on after `step`: what earlier sessions wrote beyond it is not shown."""
+        from tensorboardX.proto.event_pb2 import SessionLog
+
+        start = SessionLog(status=SessionLog.START)
+        self._add(step=step + 1, session_log=start)
+
+    def write(self, step: int, **values) -> None:
+        """Add one record; values that are no numbers are left out."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        scalars = [
+            Summary.Value(tag=name, simple_value=float(value))
+            for name, value in values.items()
+            if not isinstance(value, str)
+        ]
+        self._add(step=step, summary=Summary(value=scalars))
+
+    def close(self) -> None:
+        """Close the file; more records would begin another."""
+        file, self._file = self._file, None
+        if file is not None:
+            self._or_warn(file.close)
+
+    def _add(self, **event) -> None:
+        if not self._refused:
+            self._or_warn(lambda: self._append(**event))
+
+    def _append(self, **event) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        if self._file is None:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            # TensorBoard reads the files by name: later sessions last
+            name = f"events.out.tfevents.{time.time_ns():019d}"
+            self._file = self._open_file(str(self.directory / name))
+            first = Event(wall_time=time.time(), file_version="brain.Event:2")
+            self._file.write(first.SerializeToString())
+        record = Event(wall_time=time.time(), **event)
+        self._file.write(record.SerializeToString())
+        self._file.flush()
+
+    def _or_warn(self, act) -> None:
+        try:
+            act()
+        except OSError as error:
+            # closing fails, too, with what could not be written before
+            if self._refused:
+                return
+            self._refused = True
+            warn(
+                f"{self.directory} cannot be written ({error.strerror or error}); "
+                "training goes on, TensorBoard shows no more of it"
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()

@@ -1,0 +1,124 @@
+"""Source `idx`: the names it knows, what wins, and what it says when nothing fits."""
+
+import gzip
+import lzma
+
+import numpy as np
+import pytest
+
+from flowjax_ood import data
+from flowjax_ood.data.sources import idx
+from flowjax_ood.data.sources.idx import encode_idx
+
+COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}
+
+
+def put(directory, images_name, fill, labels=True, count=4):
+    """A tiny data set of constant images `fill`, labels 0, 1, 2, ..."""
+    directory.mkdir(parents=True, exist_ok=True)
+    compress = COMPRESS[images_name[images_name.index("ubyte") + 5 :]]
+    images = np.full((count, 3, 2), fill, np.uint8)
+    (directory / images_name).write_bytes(compress(encode_idx(images)))
+    if labels:
+        name = images_name.replace("images", "labels").replace("idx3", "idx1")
+        array = np.arange(count, dtype=np.uint8)
+        (directory / name).write_bytes(compress(encode_idx(array)))
+
+
+def load(spec, path):
+    return data.load(spec, source="idx", path=path)
+
+
+@pytest.mark.parametrize("folder", ["", "fashion-mnist", "FashionMNIST/raw"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+@pytest.mark.parametrize(
+    ("stem", "spec"),
+    [
+        ("train-images-idx3-ubyte", "fashion_mnist:train"),
+        ("t10k-images-idx3-ubyte", "fashion_mnist"),
+        ("t10k-images.idx3-ubyte", "fashion-mnist:test"),
+        ("train10k-images-idx3-ubyte", "fashion_mnist:train10k"),
+    ],
+)
+def test_standard_names(tmp_path, folder, suffix, stem, spec):
+    put(tmp_path / folder, stem + suffix, fill=9)
+    images = load(spec, tmp_path)
+    assert images.images.shape == (4, 3, 2, 1)
+    assert (images.images == 9).all()
+    np.testing.assert_array_equal(images.labels, range(4))
+    assert stem + suffix in images.origin
+    assert ("its name says no data set" in images.origin) == (folder == "")
+    assert ("MIT" in images.origin) == (folder != "")
+
+
+def test_prefixed_names_tell_data_sets_apart(tmp_path):
+    put(tmp_path, "fashion-mnist-train-images-idx3-ubyte.gz", fill=1)
+    put(tmp_path, "mnist-train10k-images-idx3-ubyte.gz", fill=2, labels=False)
+    assert (load("fashion_mnist:train", tmp_path).images == 1).all()
+    digits = load("mnist:train10k", tmp_path)
+    assert (digits.images == 2).all()
+    assert digits.labels is None
+    assert "without labels" in digits.origin
+    assert "CC BY-SA" in digits.origin
+
+
+def test_missing_split_says_what_there_is_and_what_to_write(tmp_path):
+    put(tmp_path, "mnist-train10k-images-idx3-ubyte.gz", fill=2)
+    with pytest.raises(ValueError, match=r"no split 'test'.*Write 'mnist:train10k'"):
+        load("mnist:test", tmp_path)
+
+
+def test_a_bare_file_is_not_taken_beside_files_that_name_the_set(tmp_path):
+    put(tmp_path, "mnist-train-images-idx3-ubyte", fill=2)
+    put(tmp_path, "t10k-images-idx3-ubyte", fill=3)
+    with pytest.raises(ValueError, match=r"no split 'test' of 'mnist'.*mnist:train"):
+        load("mnist:test", tmp_path)
+
+
+def test_a_directory_named_after_another_set_is_not_taken(tmp_path):
+    directory = tmp_path / "fashion-mnist"
+    put(directory, "t10k-images-idx3-ubyte.gz", fill=3)
+    assert "MIT" in load("fashion_mnist", directory).origin
+    with pytest.raises(ValueError, match=r"'mnist:test' is not.*fashion_mnist:test"):
+        load("mnist", directory)
+
+
+def test_the_uncompressed_file_wins(tmp_path):
+    for fill, suffix in enumerate([".xz", ".gz", ""]):
+        put(tmp_path, f"t10k-images-idx3-ubyte{suffix}", fill=fill)
+    assert (load("mnist", tmp_path).images == 2).all()
+
+
+def test_labels_come_from_beside_the_images(tmp_path):
+    put(tmp_path / "mnist", "t10k-images-idx3-ubyte", fill=1, labels=False)
+    put(tmp_path / "kmnist", "t10k-images-idx3-ubyte", fill=2)
+    assert load("mnist", tmp_path).labels is None
+
+
+def test_mismatched_labels(tmp_path):
+    put(tmp_path, "t10k-images-idx3-ubyte", fill=1)
+    labels = encode_idx(np.zeros(3, np.uint8))
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(labels)
+    with pytest.raises(ValueError, match=r"mnist:test.*\(3,\).*4 images"):
+        load("mnist", tmp_path)
+
+
+def test_empty_directory(tmp_path):
+    with pytest.raises(ValueError, match=r"there is: nothing; put kmnist-train-images"):
+        load("kmnist", tmp_path)
+
+
+def test_missing_directory(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no directory '.*absent'"):
+        load("mnist", tmp_path / "absent")
+
+
+def test_default_directory_is_debians(tmp_path, monkeypatch):
+    assert str(idx.DEBIAN_FASHION_MNIST) == "/usr/share/datasets/fashion-mnist"
+    monkeypatch.setattr(idx, "DEBIAN_FASHION_MNIST", tmp_path / "fashion-mnist")
+    with pytest.raises(FileNotFoundError, match="apt install dataset-fashion-mnist"):
+        load("fashion_mnist", None)
+    put(tmp_path / "fashion-mnist", "t10k-images-idx3-ubyte.gz", fill=5)
+    assert (load("fashion_mnist", None).images == 5).all()
+    with pytest.raises(ValueError, match=r"no default directory for 'mnist'.*path="):
+        load("mnist", None)

@@ -1,0 +1,315 @@
+"""Configs: loading, overriding, and keeping one with its run."""
+
+import json
+
+import pytest
+from ml_collections import ConfigDict
+
+from experiments.core.config import known_configs, load_config, with_overrides
+from experiments.core.errors import UserError
+from experiments.core.keys import flatten
+from experiments.core.run_config import (
+    LATER_KEYS,
+    LATER_MODEL_KEYS,
+    keep_config,
+    read_config,
+)
+from tests.helpers.experiment_runs import CONFIGS, snapshot
+
+DEMO = str(CONFIGS / "demo.py")
+
+
+def load(*overrides, variant="smoke"):
+    return flatten(load_config(f"{DEMO}:{variant}", overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("seed=7", 7),
+        ("train.num_steps=1_000", 1000),
+        ("optimizer.learning_rate=1e-4", 1e-4),
+        ("optimizer.learning_rate=1", 1.0),
+        ("model.mask=cycle", "cycle"),
+        # text stays text, whatever it looks like
+        ("data.path=12", "12"),
+        ("data.path=a=b", "a=b"),
+        ("data.path=", ""),
+        ("model.zero_init=false", False),
+        ("model.skip=True", True),
+        ("data.ood=mnist:train", ("mnist:train",)),
+        ("data.ood=mnist:test,mnist:train", ("mnist:test", "mnist:train")),
+        ("data.ood=mnist:test, mnist:train,", ("mnist:test", "mnist:train")),
+        ("data.ood=('a','b:test')", ("a", "b:test")),
+        ("data.ood=['a']", ("a",)),
+        ("data.ood=()", ()),
+        ("data.ood=", ()),
+    ],
+)
+def test_an_override_takes_the_type_of_the_key(override, value):
+    key = override.partition("=")[0]
+    before, after = load(), load(override)
+    assert after[key] == value
+    assert type(after[key]) is type(before[key])
+    assert {k: v for k, v in after.items() if k != key} == {
+        k: v for k, v in before.items() if k != key
+    }
+
+
+def test_the_last_override_of_a_key_counts():
+    assert load("seed=1", "seed=2")["seed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=1.5", "'seed' takes an int such as 0, got '1.5'"),
+        ("seed=1e3", "'1e3'"),
+        ("seed=true", "'true'"),
+        ("seed=", "''"),
+        ("optimizer.l2=small", "'optimizer.l2' takes a float such as 5e-05"),
+        ("optimizer.l2=nan", "'nan'"),
+        ("optimizer.l2=True", "'True'"),
+        ("model.skip=1", "'model.skip' takes a bool such as True, got '1'"),
+        ("model.skip=yes", "'yes'"),
+        ("data.ood=3", "'data.ood' takes a tuple such as ('mnist:test',), got '3'"),
+        ("data.ood=(1, 2)", "'(1, 2)'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(override, said):
+    with pytest.raises(UserError) as caught:
+        load(override)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.batchsize=3", "unknown config key 'train.batchsize'; did you mean "),
+        ("train.batchsize=3", "'train.batch_size'?"),
+        ("model.masks=cycle", "did you mean 'model.mask'?"),
+        ("batch_size=3", "did you mean 'eval.batch_size' or 'train.batch_size'?"),
+        ("learning_rate=3", "did you mean 'optimizer.learning_rate'?"),
+        ("zzzzzzzz=3", "known: data."),
+        ("train=3", "'train' is a group; set one of train.batch_size, "),
+        ("seed.more=3", "unknown config key 'seed.more'"),
+        ("seed", "--config.seed needs a value: --config.seed=VALUE"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(override, said):
+    with pytest.raises(UserError) as caught:
+        load(override)
+    assert said in str(caught.value)
+
+
+def test_an_unknown_variant_lists_the_known_ones():
+    with pytest.raises(UserError, match=r"'smok'; known: smoke, cpu, bottleneck"):
+        load(variant="smok")
+
+
+def test_a_missing_file_lists_the_known_configs():
+    with pytest.raises(UserError) as caught:
+        load_config("runs/fashion_mnist_realnvp")
+    message = str(caught.value)
+    assert "'runs/fashion_mnist_realnvp'" in message
+    assert "did you mean experiments/configs/fashion_mnist_realnvp.py?" in message
+    assert all(name in message for name in known_configs())
+    assert "common.py" not in message
+    with pytest.raises(UserError, match=r"no config file 'quite_else\.py'; in exp"):
+        load_config("quite_else.py")
+
+
+BROKEN = {
+    "no_function": ("x = 1\n", "defines no get_config"),
+    "syntax": ("\n\ndef get_config(:\n", "SyntaxError"),
+    "name": ("\nx = y\n", "line 2: NameError: name 'y' is not defined"),
+    "late": ("def get_config(v):\n    return {}['k']\n", "line 2: KeyError: 'k'"),
+    "takes_none": ("def get_config():\n    return 1\n", "TypeError"),
+    "a_dict": ("def get_config(v):\n    return {}\n", "a dict, not a ConfigDict"),
+    "half": (
+        "from ml_collections import ConfigDict\n"
+        "def get_config(v):\n    return ConfigDict({'seed': 0, 'data': {}})\n",
+        "no whole config: parallel, fsdp, model, optimizer, train, eval missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_config_file_is_named_with_its_line(tmp_path, kind):
+    source, said = BROKEN[kind]
+    file = tmp_path / f"{kind}.py"
+    file.write_text(source)
+    with pytest.raises(UserError) as caught:
+        load_config(str(file))
+    assert str(file) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_config_is_a_python_file(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text("{}")
+    with pytest.raises(UserError, match="not a Python file"):
+        load_config(str(file))
+
+
+def test_a_kept_config_reads_back_equal(tmp_path):
+    config = load_config(f"{DEMO}:bottleneck", ["data.ood=mnist:test,mnist:train"])
+    keep_config(config, tmp_path / "a" / "run")
+    read = read_config(tmp_path / "a" / "run")
+    assert isinstance(read, ConfigDict)
+    assert flatten(read) == flatten(config)
+    assert {k: type(v) for k, v in flatten(read).items()} == {
+        k: type(v) for k, v in flatten(config).items()
+    }
+    # and a run that goes on is accepted with it
+    keep_config(read, tmp_path / "a" / "run")
+    assert [p.name for p in (tmp_path / "a" / "run").iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [("float32", "tensorfloat32"), ("bfloat16", "bfloat16")]
+)
+def test_a_run_of_before_precision_had_its_name_goes_on(tmp_path, dtype, precision):
+    config = load_config(f"{DEMO}:smoke", [f"model.precision={precision}"])
+    old = config.to_dict()
+    old["model"]["dtype"] = dtype
+    for since in ("precision", "convolution", "stack", "remat", "reversible"):
+        del old["model"][since]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert flatten(read_config(tmp_path)) == flatten(config)
+    keep_config(config, tmp_path)
+    kept = json.loads((tmp_path / "config.json").read_text())["model"]
+    assert "dtype" not in kept
+    assert kept["precision"] == precision
+
+
+def test_a_run_of_before_a_key_goes_on_with_what_it_had(tmp_path):
+    config = load_config(f"{DEMO}:smoke")
+    old = config.to_dict()
+    for room, keys in LATER_KEYS.items():
+        for key in keys:
+            del old[room][key]
+    for key in LATER_MODEL_KEYS["real_nvp"]:
+        del old["model"][key]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    # the default of all configs, where nothing reads it
+    unread = {"train.validate_every": 1000}
+    assert flatten(read_config(tmp_path)) == flatten(config) | unread
+    keep_config(config, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["eval"]["draws"] == 1
+
+
+def test_a_workdir_of_another_config_is_refused_key_by_key(tmp_path):
+    keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
+    before = snapshot(tmp_path)
+    other = load_config(f"{DEMO}:smoke", ["seed=5", "model.mask=cycle", "eval.seed=9"])
+    with other.unlocked():
+        other.model.extra = 1  # a key of a newer version
+    with pytest.raises(UserError) as caught:
+        keep_config(other, tmp_path)
+    message = str(caught.value)
+    assert f"{tmp_path} belongs to another config" in message
+    assert "seed (0 there, 5 now)" in message
+    assert "model.mask ('checkerboard' there, 'cycle' now)" in message
+    assert "model.extra (nothing there, 1 now)" in message
+    assert "eval.seed" not in message
+    assert "another --workdir" in message
+    assert snapshot(tmp_path) == before
+
+
+def test_what_changes_no_result_may_change(tmp_path):
+    keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
+    changes = (
+        "parallel=shard_map",
+        "data.path=/elsewhere",
+        "eval.seed=3",
+        "eval.samples=0",
+        "eval.batch_size=8",
+        "train.log_every=7",
+        "train.checkpoint_every=9",
+        "train.keep_checkpoints=1",
+    )
+    keep_config(load_config(f"{DEMO}:smoke", changes), tmp_path)
+    kept = flatten(read_config(tmp_path))
+    assert kept["parallel"] == "shard_map"
+    assert kept["eval.seed"] == 3
+
+
+def test_a_run_with_batch_norm_may_go_on_in_another_mode(tmp_path):
+    """Its statistics are the same in all of them."""
+    flow = f"{CONFIGS / 'fashion_mnist_realnvp'}.py:smoke"
+    config = load_config(flow)
+    assert config.model.norm == "batch"
+    keep_config(config, tmp_path)
+    keep_config(load_config(flow, ["parallel=pmap"]), tmp_path)
+    assert read_config(tmp_path).parallel == "pmap"
+    with pytest.raises(UserError, match=r"model\.norm_group \(0 there, 4 now\)"):
+        keep_config(load_config(flow, ["model.norm_group=4"]), tmp_path)
+
+
+def test_models_without_batch_norm_keep_their_keys(tmp_path):
+    """An old config of theirs is given no key that they do not know."""
+    config = load_config(f"{CONFIGS / 'fashion_mnist_glow'}.py:smoke")
+    keep_config(config, tmp_path)
+    assert flatten(read_config(tmp_path)) == flatten(config)
+
+
+def test_checkpoints_without_a_config_are_not_adopted(tmp_path):
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"checkpoints but no config\.json"):
+        keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_workdir_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("here already")
+    with pytest.raises(UserError, match="cannot write in --workdir"):
+        keep_config(load_config(f"{DEMO}:smoke"), tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"seed": 0', "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[]", "is no config"),
+        (b'{"seed": 0}', "parallel, data, model, optimizer, train, eval missing"),
+    ],
+)
+def test_a_damaged_config_is_named(tmp_path, content, said):
+    file = tmp_path / "config.json"
+    file.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_config(tmp_path)
+    assert said in str(caught.value)
+    assert str(file) in str(caught.value)
+    with pytest.raises(UserError):
+        keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
+    assert file.read_bytes() == content
+
+
+def test_a_directory_without_a_run_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"holds no run .* train one first"):
+        read_config(tmp_path / "none")
+
+
+def test_a_trained_run_keeps_its_model():
+    config = load_config(f"{DEMO}:smoke")
+    keys = ("data.ood", "eval")
+    changed = with_overrides(config, ["eval.seed=4", "data.ood=a"], keys)
+    assert changed.eval.seed == 4
+    assert changed.data.ood == ("a",)
+    for override in ("model.width=8", "seed=1", "data.train=a", "train.num_steps=9"):
+        with pytest.raises(UserError) as caught:
+            with_overrides(config, [override], keys)
+        message = str(caught.value)
+        assert repr(override.partition("=")[0]) in message
+        assert "only data.ood, eval can be changed" in message
+
+
+def test_config_json_is_readable_json(tmp_path):
+    keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
+    raw = json.loads((tmp_path / "config.json").read_text())
+    assert raw["data"]["ood"] == ["mnist:test"]
+    assert raw["train"]["num_steps"] == 4

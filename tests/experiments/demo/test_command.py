@@ -1,0 +1,119 @@
+"""`demo`: both flows, the report, and never a mixture of two runs."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from experiments.cli import run
+from experiments.core.config import load_config
+from experiments.core.run_config import keep_config
+from experiments.demo import command as demo
+from tests.helpers.experiment_runs import only_error, snapshot
+
+FIGURES = {
+    "likelihoods",
+    "roc",
+    "terms",
+    "couplings",
+    "latents",
+    "samples",
+    "training",
+}
+
+
+def check_demo(workdir):
+    """What any demo leaves, --fast or not."""
+    assert {p.stem for p in workdir.glob("*.png")} == FIGURES
+    results = json.loads((workdir / "results.json").read_text())
+    assert list(results["flows"]) == list(demo.FLOWS)
+    assert results["total_seconds"] > 0
+    baseline = results["flows"][demo.BASELINE]
+    assert {k: results[k] for k in baseline} == baseline
+    for name, (folder, *_) in demo.FLOWS.items():
+        own = json.loads((workdir / folder / "results.json").read_text())
+        assert own == results["flows"][name]
+        assert 0 <= own["auroc"]["mnist"] <= 1
+        assert np.isfinite(list(own["bits_per_dim"].values())).all()
+        assert own["steps"] == own["images_seen"] / 16
+
+    page = (workdir / "report.html").read_text()
+    # one file that can be sent around: pictures inside, nothing fetched
+    assert len(re.findall(r'<img[^>]+src="data:image/png;base64,', page)) == len(
+        FIGURES
+    )
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert [s for s in sources if not s.startswith(("data:", "#"))] == []
+    assert "@import" not in page
+    assert "url(" not in page
+    for name in demo.FLOWS:
+        area = results["flows"][name]["auroc"]["mnist"]
+        assert f"{area:.3f}" in page
+    assert "--fast" in page
+    return results
+
+
+@pytest.fixture
+def tiny_flows(monkeypatch):
+    """The demo's flows, of a size that compiles in seconds."""
+
+    def load(where, overrides=()):
+        config = load_config(where, overrides)
+        config.model.update(width=2, scales=1, blocks=2, latent_dim=2)
+        config.model.couplings = 4 if config.model.mask == "cycle" else 2
+        config.data.update(limit_train=64, limit_test=20)
+        return config
+
+    monkeypatch.setattr(demo, "load_config", load)
+
+
+@pytest.mark.slow
+def test_a_tiny_demo_leaves_results_figures_and_the_report(
+    tmp_path, tiny_flows, capsys
+):
+    workdir = tmp_path / "demo"
+    assert run(["demo", "--fast", f"--workdir={workdir}"]) == 0
+    results = check_demo(workdir)
+    assert results["command"] == "python -m experiments demo --fast"
+    said = capsys.readouterr().out
+    assert f"report: {workdir / 'report.html'}" in said
+    for name in demo.FLOWS:
+        assert f"The {name} flow" in said
+
+
+@pytest.mark.slow
+def test_demo_fast(tmp_path):
+    assert run(["demo", "--fast", f"--workdir={tmp_path}"]) == 0
+    check_demo(tmp_path)
+
+
+@pytest.mark.parametrize("there", ["full", "fast"])
+def test_full_and_fast_runs_do_not_mix(tmp_path, capsys, there):
+    for folder, variant, smoke in demo.FLOWS.values():
+        kept = variant if there == "full" else smoke
+        config = load_config(f"{demo.CONFIG}:{kept}")
+        keep_config(config, tmp_path / folder)
+    (tmp_path / "results.json").write_text("{}")
+    before = snapshot(tmp_path)
+    argv = ["demo", f"--workdir={tmp_path}"] + ["--fast"] * (there == "full")
+    assert run(argv) == 2
+    message = only_error(capsys.readouterr().err)
+    assert f"{tmp_path / 'baseline'} belongs to another config" in message
+    assert "train.num_steps" in message
+    assert "Give another --workdir" in message
+    assert snapshot(tmp_path) == before
+
+
+def test_conclusion_of_the_demo_follows_the_interval():
+    from experiments.demo.page import Trained, conclusion
+
+    def trained(value, low, high):
+        results = {"auroc": {"mnist": value}, "auroc_ci95": {"mnist": (low, high)}}
+        return Trained(None, {}, {}, results, None)
+
+    assert "ranks mnist above its own" in conclusion({"a": trained(0.1, 0.05, 0.2)}, 0)
+    assert "ranks its own test set above" in conclusion({"a": trained(0.9, 0.8, 1)}, 0)
+    text = conclusion({"a": trained(0.5, 0.4, 0.6)}, 1)
+    assert "cannot tell mnist" in text
+    assert "AUROC 0.500 [0.400, 0.600]" in text

@@ -1,0 +1,220 @@
+"""`report`: which runs are pooled, the command, and errors that name one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.cli import run
+from experiments.core.errors import UserError
+from experiments.report import command as report
+from experiments.report.published import NOT_AVAILABLE
+from experiments.report.runs import NEEDED
+from tests.helpers.experiment_runs import only_error, snapshot
+from tests.helpers.kept_runs import (
+    cells,
+    described,
+    keep,
+    keep_ablation,
+    keep_seeds,
+    result_rows,
+    results,
+    write_report,
+)
+
+
+@pytest.fixture
+def three_seeds(tmp_path):
+    return keep_seeds(tmp_path)
+
+
+def test_runs_that_differ_in_their_seed_are_pooled(tmp_path, three_seeds):
+    _, markdown = write_report(tmp_path, *three_seeds)
+    (row,) = result_rows(markdown)
+    areas = [0.10, 0.12, 0.17]
+    spread = f"{np.mean(areas):.3f} ± {np.std(areas, ddof=1):.3f} (n = 3)"
+    assert row["AUROC"] == spread
+    assert row["bits/dim, own"] == f"3.13 ± {np.std(areas, ddof=1):.2f}"
+    assert row["bits/dim, other"].startswith("2.13 ± ")
+    assert row["published"] == NOT_AVAILABLE
+    (setting,) = cells(markdown, "flow")
+    assert setting["seeds"] == "0, 1, 2"
+    assert setting["parameters"] == "14,707,336"
+    assert setting["size"] == "paper-size"
+    assert setting["of recipe"] == "2.5%"
+    assert setting["time"] == "60 min"
+    single = cells(markdown, "run")
+    assert [r["run"] for r in single] == ["run0", "run1", "run2"]
+    assert single[1]["AUROC [95% CI]"] == "0.120 [0.110, 0.140]"
+    assert single[1]["median"] == "1.900"
+
+
+def test_one_run_has_the_interval_of_its_images(tmp_path, three_seeds):
+    _, markdown = write_report(tmp_path, three_seeds[0])
+    (row,) = result_rows(markdown)
+    assert row["AUROC"] == "0.100 [0.090, 0.120]"
+    assert row["bits/dim, own"] == "3.10"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "changes"),
+    [
+        (["seed=9", "model.width=32"], {}),
+        (["seed=9"], {"steps": 2000}),
+        (["seed=9"], {"eval": {"seed": 2, "draws": 1}}),
+        # two runs of one seed are not two seeds
+        (["seed=0"], {}),
+    ],
+)
+def test_other_runs_are_not_pooled(tmp_path, three_seeds, overrides, changes):
+    other = keep(tmp_path / "other", results(0.9, **changes), overrides=overrides)
+    _, markdown = write_report(tmp_path, *three_seeds, other)
+    areas = [row["AUROC"] for row in result_rows(markdown)]
+    assert [a for a in areas if a.endswith("(n = 3)")] == areas[:1]
+    assert areas[1:] == ["0.900 [0.890, 0.920]"]
+
+
+def test_what_changes_no_result_does_not_part_runs(tmp_path, three_seeds):
+    overrides = ["seed=9", "data.path=/else", "train.log_every=7", "eval.samples=0"]
+    # read with data.validation alone
+    overrides += ["train.validate_every=7", "train.patience=3"]
+    changes = {"eval": {"seed": 1, "draws": 1, "batch_size": 8, "samples": 0}}
+    keep(tmp_path / "other", results(0.2, **changes), overrides=overrides)
+    _, markdown = write_report(tmp_path, *three_seeds, tmp_path / "other")
+    assert [r["AUROC"][-7:] for r in result_rows(markdown)] == ["(n = 4)"]
+
+
+def test_runs_that_a_validation_set_stopped_are_pooled(tmp_path):
+    for seed in range(2):
+        stopped = results(steps=500 + seed, validation={"step": 400 + seed})
+        keep(tmp_path / f"r{seed}", stopped, overrides=(f"seed={seed}",))
+    _, markdown = write_report(tmp_path, tmp_path / "r0", tmp_path / "r1")
+    assert [r["AUROC"][-7:] for r in result_rows(markdown)] == ["(n = 2)"]
+
+
+def test_runs_are_pooled_over_the_sets_they_scored_alike(tmp_path):
+    one = results(0.1)
+    two = results(0.2)
+    # as many of another split
+    two["data"]["mnist"] = described("mnist", "train")
+    keep(tmp_path / "a", one)
+    keep(tmp_path / "b", two, overrides=["seed=1"])
+    _, markdown = write_report(tmp_path, tmp_path / "a", tmp_path / "b")
+    found = {r["trained on → scored"]: r["AUROC"] for r in result_rows(markdown)}
+    assert found == {
+        "FashionMNIST → MNIST": "0.100 [0.090, 0.120]",
+        "FashionMNIST → MNIST (train)": "0.200 [0.190, 0.220]",
+    }
+
+
+def test_alike_flows_are_told_apart_by_what_differs(tmp_path):
+    for name, width in (("a", 64), ("b", 32)):
+        keep(tmp_path / name, results(), overrides=[f"model.width={width}"])
+    _, markdown = write_report(tmp_path, tmp_path / "a", tmp_path / "b")
+    flows = [row["flow"] for row in result_rows(markdown)]
+    plain = "RealNVP, checkerboard mask, 2 scales"
+    assert flows == [f"{plain} (width 64)", f"{plain} (width 32)"]
+    sizes = [row["size"] for row in cells(markdown, "flow")]
+    assert sizes == ["paper-size", "reduced: width 32 (paper 64)"]
+
+
+def test_alike_flows_in_directories_of_one_name_are_told_apart(tmp_path):
+    for name, area in (("a", 0.1), ("b", 0.4)):
+        keep(tmp_path / name / "seed_0", results(area))
+    html, markdown = write_report(
+        tmp_path, tmp_path / "a" / "seed_0", tmp_path / "b" / "seed_0"
+    )
+    flows = [row["flow"] for row in result_rows(markdown)]
+    plain = "RealNVP, checkerboard mask, 2 scales"
+    assert flows == [f"{plain} (a/seed_0)", f"{plain} (b/seed_0)"]
+    assert "AUROC and bits/dim of 2 flows" in html
+
+
+# --- errors ---------------------------------------------------------------------
+
+
+def error_of(tmp_path, *workdirs) -> str:
+    with pytest.raises(UserError) as caught:
+        report.main(workdirs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    return str(caught.value)
+
+
+def test_a_workdir_without_results_names_the_command(tmp_path, three_seeds):
+    sound, broken, _ = three_seeds
+    file = broken / "results.json"
+    command = f"python -m experiments evaluate --workdir={broken}"
+    file.write_text("{ cut short")
+    message = error_of(tmp_path, sound, broken)
+    assert str(file) in message
+    assert message.endswith(command)
+    file.write_text("[]")
+    assert "is no JSON object" in error_of(tmp_path, broken)
+    for key in (*NEEDED, "bits_per_dim"):
+        found = results()
+        del found[key]
+        file.write_text(json.dumps(found))
+        message = error_of(tmp_path, broken)
+        assert f"lacks {key}; make it anew: {command}" in message
+    file.unlink()
+    message = error_of(tmp_path, broken)
+    assert f"{broken} holds a run without results.json" in message
+    assert message.endswith(command)
+
+
+def test_a_workdir_that_is_none(tmp_path, three_seeds):
+    message = error_of(tmp_path, tmp_path / "absent")
+    assert f"{tmp_path / 'absent'} does not exist" in message
+    assert f"train --config=... --workdir={tmp_path / 'absent'}" in message
+    (tmp_path / "empty").mkdir()
+    assert "holds no run (no config.json); train" in error_of(
+        tmp_path, tmp_path / "empty"
+    )
+    message = error_of(tmp_path, tmp_path)
+    runs = " ".join(map(str, three_seeds))
+    assert message.endswith(f"python -m experiments report --workdir {runs}")
+    (tmp_path / "run0" / "metrics.jsonl").write_text("{}\n{}\n")
+    assert "metrics.jsonl:1 is not a record" in error_of(tmp_path, three_seeds[0])
+
+
+def test_a_broken_ablation_names_the_command(tmp_path):
+    ablation = keep_ablation(tmp_path / "ablation")
+    (ablation / "ablation.json").write_text("{}")
+    message = error_of(tmp_path, ablation)
+    assert "ablation.json lacks rows, in_distribution, data, versions" in message
+    assert f"ablate --config=... --workdir={ablation}" in message
+
+
+def test_an_out_that_cannot_be_written(tmp_path, three_seeds):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write in --out"):
+        report.main(three_seeds, tmp_path / "file" / "out")
+
+
+# --- the command ----------------------------------------------------------------
+
+
+def test_a_real_run_is_reported(tiny_run, tmp_path, capsys):
+    before = snapshot(tiny_run)
+    out = tmp_path / "out"
+    workdirs = [str(tiny_run), str(tiny_run / ".." / tiny_run.name)]
+    assert run(["report", "--workdir", *workdirs, f"--out={out}"]) == 0
+    assert f"report: {out / 'report.html'}" in capsys.readouterr().out
+    assert sorted(p.name for p in out.iterdir()) == ["report.html", "report.md"]
+    html = (out / "report.html").read_text()
+    # the same workdir by two names is one run: curves and three pictures
+    assert "<p>1 run of 1 flow</p>" in html
+    assert html.count("data:image/png;base64,") == 4
+    assert snapshot(tiny_run) == before
+
+
+def test_out_is_beside_the_first_workdir(three_seeds, tmp_path):
+    assert run(["report", "--workdir", *map(str, three_seeds)]) == 0
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_report_takes_no_config_keys(three_seeds, capsys):
+    command = ["report", "--workdir", str(three_seeds[0]), "--config.seed=1"]
+    assert run(command) == 2
+    message = only_error(capsys.readouterr().err)
+    assert message.startswith("report takes no --config keys")
