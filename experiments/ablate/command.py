@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from experiments.ablate.grid import Cell, cells
 from experiments.ablate.table import figures_of, print_rows, summary, write_markdown
 from experiments.core import build, evaluation, run_outputs, text
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import of_vectors
 from experiments.core.results import write_json
 from experiments.core.run_config import keep_config
@@ -36,10 +36,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     sets = _Sets()
     for cell in grid:
         first = next(iter(cell.configs.values()))
-        try:
+        with user_errors(f"row {cell.name!r}", UserError):
             build.training(first, sets.of(first))
-        except UserError as error:
-            raise UserError(f"row {cell.name!r}: {error}") from error
     runs = [(cell, seed) for seed in config.ablate.seeds for cell in grid]
     failed, elsewhere = {}, []
     for number, (cell, seed) in enumerate(runs, 1):

@@ -18,7 +18,7 @@ from experiments.benchmark.cases import sweep
 from experiments.benchmark.work import build_work, count, shapes
 from experiments.core import options
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, writing
 from experiments.core.results import versions
 from experiments.core.text import markdown_lines, number
 from flowjax_ood.runtime.files import write_bytes
@@ -189,12 +189,10 @@ def write(out: Path, rows: list[dict], sustained: float) -> None:
         "versions": versions(),
     }
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    try:
+    with writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
         write_bytes(out / f"{NAME}.json", text.encode())
         write_bytes(out / f"{NAME}.md", markdown(rows, sustained).encode())
-    except OSError as error:
-        raise UserError(f"cannot write in --out {out}: {error}") from error
 
 
 def markdown(rows: Sequence[dict], sustained: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.benchmark.cases import label, short, varying
-from experiments.core.errors import UserError
+from experiments.core.errors import writing
 from experiments.core.results import versions
 from experiments.core.text import MISSING, markdown_lines, number
 from flowjax_ood.runtime.files import write_bytes
@@ -151,12 +151,10 @@ class Files:
 
     def __init__(self, out: Path, name: str, more: Sequence[str] = ()):
         self._out, self._name = out, name
-        try:
+        with writing("--out", out):
             out.mkdir(parents=True, exist_ok=True)
             for kind in ("json", "csv", "md", *more):
                 self.path(kind).unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write in --out {out}: {error}") from error
 
     def path(self, kind: str) -> Path:
         return self._out / f"{self._name}.{kind}"

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from experiments.benchmark.cases import Case
 from experiments.core import build
 from experiments.core.checks import check_norm_group, check_numbers
-from experiments.core.errors import UserError
+from experiments.core.errors import user_errors
 from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
 from flowjax_ood.bijectors import Bijector, InvertibleConv1x1, restack, walk
@@ -92,15 +92,13 @@ def count(case: Case) -> Counts:
     plain.model.convolution = "direct"
     if case.mode == "train" and "+" in case.settings["stack"]:
         plain.model.update(remat="none", reversible=False)
-    try:
+    with user_errors("config.model", ValueError, TypeError):
         work = build_work(case)
         args = shapes(work)
         executed = flops = count_flops(work.fn, *args)
         if plain != work.config:
             model = build_work(case._replace(config=plain))
             flops = count_flops(model.fn, *args)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.model: {error}") from error
     params = args[0].params if case.mode == "train" else args[0]["params"]
     return Counts(work.image_shape, parameter_count(params), flops, executed)
 
@@ -109,11 +107,9 @@ def _parallel(config: ConfigDict, devices: int | None) -> Parallel:
     """Of the first `devices` there are, or of all."""
     if devices is None:
         return build.parallel(config)
-    try:
+    with user_errors("config", ValueError):
         spread = Parallel(config.parallel, jax.devices()[:devices], fsdp=config.fsdp)
         spread.check_batch_size(config.train.batch_size)
-    except ValueError as error:
-        raise UserError(f"config: {error}") from error
     check_norm_group(config, devices, examples=config.train.batch_size)
     return spread
 
@@ -171,7 +167,7 @@ def _batch_shapes(work: Work) -> dict:
 def fake_images(config: ConfigDict, count: int) -> np.ndarray:
     """Fake images, uint8 `[count, H, W, C]`, of the shape of the config's own."""
     c = config.data
-    try:
+    with user_errors("config.data", ValueError, TypeError):
         return data.load(
             c.train,
             source="synthetic",
@@ -179,8 +175,6 @@ def fake_images(config: ConfigDict, count: int) -> np.ndarray:
             image_size=c.image_size or None,
             seed=config.seed,
         ).images
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.data: {error}") from error
 
 
 def _evaluation(flow):

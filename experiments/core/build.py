@@ -12,7 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.core.checks import check_norm_group
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.sets import Sets
 from flowjax_ood import models
 from flowjax_ood.data.batching import batch_indices
@@ -44,10 +44,8 @@ def objective(config: ConfigDict, sets: Sets, dims: int) -> Objective:
         return mean_nll
     axis_name = None if config.parallel == "jit" else AXIS
     threshold = config.train.negative_threshold
-    try:
+    with user_errors("config.train.negative_threshold", ValueError):
         return negative_objective(dims, threshold, axis_name=axis_name)
-    except ValueError as error:
-        raise UserError(f"config.train.negative_threshold: {error}") from error
 
 
 def rows(config: ConfigDict, sets: Sets) -> int:
@@ -103,14 +101,12 @@ def flow(
     if args.get("remat") == "none":
         args["remat"] = None
     args.pop("convolution", None)
-    try:
+    with user_errors("config.model", ValueError, TypeError):
         if precision is None:
             named = as_precision(trained) if training else FLOAT32
             precision = replace(named, convolution=convolution(config, training))
         args["precision"] = precision
         return MODELS[name](tuple(shape), **args)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.model: {error}") from error
 
 
 def convolution(config: ConfigDict, training: bool) -> str:
@@ -208,10 +204,8 @@ def feed_options(config: ConfigDict) -> dict[str, int]:
     ahead = c.read_ahead
     if ahead < 0:
         ahead = READ_AHEAD if c.streaming or c.read_workers else 0
-    try:
+    with user_errors("config.data.read_*", ValueError, ImportError):
         check_reading(ahead, c.read_threads, c.read_workers)
-    except (ValueError, ImportError) as error:
-        raise UserError(f"config.data.read_*: {error}") from error
     return {"ahead": ahead, "threads": c.read_threads, "workers": c.read_workers}
 
 
@@ -260,11 +254,9 @@ def state_template(config: ConfigDict, sets: Sets) -> TrainState:
 
 def parallel(config: ConfigDict) -> Parallel:
     """All devices, for batches of `train.batch_size`; UserError if it does not fit."""
-    try:
+    with user_errors("config", ValueError):
         spread = Parallel(config.parallel, fsdp=config.fsdp)
         spread.check_batch_size(config.train.batch_size)
-    except ValueError as error:
-        raise UserError(f"config: {error}") from error
     check_norm_group(config, len(spread.devices), examples=config.train.batch_size)
     return spread
 
@@ -274,10 +266,8 @@ def optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformatio
     c = config.optimizer.to_dict()
     del c["ema_decay"]
     schedule = {k: c.pop(k) for k in ("learning_rate", "schedule", "warmup_steps")}
-    try:
+    with user_errors("config.optimizer", ValueError, TypeError):
         return make_optimizer(make_schedule(num_steps=num_steps, **schedule), **c)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.optimizer: {error}") from error
 
 
 def _initial_state(config, sets, model, update):
@@ -294,11 +284,9 @@ def _initial_state(config, sets, model, update):
         average = config.optimizer.ema_decay > 0
         return create_state(model, update, keys.init, x, average=average)
 
-    try:
+    with user_errors("config.model", ValueError):
         # st-networks refuse sizes that do not fit when they are first called
         return initial, jax.eval_shape(initial)
-    except ValueError as error:
-        raise UserError(f"config.model: {error}") from error
 
 
 class _Keys(NamedTuple):

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 import flowjax_ood
 from experiments.core.config import check_rooms
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.keys import among, flatten
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
@@ -155,12 +155,10 @@ def _check(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
 
 def _write(config: ConfigDict, workdir: Path) -> None:
     file = workdir / "config.json"
-    try:
+    with writing("--workdir", workdir):
         # several processes of one ablation may write it at a time
         text = json.dumps(config.to_dict(), indent=2) + "\n"
         write_bytes(file, text.encode())
-    except OSError as error:
-        raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
 
 
 def _value(flat: dict, key: str) -> str:
@@ -195,14 +193,11 @@ def read_config(workdir: Path) -> ConfigDict:
     file = workdir / "config.json"
     if not file.is_file():
         raise UserError(f"{workdir} holds no run (no config.json); train one first")
-    try:
+    remedy = "restore it, or start in a new workdir"
+    with user_errors(f"{file} is not JSON", ValueError, remedy=remedy):
         raw = json.loads(file.read_text())
-    except ValueError as error:
-        raise UserError(
-            f"{file} is not JSON ({error}); restore it, or start in a new workdir"
-        ) from error
     if not isinstance(raw, dict):
-        raise UserError(f"{file} is no config; restore it, or start in a new workdir")
+        raise UserError(f"{file} is no config; {remedy}")
     raw = _with_later_keys(raw)
     check_rooms(raw, file)
     return ConfigDict(_tuples(_renamed(raw)))

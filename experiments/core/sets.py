@@ -14,7 +14,7 @@ from experiments.core.checks import (
     check_validation,
     refuse_for_vectors,
 )
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import of_vectors
 from experiments.core.negatives import check_apart, load_negatives, told_and_untold
 from experiments.core.token_sets import load_token_sets, of_tokens
@@ -94,10 +94,8 @@ def ood_names(test: str, ood: Sequence[str]) -> list[str]:
             "config.data.ood names no set; give at least one, such as "
             "--config.data.ood=mnist:test"
         )
-    try:
+    with user_errors("config.data", ValueError, TypeError):
         own, parsed = parse_spec(test), [parse_spec(spec) for spec in ood]
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.data: {error}") from error
     for spec, pair in zip(ood, parsed):
         if pair == own:
             raise UserError(f"config.data.ood holds the test set itself, {spec!r}")
@@ -165,7 +163,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         return data.load(spec, source=source, **_how(config, limit, path))
 
     train = load_train(config)
-    try:
+    with user_errors("config.data"):
         test = load(c.test, c.limit_test)
         ood = {
             name: load(spec, c.limit_test, *place)
@@ -175,8 +173,6 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         for changed in (altered(test, how) for how in c.altered):
             ood[changed.name] = changed
         negative = load_negatives(config, load)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(f"config.data: {error}") from error
     shape = train.images.shape[1:]
     for image_set in (test, *ood.values(), *((negative,) if negative else ())):
         found = image_set.images.shape[1:]
@@ -207,10 +203,8 @@ def _with_validation(config: ConfigDict, sets: Sets) -> Sets:
             f"config.data.validation is {count}, a share, as of vectors; of images, "
             "give the number to hold back, such as 1000"
         )
-    try:
+    with user_errors("config.data.validation", ValueError):
         train, validation = hold_back(sets.train, count, config.seed)
-    except ValueError as error:
-        raise UserError(f"config.data.validation: {error}") from error
     return sets._replace(train=train, validation=validation)
 
 
@@ -221,13 +215,11 @@ def load_train(config: ConfigDict) -> ImageSet | StreamedImageSet:
     """
     c = config.data
     how = _how(config, c.limit_train, c.path)
-    try:
+    with user_errors("config.data"):
         if not c.streaming:
             return data.load(c.train, source=c.source, **how)
         del how["seed"]
         return stream(c.train, source=c.source, **how)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(f"config.data: {error}") from error
 
 
 def _how(config: ConfigDict, limit: int, path: str) -> dict:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import flatten
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.sets import TokenSet
@@ -82,12 +82,10 @@ def load_token_sets(
             )
         return replace(found, name=name)
 
-    try:
+    with user_errors("config.data"):
         train, test = load(c.train, c.limit_train), load(c.test, c.limit_test)
         ood = {
             name: load(spec, c.limit_test, *place)
             for name, spec, place in zip(names, c.ood, places)
         }
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(f"config.data: {error}") from error
     return train, test, ood

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments.core import build
 from experiments.core.build import rows
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.run_config import check_config, check_hosts, keep_config
 from experiments.core.sets import Sets
 from experiments.core.vector_sets import keep_standardizer
@@ -75,10 +75,8 @@ def train(
 def _sinks(watch: Observation, workdir: Path) -> list:
     if not (watch.tensorboard and is_lead()):
         return []
-    try:
+    with user_errors("--tensorboard", ImportError):
         return [TensorBoard(workdir / "tensorboard")]
-    except ImportError as error:
-        raise UserError(f"--tensorboard: {error}") from error
 
 
 def _fit(config, workdir, sets, parts, label, **looking) -> Run:

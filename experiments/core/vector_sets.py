@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments.core.checks import check_keys
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from flowjax_ood.data.loading import load_vectors
 from flowjax_ood.data.sets import VectorSet
 from flowjax_ood.data.splits import hold_back
@@ -37,7 +37,7 @@ def load_vector_sets(
             spec, source=source, path=path, limit=limit, seed=config.seed
         )
 
-    try:
+    with user_errors("config.data"):
         whole, test = load(c.train, c.limit_train), load(c.test, c.limit_test)
         ood = {
             name: load(spec, c.limit_test, *place)
@@ -45,8 +45,6 @@ def load_vector_sets(
         }
         train, validation = _split(whole, c.validation, config.seed)
         standardizer = _standardizer(c, train, workdir)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(f"config.data: {error}") from error
     for other in (test, *ood.values()):
         if other.dims != train.dims:
             raise UserError(

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import numpy as np
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors, writing
 from flowjax_ood.data.sets import ImageSet, StoredSet
 from flowjax_ood.data.streaming import StreamedImageSet
 from flowjax_ood.runtime.files import write_bytes
@@ -43,11 +43,9 @@ def locked(workdir: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(workdir: Path) -> Iterator[None]:
-    try:
+    with writing("--workdir", workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         file = (workdir / ".lock").open("a+")
-    except OSError as error:
-        raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
     with file:
         try:
             _lock(file)
@@ -149,10 +147,8 @@ def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) 
     if not file.exists():
         write_bytes(file, f"{json.dumps(now, indent=2)}\n".encode())
         return
-    try:
+    with user_errors(f"{file} is not JSON", ValueError, remedy="restore it"):
         before = json.loads(file.read_text())
-    except ValueError as error:
-        raise UserError(f"{file} is not JSON ({error}); restore it") from error
     changed = [name for name in others if before.get(name) != now[name]]
     if changed:
         raise UserError(

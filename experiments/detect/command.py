@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.results import versions, write_json
 from experiments.core.run_config import check_hosts
 from experiments.core.sets import Sets, load_sets
@@ -220,13 +220,9 @@ def check(config: ConfigDict, sets: Sets) -> None:
             f"config.detect.validation is {size}, and there are {len(sets.train)} "
             "training images to make outliers of: set it to less"
         )
-    try:
+    with user_errors(f"no outliers can be made of {sets.train.name}", ValueError):
         detectors.made_outliers(
             sets, sets.inputs(sets.train, np.arange(min(16, size))), config.seed
-        )
-    except ValueError as error:
-        raise UserError(f"no outliers can be made of {sets.train.name}: {error}") from (
-            error
         )
     _check_names(config)
 

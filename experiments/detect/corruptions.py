@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError
+from experiments.core.errors import user_errors
 from experiments.core.sets import Sets
 from experiments.detect.score_cache import Scored
 from flowjax_ood import ood
@@ -26,14 +26,12 @@ def corrupted_sets(config: ConfigDict, sets: Sets, tests: dict) -> dict:
     Raises UserError for what `corrupt` refuses: other kinds and severities.
     """
     clean = tests[sets.test.name][: config.detect.corrupted_images or None]
-    try:
+    with user_errors("config.detect", ValueError):
         return {
             (kind, severity): corrupt(clean, kind, severity, config.seed)
             for kind in kinds(config, sets)
             for severity in severities(config)
         }
-    except ValueError as error:
-        raise UserError(f"config.detect: {error}") from error
 
 
 def severities(config: ConfigDict) -> list[int]:

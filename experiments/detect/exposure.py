@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.sets import Sets
 from experiments.detect import detectors, networks, score_cache, scores, table
 from experiments.detect.networks import network_on_all_devices
@@ -34,7 +34,7 @@ def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
     if c.source == PSEUDO:
         # other streams than those that settings are chosen by
         return pseudo_outliers(sets.train.images, config.seed + 1)[0]
-    try:
+    with user_errors("config.exposure"):
         found = data.load(
             c.source,
             source=c.place or config.data.source,
@@ -43,8 +43,6 @@ def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
             channels=config.data.channels or None,
             seed=config.seed,
         )
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(f"config.exposure: {error}") from error
     if found.images.shape[1:] != sets.train.images.shape[1:]:
         raise UserError(
             f"the outliers {c.source} are of shape {found.images.shape[1:]}, the "

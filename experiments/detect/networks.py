@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.build import feed_options, random_key
 from experiments.core.checks import check_norm_group
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.run_config import check_config, keep_config
 from experiments.core.sets import Sets
 from experiments.core.workdir import keep_data, locked
@@ -78,7 +78,7 @@ def train_classifier(
     module = classifier(config, classes, training=True)
     room = "train" if start is None else "exposure"
     steps = num_steps(config[room], c.batch_size, len(x), room)
-    try:
+    with user_errors("config", ValueError, TypeError):
         parallel = Parallel(config.parallel, fsdp=config.fsdp)
         parallel.check_batch_size(c.batch_size)
         rows = {"examples": c.batch_size}
@@ -101,8 +101,6 @@ def train_classifier(
 
         jax.eval_shape(initial)
         step, batches = step_and_batches(config, module, update, x, labels, outliers)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config: {error}") from error
     exposed = outliers is not None or start is not None
     free = TESTED if exposed else (*TESTED, "exposure")
     check_config(config, workdir, free)

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.models.lenet import LeNet
 from flowjax_ood.models.sequence_lstm import BiLSTM
@@ -47,13 +47,11 @@ def classifier(config: ConfigDict, classes: int, *, training: bool = False):
             raise UserError(
                 f"config.model.{key}: {name!r} has none such; known: {', '.join(known)}"
             )
-    try:
+    with user_errors("config.model", ValueError, TypeError):
         # XLA's own convolution, where flows have a faster one to evaluate: detectors
         # take gradients, too, and those are slower with it
         precision = as_precision(trained) if training else FLOAT32
         return MODELS[name](classes=classes, precision=precision, **args)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.model: {error}") from error
 
 
 def num_steps(room: ConfigDict, batch_size: int, count: int, name: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.results import versions
 from flowjax_ood import data
 from flowjax_ood.data.loading import parse_spec
@@ -78,19 +78,15 @@ def check(args: argparse.Namespace) -> None:
             raise UserError(f"--{option} must be at least 1, got {value}")
     if args.out.suffix != ".npz":
         raise UserError(f"--out must be a file NAME.npz, got {args.out}")
-    try:
+    with user_errors("", ImportError, ValueError, OSError):
         imagenet_weights()
         args.out.parent.mkdir(parents=True, exist_ok=True)
-    except (ImportError, ValueError, OSError) as error:
-        raise UserError(str(error)) from error
 
 
 def load(spec: str, args: argparse.Namespace) -> ImageSet:
     """The images of one set."""
-    try:
+    with user_errors():
         return data.load(spec, source=args.source, path=args.path, limit=args.limit)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise UserError(str(error)) from error
 
 
 def describe(images: ImageSet) -> dict[str, Any]:
@@ -109,10 +105,8 @@ def sets_there(
     Raises UserError unless all could have come from this command.
     """
     remedy = "give another --out, or --overwrite to replace all of it"
-    try:
+    with user_errors("", ValueError, OSError, remedy=remedy):
         before = read_meta(args.out)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{error}; {remedy}") from error
     other = [
         f"{key} {before.get(key)!r} there, {meta[key]!r} now"
         for key in SAME
@@ -135,10 +129,10 @@ def sets_there(
 
 def embedded_before(spec: str, args: argparse.Namespace) -> VectorSet:
     """The embeddings of a set that the file tells of."""
-    try:
+    with user_errors(
+        "", ValueError, TypeError, OSError, remedy="--overwrite replaces all of it"
+    ):
         return load_embeddings(*parse_spec(spec), path=args.out)
-    except (ValueError, TypeError, OSError) as error:
-        raise UserError(f"{error}; --overwrite replaces all of it") from error
 
 
 def encoder(image_size: int) -> tuple[Callable, dict]:

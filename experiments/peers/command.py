@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, writing
 from experiments.core.options import known_names
 from experiments.core.results import versions, write_json
 from experiments.peers.processes import PeerError, check_names, installed, workers
@@ -55,10 +55,8 @@ def main(
 
     A library that is not installed, or fails, keeps its row, which says so.
     """
-    try:
+    with writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write in --out {out}: {error}") from error
     threads, load = cores(), os.getloadavg()[0]
     if load > threads / 2:
         print(

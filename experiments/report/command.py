@@ -8,7 +8,7 @@ its tables.
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.core.errors import UserError
+from experiments.core.errors import writing
 from experiments.core.text import run_names
 from experiments.report import page as report_page
 from experiments.report import rows as report_rows
@@ -27,12 +27,10 @@ def main(workdirs: Sequence[Path], out: Path | None = None) -> Path:
     out = workdirs[0].resolve().parent / "report" if out is None else out
     page = report_page.page(content)
     markdown = report_page.markdown(content)
-    try:
+    with writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
         path = page.write(out / "report.html")
         write_bytes(out / "report.md", markdown.encode())
-    except OSError as error:
-        raise UserError(f"cannot write in --out {out}: {error}") from error
     print(
         f"report: {path} ({path.stat().st_size / 1e6:.1f} MB), and report.md beside it"
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import flatten
 from experiments.core.run_config import read_config
 from flowjax_ood.training.logs import metrics as metric_log
@@ -92,10 +92,8 @@ def _run(workdir: Path) -> KeptRun:
             f"{file} lacks bits_per_dim; make it anew: python -m experiments {command}"
         )
     metrics = workdir / "metrics.jsonl"
-    try:
+    with user_errors("", ValueError):
         records = metric_log.read(metrics) if metrics.exists() else []
-    except ValueError as error:
-        raise UserError(str(error)) from error
     return KeptRun(workdir, config, results, records)
 
 
@@ -112,17 +110,11 @@ def _whole(file: Path, needed: Sequence[str], command: str) -> dict:
 
 
 def _json(file: Path, command: str) -> dict:
-    try:
+    remedy = f"make it anew: python -m experiments {command}"
+    with user_errors(f"{file} cannot be read", OSError, ValueError, remedy=remedy):
         content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{file} cannot be read ({error}); make it anew: python -m experiments "
-            f"{command}"
-        ) from error
     if not isinstance(content, dict):
-        raise UserError(
-            f"{file} is no JSON object; make it anew: python -m experiments {command}"
-        )
+        raise UserError(f"{file} is no JSON object; {remedy}")
     return content
 
 

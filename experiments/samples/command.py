@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import build, evaluation
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.results import versions, write_json
 from experiments.core.sets import Sets, load_sets
 from experiments.samples import Options
@@ -61,10 +61,8 @@ def main(configs: dict[Path, ConfigDict], options: Options) -> None:
             drawn[name][temperature] = images
             measured[f"{temperature:g}"] = measure(real, images[finite], finite)
         content[name] = describe(subject) | {"temperatures": measured}
-    try:
+    with writing("--out", options.out):
         options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write in --out {options.out}: {error}") from error
     test = next(iter(subjects.values())).sets.test
     shown = {
         name: {t: images[: options.count] for t, images in groups.items()}
@@ -163,10 +161,8 @@ def draw(subject: Subject, noise, temperature: float) -> tuple[np.ndarray, np.nd
 
 def held_out(sets: Sets) -> RealImages:
     """What samples are measured against; UserError where nothing can be by them."""
-    try:
+    with user_errors(f"{sets.test.name}:{sets.test.split}", ValueError):
         return RealImages(sets.test.images)
-    except ValueError as error:
-        raise UserError(f"{sets.test.name}:{sets.test.split}: {error}") from error
 
 
 def measure(real: RealImages, samples: np.ndarray, finite: np.ndarray) -> dict:

@@ -11,7 +11,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, user_errors
 from experiments.status.files import find_runs, read_run
 from experiments.status.record import record
 from flowjax_ood.training.logs.events import timestamp
@@ -37,12 +37,10 @@ def look(workdirs: list[Path], check: bool = False) -> list[dict]:
 
     Raises UserError where one of them holds no run, or cannot be read.
     """
-    try:
+    with user_errors("cannot be read", OSError):
         runs = list(dict.fromkeys(run for w in workdirs for run in find_runs(w)))
         names = _names(runs)
         return [record(read_run(run, check), time.time(), names[run]) for run in runs]
-    except OSError as error:
-        raise UserError(f"cannot be read: {error}") from error
 
 
 def _names(runs: list[Path]) -> dict[Path, str]:
