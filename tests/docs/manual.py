@@ -1,0 +1,39 @@
+"""README and the pages of the manual, and what is in them."""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+# what people read, and what is checked; pages of API are directives alone
+PAGES = [README, ROOT / "results" / "README.md", *sorted(DOCS.rglob("*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+
+def read(name: str) -> str:
+    """The text of a page, by its path in the repository."""
+    return (ROOT / name).read_text()
+
+
+def results(name: str) -> dict:
+    """The content of `results/NAME.json`."""
+    return json.loads((ROOT / "results" / f"{name}.json").read_text())
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def without_blocks(text: str) -> str:
+    """The text outside of fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MkDocs name them."""
+    headings = re.findall(r"^#+ (.+)$", without_blocks(text), re.M)
+    kept = [re.sub(r"[^\w\s-]", "", h.replace("`", "").lower()) for h in headings]
+    return {re.sub(r"\s+", "-", h.strip()) for h in kept}
