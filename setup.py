@@ -59,7 +59,8 @@ setup(
         # the manual: `mkdocs serve`
         "docs": [
             "mkdocs-material>=9.6",
-            "mkdocstrings[python]>=0.29",
+            "mkdocstrings[python]>=1.0",
+            "mkdocstrings-python>=2.0",
             # formats the signatures
             "ruff>=0.12",
         ],

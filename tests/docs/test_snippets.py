@@ -34,10 +34,15 @@ def test_the_arithmetic_of_pods_gives_the_results():
         "v6e-256": (256, 918e12 / 3, 400e9, 256),
         "h100-8": (8, 494.7e12, 450e9, 1),
     }
-    rows = results("expectation")["rows"]
+    page, rows = read("docs/performance.md"), results("expectation")["rows"]
     assert len(rows) == len(models) * len(machines)
     for row in rows:
         parameters, statistics, width = models[row["model"]]
+        # the page gives them, too
+        arguments = (
+            f"| {parameters:,} | {statistics:,} | {row['gflop_per_image']:.12g} |"
+        )
+        assert arguments in page
         found = names["expect"](
             parameters,
             statistics,
