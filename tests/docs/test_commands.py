@@ -4,10 +4,10 @@ import re
 import shlex
 
 import pytest
-from tests.docs.manual import NAMES, ROOT, blocks, read
 
 from experiments.cli import parser, split_overrides
 from experiments.core.config import load_config
+from tests.docs.manual import NAMES, ROOT, blocks, read
 
 # what a reader writes for the words in capitals that are no paths
 EXAMPLES = {"NAME": "breast_cancer1", "SEED": "0"}

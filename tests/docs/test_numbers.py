@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from tests.docs.manual import NAMES, ROOT, read, results
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")

@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote
 
 import pytest
+
 from tests.docs.manual import DOCS, NAMES, README, ROOT, anchors, read, without_blocks
 
 DEMO = (

@@ -1,6 +1,7 @@
 """Every Python snippet runs as it stands, in the order of its page."""
 
 import pytest
+
 from tests.docs.manual import NAMES, blocks, read, results
 
 WITH_SNIPPETS = [name for name in NAMES if blocks(read(name), "python")]
