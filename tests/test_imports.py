@@ -26,7 +26,7 @@ ARROWS = {
     "interop": {"models"},
     "ood": set(),  # arrays in, arrays out
     "analysis": {"distributions", "bijectors"},
-    "figures": {"runtime"},  # numbers in, picture out
+    "figures": {"ood", "runtime"},  # numbers in, picture out
     "data": set(),
     "evaluation": {"distributions", "ood", "data", "runtime"},
     "training": {"evaluation", "distributions", "ood", "data", "runtime"},

@@ -22,7 +22,7 @@ from experiments.core.run_config import keep_config
 from experiments.core.sets import Sets, load_sets
 from experiments.core.training_run import train
 from experiments.core.workdir import InUseError, keep_data, locked
-from flowjax_ood.figures import layout
+from flowjax_ood import figures
 from flowjax_ood.training.loop import NonFiniteLossError
 
 
@@ -87,7 +87,7 @@ def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> 
     if content["rows"]:
         write_markdown(content, workdir / "ablation.md")
         for name, figure in figures_of(content).items():
-            layout.save(figure, workdir / f"{name}.png")
+            figures.save(figure, workdir / f"{name}.png")
     return content
 
 

@@ -37,7 +37,7 @@ from experiments.benchmark.run import CaseRun
 from experiments.benchmark.timing import Timing, summary
 from experiments.core.results import versions
 from experiments.core.text import number
-from flowjax_ood.figures import layout
+from flowjax_ood import figures
 
 MIB = 2**20
 
@@ -163,7 +163,7 @@ class Report:
         print_table(rows, self._settings, self._notes())
         files = "benchmark.json, .csv and .md"
         if any(row[RATE] for row in rows):
-            layout.save(draw(rows, self._settings), self._files.path("png"))
+            figures.save(draw(rows, self._settings), self._files.path("png"))
             files = "benchmark.json, .csv, .md and .png"
         print(f"{files} are in {self._out}")
 

@@ -18,7 +18,6 @@ from experiments.core.results import (
 from experiments.core.sets import Sets
 from experiments.core.text import decimals
 from flowjax_ood import figures
-from flowjax_ood.figures import layout
 from flowjax_ood.runtime.processes import on_lead
 from flowjax_ood.training.loop import Run
 
@@ -69,14 +68,14 @@ def draw(config, workdir, flow, variables, found, results) -> None:
     histograms = figures.likelihood_histograms(
         {label: values}, id_name=id_name, auroc=intervals, unit=unit
     )
-    layout.save(histograms, workdir / "likelihoods.png")
+    figures.save(histograms, workdir / "likelihoods.png")
     parts = {label: {name: (ll.log_pz, ll.logdet) for name, ll in found.items()}}
     split = figures.split_likelihood(parts, id_name=id_name, dims=flow.dims, unit=unit)
-    layout.save(split, workdir / "likelihood_terms.png")
+    figures.save(split, workdir / "likelihood_terms.png")
     if config.eval.samples:
         images = draw_samples(flow, variables, config.eval.samples, config.eval.seed)
         grid = figures.sample_grid(images, f"Samples of {label}")
-        layout.save(grid, workdir / "samples.png")
+        figures.save(grid, workdir / "samples.png")
 
 
 def print_table(runs: dict[str, dict]) -> None:

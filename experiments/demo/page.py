@@ -7,7 +7,7 @@ from experiments.core.sets import Sets
 from experiments.core.text import decimals
 from experiments.demo import figures as draw
 from experiments.demo.figures import CORRELATED, Trained, first_sets
-from flowjax_ood.figures import layout
+from flowjax_ood import figures
 
 
 def write(
@@ -34,7 +34,7 @@ def write(
         "training": draw.training(trained),
     }
     paths = {
-        name: layout.save(figure, workdir / f"{name}.png")
+        name: figures.save(figure, workdir / f"{name}.png")
         for name, figure in drawn.items()
     }
     report = Report(

@@ -24,10 +24,7 @@ from experiments.detect import table as detect_table
 from experiments.detect.flows import TERMS, flow_runs, trained_flows
 from experiments.detect.networks import network_on_all_devices, on_all_devices
 from experiments.detect.table import comparable
-from flowjax_ood import ood
-from flowjax_ood.figures import detectors as detector_figures
-from flowjax_ood.figures import layout
-from flowjax_ood.figures.severities import plot_auroc_by_severity
+from flowjax_ood import figures, ood
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
@@ -151,11 +148,11 @@ def _draw(config, sets, workdir, results, runs, tests, layers) -> list[str]:
     names = []
 
     def save(name, figure):
-        layout.save(figure, workdir / name)
+        figures.save(figure, workdir / name)
         names.append(name)
 
     shown = {}
-    for name in detector_figures.SHOWN:
+    for name in figures.detectors.SHOWN:
         for protocol in PROTOCOLS:
             for one in runs.get((name, protocol), [[]])[0]:
                 scores = {n: s for n, s in one.scores.items() if n in tests}
@@ -166,9 +163,9 @@ def _draw(config, sets, workdir, results, runs, tests, layers) -> list[str]:
                     title += f", {list(scores)[-1]}"
                 shown[title] = scores
     if shown:
-        figure = detector_figures.score_histograms(shown, id_name=sets.test.name)
+        figure = figures.score_histograms(shown, id_name=sets.test.name)
         save("scores.png", figure)
-    figure = detector_figures.layer_analysis(
+    figure = figures.layer_analysis(
         layers, id_name=sets.test.name, noise=config.detect.fssd_noise != "validation"
     )
     save("fssd_layers.png", figure)
@@ -177,7 +174,7 @@ def _draw(config, sets, workdir, results, runs, tests, layers) -> list[str]:
     for term in ("log_pz", "logdet"):
         by_severity = {n: v for n, v in by_severity.items() if n != TERMS[term]}
     if by_severity:
-        figure = plot_auroc_by_severity(
+        figure = figures.plot_auroc_by_severity(
             by_severity,
             id_name=sets.test.name,
             severities=results["severities"],

@@ -27,10 +27,6 @@ from experiments.inspect.measures import (
 from experiments.inspect.subject import Subject, subject
 from experiments.inspect.tables import print_tables
 from flowjax_ood import figures
-from flowjax_ood.figures import layout
-from flowjax_ood.figures.coadaptation import coadaptation_panels
-from flowjax_ood.figures.couplings import coupling_pages
-from flowjax_ood.figures.depth import depth_profiles
 from flowjax_ood.training.loop import Run
 
 DEPTH = 1  # the intervention comes between the first two couplings
@@ -90,7 +86,7 @@ def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> No
     for old in out.glob("couplings*.png"):
         old.unlink()
     panels = figures.latent_panels(latent_rows(s, options), channel=options.channel)
-    layout.save(panels, out / "latents.png")
+    figures.save(panels, out / "latents.png")
     names = {"evaluation": s.label}
     parts = {
         names.get(mode, f"{mode} statistics"): {
@@ -99,18 +95,18 @@ def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> No
         for mode, found in likelihoods.items()
     }
     split = figures.split_likelihood(parts, id_name=s.id_name, dims=s.flow.dims)
-    layout.save(split, out / "terms.png")
+    figures.save(split, out / "terms.png")
     groups = ["x".join(map(str, g["shape"])) for g in content["couplings"]["layers"]]
-    pages = coupling_pages(
+    pages = figures.coupling_pages(
         coupling_rows(s, options), names=groups, channel=options.channel
     )
     for n, page in enumerate(pages, start=1):
-        layout.save(page, out / f"couplings_{n}.png")
-    depth = depth_profiles(
+        figures.save(page, out / f"couplings_{n}.png")
+    depth = figures.depth_profiles(
         content["couplings"]["sets"], id_name=s.id_name, groups=groups
     )
-    layout.save(depth, out / "depth.png")
+    figures.save(depth, out / "depth.png")
     (out / "coadaptation.png").unlink(missing_ok=True)
     if (adapted := content["coadaptation"]["sets"]) is not None:
-        panels = coadaptation_panels(adapted, id_name=s.id_name, depth=DEPTH)
-        layout.save(panels, out / "coadaptation.png")
+        panels = figures.coadaptation_panels(adapted, id_name=s.id_name, depth=DEPTH)
+        figures.save(panels, out / "coadaptation.png")

@@ -6,7 +6,7 @@ from experiments.core.html import Report
 from experiments.report.runs import KeptRun
 from experiments.report.words import duration, set_words, size_words
 from flowjax_ood import figures
-from flowjax_ood.figures import layout, style
+from flowjax_ood.figures import style
 
 # what `evaluate` leaves: caption, and what it shows to those who cannot see it
 OF_RUN = {
@@ -49,7 +49,7 @@ def add_overview(report: Report, content) -> None:
             rows, id_name=id_name, title=f"Flows trained on {train}"
         )
         report.figure(
-            layout.png_bytes(figure),
+            figures.png_bytes(figure),
             f"All flows trained on {train}, every seed. Left of 0.5, the other set is "
             "more likely.",
             f"AUROC and bits/dim of {len(rows)} flows trained on {train}",
@@ -111,7 +111,7 @@ def _add_training(report: Report, runs: list[KeptRun], names: dict) -> None:
     figure = figures.training_curves(curves, unit="nats" if vectors else "bits/dim")
     unit = "Negative log-likelihood" if vectors else "Bits/dim"
     report.figure(
-        layout.png_bytes(figure),
+        figures.png_bytes(figure),
         f"{unit} of the training batches.",
         f"training curves of {len(curves)} runs",
     )

@@ -19,11 +19,11 @@ from experiments.core.results import versions, write_json
 from experiments.core.sets import Sets, load_sets
 from experiments.samples import Options
 from experiments.samples.outputs import picture, print_table
+from flowjax_ood import figures
 from flowjax_ood.analysis.fidelity import RealImages
 from flowjax_ood.analysis.latents import latents_at_pixels
 from flowjax_ood.data.dequantize import quantize
 from flowjax_ood.distributions import Flow
-from flowjax_ood.figures import layout
 
 # samples a temperature that numbers are of; drawn by BATCH, whatever is shown
 MEASURED, BATCH = 256, 64
@@ -69,7 +69,7 @@ def main(configs: dict[Path, ConfigDict], options: Options) -> None:
         for name, groups in drawn.items()
     }
     figure = picture(shown, content, test, MEASURED)
-    layout.save(figure, options.out / "samples.png")
+    figures.save(figure, options.out / "samples.png")
     found = {"samples": MEASURED, "seed": options.seed, "runs": content}
     write_json(options.out / "samples.json", found | {"versions": versions()})
     print_table(content)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.core.config import load_config
 from experiments.report import command as report
-from flowjax_ood.figures import layout
+from flowjax_ood import figures
 from tests.helpers.experiment_runs import CONFIGS
 
 VERSIONS = {
@@ -53,7 +53,7 @@ def picture() -> bytes:
     """A PNG as small as they come."""
     from matplotlib.figure import Figure
 
-    return layout.png_bytes(Figure((0.1, 0.1)), dpi=10)
+    return figures.png_bytes(Figure((0.1, 0.1)), dpi=10)
 
 
 def keep(

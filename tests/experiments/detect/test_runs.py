@@ -10,8 +10,8 @@ from experiments.detect import command as detect
 from experiments.detect import detectors
 from experiments.detect import flows as detect_flows
 from experiments.detect.scores import ENSEMBLE
+from flowjax_ood import figures
 from flowjax_ood.data.corruptions import corrupt
-from flowjax_ood.figures import detectors as detector_figures
 from tests.helpers import detect_stubs as stubs
 from tests.helpers.detect_stubs import ID_NAME, OOD_NAMES
 
@@ -57,8 +57,8 @@ def stubbed(monkeypatch):
 
         monkeypatch.setattr(where, name, draws)
 
-    spied(detector_figures, "score_histograms")
-    spied(detect, "plot_auroc_by_severity")
+    spied(figures, "score_histograms")
+    spied(figures, "plot_auroc_by_severity")
 
     def main(workdir, flows=(), **options):
         drawn.clear()
