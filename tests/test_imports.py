@@ -7,6 +7,7 @@ named here, and what those may use in their turn.
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,8 @@ def closure(part: str, arrows: dict[str, set[str]] = ARROWS) -> set[str]:
     return reached
 
 
-def imports(source: str, only_on_import: bool = False) -> set[str]:
+@cache
+def imports(source: str, only_on_import: bool = False) -> frozenset[str]:
     """Dotted names a file imports; `from a import b` counts as `a` and `a.b`.
 
     `only_on_import` leaves out what functions import when called, and type checking.
@@ -113,7 +115,7 @@ def imports(source: str, only_on_import: bool = False) -> set[str]:
             visit(child)
 
     visit(ast.parse(source))
-    return found
+    return frozenset(found)
 
 
 def begins_with(name: str, packages) -> bool:
@@ -160,68 +162,72 @@ def cycles(graph: dict[str, set[str]]) -> list[set[str]]:
     return sorted(map(set, circles), key=sorted)
 
 
-def named(paths):
-    return [pytest.param(p, id=str(p.relative_to(ROOT))) for p in sorted(paths)]
+FILES = sorted(LIBRARY.rglob("*.py"))
+EXPERIMENT_FILES = sorted(EXPERIMENTS.rglob("*.py"))
+OTHER_FILES = [ROOT / "setup.py", *sorted((ROOT / "tests").rglob("*.py"))]
 
 
-FILES = named(LIBRARY.rglob("*.py"))
-EXPERIMENT_FILES = named(EXPERIMENTS.rglob("*.py"))
-EVERYWHERE = [
-    *FILES,
-    *EXPERIMENT_FILES,
-    *named([ROOT / "setup.py"]),
-    *named((ROOT / "tests").rglob("*.py")),
-]
+def wrongs(files, rule) -> dict[str, set[str]]:
+    """`{file: rule(file)}` of the files where that is not empty."""
+    results = {str(path.relative_to(ROOT)): rule(path) for path in files}
+    return {path: wrong for path, wrong in results.items() if wrong}
 
 
 def test_every_part_has_its_arrows():
-    parts = {part_of(file.values[0]) for file in FILES}
+    assert len(FILES) > 100
+    assert len(EXPERIMENT_FILES) > 100
+    parts = {part_of(path) for path in FILES}
     assert parts == set(ARROWS), "a new package: say in ARROWS what it may import"
-    parts = {part_of(file.values[0], EXPERIMENTS) for file in EXPERIMENT_FILES}
+    parts = {part_of(path, EXPERIMENTS) for path in EXPERIMENT_FILES}
     assert parts == set(EXPERIMENT_ARROWS), "say in COMMANDS what the new package is"
 
 
-@pytest.mark.parametrize("path", FILES)
-def test_the_library_imports_along_the_arrows(path):
-    wrong = forbidden_parts(path.read_text(), part_of(path))
-    assert not wrong, f"{part_of(path)} may not import {sorted(wrong)}"
+def test_the_library_imports_along_the_arrows():
+    def rule(path):
+        return forbidden_parts(path.read_text(), part_of(path))
+
+    assert wrongs(FILES, rule) == {}
 
 
-@pytest.mark.parametrize("path", EXPERIMENT_FILES)
-def test_experiments_import_along_the_arrows(path):
-    part = part_of(path, EXPERIMENTS)
-    wrong = forbidden_parts(path.read_text(), part, EXPERIMENTS)
-    assert not wrong, f"{part} may not import {sorted(wrong)}"
+def test_experiments_import_along_the_arrows():
+    def rule(path):
+        return forbidden_parts(
+            path.read_text(), part_of(path, EXPERIMENTS), EXPERIMENTS
+        )
+
+    assert wrongs(EXPERIMENT_FILES, rule) == {}
 
 
 def test_no_file_imports_itself_by_way_of_others():
-    files = [file.values[0] for file in (*FILES, *EXPERIMENT_FILES)]
+    files = [*FILES, *EXPERIMENT_FILES]
     modules = {module_of(path) for path in files}
     graph = {}
     for path in files:
         names = imports(path.read_text()) & modules
         # `from a import b`, b a file, is an arrow to b alone
         packages = {n.rpartition(".")[0] for n in names}
-        graph[module_of(path)] = names - packages - {module_of(path)}
+        graph[module_of(path)] = set(names) - packages - {module_of(path)}
     assert cycles(graph) == []
 
 
-@pytest.mark.parametrize("path", EVERYWHERE)
-def test_nobody_imports_tensorflow_or_the_experiments(path):
-    own = {"experiments"} if ROOT / "flowjax_ood" not in path.parents else set()
-    wrong = {n for n in imports(path.read_text()) if begins_with(n, FORBIDDEN - own)}
-    assert not wrong
+def test_nobody_imports_tensorflow_nor_the_library_the_experiments():
+    def rule(path):
+        own = set() if LIBRARY in path.parents else {"experiments"}
+        names = imports(path.read_text())
+        return {n for n in names if begins_with(n, FORBIDDEN - own)}
+
+    assert wrongs([*FILES, *EXPERIMENT_FILES, *OTHER_FILES], rule) == {}
 
 
-@pytest.mark.parametrize("path", FILES)
-def test_heavy_packages_wait_until_they_are_used(path):
-    on_import = imports(path.read_text(), only_on_import=True)
-    heavy = set(HEAVY)
-    inside = str(path.relative_to(LIBRARY).as_posix())
-    if part_of(path) in NUMPY_ONLY and inside not in USES_JAX_ANYWAY:
-        heavy |= NUMERIC
-    wrong = {name for name in on_import if begins_with(name, heavy)}
-    assert not wrong, f"import inside the function that needs it: {sorted(wrong)}"
+def test_heavy_packages_wait_until_they_are_used():
+    def rule(path):
+        inside = path.relative_to(LIBRARY).as_posix()
+        numpy_only = part_of(path) in NUMPY_ONLY and inside not in USES_JAX_ANYWAY
+        heavy = HEAVY | NUMERIC if numpy_only else HEAVY
+        on_import = imports(path.read_text(), only_on_import=True)
+        return {name for name in on_import if begins_with(name, heavy)}
+
+    assert wrongs(FILES, rule) == {}, "import inside the function that needs it"
 
 
 LIGHT = {
