@@ -7,6 +7,8 @@ is done by one of them. ablation.json, .md and the figures follow every finished
 """
 
 import json
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -15,6 +17,7 @@ from ml_collections import ConfigDict
 from experiments.ablate.grid import Cell, cells
 from experiments.ablate.table import figures_of, print_rows, summary, write_markdown
 from experiments.core import build, evaluation, run_outputs, text
+from experiments.core.config import load_config
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import of_vectors
 from experiments.core.results import write_json
@@ -24,6 +27,11 @@ from experiments.core.training_run import train
 from experiments.core.workdir import InUseError, keep_data, locked
 from flowjax_ood import figures
 from flowjax_ood.training.loop import NonFiniteLossError
+
+
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `ablate`."""
+    main(load_config(args.config, overrides), args.workdir)
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -98,12 +106,12 @@ def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
         # refuses those of other images
         keep_data(images.train, workdir, images.negative, **images.beside)
         return False
-    run = train(config, workdir, images, label)
+    trained = train(config, workdir, images, label)
     # another process may have come between training and this
     with locked(workdir):
         if _done(config, workdir):
             return False
-        evaluated = evaluation.evaluate(config, run, images, label)
+        evaluated = evaluation.evaluate(config, trained, images, label)
         results = run_outputs.leave(config, workdir, *evaluated)
     # programs of flows that are done with would fill the memory
     jax.clear_caches()

@@ -1,10 +1,9 @@
-"""What `benchmark` can be asked for: its arguments, and what they say.
-
-Light: read before JAX is imported.
-"""
+"""The command `benchmark`: throughput of models, input pipelines and devices."""
 
 import argparse
 from pathlib import Path
+
+from experiments.core.options import add_config
 
 MODES = ("train", "evaluate", "sample")
 # what a config says by three keys, by one name
@@ -21,6 +20,7 @@ STACKINGS = {
     }.items()
     for option in options
 }
+SUMMARY = "measure the throughput of a config's model on fake images"
 EPILOG = f"""\
 lists are separated by commas, and every combination is measured:
   --batch=32,64 --mode=train,evaluate
@@ -32,28 +32,28 @@ stackings: {", ".join(STACKINGS)}
 --data measures the config's own input pipeline in place of its model, and says whether
 images come as fast as the training step takes them:
   --data --config.data.streaming=True --vary=data.read_workers=0,2,4
-Its results are benchmark_data.json, .csv and .md (experiments/benchmark_data_rows.py).
+Writes benchmark_data.json, .csv and .md (see experiments/benchmark/input_table.py).
 
 --devices measures weak scaling of the training step: on the first 1, 2, ... devices,
 each with the batch of the config (--batch: per device). On CPU there are as many as
 JAX_NUM_CPU_DEVICES says:
   --devices=1,2,4,8 --parallel=jit,shard_map --interleave
-Its results are weak_scaling.json, .csv and .md (experiments/benchmark_scaling_rows.py).
+Writes weak_scaling.json, .csv and .md (see experiments/benchmark/scaling_table.py).
 
 --expect computes, and measures nothing: what a step of the config's model takes on
 machines that are not here, each device with the batch of the config:
   --expect=v5e-256,v6e-256,h100-8
-Its results are expectation.json and .md (experiments/expectation.py).
+Its results are expectation.json and .md (experiments/benchmark/expectation.py).
 
 In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
-table), benchmark.png. Units, and what each number is: experiments/benchmark_rows.py.
+table), benchmark.png. experiments/benchmark/throughput.py explains numbers and units.
 """
 
 
-def add_arguments(benchmark: argparse.ArgumentParser) -> None:
-    """The arguments of `benchmark`, but for `--config.KEY=VALUE`."""
-    add = benchmark.add_argument
-    add("--config", required=True, metavar="FILE[:VARIANT]")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `benchmark`."""
+    add = parser.add_argument
+    add_config(parser, "such as experiments/configs/fashion_mnist_glow.py:cpu")
     add(
         "--out",
         type=Path,

@@ -1,7 +1,7 @@
 """`benchmark --config=FILE[:VARIANT]`: throughput of any model on fake images.
 
 Sweeps over modes and any key of the config; prints a table, and writes benchmark.json,
-.csv, .md and .png. What the numbers are: benchmark_rows.py.
+.csv, .md and .png. What the numbers are: throughput.py.
 """
 
 import argparse
@@ -15,31 +15,31 @@ from experiments.benchmark.throughput import Report
 from experiments.benchmark.timing import measured_peak
 from experiments.core import build, options
 from experiments.core.config import load_config
+from experiments.core.environment import no_compilation_cache
 from experiments.core.errors import UserError
 from flowjax_ood.precision import PRECISIONS
 
 
-def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Run `benchmark` as the command line asks for it."""
+def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Run `benchmark`: of models, of the input pipeline, or of weak scaling."""
     requests.check_durations(args)
     requests.one_kind(args)
     requests.need(args)
     if args.data:
         # whoever times models has no use for data sets
-        from experiments.benchmark import input
+        from experiments.benchmark.input import command
+    elif args.devices:
+        from experiments.benchmark.scaling import command
+    elif args.expect:
+        from experiments.benchmark.expectation import command
+    else:
+        command = measure_models
+    with no_compilation_cache():  # it times compilation
+        command(args, overrides)
 
-        input.command(args, overrides)
-        return
-    if args.devices:
-        from experiments.benchmark import scaling
 
-        scaling.command(args, overrides)
-        return
-    if args.expect:
-        from experiments.benchmark import expectation
-
-        expectation.command(args, overrides)
-        return
+def measure_models(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Measure every combination of modes and settings that `args` ask for."""
     modes = options.known_names("mode", args.mode, asked.MODES)
 
     def load(more):

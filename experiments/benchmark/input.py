@@ -3,7 +3,7 @@
 Measures the config's own input pipeline on this host alone: from its real images, in
 memory or streamed, to batches in memory, with which nothing is computed. Beside it
 stands how many images a second the training step takes, measured in the same run on the
-devices here, or given by --need. What each number is: benchmark_data_rows.py.
+devices here, or given by --need. What each number is: input_table.py.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """`benchmark --devices=1,2,4,8`: weak scaling of the training step.
 
 Every device has the same batch, so with perfect scaling a step takes as long on eight
-devices as on one. What each number is: benchmark_scaling_rows.py.
+devices as on one. What each number is: scaling_table.py.
 """
 
 import argparse

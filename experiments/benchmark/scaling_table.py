@@ -1,6 +1,6 @@
 """The numbers of `benchmark --devices`: what each is, and how it follows from times.
 
-A row has the settings of its case (as in benchmark_rows.py; `batch_size` is that of all
+A row has the settings of its case (as in throughput.py; `batch_size` is that of all
 devices together), `devices`, `batch_per_device`, `image_shape`, `parameters` and
 `gflop_per_image`, then:
 

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from experiments.core.errors import UserError
 from experiments.core.keys import among, flatten
+from experiments.core.options import known_configs
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 # What every config has, whatever its experiment.
 ROOMS = ("seed", "parallel", "fsdp", "data", "model", "optimizer", "train", "eval")
 
@@ -40,11 +40,6 @@ def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
     for override in overrides:
         _apply(config, override)
     return config
-
-
-def known_configs() -> list[str]:
-    """File names of the experiments in experiments/configs."""
-    return sorted(p.name for p in CONFIGS.glob("*.py") if p.name != "__init__.py")
 
 
 def _get_config(path: str):

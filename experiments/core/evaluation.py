@@ -1,5 +1,6 @@
 """A trained flow, and the likelihoods of sets under it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -8,7 +9,8 @@ from ml_collections import ConfigDict
 
 from experiments.core import build
 from experiments.core.build import rows
-from experiments.core.keys import BASELINES
+from experiments.core.config import with_overrides
+from experiments.core.keys import BASELINES, EVALUATE_KEYS
 from experiments.core.results import (
     likelihood_results,
     over_draws,
@@ -16,14 +18,15 @@ from experiments.core.results import (
     vector_results,
     versions,
 )
-from experiments.core.sets import Sets
+from experiments.core.run_config import check_hosts, read_config
+from experiments.core.sets import Sets, load_sets
 from experiments.core.workdir import keep_data
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.evaluation.likelihood import Likelihoods, evaluate_likelihood
 from flowjax_ood.runtime.parallel import Parallel
-from flowjax_ood.runtime.processes import fetch
+from flowjax_ood.runtime.processes import fetch, on_all
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
 from flowjax_ood.training.early_stopping import restore_best
@@ -75,6 +78,20 @@ def _detectors(c: ConfigDict, train: np.ndarray, labels: np.ndarray | None):
         for name, normalize in ((NEIGHBORS, False), (f"{NEIGHBORS}_unit", True)):
             detector = NearestNeighbors.fit(train, k=k, normalize=normalize)
             yield name, detector, {"k": k}
+
+
+def read_run(workdir: Path, overrides: Sequence[str]) -> ConfigDict:
+    """The config of a run, with overrides of the keys that evaluation may change."""
+    return with_overrides(read_config(workdir), overrides, keys=EVALUATE_KEYS)
+
+
+def open_run(workdir: Path, overrides: Sequence[str]) -> tuple[ConfigDict, Sets, Run]:
+    """`(config, sets, trained run)` of a workdir, on all processes."""
+    config = read_run(workdir, overrides)
+    check_hosts(config)
+    # a host without the data would keep the others waiting
+    sets = on_all(lambda: load_sets(config, workdir))
+    return config, sets, restore(config, workdir, sets)
 
 
 def restore(config: ConfigDict, workdir: Path, sets: Sets) -> Run:

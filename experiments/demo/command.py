@@ -5,10 +5,13 @@ clothing, scores unseen clothing and handwritten digits, and writes report.html.
 """
 
 import time
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.core import evaluation, run_outputs
 from experiments.core.config import load_config
+from experiments.core.options import refuse_overrides
 from experiments.core.results import write_json
 from experiments.core.sets import load_sets
 from experiments.core.training_run import train
@@ -23,6 +26,12 @@ FLOWS = {
 }
 
 
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `demo`."""
+    refuse_overrides("demo", overrides, "; use train")
+    main(args.workdir, fast=args.fast)
+
+
 def main(workdir: Path, fast: bool = False) -> None:
     """Train (or go on with) both flows, evaluate, write results.json and the report."""
     began = time.monotonic()
@@ -31,8 +40,8 @@ def main(workdir: Path, fast: bool = False) -> None:
     for name, (folder, variant, smoke) in FLOWS.items():
         config = load_config(f"{CONFIG}:{smoke if fast else variant}")
         sets = sets or load_sets(config)
-        run = train(config, workdir / folder, sets, label=name)
-        flow, variables, found, results = evaluation.evaluate(config, run, sets, name)
+        done = train(config, workdir / folder, sets, label=name)
+        flow, variables, found, results = evaluation.evaluate(config, done, sets, name)
         write_json(workdir / folder / "results.json", results)
         trained[name] = Trained(flow, variables, found, results, workdir / folder)
     # of a run that goes on, this session's time alone says nothing

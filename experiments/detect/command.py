@@ -7,12 +7,15 @@ compute a part of every batch, and process 0 writes.
 """
 
 import importlib.util
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core.config import load_config
 from experiments.core.errors import UserError, user_errors
 from experiments.core.results import versions, write_json
 from experiments.core.run_config import check_hosts
@@ -34,6 +37,11 @@ PROTOCOLS = {
     detectors.LEAK_FREE: "settings chosen by training images and outliers made of them",
     detectors.NONE: "no settings chosen",
 }
+
+
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `detect`."""
+    main(load_config(args.config, overrides), args.workdir)
 
 
 def main(config: ConfigDict, workdir: Path) -> None:

@@ -2,13 +2,14 @@
 
 import argparse
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from experiments.core.errors import UserError, user_errors
+from experiments.core.options import refuse_overrides
 from experiments.core.results import versions
 from flowjax_ood import data
 from flowjax_ood.data.loading import parse_spec
@@ -36,8 +37,9 @@ PREPROCESSING = "grey repeated three times; bilinear to a square; (x - 127) / 12
 SAME = ("encoder", "weights_sha256", "image_size", "preprocessing")
 
 
-def command(args: argparse.Namespace) -> None:
-    """Embed the sets that `args` (of `embed_arguments`) names. Raises UserError."""
+def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Run `embed`: write the features of all sets that are not in the file yet."""
+    refuse_overrides("embed", overrides)
     check(args)
     images = {f"{s.name}:{s.split}": s for s in (load(x, args) for x in args.sets)}
     meta: dict[str, Any] = {

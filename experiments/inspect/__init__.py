@@ -1,10 +1,13 @@
-"""What `inspect` can be asked for: its arguments; light to import."""
+"""The command `inspect`: latents and couplings of a trained flow."""
 
 import argparse
 from dataclasses import dataclass
 
+from experiments.core.options import add_workdir
+
+SUMMARY = "look into the latents and couplings of a run, in- and out-of-distribution"
 EPILOG = """\
-In DIR/inspect: inspect.json, and as PNG
+Writes in DIR/inspect: inspect.json, and as PNG
   latents        images and their latents: one dequantisation draw, and averages
   terms          log p(z) and the log-determinant, by the statistics of batch norm
   couplings_*    -t and exp(s) of every coupling, for one image of each set
@@ -15,7 +18,7 @@ In DIR/inspect: inspect.json, and as PNG
 
 
 @dataclass(frozen=True)
-class Options:
+class InspectOptions:
     """`images`: shown in figures; `count`: first images of each set for numbers;
     `averaged`: of these, those whose latents are averaged, over `draws` draws each;
     `channel`: of latents and couplings that is shown."""
@@ -26,10 +29,16 @@ class Options:
     draws: int = 40
     channel: int = 0
 
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "InspectOptions":
+        """The options among parsed arguments."""
+        return cls(*(getattr(args, name) for name in cls.__dataclass_fields__))
 
-def add_arguments(inspect: argparse.ArgumentParser) -> None:
-    """The arguments of `inspect`, but for `--workdir` and `--config.KEY=VALUE`."""
-    add, default = inspect.add_argument, Options()
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `inspect`."""
+    add, default = parser.add_argument, InspectOptions()
+    add_workdir(parser, "directory of the run; DIR/inspect is replaced")
     add(
         "--images",
         type=_indices,
@@ -50,11 +59,6 @@ def add_arguments(inspect: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"{text} (default: {getattr(default, name)})",
         )
-
-
-def options(args: argparse.Namespace) -> Options:
-    """The options among parsed arguments."""
-    return Options(*(getattr(args, name) for name in Options.__dataclass_fields__))
 
 
 def _at_least(least: int):

@@ -3,9 +3,12 @@
 Works for any image flow of `train`, multi-scale or not, RealNVP or Glow, and uses the
 newest checkpoint; a flow with batch norm is seen by recomputed statistics, as in
 `evaluate`, unless a number or a panel says otherwise. Everything goes to DIR/inspect;
-inspect_arguments.py says what that is.
+EPILOG of `__init__.py` lists it.
 """
 
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -14,7 +17,7 @@ from experiments.core import evaluation
 from experiments.core.errors import UserError
 from experiments.core.results import versions, write_json
 from experiments.core.sets import Sets
-from experiments.inspect import Options
+from experiments.inspect import InspectOptions
 from experiments.inspect.measures import (
     coadapted,
     coupling_rows,
@@ -32,13 +35,19 @@ from flowjax_ood.training.loop import Run
 DEPTH = 1  # the intervention comes between the first two couplings
 
 
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `inspect`."""
+    config, sets, trained = evaluation.open_run(args.workdir, overrides)
+    main(config, args.workdir, sets, trained, InspectOptions.of(args))
+
+
 def main(
-    config: ConfigDict, workdir: Path, sets: Sets, run: Run, options: Options
+    config: ConfigDict, workdir: Path, sets: Sets, trained: Run, options: InspectOptions
 ) -> None:
     """Measure, draw, and print; leave inspect.json and figures in DIR/inspect."""
     check(sets, options)
     label = evaluation.run_name(workdir)
-    s = subject(config, sets, run, options, label)
+    s = subject(config, sets, trained, options, label)
     out = workdir / "inspect"
     out.mkdir(exist_ok=True)
 
@@ -47,10 +56,10 @@ def main(
     adapted, why_not = coadapted(s)
     content = {
         "config": config.to_dict(),
-        "steps": int(run.state.step),
+        "steps": int(trained.state.step),
         "in_distribution": s.id_name,
         "data": {name: image_set.describe() for name, image_set in s.sets.items()},
-        "options": {k: getattr(options, k) for k in Options.__dataclass_fields__},
+        "options": asdict(options),
         "likelihood_terms": {m: terms_results(s, v) for m, v in likelihoods.items()},
         "latents": visible(s, options),
         "couplings": {"layers": layers, "sets": measured},
@@ -63,7 +72,7 @@ def main(
     print(f"inspect.json and figures are in {out}")
 
 
-def check(sets: Sets, options: Options) -> None:
+def check(sets: Sets, options: InspectOptions) -> None:
     """Raise UserError for vectors, and images or a channel that the sets lack."""
     if sets.standardizer:
         raise UserError("this run's flow is of vectors; inspect looks into images")

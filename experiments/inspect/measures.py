@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from experiments.inspect import Options
+from experiments.inspect import InspectOptions
 from experiments.inspect.subject import BATCH, Mode, Subject
 from flowjax_ood import ood
 from flowjax_ood.analysis.coadaptation import UnsuitableFlow, coadaptation
@@ -145,7 +145,7 @@ def couplings(s: Subject) -> tuple[list[dict], dict[str, list[dict]]]:
     return layers, measured
 
 
-def coupling_rows(s: Subject, options: Options) -> list[tuple]:
+def coupling_rows(s: Subject, options: InspectOptions) -> list[tuple]:
     """Rows of `coupling_pages`: the first image asked for, of every set."""
     rows, index = [], options.images[0]
     for name, image_set in s.whole.items():
@@ -171,7 +171,7 @@ def coadapted(s: Subject) -> tuple[dict[str, dict] | None, str]:
     return found, ""
 
 
-def latent_rows(s: Subject, options: Options) -> list[tuple]:
+def latent_rows(s: Subject, options: InspectOptions) -> list[tuple]:
     """Rows of `latent_figures.latent_panels`, for the images asked for."""
     return [
         (
@@ -185,7 +185,7 @@ def latent_rows(s: Subject, options: Options) -> list[tuple]:
     ]
 
 
-def _columns(s: Subject, name: str, index: int, options: Options) -> dict:
+def _columns(s: Subject, name: str, index: int, options: InspectOptions) -> dict:
     """`{column: latent [H, W, C]}` of one image: a draw, and averages by mode.
 
     With batch statistics the image is in a batch of its set: itself and its neighbours.
@@ -203,7 +203,7 @@ def _columns(s: Subject, name: str, index: int, options: Options) -> dict:
     return columns
 
 
-def visible(s: Subject, options: Options) -> dict:
+def visible(s: Subject, options: InspectOptions) -> dict:
     """`{"one_draw" | "mean": {mode: {set: measures}}}` of images in their latents."""
     found: dict = {"one_draw": {}, "mean": {}}
     for mode_name, mode in s.modes.items():

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.core import build, evaluation
 from experiments.core.sets import Sets
-from experiments.inspect import Options
+from experiments.inspect import InspectOptions
 from flowjax_ood.analysis.latents import latent_images
 from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.dequantize import dequantize, example_keys
@@ -82,7 +82,7 @@ class Subject(NamedTuple):
 
 
 def subject(
-    config: ConfigDict, sets: Sets, run: Run, options: Options, label: str
+    config: ConfigDict, sets: Sets, run: Run, options: InspectOptions, label: str
 ) -> Subject:
     """Everything that is inspected; batch-norm statistics, if any, are recomputed."""
     flow = build.flow(config, sets.test.images.shape[1:])

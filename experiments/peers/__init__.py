@@ -1,4 +1,4 @@
-"""How fast other libraries do the same: one task, equal shapes, alternating rounds."""
+"""The command `peers`: one task, equal shapes, alternating rounds of each library."""
 
 import argparse
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 from experiments.peers.tasks import LIBRARIES, OURS, TASKS
 
 PACKAGES = sorted({library.package for library in LIBRARIES.values()} - {OURS})
+SUMMARY = "compare our throughput with that of other libraries"
 EPILOG = f"""\
-Compares with {", ".join(PACKAGES)}. One that is not installed keeps a row that
-says so; to have them all: pip install 'flowjax_ood[peers]'
+Compares with {", ".join(PACKAGES)}. A library that is not installed keeps a row
+that says so; to install all of them: pip install 'flowjax_ood[peers]'
 
 Lists are separated by commas: --task=affine,spline --library=flowjax,zuko
-On a machine that does other work at the same time, the numbers are worth little."""
+On a machine that is busy with other work, the numbers mean little."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("peers"),
         metavar="DIR",
-        help="where peers.json goes (default: peers)",
+        help="directory of peers.json (default: peers)",
     )
     everything = ",".join(TASKS)
     parser.add_argument(
         "--task", default=everything, help=f"kinds of coupling (default: {everything})"
     )
-    parser.add_argument("--library", default="", help="rows (default: all of them)")
+    parser.add_argument("--library", default="", help="libraries (default: all)")
     parser.add_argument(
         "--batch", type=int, default=512, help="vectors in a batch (default: 512)"
     )

@@ -9,13 +9,15 @@ import os
 import platform
 import sys
 import time
+from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from experiments.core.errors import UserError, writing
-from experiments.core.options import known_names
+from experiments.core.options import known_names, refuse_overrides
 from experiments.core.results import versions, write_json
 from experiments.peers.processes import PeerError, check_names, installed, workers
 from experiments.peers.table import markdown
@@ -25,8 +27,9 @@ from experiments.peers.tasks import LIBRARIES, MODES, OURS, TASKS, Shape
 PAUSE = 0.3
 
 
-def command(args) -> None:
-    """Run `peers` as the command line asks for it. Raises UserError."""
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `peers`. Raises UserError for arguments that cannot be measured."""
+    refuse_overrides("peers", overrides)
     tasks = list(dict.fromkeys(known_names("task", args.task, TASKS)))
     if not 0 < args.seconds < math.inf or args.rounds < 1 or args.batch < 1:
         raise UserError(

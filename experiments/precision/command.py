@@ -4,6 +4,8 @@ Scores the run's sets with st-networks in float32, by XLA's own convolution and 
 Winograd's, and in bfloat16, everything else being the same; writes precision.json.
 """
 
+from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +30,19 @@ ARITHMETIC = {
 ROUND_TRIP = 64
 
 
-def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `precision`."""
+    config, sets, trained = evaluation.open_run(args.workdir, overrides)
+    main(config, args.workdir, sets, trained)
+
+
+def main(config: ConfigDict, workdir: Path, sets: Sets, trained: Run) -> None:
     """Compare, print the table, and leave precision.json in the workdir."""
     if sets.standardizer:
         raise UserError("this run's flow is of vectors; precision scores images")
     label = evaluation.run_name(workdir)
     shape = sets.test.images.shape[1:]
-    variables = run.state.variables()
+    variables = trained.state.variables()
     if variables.get("batch_stats"):
         flow = build.flow(config, shape)
         variables = evaluation.precise_variables(config, flow, variables, sets, label)
@@ -61,7 +69,7 @@ def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
         }
     content = {
         "config": config.to_dict(),
-        "steps": int(run.state.step),
+        "steps": int(trained.state.step),
         "data": {s.name: s.describe() for s in (sets.test, *sets.ood.values())},
         "round_trip_images": len(x),
         "precisions": rows,

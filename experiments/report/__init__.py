@@ -1,1 +1,29 @@
-"""The command `report`."""
+"""The command `report`: one page about runs, ablations and samples."""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "make one page of one or more runs: tables, spread over seeds, figures"
+EPILOG = """\
+Writes report.html, which contains its pictures, and report.md with its tables. Runs
+that differ only in their seed are pooled. Nothing is computed anew, so runs must have
+been evaluated. Results of `inspect`, `ablate` and `samples` are shown as well:
+  python -m experiments report --workdir runs/*"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `report`."""
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="directories of runs, ablations or samples",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="directory of both files (default: `report` beside the first --workdir)",
+    )

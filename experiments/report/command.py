@@ -5,16 +5,24 @@ anew. Leaves report.html, which holds its pictures and loads nothing, and report
 its tables.
 """
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.core.errors import writing
+from experiments.core.options import refuse_overrides
 from experiments.core.text import run_names
 from experiments.report import page as report_page
 from experiments.report import rows as report_rows
 from experiments.report.runs import Kept, read
 from experiments.report.words import distinct_titles
 from flowjax_ood.runtime.files import write_bytes
+
+
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `report`."""
+    refuse_overrides("report", overrides, ": it computes nothing anew")
+    main(args.workdir, args.out)
 
 
 def main(workdirs: Sequence[Path], out: Path | None = None) -> Path:

@@ -1,15 +1,16 @@
-"""What `samples` can be asked for: its arguments; light to import."""
+"""The command `samples`: samples of several runs at several temperatures."""
 
 import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+SUMMARY = "draw samples of one or more runs at several temperatures, in one figure"
 EPILOG = """\
-Leaves samples.png, a row a run and a group of samples a temperature, and samples.json:
-how like held-out images samples are (distance to the nearest, roughness, spread), run
-by run and temperature by temperature. The same noise, pixel by pixel, makes the samples
-of all runs and temperatures.
+Writes samples.png, with one row per run and one group of samples per temperature, and
+samples.json: for every run and temperature, how similar samples are to held-out images
+(distance to the nearest, roughness, spread). The samples of all runs and temperatures
+are made from the same noise, pixel by pixel.
 
 --config.KEY=VALUE sets the same keys as in evaluate, of all runs:
   --config.data.path=DIR"""
@@ -17,7 +18,7 @@ MOST = 64
 
 
 @dataclass(frozen=True)
-class Options:
+class SampleOptions:
     """`count` samples are shown of each run at each of `temperatures`, in `out`."""
 
     workdirs: tuple[Path, ...]
@@ -26,47 +27,51 @@ class Options:
     count: int = 8
     seed: int = 0
 
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "SampleOptions":
+        """The options among parsed arguments."""
+        return cls(
+            tuple(args.workdir), args.out, args.temperatures, args.count, args.seed
+        )
 
-def add_arguments(samples: argparse.ArgumentParser) -> None:
-    """The arguments of `samples`, but for `--config.KEY=VALUE`."""
-    samples.add_argument(
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `samples`."""
+    parser.add_argument(
         "--workdir",
         type=Path,
         required=True,
         nargs="+",
         metavar="DIR",
-        help="of the runs, in the order of the figure's rows",
+        help="directories of the runs, in the order of the figure's rows",
     )
-    samples.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where both files go"
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="directory of both files",
     )
-    samples.add_argument(
+    parser.add_argument(
         "--temperatures",
         type=_temperatures,
-        default=Options.temperatures,
+        default=SampleOptions.temperatures,
         metavar="T,...",
         help="standard deviations of the latents (default: 0.5,0.7,0.85,1.0)",
     )
-    samples.add_argument(
+    parser.add_argument(
         "--count",
         type=_count,
-        default=Options.count,
+        default=SampleOptions.count,
         metavar="N",
-        help=f"samples shown in a group (default: {Options.count})",
+        help=f"samples shown in a group (default: {SampleOptions.count})",
     )
-    samples.add_argument(
+    parser.add_argument(
         "--seed",
         type=_seed,
-        default=Options.seed,
+        default=SampleOptions.seed,
         metavar="N",
-        help=f"of the noise (default: {Options.seed})",
-    )
-
-
-def options(args: argparse.Namespace) -> Options:
-    """The options among parsed arguments."""
-    return Options(
-        tuple(args.workdir), args.out, args.temperatures, args.count, args.seed
+        help=f"of the noise (default: {SampleOptions.seed})",
     )
 
 

@@ -5,7 +5,8 @@ several temperatures, their bits/dim, and what they make of OOD data.
 """
 
 import json
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from experiments.core import build, evaluation
 from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.results import versions, write_json
 from experiments.core.sets import Sets, load_sets
-from experiments.samples import Options
+from experiments.samples import SampleOptions
 from experiments.samples.outputs import picture, print_table
 from flowjax_ood import figures
 from flowjax_ood.analysis.fidelity import RealImages
@@ -40,7 +41,14 @@ class Subject(NamedTuple):
     images: Callable
 
 
-def main(configs: dict[Path, ConfigDict], options: Options) -> None:
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `samples`."""
+    options = SampleOptions.of(args)
+    configs = {w: evaluation.read_run(w, overrides) for w in options.workdirs}
+    main(configs, options)
+
+
+def main(configs: dict[Path, ConfigDict], options: SampleOptions) -> None:
     """Leave samples.png and samples.json of the runs of `configs`, by workdir.
 
     Raises UserError, before anything is drawn, for runs that were not evaluated as they

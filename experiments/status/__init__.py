@@ -1,53 +1,58 @@
-"""What `status` and tools around training can be asked for; light to import."""
+"""The command `status`: progress and health of runs, from their files alone."""
 
 import argparse
 import math
 from pathlib import Path
 
+SUMMARY = "show the progress of runs: step, ETA, last checkpoint, health"
 EPILOG = """\
-Reads files alone, so it works while a run trains, from any machine that sees its
-workdir, and takes nothing from it. An ablation, a `detect`, a demo, or any directory
-with runs below it is a list of them.
+Only reads files, so it works while a run trains, from any machine that sees its
+workdir, and costs the run nothing. An ablation, a `detect`, a demo, or any directory
+with runs below it is shown as a list.
 
 state:
   starting   in use, no metrics of this session yet (XLA compiles)
   running    training, or evaluating after it
   silent     in use, but nothing was written for much longer than usual
-  stopped    by a signal, all saved: the same command goes on
-  crashed    ended without a word, or by an error: the same command goes on from the
+  stopped    by a signal, everything saved: the same command resumes
+  crashed    ended without notice, or by an error: the same command resumes from the
              last checkpoint
   diverged   the loss, gradient or state became infinite or NaN
   finished   trained, not evaluated
-  evaluated  results.json is there
+  evaluated  results.json is written
   new        a config, and nothing trained yet
 
-Exit status: 0 all well; 1 a run needs attention (crashed, diverged, silent, or its
-newest checkpoint is damaged); 2 no run there."""
+Exit status: 0 all is well; 1 a run needs attention (crashed, diverged, silent, or its
+newest checkpoint is damaged); 2 there is no run."""
+# JAX alone would take longer to import than the answer takes
+USES_JAX = False
 
 
-def add_arguments(status: argparse.ArgumentParser) -> None:
-    """The arguments of `status`."""
-    status.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `status`."""
+    parser.add_argument(
         "--workdir",
         type=Path,
         required=True,
         nargs="+",
         metavar="DIR",
-        help="of a run, or with runs below it; any number",
+        help="directories of runs, or with runs below them",
     )
-    status.add_argument(
-        "--json", action="store_true", help="print JSON, for scripts, not a page"
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON for scripts instead of a page",
     )
-    status.add_argument(
+    parser.add_argument(
         "--watch",
         type=_seconds,
         metavar="SECONDS",
-        help="show it anew every so often, until Ctrl-C",
+        help="repeat after so many seconds, until Ctrl-C",
     )
-    status.add_argument(
+    parser.add_argument(
         "--check",
         action="store_true",
-        help="read the newest checkpoint whole and compare checksums (slow if large)",
+        help="read all of the newest checkpoint and compare checksums (slow if large)",
     )
 
 

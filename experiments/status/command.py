@@ -12,15 +12,15 @@ from argparse import Namespace
 from pathlib import Path
 
 from experiments.core.errors import UserError, user_errors
+from experiments.core.options import refuse_overrides
 from experiments.status.files import find_runs, read_run
 from experiments.status.record import record
 from flowjax_ood.training.logs.events import timestamp
 
 
-def command(args: Namespace, overrides: list[str]) -> int:
-    """Print the status; returns the exit status, 1 where a run needs attention."""
-    if overrides:
-        raise UserError("status takes no --config keys: it reads what runs left")
+def run(args: Namespace, overrides: list[str]) -> int:
+    """Run `status`; returns its exit status, 1 where a run needs attention."""
+    refuse_overrides("status", overrides, ": it reads what runs left")
     show = _print_json if args.json else _print_page
     status = show(look(args.workdir, check=args.check), bool(args.watch))
     while args.watch:

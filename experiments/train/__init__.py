@@ -1,24 +1,41 @@
-"""The command `train`."""
+"""The command `train`: a flow, by its config."""
 
 import argparse
 
+from experiments.core import distributed
+from experiments.core.options import add_config, add_workdir, known_configs
 from flowjax_ood.training.logs.profiling import profiled_steps
 
+SUMMARY = "train the flow of a config, or resume it, then evaluate it"
+EPILOG = """\
+--config.KEY=VALUE, any number of times, sets any key of the config:
+  --config.train.batch_size=64  --config.data.ood=mnist:test,mnist:train
 
-def add_observation(train: argparse.ArgumentParser) -> None:
-    """The arguments of `train` about looking on."""
-    train.add_argument(
+in experiments/configs:
+  """ + "\n  ".join(known_configs())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `train`."""
+    add_config(
+        parser,
+        "such as experiments/configs/fashion_mnist_realnvp.py:smoke; the file's header "
+        "names its variants",
+    )
+    add_workdir(parser, "directory of the run; a run that is there is resumed")
+    parser.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write metrics for TensorBoard, too, in DIR/tensorboard "
+        help="also write metrics for TensorBoard, in DIR/tensorboard "
         "(pip install -e '.[tensorboard]')",
     )
-    train.add_argument(
+    parser.add_argument(
         "--profile",
         type=_steps,
         metavar="FIRST:LAST",
-        help="trace these steps by jax.profiler, in DIR/profile, such as 20:24",
+        help="trace these steps with jax.profiler, in DIR/profile, such as 20:24",
     )
+    distributed.add_arguments(parser)
 
 
 def _steps(text: str) -> tuple[int, int]:

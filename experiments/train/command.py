@@ -3,25 +3,34 @@
 Run again with the same arguments, it goes on from the newest checkpoint.
 """
 
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from experiments.core import evaluation, run_outputs
+from experiments.core.config import load_config
 from experiments.core.sets import load_sets
 from experiments.core.training_run import NOTHING, Observation, train
 from flowjax_ood.runtime.processes import is_lead, on_all
+
+
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `train`."""
+    watch = Observation(args.profile, args.tensorboard)
+    main(load_config(args.config, overrides), args.workdir, watch)
 
 
 def main(config: ConfigDict, workdir: Path, watch: Observation = NOTHING) -> None:
     """Train, or go on, until `config` is done; then evaluate."""
     # a host without the data would keep the others waiting
     sets = on_all(lambda: load_sets(config, workdir))
-    run = train(config, workdir, sets, evaluation.run_name(workdir), watch)
+    trained = train(config, workdir, sets, evaluation.run_name(workdir), watch)
     if is_lead():
         # one step alone is compilation, which is not timed
         kind = "vectors" if sets.standardizer else "images"
-        rate = f" at {run.images_per_second:.0f} {kind}/s" if run.images else ""
-        best = ", the best of the validation set" if run.validation else ""
-        print(f"trained to step {int(run.state.step)}{best}{rate}")
-    run_outputs.main(config, workdir, sets, run)
+        rate = f" at {trained.images_per_second:.0f} {kind}/s" if trained.images else ""
+        best = ", the best of the validation set" if trained.validation else ""
+        print(f"trained to step {int(trained.state.step)}{best}{rate}")
+    run_outputs.main(config, workdir, sets, trained)

@@ -1,14 +1,16 @@
 """The command line: arguments, exit codes, and one clear error."""
 
+import ast
 import shutil
 
 import pytest
 
-from experiments.cli import parser, run, split_overrides
+from experiments.cli import COMMANDS, parser, run, split_overrides
 from experiments.core.config import known_configs
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError
 from tests.helpers.experiment_runs import (
     CONFIGS,
+    ROOT,
     TINY,
     only_error,
     read_results,
@@ -45,6 +47,20 @@ def fails(capsys, *argv) -> str:
 )
 def test_overrides_are_told_from_arguments(argv, rest, overrides):
     assert split_overrides(argv) == (rest, overrides)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_can_be_entered(command):
+    file = ROOT / COMMANDS[command].replace(".", "/") / "command.py"
+    functions = {
+        n.name: n for n in ast.parse(file.read_text()).body if hasattr(n, "args")
+    }
+    assert [a.arg for a in functions["run"].args.args] == ["args", "overrides"]
+
+
+def test_every_package_of_a_command_is_behind_the_door():
+    packages = {p.parent.name for p in ROOT.glob("experiments/*/command.py")}
+    assert packages == set(COMMANDS)
 
 
 def test_help_shows_how_to_go_on(capsys):

@@ -218,7 +218,7 @@ def test_benchmark_times_compilation_without_the_cache(monkeypatch):
     def command(args, overrides):
         found.append(jax.config.jax_enable_compilation_cache)
 
-    monkeypatch.setattr(benchmark, "command", command)
+    monkeypatch.setattr(benchmark, "measure_models", command)
     assert run(["benchmark", f"--config={CONFIGS / 'demo.py'}:smoke"]) == 0
     assert found == [False]
     assert jax.config.jax_enable_compilation_cache

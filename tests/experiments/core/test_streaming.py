@@ -21,7 +21,7 @@ from experiments.core.errors import UserError
 from experiments.core.run_config import read_config
 from experiments.core.sets import check_others, load_sets
 from experiments.core.workdir import SAMPLED, fingerprint, keep_data, sampled_rows
-from experiments.inspect import Options
+from experiments.inspect import InspectOptions
 from experiments.inspect.subject import subject
 from flowjax_ood import data
 from tests.helpers.experiment_runs import (
@@ -188,7 +188,7 @@ def test_a_streamed_run_is_evaluated_and_inspected(arguments, tmp_path):
     config = read_config(workdir)
     sets = load_sets(config)
     found = evaluation.restore(config, workdir, sets)
-    looked_at = subject(config, sets, found, Options(count=8), "run")
+    looked_at = subject(config, sets, found, InspectOptions(count=8), "run")
     assert list(looked_at.sets) == ["fashion_mnist", "mnist"]
     assert looked_at.draw("fashion_mnist", np.arange(2)).shape == (2, 28, 28, 1)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.inspect import Options
+from experiments.inspect import InspectOptions
 from flowjax_ood.analysis.coadaptation import INTERVENTIONS
 from tests.helpers.experiment_runs import TINY, only_error, read_results, snapshot
 
@@ -134,6 +134,6 @@ def test_arguments_are_checked_before_anything_is_read(capsys, argument, message
 
 
 def test_the_defaults_are_the_papers():
-    assert Options().draws == 40
-    assert Options().count == 1000
-    np.testing.assert_array_equal(Options().images, [0, 1, 2])
+    assert InspectOptions().draws == 40
+    assert InspectOptions().count == 1000
+    np.testing.assert_array_equal(InspectOptions().images, [0, 1, 2])

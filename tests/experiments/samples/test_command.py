@@ -8,7 +8,7 @@ import pytest
 
 from experiments.cli import run
 from experiments.core.run_config import read_config
-from experiments.samples import Options
+from experiments.samples import SampleOptions
 from experiments.samples import command as samples
 from tests.helpers.experiment_runs import CONFIGS, TINY, only_error, snapshot
 
@@ -178,4 +178,4 @@ def test_colour_flows_have_samples(tmp_path, config):
 
 
 def test_the_default_options_are_those_of_the_command():
-    assert Options((), None).temperatures == (0.5, 0.7, 0.85, 1.0)
+    assert SampleOptions((), None).temperatures == (0.5, 0.7, 0.85, 1.0)
