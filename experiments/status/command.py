@@ -11,7 +11,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from experiments.core.errors import UserError, user_errors
+from experiments.core.errors import user_errors
 from experiments.core.options import refuse_overrides
 from experiments.status.files import find_runs, read_run
 from experiments.status.record import record

@@ -35,12 +35,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowjax_ood.runtime.messages import warn
-from flowjax_ood.runtime.processes import is_lead
 from flowjax_ood.runtime.signals import Interrupted
-from flowjax_ood.training.checkpoints.checkpoints import Damaged
 from flowjax_ood.training.logs.window import NonFiniteLossError
+
+if TYPE_CHECKING:
+    from flowjax_ood.training.checkpoints.checkpoints import Damaged
 
 NAME = "events.jsonl"
 ENDINGS = ("interrupted", "diverged", "failed", "finished")
@@ -162,14 +164,18 @@ class RunEvents:
     """The event log of a run, written by process 0."""
 
     def __init__(self, workdir: Path):
+        # status reads events without waiting for JAX
+        from flowjax_ood.runtime.processes import is_lead
+
         self.log = EventLog(workdir / NAME)
+        self._lead = is_lead()
 
     def write(self, event: str, **facts) -> None:
-        if is_lead():
+        if self._lead:
             self.log.write(event, **facts)
 
     def started(self, step: int, num_steps: int) -> None:
-        facts = surroundings() if is_lead() else {}
+        facts = surroundings() if self._lead else {}
         self.write("started", step=step, num_steps=num_steps, **facts)
         if step:
             self.write("resumed", step=step)
@@ -180,9 +186,9 @@ class RunEvents:
     def finished(self, step: int) -> None:
         self.write("finished", step=step)
 
-    def fallback(self, damaged: Damaged, to: int) -> None:
+    def fallback(self, damaged: "Damaged", to: int) -> None:
         self.write("fallback", step=damaged.step, reason=damaged.reason, to=to)
-        if is_lead():
+        if self._lead:
             warn(
                 f"the checkpoint of step {damaged.step} is damaged ({damaged.reason}); "
                 f"it is kept as {damaged.place}, and training goes on from step {to}"
