@@ -38,8 +38,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowjax_ood.runtime.messages import warn
-from flowjax_ood.runtime.signals import Interrupted
-from flowjax_ood.training.logs.window import NonFiniteLossError
 
 if TYPE_CHECKING:
     from flowjax_ood.training.checkpoints.checkpoints import Damaged
@@ -161,10 +159,12 @@ def _plain(value):
 
 
 class RunEvents:
-    """The event log of a run, written by process 0."""
+    """The event log of a run, written by process 0.
+
+    Imports what needs JAX when it is used: `status` reads events without.
+    """
 
     def __init__(self, workdir: Path):
-        # status reads events without waiting for JAX
         from flowjax_ood.runtime.processes import is_lead
 
         self.log = EventLog(workdir / NAME)
@@ -196,7 +196,10 @@ class RunEvents:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Tell how a session ends that does not finish."""
+        """Write how a session ends that does not finish."""
+        from flowjax_ood.runtime.signals import Interrupted
+        from flowjax_ood.training.logs.window import NonFiniteLossError
+
         try:
             yield
         except Interrupted as stop:
