@@ -52,18 +52,20 @@ def draw(rows: Sequence[dict], settings: Sequence[str]) -> Figure:
     lines = _lines(rows, x, swept)
     notes = [heading(rows, settings)]
     if x is None or len(lines) > len(COLORS) * len(style.FLOW_LINES):
+        title, key = "Throughput: median, slowest and fastest repeat", []
         figure = _bars(rows, swept)
     elif numeric:
         names = "compile time, memory and step time"
-        figure = _against(lines, x, PANELS, f"{names} against {short(x)}".capitalize())
+        title = f"{names} against {short(x)}".capitalize()
+        figure, key = _against(lines, x, PANELS)
         notes.append("Bars span 10% to 90% of the steps")
     else:
-        figure = _against(lines, x, [RATES], "Throughput against batch size")
+        title = "Throughput against batch size"
+        figure, key = _against(lines, x, [RATES])
         notes.append("Bars span the repeats")
     failed = failures(rows, settings)
     notes += ["Failed: " + line.rstrip(".") for line in failed]
-    layout.set_caption(figure, ". ".join(notes))
-    return figure
+    return layout.frame(figure, title, key=key, caption=". ".join(notes))
 
 
 def _numeric(rows, column) -> bool:
@@ -80,9 +82,8 @@ def _lines(rows, x, swept) -> dict[str, list[dict]]:
     return lines
 
 
-def _against(lines, x, panels, title) -> Figure:
-    from matplotlib.lines import Line2D
-
+def _against(lines, x, panels) -> tuple[Figure, list]:
+    """Draw a panel for each cost; return the figure and the entries of its key."""
     wide = len(panels) > 1
     figure = layout.new_figure(12.0 if wide else 7.5, 4.0 if wide else 4.6)
     every = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -94,14 +95,8 @@ def _against(lines, x, panels, title) -> Figure:
         _log_axes(axes, [r[x] for rows in lines.values() for r in rows], values)
         style.style_axes(axes, _x_label(x), name)
         axes.grid(color=style.GRID, lw=0.8)
-    layout.set_title(figure, title)
-    if len(lines) > 1:
-        handles = [
-            Line2D([], [], label=name, **_look(index))
-            for index, name in enumerate(lines)
-        ]
-        layout.set_key(figure, handles)
-    return figure
+    looks = {name: _look(index) for index, name in enumerate(lines)}
+    return figure, layout.line_key(looks) if len(lines) > 1 else []
 
 
 def _line(axes: Axes, rows, x, column, spread, look) -> list[float]:
@@ -188,5 +183,4 @@ def _bars(rows, swept) -> Figure:
     style.style_axes(axes, "images/s")
     axes.tick_params(axis="y", length=0, labelsize=style.LABEL)
     axes.grid(axis="x", color=style.GRID, lw=0.8)
-    layout.set_title(figure, "Throughput: median, slowest and fastest repeat")
     return figure

@@ -47,13 +47,13 @@ def ablation_rows(
     areas.axvline(0.5, color=style.MUTED, lw=1, zorder=0)
     for axes in (areas, bits):
         axes.grid(axis="x", color=style.GRID, lw=0.8)
-    layout.set_title(figure, title)
-    layout.set_key(figure, _handles({n: {"color": c} for n, c in colors.items()}))
-    layout.set_caption(
-        figure, "Dots: seeds. Bars: their mean. Line at 0.5: chance; left of it, the "
-        "flow finds OOD images more likely."
-    )  # fmt: skip
-    return figure
+    return layout.frame(
+        figure,
+        title,
+        key=_key({name: {"color": color} for name, color in colors.items()}),
+        caption="Dots: seeds. Bars: their mean. Line at 0.5: chance; left of it, the "
+        "flow finds OOD images more likely.",
+    )
 
 
 def bottleneck_curves(
@@ -100,13 +100,13 @@ def bottleneck_curves(
             [at[w] for w in shown], ["none" if w is None else str(w) for w in shown]
         )
         axes.grid(axis="y", color=style.GRID, lw=0.8)
-    layout.set_title(figure, title)
-    layout.set_key(figure, _handles(looks))
-    layout.set_caption(
-        figure, "Dots: seeds; lines: their mean; none: the same flow without a "
-        "bottleneck. AUROC below 0.5 (line): OOD images are more likely."
-    )  # fmt: skip
-    return figure
+    return layout.frame(
+        figure,
+        title,
+        key=_key(looks),
+        caption="Dots: seeds; lines: their mean; none: the same flow without a "
+        "bottleneck. AUROC below 0.5 (line): OOD images are more likely.",
+    )
 
 
 def _ood_names(rows) -> list[str]:
@@ -145,7 +145,5 @@ def _curve(axes: Axes, curve: dict, at: dict, look: dict) -> None:
         axes.plot(ends, heights, color=look["color"], lw=1, linestyle=(0, (2, 2)))
 
 
-def _handles(looks: Mapping[str, dict]) -> list:
-    from matplotlib.lines import Line2D
-
-    return [Line2D([], [], lw=3, label=name, **look) for name, look in looks.items()]
+def _key(looks: Mapping[str, dict]) -> list:
+    return layout.line_key({name: {"lw": 3, **look} for name, look in looks.items()})

@@ -23,6 +23,7 @@ MEASURES = {
     "r2": "R² of −t",
     "correlation_within": "correlation of −t with hidden values\nbeyond the mean image",
 }
+POINT = {"marker": "o", "ls": "", "ms": 8, "mew": 1.8}
 
 
 def coadaptation_panels(
@@ -63,16 +64,8 @@ def coadaptation_panels(
                         measured = found[act][layer][who]
                         if measured is None or measured[measure] is None:
                             continue
-                        axes.plot(
-                            measured[measure],
-                            y + offsets[name] + dy,
-                            marker="o",
-                            ms=8,
-                            mew=1.8,
-                            mec=colors[name],
-                            mfc=fill,
-                            ls="",
-                        )
+                        look = POINT | {"mec": colors[name], "mfc": fill}
+                        axes.plot(measured[measure], y + offsets[name] + dy, **look)
             axes.axvline(0, color=style.MUTED, lw=1)
             axes.grid(axis="x", color=style.GRID, lw=0.8)
             xlabel = label if layer == shown[-1] else ""
@@ -85,22 +78,14 @@ def coadaptation_panels(
             )
         row[0].set_yticks(range(len(LABELS)), list(LABELS.values()))
         row[0].set_ylim(len(LABELS) - 0.5, -0.5)
-    layout.set_title(
-        figure, title or f"What coupling {depth + 1} reads: a code, or the content?"
-    )
-    layout.set_key(figure, _handles(colors, id_name, sets))
-    return figure
+    title = title or f"What coupling {depth + 1} reads: a code, or the content?"
+    return layout.frame(figure, title, key=_key(colors, id_name))
 
 
-def _handles(colors: Mapping[str, str], id_name: str, names) -> list:
-    from matplotlib.lines import Line2D
-
-    look = {"marker": "o", "ls": "", "ms": 8, "mew": 1.8}
-    handles = []
-    for name in names:
-        what = f"{name} ({'in-distribution' if name == id_name else 'OOD'})"
-        color = colors[name]
-        handles.append(Line2D([], [], mec=color, mfc=color, label=what, **look))
-    grey = {"mec": style.MUTED, "mfc": "white"}
-    handles.append(Line2D([], [], label="against its donor", **grey, **look))
-    return handles
+def _key(colors: Mapping[str, str], id_name: str) -> list:
+    looks = {
+        style.set_label(name, id_name): {"mec": color, "mfc": color}
+        for name, color in colors.items()
+    }
+    looks["against its donor"] = {"mec": style.MUTED, "mfc": "white"}
+    return layout.line_key({label: POINT | look for label, look in looks.items()})

@@ -94,8 +94,7 @@ def coupling_panels(
         if block := [c for c, name in enumerate(columns) if name in names]:
             axes = figure.add_subplot(cells[-1, block[0] : block[-1] + 1])
             panel_grid.color_bar(axes, drawn[columns[block[0]]], label, "horizontal")
-    layout.set_title(figure, title or _finding(rows, correlation))
-    return figure
+    return layout.frame(figure, title or _finding(rows, correlation))
 
 
 def _finding(rows: Sequence[tuple], correlation: Mapping[str, float]) -> str:
@@ -235,12 +234,10 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
     note = "Grey: not changed by this coupling, or factored out before it."
     if (channels := np.shape(rows[0][2])[-1]) > 1:
         note = f"Channel {channel} of 0 to {channels - 1}. {note}"
-    layout.set_caption(figure, note)
     title = "What each coupling predicts, −t, and its scale, exp(s)"
     if len(shown) < depth:
         title += f": couplings {shown[0] + 1} to {shown[-1] + 1} of {depth}"
-    layout.set_title(figure, title)
-    return figure
+    return layout.frame(figure, title, caption=note)
 
 
 def _checked_depth(rows: Sequence[Row], names: Sequence[str] | None) -> int:

@@ -88,8 +88,7 @@ def roc_curves(
         handlelength=2.6,
         labelspacing=0.8,
     )
-    layout.set_title(figure, title or _roc_finding([c[2] for c in lines.values()]))
-    return figure
+    return layout.frame(figure, title or _roc_finding([c[2] for c in lines.values()]))
 
 
 def training_curves(
@@ -161,14 +160,15 @@ def training_curves(
         loc="upper right", frameon=False, fontsize=style.LABEL, handlelength=2.6
     )
     hidden = {f: style.outside(bits, limits) for f, (_, bits) in data.items()}
-    if any(hidden.values()):
-        counts = ", ".join(
-            f"{n} of {data[f][1].size:,} records ({f})" for f, n in hidden.items() if n
-        )
-        layout.set_caption(figure, f"Outside the axes: {counts}.")
+    counts = ", ".join(
+        f"{n} of {data[f][1].size:,} records ({f})" for f, n in hidden.items() if n
+    )
     measure = measure[0].upper() + measure[1:]
-    layout.set_title(figure, title or f"{measure} during training (lower is better)")
-    return figure
+    return layout.frame(
+        figure,
+        title or f"{measure} during training (lower is better)",
+        caption=counts and f"Outside the axes: {counts}.",
+    )
 
 
 def _checked_roc(flow: str, name: str, fpr, tpr, auroc: float) -> tuple:

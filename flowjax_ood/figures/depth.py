@@ -75,9 +75,11 @@ def depth_profiles(
     step = -(-depth // 16)
     panels[-1].set_xticks(at[::step])
     figure.align_ylabels(panels)
-    layout.set_title(figure, title)
-    layout.set_key(figure, _handles(colors, id_name, layers))
-    return figure
+    looks = {
+        style.set_label(name, id_name): {"color": color, "marker": "o", "lw": 1.8}
+        for name, color in colors.items()
+    }
+    return layout.frame(figure, title, key=layout.line_key(looks))
 
 
 def _line(axes: Axes, at, values, floor: float, color: str, name: str) -> None:
@@ -105,15 +107,3 @@ def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
                 color=style.MUTED,
             )
             start = k
-
-
-def _handles(colors: Mapping[str, str], id_name: str, names) -> list:
-    from matplotlib.lines import Line2D
-
-    def label(name):
-        return f"{name} (in-distribution)" if name == id_name else f"{name} (OOD)"
-
-    return [
-        Line2D([], [], color=colors[name], marker="o", lw=1.8, label=label(name))
-        for name in names
-    ]

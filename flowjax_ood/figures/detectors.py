@@ -78,7 +78,9 @@ def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
     for axes in grid[len(values) :]:
         axes.remove()
     outside = histograms.count_outside(values, limits)
-    layout.set_caption(figure, f"Outside the axes: {outside}.")
-    layout.set_title(figure, title)
-    histograms.set_key(figure, colors, id_name)
-    return figure
+    return layout.frame(
+        figure,
+        title,
+        key=histograms.set_key(colors, id_name),
+        caption=f"Outside the axes: {outside}.",
+    )

@@ -12,7 +12,7 @@ from flowjax_ood.figures import layout, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 
 BINS, FEWEST_BINS = 64, 24
@@ -81,20 +81,19 @@ def title_panel(axes: Axes, flow: str, finding: str = "") -> None:
     )
 
 
-def set_key(figure: Figure, colors: Mapping[str, str], id_name: str) -> None:
-    """The colour of every set; call it after the title is set."""
+def set_key(colors: Mapping[str, str], id_name: str) -> list[Patch]:
+    """Make the entries of a key: the colour of every set."""
     from matplotlib.patches import Patch
 
-    patches = [
+    return [
         Patch(
             facecolor=(color, 0.38),
             edgecolor=color,
             linewidth=1.8,
-            label=f"{name} ({'ID' if name == id_name else 'OOD'})",
+            label=style.set_label(name, id_name),
         )
         for name, color in colors.items()
     ]
-    layout.set_key(figure, patches)
 
 
 def count_outside(values: Mapping, limits: Mapping[str, Limits]) -> str:

@@ -54,5 +54,4 @@ def latent_panels(
     label = f"latent z, channel {channel}" if channels > 1 else "latent z"
     bar = figure.add_subplot(cells[:, -1])
     panels.color_bar(bar, drawn, label, "vertical")
-    layout.set_title(figure, title)
-    return figure
+    return layout.frame(figure, title)

@@ -1,18 +1,14 @@
-"""The frame of a figure: its title, its key and its caption, measured and wrapped.
+"""The frame of a figure: title, key and caption around panels that keep their size.
 
 Figures are built from `matplotlib.figure.Figure` on an Agg canvas, without pyplot:
 no display, no global state, safe in threads.
-
-Constrained layout would draw a title, a key and a caption over each other, since it
-gives each of them the edge of the figure. Here each makes the figure taller by its
-own height instead, so that panels keep the size that was asked for.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +18,11 @@ from flowjax_ood.runtime.files import write_bytes
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure, `width` x `height` inches, that lays itself out."""
+    """Make an empty white figure of `width` x `height` inches that lays itself out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -37,49 +34,57 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def set_title(figure: Figure, text: str) -> None:
-    """A bold title above everything; the figure grows by its height."""
-    lines = wrap(figure, text, figure.get_figwidth() - 2 * MARGIN, TITLE, bold=True)
-    inches = _text_inches(lines, TITLE)
-    _grow(figure, top=inches + MARGIN)
-    _write(figure, lines, (0, 1), -MARGIN, va="top", size=TITLE, bold=True, color=INK)
+def frame(
+    figure: Figure,
+    title: str | None = None,
+    *,
+    key: Sequence[Artist] = (),
+    caption: str | None = None,
+) -> Figure:
+    """Write a title and a key above all panels and small print below them.
+
+    Constrained layout would draw the three over each other, since it gives each the
+    same edge of the figure. Here the figure grows by their heights instead, so that
+    panels keep the size that was asked for. Call it once, when the width is final.
+
+    Args:
+        figure: what `new_figure` made, with its panels.
+        title: Bold, wrapped at the width of the figure.
+        key: Labelled artists, the entries of the legend, in as few rows as fit.
+        caption: Wrapped at the width of the figure.
+
+    Returns:
+        The figure.
+    """
+    width, height = figure.get_size_inches()
+    inside = width - 2 * MARGIN
+    top = bottom = 0.0
+    if title:
+        lines = wrap(figure, title, inside, TITLE, bold=True)
+        look = {"fontsize": TITLE, "fontweight": "bold", "color": INK}
+        top += MARGIN + _write(figure, lines, (0, 1), -MARGIN, va="top", **look)
+    if key:
+        # and a little more, to stand apart from the titles of panels
+        top += 1.5 * MARGIN + _write_key(figure, key, top + MARGIN, inside)
+    if caption:
+        lines = wrap(figure, caption, inside, SMALL)
+        look = {"fontsize": SMALL, "color": MUTED}
+        bottom += MARGIN + _write(figure, lines, (0, 0), MARGIN, va="bottom", **look)
+    whole = height + top + bottom
+    figure.set_figheight(whole)
+    figure.get_layout_engine().set(rect=(0, bottom / whole, 1, height / whole))
+    return figure
 
 
-def set_caption(figure: Figure, text: str) -> None:
-    """Small print below everything; the figure grows by its height."""
-    lines = wrap(figure, text, figure.get_figwidth() - 2 * MARGIN, SMALL)
-    inches = _text_inches(lines, SMALL)
-    _grow(figure, bottom=inches + MARGIN)
-    _write(figure, lines, (0, 0), MARGIN, va="bottom", size=SMALL, color=MUTED)
+def line_key(looks: Mapping[str, Mapping]) -> list[Line2D]:
+    """Entries of a key: `{label: properties of a Line2D}`."""
+    from matplotlib.lines import Line2D
 
-
-def set_key(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A row of legend entries below the title; call it after `set_title`."""
-    from matplotlib.transforms import ScaledTranslation
-
-    entry = 0.55 + max(text_width(figure, h.get_label(), LABEL) for h in handles)
-    columns = max(1, int((figure.get_figwidth() - MARGIN) / entry))
-    used = _title_inches(figure)
-    rows = -(-len(handles) // columns)
-    _grow(figure, top=(rows * 1.6 + 0.5) * LABEL / 72)
-    shift = ScaledTranslation(MARGIN, -used - MARGIN, figure.dpi_scale_trans)
-    legend = figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 1),
-        bbox_transform=figure.transFigure + shift,
-        ncols=min(columns, len(handles)),
-        frameon=False,
-        fontsize=LABEL,
-        handlelength=1.3,
-        borderpad=0,
-        borderaxespad=0,
-    )
-    legend.set_in_layout(False)
+    return [Line2D([], [], label=label, **look) for label, look in looks.items()]
 
 
 def text_width(figure: Figure, text: str, size: float, bold: bool = False) -> float:
-    """Width of a line of text in inches."""
+    """Measure the width of a line of text, in inches."""
     from matplotlib.font_manager import FontProperties
 
     font = FontProperties(size=size, weight="bold" if bold else "normal")
@@ -91,10 +96,7 @@ def text_width(figure: Figure, text: str, size: float, bold: bool = False) -> fl
 def wrap(
     figure: Figure, text: str, inches: float, size: float, bold: bool = False
 ) -> str:
-    """`text` with line breaks, so that no line is wider than `inches`.
-
-    A single word that is wider stays whole.
-    """
+    """Break `text` into lines no wider than `inches`; a single word stays whole."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -105,46 +107,8 @@ def wrap(
     return "\n".join(lines)
 
 
-def _grow(figure: Figure, top: float = 0.0, bottom: float = 0.0) -> None:
-    """Make a figure taller, and keep the height of its content."""
-    left, low, width, share = figure.get_layout_engine().get()["rect"]
-    height = figure.get_figheight()
-    taller = height + top + bottom
-    rect = (left, (low * height + bottom) / taller, width, share * height / taller)
-    figure.set_figheight(taller)
-    figure.get_layout_engine().set(rect=rect)
-
-
-def _title_inches(figure: Figure) -> float:
-    """Height that `_grow` has reserved at the top."""
-    _, low, _, share = figure.get_layout_engine().get()["rect"]
-    return figure.get_figheight() * (1 - low - share)
-
-
-def _write(
-    figure: Figure, text: str, corner, dy: float, size: float, bold=False, **look
-) -> None:
-    from matplotlib.transforms import ScaledTranslation
-
-    shift = ScaledTranslation(MARGIN, dy, figure.dpi_scale_trans)
-    figure.text(
-        *corner,
-        text,
-        transform=figure.transFigure + shift,
-        fontsize=size,
-        fontweight="bold" if bold else "normal",
-        linespacing=LINE,
-        parse_math=False,
-        **look,
-    )
-
-
-def _text_inches(lines: str, size: float) -> float:
-    return (lines.count("\n") + 1) * LINE * size / 72
-
-
 def png_bytes(figure: Figure, dpi: int = DPI) -> bytes:
-    """The figure as a PNG file; equal figures give equal bytes.
+    """Draw the figure as a PNG file; equal figures give equal bytes.
 
     The size in pixels is the figure's size in inches times `dpi`. The name and
     version of the writing software are left out.
@@ -160,3 +124,42 @@ def save(figure: Figure, path: str | os.PathLike, dpi: int = DPI) -> Path:
     if path.suffix.lower() != ".png":
         raise ValueError(f"figures are saved as PNG: {path} should end in .png")
     return write_bytes(path, png_bytes(figure, dpi))
+
+
+def _write(figure: Figure, lines: str, corner, dy: float, **look) -> float:
+    """Write lines `dy` inches from a corner of the figure; return their height."""
+    from matplotlib.transforms import ScaledTranslation
+
+    shift = ScaledTranslation(MARGIN, dy, figure.dpi_scale_trans)
+    where = figure.transFigure + shift
+    figure.text(
+        *corner, lines, transform=where, linespacing=LINE, parse_math=False, **look
+    )
+    return (lines.count("\n") + 1) * LINE * look["fontsize"] / 72
+
+
+def _write_key(
+    figure: Figure, key: Sequence[Artist], depth: float, inside: float
+) -> float:
+    """Write a legend `depth` inches below the top edge; return its height."""
+    from matplotlib.transforms import ScaledTranslation
+
+    shift = ScaledTranslation(MARGIN, -depth, figure.dpi_scale_trans)
+    for columns in range(len(key), 0, -1):
+        legend = figure.legend(
+            handles=key,
+            loc="upper left",
+            bbox_to_anchor=(0, 1),
+            bbox_transform=figure.transFigure + shift,
+            ncols=columns,
+            frameon=False,
+            fontsize=LABEL,
+            handlelength=1.3,
+            borderpad=0,
+            borderaxespad=0,
+        )
+        box = legend.get_window_extent()
+        if columns == 1 or box.width <= inside * figure.dpi:
+            break
+        legend.remove()
+    return box.height / figure.dpi

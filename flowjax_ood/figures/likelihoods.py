@@ -76,11 +76,12 @@ def likelihood_histograms(
     for axes in grid[len(values) :]:
         axes.remove()
     outside = histograms.count_outside(drawn, limits)
-    layout.set_caption(figure, f"Outside the axes: {outside}.{_note(far, id_name)}")
-    if title:
-        layout.set_title(figure, title)
-    histograms.set_key(figure, colors, id_name)
-    return figure
+    return layout.frame(
+        figure,
+        title,
+        key=histograms.set_key(colors, id_name),
+        caption=f"Outside the axes: {outside}.{_note(far, id_name)}",
+    )
 
 
 def split_likelihood(
@@ -137,10 +138,12 @@ def split_likelihood(
         note = note or _note(far, id_name)
     for axes, flow in zip(grid[0], panels):
         histograms.title_panel(axes, flow)
-    layout.set_caption(figure, f"Outside the axes: {'; '.join(captions)}.{note}")
-    layout.set_title(figure, title)
-    histograms.set_key(figure, colors, id_name)
-    return figure
+    return layout.frame(
+        figure,
+        title,
+        key=histograms.set_key(colors, id_name),
+        caption=f"Outside the axes: {'; '.join(captions)}.{note}",
+    )
 
 
 def _check_panels(panels: Mapping[str, Mapping], id_name: str) -> None:
@@ -225,18 +228,21 @@ def _finding(ranking: Mapping[str, float], id_name: str) -> str:
 
 
 def _write_auroc(axes: Axes, auroc: Mapping, colors: Mapping) -> None:
-    """AUROCs in the upper corner where the histograms leave more room."""
+    """Write AUROCs into the upper corner where the histograms are lower."""
     if not auroc:
         return
-    step = 2.9 * style.SMALL  # points from one to the next: two lines and a bit
-    left, right = _corner_peaks(axes)
+    # two short lines for each set, or a long one where those would fill the panel
+    short = len(auroc) <= 3
+    gap, lines, width = ("\n", 2.9, 0.35) if short else (" ", 1.5, 0.6)
+    step = lines * style.SMALL  # points
+    left, right = _corner_peaks(axes, width)
     share = len(auroc) * step / (72 * 2.4) + 0.04  # of the panel's height
     low, high = axes.get_ylim()
     axes.set_ylim(low, max(high, min(left, right) / (1 - min(share, 0.8))))
     at_left = left <= right
     for line, (name, (value, lower, upper)) in enumerate(auroc.items()):
         axes.annotate(
-            f"AUROC {value:.3f}\n[{lower:.3f}, {upper:.3f}]",
+            f"AUROC {value:.3f}{gap}[{lower:.3f}, {upper:.3f}]",
             (0.02 if at_left else 0.98, 0.97),
             xytext=(0, -step * line),
             xycoords="axes fraction",
@@ -249,18 +255,18 @@ def _write_auroc(axes: Axes, auroc: Mapping, colors: Mapping) -> None:
         )
 
 
-def _corner_peaks(axes: Axes) -> tuple[float, float]:
-    """Highest density in the left and in the right 35% of a panel."""
+def _corner_peaks(axes: Axes, share: float) -> tuple[float, float]:
+    """Highest density in the left and in the right `share` of a panel."""
     from matplotlib.patches import StepPatch
 
     low, high = axes.get_xlim()
-    third = 0.35 * (high - low)
+    width = share * (high - low)
     peaks = [0.0, 0.0]
     for patch in axes.patches:
         if isinstance(patch, StepPatch):
             density, edges, _ = patch.get_data()
             for side, near in enumerate(
-                (edges[:-1] < low + third, edges[1:] > high - third)
+                (edges[:-1] < low + width, edges[1:] > high - width)
             ):
                 peaks[side] = max(peaks[side], *density[near], 0.0)
     return peaks[0], peaks[1]

@@ -74,11 +74,7 @@ def sample_groups(
                 axes.set_title(name, fontsize=style.LABEL, color=style.INK)
             text = (notes or {}).get(label, {}).get(name, "")
             axes.set_xlabel(text, fontsize=style.SMALL, color=style.INK)
-    if caption:
-        layout.set_caption(figure, caption)
-    if title:
-        layout.set_title(figure, title)
-    return figure
+    return layout.frame(figure, title, caption=caption)
 
 
 def _checked(rows, reference, columns) -> tuple[list[str], Groups, np.ndarray]:

@@ -33,8 +33,7 @@ def sample_grid(images: np.ndarray, title: str, columns: int = 10) -> Figure:
         max(tile * columns, 3.0) + 0.12, tile * rows * height / width + 0.12
     )
     show(figure.subplots(), mosaic(images, columns))
-    layout.set_title(figure, title)
-    return figure
+    return layout.frame(figure, title)
 
 
 def sample_comparison(
@@ -80,9 +79,7 @@ def sample_comparison(
         name.set_axis_off()
         look = {"ha": "right", "va": "center", "parse_math": False}
         name.text(1, 0.5, label, fontsize=style.LABEL, color=style.INK, **look)
-    if title:
-        layout.set_title(figure, title)
-    return figure
+    return layout.frame(figure, title)
 
 
 def as_rgb(images: np.ndarray, what: str) -> np.ndarray:

@@ -75,14 +75,13 @@ def plot_auroc_by_severity(
         _panel(axes, at, shown, looks, kind.replace("_", " "))
         _label(axes, left=column == 0, bottom=row == lines - 1)
     of = f" of {id_name}" if id_name else ""
-    layout.set_title(figure, title or f"Which corruptions{of} does a detector see?")
-    layout.set_key(figure, _handles(overall, looks))
-    layout.set_caption(
+    return layout.frame(
         figure,
-        "AUROC of clean (in-distribution) against corrupted images; the line at 0.5 is "
-        "chance. In the key: mean over all kinds and severities.",
+        title or f"Which corruptions{of} does a detector see?",
+        key=_key(overall, looks),
+        caption="AUROC of clean (in-distribution) against corrupted images; the line "
+        "at 0.5 is chance. In the key: mean over all kinds and severities.",
     )
-    return figure
 
 
 def _positions(severities: Sequence[int] | None, count: int) -> np.ndarray:
@@ -127,9 +126,8 @@ def _label(axes: Axes, left: bool, bottom: bool) -> None:
     axes.tick_params(labelbottom=bottom, labelleft=left)
 
 
-def _handles(overall: Mapping[str, float], looks) -> list:
+def _key(overall: Mapping[str, float], looks) -> list:
     """Entries of the key, best first, a missing mean last."""
-    from matplotlib.lines import Line2D
 
     def rank(name: str) -> float:
         return np.inf if np.isnan(overall[name]) else -overall[name]
@@ -138,10 +136,12 @@ def _handles(overall: Mapping[str, float], looks) -> list:
         mean = overall[name]
         return name if np.isnan(mean) else f"{name} {mean:.3f}"
 
-    return [
-        Line2D([], [], color=looks[n][0], marker=looks[n][1], lw=2.2, label=label(n))
-        for n in sorted(overall, key=rank)
-    ]
+    return layout.line_key(
+        {
+            label(name): {"color": looks[name][0], "marker": looks[name][1], "lw": 2.2}
+            for name in sorted(overall, key=rank)
+        }
+    )
 
 
 def _checked(rows) -> dict[str, np.ndarray]:

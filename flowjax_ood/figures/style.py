@@ -55,6 +55,11 @@ def set_colors(id_name: str, ood_names: Iterable[str]) -> dict[str, str]:
     return {id_name: ID_COLOR, **dict(zip(names, OOD_COLORS))}
 
 
+def set_label(name: str, id_name: str) -> str:
+    """Name a set in a key, and which side it is on."""
+    return f"{name} ({'in-distribution' if name == id_name else 'OOD'})"
+
+
 def flow_style(index: int) -> dict:
     """Colour and line style of the flow given as number `index`, from 0."""
     if index >= len(FLOW_COLORS):
