@@ -40,11 +40,6 @@ JAX_NUM_CPU_DEVICES says:
   --devices=1,2,4,8 --parallel=jit,shard_map --interleave
 Writes weak_scaling.json, .csv and .md (see experiments/benchmark/scaling_table.py).
 
---expect computes, and measures nothing: what a step of the config's model takes on
-machines that are not here, each device with the batch of the config:
-  --expect=v5e-256,v6e-256,h100-8
-Its results are expectation.json and .md (experiments/benchmark/expectation.py).
-
 In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
 table), benchmark.png. experiments/benchmark/throughput.py explains numbers and units.
 """
@@ -108,19 +103,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="N1,N2,...",
         help="weak scaling: time the training step on so many of the devices here",
-    )
-    add(
-        "--expect",
-        default="",
-        metavar="MACHINES",
-        help="compute on paper what a training step takes on v5e-256, v6e-256, h100-8",
-    )
-    add(
-        "--sustained",
-        type=float,
-        default=0.2,
-        metavar="FRACTION",
-        help="with --expect: the share of a device's peak, of what its units can be "
-        "filled to, that it sustains (default: 0.2)",
     )
     add("--profile", type=Path, metavar="DIR", help="trace a few steps of each there")

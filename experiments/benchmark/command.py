@@ -30,8 +30,6 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
         from experiments.benchmark.input import command
     elif args.devices:
         from experiments.benchmark.scaling import command
-    elif args.expect:
-        from experiments.benchmark.expectation import command
     else:
         command = measure_models
     with no_compilation_cache():  # it times compilation

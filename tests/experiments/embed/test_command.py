@@ -12,7 +12,7 @@ from experiments.embed import command as embed
 from flowjax_ood import data
 from flowjax_ood.data.sources.embeddings import load_embeddings, read_meta
 from flowjax_ood.interop import efficientnet
-from flowjax_ood.models import efficientnet as encoder_images
+from flowjax_ood.models.efficientnet import encoder_images
 from tests.helpers.experiment_runs import only_error
 
 SETS = ("fashion_mnist:test", "mnist:test")
