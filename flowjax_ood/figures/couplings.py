@@ -1,4 +1,4 @@
-"""What one coupling layer sees and predicts (paper, Sec. 6).
+"""The input and the predictions of couplings: one in detail, or all (paper, Sec. 6).
 
 With the law `y = (x + t) * exp(s)` on the hidden pixels, maximum likelihood wants
 `y` small and `s` large: -t becomes a prediction of the hidden pixels from the
@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowjax_ood.figures import layout, style
-from flowjax_ood.figures import panels as panel_grid
+from flowjax_ood.figures.panels import (
+    check_rows,
+    color_bar,
+    color_range,
+    colormap,
+    label_row,
+    one_channel,
+    row_colors,
+    show,
+    show_image,
+    title_column,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +43,14 @@ PIXELS = ("input", "-t", "target")
 SAME = 0.05  # a correlation lower by less than this counts as "as well as"
 LEARNT = 0.3  # below this, even for ID images, there is no prediction to speak of
 
+# Of all couplings: -t and exp(s), `PER_PAGE` couplings side by side.
+QUANTITIES = ("-t", "s")
+PER_PAGE = 8
+TILE = 1.3  # inches
+
+# label, is_id, image [H, W, C], maps of each coupling
+Row = tuple[str, bool, np.ndarray, Sequence[Mapping[str, np.ndarray]]]
+
 
 def coupling_panels(
     rows: Sequence[tuple[str, bool, Mapping[str, np.ndarray]]],
@@ -40,20 +59,20 @@ def coupling_panels(
     channel: int = 0,
     title: str | None = None,
 ) -> Figure:
-    """One coupling layer at work on in- and out-of-distribution images.
+    """Draw one coupling at work on in- and out-of-distribution images.
 
     Args:
-      rows: `(label, is_id, panels)`, one row an image. `panels` maps some of
-        "image" (shown as it is), "input" (what the st-network sees), "-t" (its
-        prediction of the hidden pixels), "target" (those pixels) and "s" (log-scale)
-        to `[H, W, C]`; the same names in every row. All but "image" are in logit
-        space, with NaN where there is nothing to show: that is drawn light grey.
-        "input", "-t" and "target" share one colour scale.
-      correlation: `{label: corr(-t, target)}`, written beside the rows.
-      channel: the channel that is shown.
-      title: by default compares the correlations, if there are any.
+        rows: `(label, is_id, panels)`, one row an image. `panels` maps some of
+            "image" (shown as it is), "input" (what the st-network sees), "-t" (its
+            prediction of the hidden pixels), "target" (those pixels) and "s"
+            (log-scale) to `[H, W, C]`; the same names in every row. All but "image"
+            are in logit space, with NaN where there is nothing to show: that is drawn
+            light grey. "input", "-t" and "target" share one colour scale.
+        correlation: `{label: corr(-t, target)}`, written next to the rows.
+        channel: The channel that is shown.
+        title: By default compares the correlations, if there are any.
     """
-    panel_grid.check_rows(rows, [panels for *_, panels in rows])
+    check_rows(rows, [panels for *_, panels in rows])
     columns = [name for name in COLUMNS if name in rows[0][2]]
     if unknown := sorted(set(rows[0][2]) - set(COLUMNS)):
         raise ValueError(f"unknown panels {unknown}; known are {list(COLUMNS)}")
@@ -62,14 +81,14 @@ def coupling_panels(
         raise ValueError(f"correlation names {unknown}, which no row shows")
     maps = {
         name: [
-            panel_grid.one_channel(panels[name], channel, f"{name!r} of {label!r}")
+            one_channel(panels[name], channel, f"{name!r} of {label!r}")
             for label, _, panels in rows
         ]
         for name in columns
         if name != "image"
     }
     scales = _scales(maps)
-    colors = panel_grid.row_colors(rows)
+    colors = row_colors(rows)
 
     figure = layout.new_figure(1.9 * len(columns) + 2.0, 1.95 * len(rows) + 1.2)
     # The last, thin row is for the colour bars.
@@ -81,24 +100,56 @@ def coupling_panels(
         for c, name in enumerate(columns):
             axes = figure.add_subplot(cells[r, c])
             if name == "image":
-                panel_grid.show_image(axes, panels[name], f"image of {label!r}")
+                show_image(axes, panels[name], f"image of {label!r}")
             else:
-                drawn[name] = panel_grid.show_map(axes, maps[name][r], **scales[name])
+                drawn[name] = show(axes, maps[name][r], **scales[name])
             if r == 0:
-                panel_grid.title_column(axes, COLUMNS[name])
+                title_column(axes, COLUMNS[name])
             if c == 0:
                 known = label in correlation
                 note = f"corr(−t, x) = {correlation[label]:.2f}" if known else ""
-                panel_grid.label_row(axes, label, is_id, colors[label], note)
+                label_row(axes, label, is_id, colors[label], note)
     for names, label in ((PIXELS, "pixel, logit space (grey: masked)"), ("s", "s")):
         if block := [c for c, name in enumerate(columns) if name in names]:
             axes = figure.add_subplot(cells[-1, block[0] : block[-1] + 1])
-            panel_grid.color_bar(axes, drawn[columns[block[0]]], label, "horizontal")
+            color_bar(axes, drawn[columns[block[0]]], label, "horizontal")
     return layout.frame(figure, title or _finding(rows, correlation))
 
 
+def coupling_pages(
+    rows: Sequence[Row],
+    *,
+    names: Sequence[str] | None = None,
+    channel: int = 0,
+    per_page: int = PER_PAGE,
+) -> list[Figure]:
+    """Draw -t and exp(s) of every coupling, `per_page` couplings to a figure.
+
+    The images of one coupling share one colour scale of -t, in the units of its input:
+    logits of pixels at the first couplings. exp(s) has one scale a page, white at 1.
+
+    Args:
+        rows: `(label, is_id, image [H, W, C], maps)`, one an image; `maps` holds, for
+            each coupling, "-t" and "s" as `[H, W, C]` (`couplings.image_maps`), with
+            NaN, drawn grey, where the coupling changes nothing. `image` is uint8, or
+            float in [0, 1].
+        names: Written above each coupling, below its number.
+        channel: The channel that is shown.
+        per_page: Couplings of one figure, at most.
+    """
+    depth = _checked_depth(rows, names)
+    if per_page < 1:
+        raise ValueError(f"per_page must be at least 1, got {per_page}")
+    pages = -(-depth // per_page)
+    # as many on the last page as on the others, give or take one
+    starts = [round(i * depth / pages) for i in range(pages + 1)]
+    return [
+        _page(rows, names, channel, range(a, b), depth) for a, b in pairwise(starts)
+    ]
+
+
 def _finding(rows: Sequence[tuple], correlation: Mapping[str, float]) -> str:
-    """The title: do predictions for OOD images match those for ID images?"""
+    """Say in a title: do predictions for OOD images match those for ID images?"""
     ids = [name for name, is_id, _ in rows if is_id and name in correlation]
     oods = [name for name, is_id, _ in rows if not is_id and name in correlation]
     if not ids or not oods:
@@ -120,76 +171,32 @@ def _scales(maps: Mapping[str, list[np.ndarray]]) -> dict[str, dict]:
     # Predictions may overshoot: true pixels set the scale where there are any.
     pixels = maps.get("input", []) + maps.get("target", []) or maps.get("-t", [])
     if pixels:
-        low, high = _range(pixels)
-        scale = {"cmap": panel_grid.colormap("viridis"), "vmin": low, "vmax": high}
+        low, high = color_range(pixels)
+        scale = {"cmap": colormap("viridis"), "vmin": low, "vmax": high}
         scales |= dict.fromkeys(PIXELS, scale)
     if "s" in maps:
-        top = max(map(abs, _range(maps["s"]))) or 1.0
-        cmap = panel_grid.colormap("RdBu_r")
-        scales["s"] = {"cmap": cmap, "vmin": -top, "vmax": top}
+        top = max(map(abs, color_range(maps["s"])))
+        scales["s"] = {"cmap": colormap("RdBu_r"), "vmin": -top, "vmax": top}
     return scales
 
 
-def _range(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
-    values = np.concatenate([array[np.isfinite(array)] for array in arrays])
-    if values.size == 0:
-        raise ValueError("nothing to draw: not one value is finite")
-    low, high = np.quantile(values, [0.01, 0.99])
-    return float(low), float(high)
-
-
-PER_PAGE = 8  # couplings side by side
-TILE = 1.3  # inches
-QUANTITIES = ("-t", "s")
-
-Row = tuple[str, bool, np.ndarray, Sequence[Mapping[str, np.ndarray]]]
-
-
-def coupling_pages(
-    rows: Sequence[Row],
-    *,
-    names: Sequence[str] | None = None,
-    channel: int = 0,
-    per_page: int = PER_PAGE,
-) -> list[Figure]:
-    """-t and exp(s) of every coupling, `per_page` couplings to a figure.
-
-    Args:
-      rows: `(label, is_id, image [H, W, C], maps)`, one an image; `maps` holds, for
-        each coupling, "-t" and "s" as `[H, W, C]` (`couplings.image_maps`), with NaN,
-        drawn grey, where the coupling changes nothing. `image` is uint8, or in [0, 1].
-      names: what is written above each coupling, below its number.
-      channel: the channel that is shown.
-
-    The images of one coupling share one colour scale of -t, in the units of its input:
-    logits of pixels at the first couplings. exp(s) has one scale a page, white at 1.
-    """
-    depth = _checked_depth(rows, names)
-    if per_page < 1:
-        raise ValueError(f"per_page must be at least 1, got {per_page}")
-    pages = -(-depth // per_page)
-    # as many on the last page as on the others, give or take one
-    starts = [round(i * depth / pages) for i in range(pages + 1)]
-    return [
-        _page(rows, names, channel, range(a, b), depth) for a, b in pairwise(starts)
-    ]
-
-
 def _page(rows, names, channel, shown: range, depth: int) -> Figure:
-    maps = {
-        (r, k, q): panel_grid.one_channel(row[3][k][q], channel, f"{q!r} of {row[0]!r}")
-        for r, row in enumerate(rows)
-        for k in shown
-        for q in QUANTITIES
-    }
-    scales = [np.abs(m[np.isfinite(m)]) for (*_, q), m in maps.items() if q == "s"]
-    # within e^8, and never of no width
-    top = float(np.exp(np.clip(max(s.max(initial=0.0) for s in scales), 0.1, 8.0)))
-    colors = panel_grid.row_colors(rows)
+    predicted, scales = (
+        {
+            (r, k): one_channel(maps[k][name], channel, f"{name!r} of {label!r}")
+            for r, (label, _, _, maps) in enumerate(rows)
+            for k in shown
+        }
+        for name in QUANTITIES
+    )
+    largest = max(np.abs(s[np.isfinite(s)]).max(initial=0.0) for s in scales.values())
+    top = float(np.clip(largest, 0.1, 8.0))
+    scale = {"cmap": colormap("RdBu_r"), "vmin": -top, "vmax": top}
+    colors = row_colors(rows)
 
     columns = len(shown) + 1
     figure = layout.new_figure(TILE * columns + 2.8, TILE * 2 * len(rows) + 0.5)
-    # below them thin rows for the colour bars of -t
+    # below and at the right, thin ones for the colour bars of -t and of exp(s)
     cells = figure.add_gridspec(
         2 * len(rows) + 1,
         columns + 1,
@@ -199,38 +206,30 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
     figure.get_layout_engine().set(wspace=0.02, hspace=0.02)
     for r, (label, is_id, image, _) in enumerate(rows):
         axes = figure.add_subplot(cells[2 * r : 2 * r + 2, 0])
-        panel_grid.show_image(axes, image, f"image of {label!r}")
-        panel_grid.label_row(axes, label, is_id, colors[label])
-    scale = None
+        show_image(axes, image, f"image of {label!r}")
+        label_row(axes, label, is_id, colors[label])
     for c, k in enumerate(shown, start=1):
-        low, high = _colour_range([maps[r, k, "-t"] for r in range(len(rows))])
+        low, high = color_range([predicted[r, k] for r in range(len(rows))])
+        look = {"cmap": colormap("viridis"), "vmin": low, "vmax": high}
         for r in range(len(rows)):
-            axes = figure.add_subplot(cells[2 * r, c])
-            look = {"cmap": panel_grid.colormap("viridis"), "vmin": low, "vmax": high}
-            drawn = panel_grid.show_map(axes, maps[r, k, "-t"], **look)
+            upper = figure.add_subplot(cells[2 * r, c])
+            lower = figure.add_subplot(cells[2 * r + 1, c])
+            prediction = show(upper, predicted[r, k], **look)
+            # colours of s are those of exp(s) on a logarithmic scale
+            factor = show(lower, scales[r, k], **scale)
             if r == 0:
-                name = f"\n{names[k]}" if names else ""
-                panel_grid.title_column(axes, f"{k + 1}{name}")
-            below = figure.add_subplot(cells[2 * r + 1, c])
-            scale = panel_grid.show_map(
-                below,
-                np.exp(np.clip(maps[r, k, "s"], -np.log(top), np.log(top))),
-                cmap=panel_grid.colormap("RdBu_r"),
-                norm=_log_norm(top),
-            )
+                title_column(upper, f"{k + 1}\n{names[k]}" if names else f"{k + 1}")
             if c == 1:
-                for left, text in ((axes, "−t"), (below, "exp(s)")):
-                    left.set_ylabel(text, fontsize=style.SMALL, color=style.INK)
+                for axes, text in ((upper, "−t"), (lower, "exp(s)")):
+                    axes.set_ylabel(text, fontsize=style.SMALL, color=style.INK)
         bar = figure.add_subplot(cells[-1, c])
-        panel_grid.color_bar(bar, drawn, "", "horizontal")
+        color_bar(bar, prediction, "", "horizontal")
         ends = [_short(v) for v in (low, high)]
-        for text, side in zip(bar.set_xticks([low, high], ends), ("left", "right")):
-            text.label1.set_ha(side)
+        for tick, side in zip(bar.set_xticks([low, high], ends), ("left", "right")):
+            tick.label1.set_ha(side)
     bar = figure.add_subplot(cells[:-1, -1])
-    panel_grid.color_bar(bar, scale, "scale exp(s)", "vertical")
-    ticks = [1 / top, 1, top]
-    bar.set_yticks(ticks, [f"{v:.2g}" for v in ticks])
-    bar.minorticks_off()
+    color_bar(bar, factor, "scale exp(s)", "vertical")
+    bar.set_yticks([-top, 0, top], [f"{np.exp(s):.2g}" for s in (-top, 0, top)])
     note = "Grey: not changed by this coupling, or factored out before it."
     if (channels := np.shape(rows[0][2])[-1]) > 1:
         note = f"Channel {channel} of 0 to {channels - 1}. {note}"
@@ -241,7 +240,7 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
 
 
 def _checked_depth(rows: Sequence[Row], names: Sequence[str] | None) -> int:
-    panel_grid.check_rows(rows, [dict.fromkeys(range(len(row[3]))) for row in rows])
+    check_rows(rows, [dict.fromkeys(range(len(row[3]))) for row in rows])
     for label, _, _, maps in rows:
         for k, panels in enumerate(maps):
             if missing := sorted(set(QUANTITIES) - set(panels)):
@@ -252,22 +251,6 @@ def _checked_depth(rows: Sequence[Row], names: Sequence[str] | None) -> int:
     return depth
 
 
-def _colour_range(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Colour scale that holds 98% of the values, never of no width."""
-    values = np.concatenate([array[np.isfinite(array)] for array in arrays])
-    if not values.size:
-        return -1.0, 1.0
-    low, high = (float(q) for q in np.quantile(values, [0.01, 0.99]))
-    room = 0.05 * max(1.0, abs(high)) if high - low < 1e-6 else 0.0
-    return low - room, high + room
-
-
 def _short(value: float) -> str:
     text = f"{value:.2g}" if abs(value) >= 0.01 or value == 0 else f"{value:.0e}"
     return text.replace("e-0", "e-").replace("-", "−")
-
-
-def _log_norm(top: float):
-    from matplotlib.colors import LogNorm
-
-    return LogNorm(1 / top, top)

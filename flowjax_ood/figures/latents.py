@@ -21,12 +21,13 @@ def latent_panels(
     channel: int = 0,
     title: str = "Latents in the layout of the image",
 ) -> Figure:
-    """Images and their latents z, on one diverging scale clipped at 3 deviations.
+    """Draw images and their latents z, on one diverging scale clipped at 3 deviations.
 
     Args:
-      rows: `(label, is_id, image [H, W, C], {column title: latent [H, W, C]})`, one
-        row an image; the same column titles in every row. NaN is drawn light grey.
-      channel: the channel of the latents that is shown.
+        rows: `(label, is_id, image [H, W, C], {column title: latent [H, W, C]})`, one
+            row an image; the same column titles in every row. NaN is drawn light grey.
+        channel: The channel of the latents that is shown.
+        title: Above everything.
     """
     panels.check_rows(rows, [latents for *_, latents in rows])
     columns = list(rows[0][3])
@@ -47,7 +48,7 @@ def latent_panels(
             axes = figure.add_subplot(cells[r, c])
             what = f"latent {name!r} of {label!r}"
             latent = panels.one_channel(latents[name], channel, what)
-            drawn = panels.show_map(axes, latent, **scale)
+            drawn = panels.show(axes, latent, **scale)
             if r == 0:
                 panels.title_column(axes, name)
     channels = max(np.shape(z)[-1] for *_, latents in rows for z in latents.values())

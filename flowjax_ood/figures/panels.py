@@ -1,4 +1,4 @@
-"""What pictures made of rows of images share: row labels, maps, colour bars.
+"""Rows of images and maps: their checks, labels, colour scales and colour bars.
 
 A row stands for one image and is labelled in the colour of its set; a column is one
 quantity, with one colour scale for all rows.
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowjax_ood.figures import style
-from flowjax_ood.figures.samples import as_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_rows(rows: Sequence[tuple], panels: Sequence[Mapping]) -> None:
-    """Raise unless there are rows, all with the panels of the first one."""
+    """Raise ValueError unless there are rows, all with the panels of the first."""
     if not rows or not panels[0]:
         raise ValueError("nothing to draw: no rows, or rows without panels")
     kinds: dict[str, bool] = {}
@@ -36,13 +35,13 @@ def check_rows(rows: Sequence[tuple], panels: Sequence[Mapping]) -> None:
 
 
 def row_colors(rows: Sequence[tuple]) -> dict[str, str]:
-    """Colour of each label of rows that start with `(label, is_id)`."""
+    """Colour each label of rows that start with `(label, is_id)`."""
     colors = style.set_colors("", (label for label, is_id, *_ in rows if not is_id))
     return colors | {label: style.ID_COLOR for label, is_id, *_ in rows if is_id}
 
 
 def one_channel(array: np.ndarray, channel: int, what: str) -> np.ndarray:
-    """Channel `channel` of a map `[H, W, C]`, as float `[H, W]`; or an error."""
+    """Take a channel of a map `[H, W, C]`, as float64 `[H, W]`; or raise ValueError."""
     array = np.asarray(array, dtype=np.float64)
     if array.ndim != 3 or not 0 <= channel < array.shape[-1]:
         raise ValueError(
@@ -52,24 +51,63 @@ def one_channel(array: np.ndarray, channel: int, what: str) -> np.ndarray:
     return array[..., channel]
 
 
+def color_range(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Colour scale that holds 98% of the finite values, never of no width."""
+    values = np.concatenate([array[np.isfinite(array)] for array in arrays])
+    if not values.size:
+        return -1.0, 1.0
+    low, high = (float(q) for q in np.quantile(values, [0.01, 0.99]))
+    pad = 0.05 * max(1.0, abs(high)) if high - low < 1e-6 else 0.0
+    return low - pad, high + pad
+
+
 def colormap(name: str) -> Colormap:
-    """A copy of a matplotlib colour map that draws NaN in `style.MASKED`."""
+    """Copy a colour map of matplotlib so that it draws NaN in `style.MASKED`."""
     from matplotlib import colormaps
 
     return colormaps[name].with_extremes(bad=style.MASKED)
 
 
+def as_rgb(images: np.ndarray, what: str) -> np.ndarray:
+    """Turn images `[N, H, W, C]` into float RGB `[N, H, W, 3]` in [0, 1].
+
+    Raises ValueError, which calls them `what`, for another shape, type or range.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
+        raise ValueError(
+            f"{what} must have the shape [N, H, W, C] with C = 1 or 3 and no axis "
+            f"empty, not {images.shape}"
+        )
+    if images.dtype == np.uint8:
+        images = images / 255.0
+    elif not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(
+            f"{what} must be uint8, or floating point in [0, 1], not {images.dtype}"
+        )
+    elif not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"{what} run from {images.min():g} to {images.max():g}; floating point "
+            "images are expected in [0, 1]"
+        )
+    return np.broadcast_to(images, (*images.shape[:-1], 3))
+
+
+def show(axes: Axes, values: np.ndarray, **scale) -> AxesImage:
+    """Show a picture `[H, W, 3]`, or a map `[H, W]` in a `scale`, without axes.
+
+    `scale` is `cmap` with `vmin` and `vmax`, or with a `norm`.
+    """
+    shown = axes.imshow(values, interpolation="nearest", **scale)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    return shown
+
+
 def show_image(axes: Axes, image: np.ndarray, what: str) -> None:
-    """An image `[H, W, C]`: uint8, or float in [0, 1], C = 1 or 3."""
-    axes.imshow(as_rgb(np.asarray(image)[None], what)[0], interpolation="nearest")
-    _bare(axes)
-
-
-def show_map(axes: Axes, values: np.ndarray, **scale) -> AxesImage:
-    """A map `[H, W]` in the colour scale `cmap, vmin, vmax`."""
-    drawn = axes.imshow(values, interpolation="nearest", **scale)
-    _bare(axes)
-    return drawn
+    """Show an image `[H, W, C]`: uint8, or float in [0, 1], C = 1 or 3."""
+    show(axes, as_rgb(np.asarray(image)[None], what)[0])
 
 
 def label_row(axes: Axes, label: str, is_id: bool, color: str, note: str = "") -> None:
@@ -100,9 +138,3 @@ def color_bar(axes: Axes, drawn: AxesImage, label: str, orientation: str) -> Non
     bar.set_label(label, fontsize=style.SMALL, color=style.INK)
     bar.ax.tick_params(labelsize=style.SMALL, colors=style.INK, color=style.MUTED)
     bar.outline.set_visible(False)
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowjax_ood.figures import layout, style
-from flowjax_ood.figures.samples import as_rgb, mosaic, show
+from flowjax_ood.figures.panels import as_rgb, show
+from flowjax_ood.figures.samples import mosaic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

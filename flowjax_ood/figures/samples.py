@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowjax_ood.figures import layout, style
+from flowjax_ood.figures.panels import as_rgb, show
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 GAP = 2  # white pixels between images of a mosaic
@@ -82,28 +82,6 @@ def sample_comparison(
     return layout.frame(figure, title)
 
 
-def as_rgb(images: np.ndarray, what: str) -> np.ndarray:
-    """Images `[N, H, W, C]` as float RGB `[N, H, W, 3]` in [0, 1], or an error."""
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
-        raise ValueError(
-            f"{what} must have the shape [N, H, W, C] with C = 1 or 3 and no axis "
-            f"empty, not {images.shape}"
-        )
-    if images.dtype == np.uint8:
-        images = images / 255.0
-    elif not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(
-            f"{what} must be uint8, or floating point in [0, 1], not {images.dtype}"
-        )
-    elif not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(
-            f"{what} run from {images.min():g} to {images.max():g}; floating point "
-            "images are expected in [0, 1]"
-        )
-    return np.broadcast_to(images, (*images.shape[:-1], 3))
-
-
 def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     """Tile images `[N, H, W, 3]` row by row on white, `GAP` pixels apart."""
     count, height, width, _ = images.shape
@@ -118,11 +96,3 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
 def _tile_inches(columns: int) -> float:
     """Images are as large as ten inches allow, at most 0.9 inches."""
     return min(0.9, 10.0 / columns)
-
-
-def show(axes: Axes, picture: np.ndarray) -> None:
-    """A picture `[H, W, 3]` without axes."""
-    axes.imshow(picture, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
