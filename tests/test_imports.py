@@ -28,7 +28,7 @@ ARROWS = {
     "ood": set(),  # arrays in, arrays out
     "analysis": {"distributions", "bijectors"},
     "figures": {"ood", "runtime"},  # numbers in, picture out
-    "data": set(),
+    "data": {"runtime"},  # files alone: nothing heavy
     "evaluation": {"distributions", "ood", "data", "runtime"},
     "training": {"evaluation", "distributions", "ood", "data", "runtime"},
     "__init__": set(),

@@ -1,10 +1,12 @@
 """Which examples a step sees: a pure function of (seed, step), equal on every host."""
 
-import operator
 from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+
+from flowjax_ood.data.checks import integer
+from flowjax_ood.data.random import permutation
 
 
 def batch_indices(
@@ -20,16 +22,16 @@ def batch_indices(
     A step costs O(batch_size); the first one of an epoch sorts `num_examples` numbers.
     Raises `ValueError` unless sizes are positive, and `seed` and `step` not negative.
     """
-    num_examples = _integer("num_examples", num_examples, least=1)
-    batch_size = _integer("batch_size", batch_size, least=1)
-    seed = _integer("seed", seed, least=0)
-    step = _integer("step", step, least=0)
+    num_examples = integer("num_examples", num_examples, least=1)
+    batch_size = integer("batch_size", batch_size, least=1)
+    seed = integer("seed", seed, least=0)
+    step = integer("step", step, least=0)
     out = np.empty(batch_size, np.int64)
     filled = 0
     while filled < batch_size:
         epoch, offset = divmod(step * batch_size + filled, num_examples)
         count = min(batch_size - filled, num_examples - offset)
-        order = _permutation(num_examples, seed, epoch)
+        order = _epoch_order(num_examples, seed, epoch)
         out[filled : filled + count] = order[offset : offset + count]
         filled += count
     return out
@@ -43,8 +45,8 @@ def padded_batches(
     Yields `(indices int64 [batch_size], mask bool [batch_size])`. The last batch is
     filled up with index 0, where the mask is False: one shape, hence one compilation.
     """
-    num_examples = _integer("num_examples", num_examples, least=1)
-    batch_size = _integer("batch_size", batch_size, least=1)
+    num_examples = integer("num_examples", num_examples, least=1)
+    batch_size = integer("batch_size", batch_size, least=1)
     return _padded_batches(num_examples, batch_size)
 
 
@@ -57,22 +59,9 @@ def _padded_batches(
         yield np.where(mask, indices, 0), mask
 
 
-# Room for two epochs of a few sets at a time (training with negative examples has two).
+# two epochs of a few sets at a time: training with negative examples has two sets
 @lru_cache(maxsize=8)
-def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
-    # Sorting raw Philox bits, rather than `Generator.permutation`: NumPy promises that
-    # the bits stay the same in every version and platform, and of `Generator` does not.
-    bits = np.random.Philox(np.random.SeedSequence([seed, epoch]))
-    order = np.argsort(bits.random_raw(num_examples), kind="stable").astype(np.int64)
+def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    order = permutation(num_examples, seed, epoch)
     order.setflags(write=False)  # the cache hands out this very array
     return order
-
-
-def _integer(name: str, value: int, least: int) -> int:
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
-    return value

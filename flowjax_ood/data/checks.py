@@ -1,15 +1,19 @@
-"""The error for a name that is not there: what there is, and how to get the rest."""
+"""Checks of arguments that many functions of `data` share, and their errors."""
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+
+# Linux's account of the machine; elsewhere nothing is known and nothing refused
+MEMINFO = Path("/proc/meminfo")
 
 
 def unknown(
     kind: str, value: str, known: Iterable[str], remedy: str = ""
 ) -> ValueError:
-    """`ValueError` naming `value`, its close matches, all of `known`, and a remedy.
+    """Make a `ValueError` of `value`, its close matches, all of `known`, and a remedy.
 
     `kind` says what it is not, with the article: `"a split of 'mnist'"`.
     """
@@ -24,8 +28,21 @@ def unknown(
     return ValueError("; ".join(parts))
 
 
-# what Linux says of the machine; elsewhere nothing is known and nothing refused
-MEMINFO = Path("/proc/meminfo")
+def integer(name: str, value: int, least: int | None = None, remedy: str = "") -> int:
+    """Return `value` as a Python integer, of at least `least` if that is given.
+
+    Raises `TypeError` for what is no integer, True and False included, and `ValueError`
+    for a smaller one; they name the argument and the value, then the remedy.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}{remedy}")
+    return number
 
 
 def check_memory(shape: Sequence[int], what: str) -> None:

@@ -1,12 +1,13 @@
-"""`load`: the one door to every data source. Nothing is swapped silently."""
+"""`load` and `load_vectors`: every data source. Nothing is swapped silently."""
 
 import os
 from dataclasses import replace
 
-from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.checks import integer, unknown
 from flowjax_ood.data.sets import ImageSet, VectorSet
 
 SOURCES = ("embedded", "idx", "npz", "folder", "tfds", "synthetic")
+VECTOR_SOURCES = ("embeddings", "sklearn", "synthetic", "uci")
 
 
 def load(
@@ -95,12 +96,67 @@ def load(
     return images
 
 
+def load_vectors(
+    spec: str,
+    *,
+    source: str,
+    path: str | os.PathLike | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> VectorSet:
+    """The vectors of `spec`, `"name"` or `"name:split"` (split `"test"` by default).
+
+    Args:
+        spec: for example `"hepmass0:train"`.
+        source: `uci` (published files of HEPMASS and MiniBooNE), `sklearn` (tables
+            that scikit-learn ships), `embeddings` (NumPy archives), or `synthetic`.
+        path: the directory of `uci`, the file or directory of `embeddings`. Refused by
+            `sklearn`; not looked at by `synthetic`, so that a config's source alone
+            can be swapped for a smoke run.
+        limit: take the first `limit` vectors; more than there are is an error.
+        seed: of the splits of `sklearn` and the fake vectors of `synthetic`.
+
+    Returns a `VectorSet`. Raises `ValueError`, `FileNotFoundError` and `ImportError`,
+    which say what there is and how to get the rest.
+    """
+    name, split = parse_spec(spec)
+    check_request(limit=limit)
+    match source:
+        case "embeddings":
+            from flowjax_ood.data.sources.embeddings import load_embeddings
+
+            vectors = load_embeddings(name, split, path=path)
+        case "sklearn":
+            from flowjax_ood.data.sources.tables import load_sklearn
+
+            if path is not None:
+                raise ValueError(
+                    f"source 'sklearn' reads no path, got path={os.fspath(path)!r}"
+                )
+            vectors = load_sklearn(name, split, seed=seed)
+        case "synthetic":
+            from flowjax_ood.data.sources.synthetic import load_synthetic_vectors
+
+            vectors = load_synthetic_vectors(name, split, count=limit, seed=seed)
+        case "uci":
+            from flowjax_ood.data.sources.tables import load_uci
+
+            vectors = load_uci(name, split, path=path)
+        case _:
+            raise unknown("a source of vectors", str(source), VECTOR_SOURCES)
+    return vectors if limit is None else vectors.take(limit)
+
+
 def check_request(
-    *, limit: int | None, image_size: int | None, channels: int | None
+    *,
+    limit: int | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
 ) -> None:
     """Raise TypeError or ValueError for what no source can give."""
-    _check_positive("limit", limit)
-    _check_positive("image_size", image_size)
+    for name, value in (("limit", limit), ("image_size", image_size)):
+        if value is not None:
+            integer(name, value, 1, f"; None means no {name}")
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1 (grey), 3 (RGB) or None, not {channels}")
 
@@ -137,69 +193,3 @@ def _resized(images: ImageSet, size: int) -> ImageSet:
         images=resize_all(images.images, size),
         origin=f"{images.origin}; {describe_resize(size)}",
     )
-
-
-def _check_positive(name: str, value: int | None) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 1:
-        raise ValueError(
-            f"{name} must be at least 1, not {value}; None means no {name}"
-        )
-
-
-VECTOR_SOURCES = ("embeddings", "sklearn", "synthetic", "uci")
-
-
-def load_vectors(
-    spec: str,
-    *,
-    source: str,
-    path: str | os.PathLike | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-) -> VectorSet:
-    """The vectors of `spec`, `"name"` or `"name:split"` (split `"test"` by default).
-
-    Args:
-        spec: for example `"hepmass0:train"`.
-        source: `uci` (published files of HEPMASS and MiniBooNE), `sklearn` (tables
-            that scikit-learn ships), `embeddings` (NumPy archives), or `synthetic`.
-        path: the directory of `uci`, the file or directory of `embeddings`. Refused by
-            `sklearn`; not looked at by `synthetic`, so that a config's source alone
-            can be swapped for a smoke run.
-        limit: take the first `limit` vectors; more than there are is an error.
-        seed: of the splits of `sklearn` and the fake vectors of `synthetic`.
-
-    Returns a `VectorSet`. Raises `ValueError`, `FileNotFoundError` and `ImportError`,
-    which say what there is and how to get the rest.
-    """
-    name, split = parse_spec(spec)
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, not {limit}; None means no limit")
-    match source:
-        case "embeddings":
-            from flowjax_ood.data.sources.embeddings import load_embeddings
-
-            vectors = load_embeddings(name, split, path=path)
-        case "sklearn":
-            from flowjax_ood.data.sources.sklearn_tables import load_sklearn
-
-            if path is not None:
-                raise ValueError(
-                    f"source 'sklearn' reads no path, got path={os.fspath(path)!r}"
-                )
-            vectors = load_sklearn(name, split, seed=seed)
-        case "synthetic":
-            from flowjax_ood.data.sources.synthetic import load_synthetic_vectors
-
-            vectors = load_synthetic_vectors(name, split, count=limit, seed=seed)
-        case "uci":
-            from flowjax_ood.data.sources.uci import load_uci
-
-            vectors = load_uci(name, split, path=path)
-        case _:
-            raise unknown("a source of vectors", str(source), VECTOR_SOURCES)
-    return vectors if limit is None else vectors.take(limit)

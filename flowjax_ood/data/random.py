@@ -1,4 +1,9 @@
-"""Random numbers of an image: a function of what they are for and of its position."""
+"""Random numbers that follow from what they are for, on every platform alike.
+
+`bits` and `permutation` are made of raw Philox bits, which NumPy promises never to
+change; of the methods of its `Generator`, it does not. `Streams` and `generator` use
+those methods: their numbers are fixed for one version of NumPy.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,12 +12,27 @@ from functools import cached_property
 import numpy as np
 
 
+def bits(count: int, *key: int | str) -> np.ndarray:
+    """Draw uint64 `[count]` by `key`: integers of at least 0, and text."""
+    return _philox(key).random_raw(count)
+
+
+def permutation(count: int, *key: int | str) -> np.ndarray:
+    """Order `0 ... count - 1` at random by `key`: int64 `[count]`."""
+    order = np.argsort(bits(count, *key), kind="stable")
+    return order.astype(np.int64, copy=False)
+
+
+def generator(*key: int | str) -> np.random.Generator:
+    """Make the generator of `key`: integers of at least 0, and text."""
+    return np.random.Generator(_philox(key))
+
+
 class Streams:
     """An independent random stream for each of some images, given by their positions.
 
     A stream follows from `(seed, what, position)` alone, so what happens to an image
-    does not depend on which other images are in its batch. The numbers are NumPy's
-    Philox bits, and for one version of NumPy the same on every platform.
+    does not depend on which other images are in its batch.
     """
 
     def __init__(self, seed: int, what: str, positions: Iterable[int]):
@@ -22,36 +42,38 @@ class Streams:
 
     @cached_property
     def generators(self) -> list[np.random.Generator]:
-        """A generator an image, made when the first number is drawn."""
+        """One generator per image, made when the first number is drawn."""
         return [
             np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, i]))
             for i in self._positions
         ]
 
     def normal(self, *shape: int) -> np.ndarray:
-        """N(0, 1), float32 `[N, *shape]`."""
+        """Draw N(0, 1): float32 `[N, *shape]`."""
         out = np.empty((len(self._positions), *shape), np.float32)
-        for i, generator in enumerate(self.generators):
-            out[i] = generator.standard_normal(shape, dtype=np.float32)
+        for i, rng in enumerate(self.generators):
+            out[i] = rng.standard_normal(shape, dtype=np.float32)
         return out
 
     def uniform(self, *shape: int) -> np.ndarray:
-        """U[0, 1), float32 `[N, *shape]`."""
+        """Draw U[0, 1): float32 `[N, *shape]`."""
         out = np.empty((len(self._positions), *shape), np.float32)
-        for i, generator in enumerate(self.generators):
-            out[i] = generator.random(shape, dtype=np.float32)
+        for i, rng in enumerate(self.generators):
+            out[i] = rng.random(shape, dtype=np.float32)
         return out
 
     def poisson(self, means: np.ndarray) -> np.ndarray:
-        """Poisson counts of `means` `[N, ...]`, float32 of the same shape."""
+        """Draw Poisson counts of `means` `[N, ...]`: float32 of the same shape."""
         out = np.empty(means.shape, np.float32)
-        for i, generator in enumerate(self.generators):
-            out[i] = generator.poisson(means[i])
+        for i, rng in enumerate(self.generators):
+            out[i] = rng.poisson(means[i])
         return out
 
 
-def permutation(count: int, *words: int) -> np.ndarray:
-    """One order of `0 ... count - 1` for each `words`, the same on every platform."""
-    # raw Philox bits, as in `batching`: NumPy promises that they never change
-    bits = np.random.Philox(np.random.SeedSequence(words)).random_raw(count)
-    return np.argsort(bits, kind="stable")
+def _philox(key: tuple[int | str, ...]) -> np.random.Philox:
+    words = [_word(part) if isinstance(part, str) else part for part in key]
+    return np.random.Philox(np.random.SeedSequence(words))
+
+
+def _word(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

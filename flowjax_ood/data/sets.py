@@ -1,4 +1,4 @@
-"""What sets of images, of vectors and of tokens have in common."""
+"""Data sets in memory: `ImageSet`, `TokenSet`, `VectorSet`, and what they share."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -69,33 +69,6 @@ class StoredSet:
         return self.at(slice(n))
 
 
-def check_labels(labels: np.ndarray, count: int, what: str, kind: str) -> None:
-    """Raises unless `labels` is int32 `[count]`; `kind`: what they are labels of."""
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int32:
-        found = getattr(labels, "dtype", type(labels).__name__)
-        raise TypeError(f"{what}: labels must be an int32 array, not {found}")
-    if labels.shape != (count,):
-        raise ValueError(
-            f"{what}: labels of shape {labels.shape} do not go with {count} {kind}; "
-            f"expected ({count},)"
-        )
-
-
-def class_labels(labels: np.ndarray | None, count: int) -> np.ndarray:
-    """`labels` as int32 `[count]`; ValueError for anything but classes 0, 1, ..."""
-    if labels is None:
-        raise ValueError("these images have no labels; a classifier needs them")
-    labels = np.asarray(labels)
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels must be integers of shape ({count},), one for each example, got "
-            f"{labels.dtype} of shape {labels.shape}"
-        )
-    if (labels < 0).any():
-        raise ValueError(f"labels must not be negative, got {labels.min()}")
-    return labels.astype(np.int32)
-
-
 @dataclass(frozen=True, eq=False)
 class ImageSet(StoredSet):
     """One split of one data set: `N` images, their labels, and their provenance.
@@ -129,31 +102,42 @@ class ImageSet(StoredSet):
         self.check_facts(what)
 
 
-def check_images(images: np.ndarray, what: str) -> None:
-    """Raises unless `images` is a non-empty uint8 `[N, H, W, C]` with C 1 or 3."""
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        found = getattr(images, "dtype", type(images).__name__)
-        remedy = "images are stored as uint8 0..255 and dequantised on the device"
-        if np.issubdtype(getattr(images, "dtype", object), np.floating):
-            remedy += "; for floats in [0, 1]: np.round(255 * x).astype(np.uint8)"
-        raise TypeError(f"{what}: images must be a uint8 array, not {found}; {remedy}")
-    if images.ndim != 4:
-        raise ValueError(
-            f"{what}: images must be [N, H, W, C], not of shape {images.shape}"
-        )
-    if images.size == 0:
-        raise ValueError(f"{what}: no images (shape {images.shape})")
-    if images.shape[3] not in (1, 3):
-        message = (
-            f"{what}: images must have 1 or 3 channels last, not {images.shape[3]} "
-            f"(shape {images.shape})"
-        )
-        if images.shape[1] in (1, 3):
-            message += (
-                "; this looks like channels first [N, C, H, W]: "
-                "write x.transpose(0, 2, 3, 1)"
-            )
-        raise ValueError(message)
+@dataclass(frozen=True, eq=False)
+class VectorSet(StoredSet):
+    """One split of one set of vectors: rows of a table, or embeddings of images.
+
+    Attributes:
+        name: data set, as asked for (`"hepmass0"`).
+        split: split, as asked for (`"test"`).
+        vectors: float32 `[N, D]`, all finite, `N` and `D` at least 1.
+        labels: int32 `[N]`, or None where the source has none.
+        source: one of `loading.VECTOR_SOURCES`.
+        origin: one readable line: where the vectors came from and what was done to
+            them.
+
+    Raises `TypeError` or `ValueError`, naming the set, for anything else.
+    """
+
+    FIELD = "vectors"
+    KIND = "vectors"
+    VALUES = "values"
+
+    name: str
+    split: str
+    vectors: np.ndarray
+    labels: np.ndarray | None
+    source: str
+    origin: str
+
+    def __post_init__(self):
+        what = f"{self.name}:{self.split}"
+        check_vectors(self.vectors, what)
+        self.check_facts(what)
+
+    @property
+    def dims(self) -> int:
+        """D, the number of features."""
+        return self.vectors.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,69 +185,37 @@ class TokenSet(StoredSet):
         return "".join(self.alphabet[token] for token in self.tokens[row])
 
 
-def _check_tokens(tokens: np.ndarray, alphabet: str, what: str) -> None:
-    if not isinstance(tokens, np.ndarray) or tokens.dtype != np.uint8:
-        found = getattr(tokens, "dtype", type(tokens).__name__)
-        raise TypeError(f"{what}: tokens must be a uint8 array, not {found}")
-    if tokens.ndim != 2 or tokens.size == 0:
+def check_images(images: np.ndarray, what: str) -> None:
+    """Raises unless `images` is a non-empty uint8 `[N, H, W, C]` with C 1 or 3."""
+    remedy = "; images are stored as uint8 0..255 and dequantised on the device"
+    if np.issubdtype(getattr(images, "dtype", object), np.floating):
+        remedy += "; for floats in [0, 1]: np.round(255 * x).astype(np.uint8)"
+    _check_dtype(images, np.uint8, f"{what}: images must be a uint8 array", remedy)
+    if images.ndim != 4:
         raise ValueError(
-            f"{what}: tokens must be [N, L], none of them 0, not of shape "
-            f"{tokens.shape}"
+            f"{what}: images must be [N, H, W, C], not of shape {images.shape}"
         )
-    if tokens.max() >= len(alphabet):
-        row = int((tokens >= len(alphabet)).any(axis=1).argmax())
-        raise ValueError(
-            f"{what}: sequence {row} holds the token {tokens[row].max()}, but the "
-            f"alphabet {alphabet!r} ends at {len(alphabet) - 1}"
+    if images.size == 0:
+        raise ValueError(f"{what}: no images (shape {images.shape})")
+    if images.shape[3] not in (1, 3):
+        message = (
+            f"{what}: images must have 1 or 3 channels last, not {images.shape[3]} "
+            f"(shape {images.shape})"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class VectorSet(StoredSet):
-    """One split of one set of vectors: rows of a table, or embeddings of images.
-
-    Attributes:
-        name: data set, as asked for (`"hepmass0"`).
-        split: split, as asked for (`"test"`).
-        vectors: float32 `[N, D]`, all finite, `N` and `D` at least 1.
-        labels: int32 `[N]`, or None where the source has none.
-        source: one of `vector_loading.SOURCES`.
-        origin: one readable line: where the vectors came from and what was done to
-            them.
-
-    Raises `TypeError` or `ValueError`, naming the set, for anything else.
-    """
-
-    FIELD = "vectors"
-    KIND = "vectors"
-    VALUES = "values"
-
-    name: str
-    split: str
-    vectors: np.ndarray
-    labels: np.ndarray | None
-    source: str
-    origin: str
-
-    def __post_init__(self):
-        what = f"{self.name}:{self.split}"
-        check_vectors(self.vectors, what)
-        self.check_facts(what)
-
-    @property
-    def dims(self) -> int:
-        """D, the number of features."""
-        return self.vectors.shape[1]
+        if images.shape[1] in (1, 3):
+            message += (
+                "; this looks like channels first [N, C, H, W]: "
+                "write x.transpose(0, 2, 3, 1)"
+            )
+        raise ValueError(message)
 
 
 def check_vectors(vectors: np.ndarray, what: str) -> None:
     """Raises unless `vectors` is a non-empty float32 `[N, D]`, all of it finite."""
-    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32:
-        found = getattr(vectors, "dtype", type(vectors).__name__)
-        raise TypeError(
-            f"{what}: vectors must be a float32 array, not {found}; "
-            "write np.asarray(x, np.float32)"
-        )
+    remedy = "; write np.asarray(x, np.float32)"
+    _check_dtype(
+        vectors, np.float32, f"{what}: vectors must be a float32 array", remedy
+    )
     if vectors.ndim != 2:
         raise ValueError(
             f"{what}: vectors must be [N, D], not of shape {vectors.shape}; "
@@ -281,3 +233,49 @@ def check_vectors(vectors: np.ndarray, what: str) -> None:
             f"{what}: {len(rows)} of {len(vectors)} vectors hold NaN or infinity, the "
             f"first in row {rows[0]}; remove those rows or fill them in"
         )
+
+
+def check_labels(labels: np.ndarray, count: int, what: str, kind: str) -> None:
+    """Raises unless `labels` is int32 `[count]`; `kind`: what they are labels of."""
+    _check_dtype(labels, np.int32, f"{what}: labels must be an int32 array")
+    if labels.shape != (count,):
+        raise ValueError(
+            f"{what}: labels of shape {labels.shape} do not go with {count} {kind}; "
+            f"expected ({count},)"
+        )
+
+
+def class_labels(labels: np.ndarray | None, count: int) -> np.ndarray:
+    """`labels` as int32 `[count]`; ValueError for anything but classes 0, 1, ..."""
+    if labels is None:
+        raise ValueError("these images have no labels; a classifier needs them")
+    labels = np.asarray(labels)
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels must be integers of shape ({count},), one for each example, got "
+            f"{labels.dtype} of shape {labels.shape}"
+        )
+    if (labels < 0).any():
+        raise ValueError(f"labels must not be negative, got {labels.min()}")
+    return labels.astype(np.int32)
+
+
+def _check_tokens(tokens: np.ndarray, alphabet: str, what: str) -> None:
+    _check_dtype(tokens, np.uint8, f"{what}: tokens must be a uint8 array")
+    if tokens.ndim != 2 or tokens.size == 0:
+        raise ValueError(
+            f"{what}: tokens must be [N, L], none of them 0, not of shape "
+            f"{tokens.shape}"
+        )
+    if tokens.max() >= len(alphabet):
+        row = int((tokens >= len(alphabet)).any(axis=1).argmax())
+        raise ValueError(
+            f"{what}: sequence {row} holds the token {tokens[row].max()}, but the "
+            f"alphabet {alphabet!r} ends at {len(alphabet) - 1}"
+        )
+
+
+def _check_dtype(values, dtype: type, must_be: str, remedy: str = "") -> None:
+    if not isinstance(values, np.ndarray) or values.dtype != dtype:
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise TypeError(f"{must_be}, not {kind}{remedy}")

@@ -1,13 +1,12 @@
 """Standardisation of vectors by training statistics, and PCA after it."""
 
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from flowjax_ood.data.archives import open_archive, write_archive
 
 # of the feature's largest magnitude: below, its spread is rounding of float32
 CONSTANT = 1e-6
@@ -78,7 +77,7 @@ class Standardizer:
     def describe(self) -> dict[str, Any]:
         """JSON-ready account of what is done to a vector, for `results.json`."""
         dropped = np.setdiff1d(np.arange(self.dims), self.kept)
-        found = {
+        account = {
             "features": self.dims,
             "dropped_constant_features": [int(i) for i in dropped],
             "dims": self.output_dims,
@@ -87,31 +86,24 @@ class Standardizer:
         }
         if self.components is not None:
             share = self.variances[: self.output_dims].sum() / self.variances.sum()
-            found |= {"whiten": self.whiten, "explained_variance": float(share)}
-        return found
+            account |= {"whiten": self.whiten, "explained_variance": float(share)}
+        return account
 
     def save(self, path: str | os.PathLike) -> None:
         """Write to `path` (`*.npz`) in one step."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        temporary = Path(path).with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, **{k: v for k, v in values.items() if v is not None})
-        temporary.replace(path)
+        write_archive(path, {k: v for k, v in values.items() if v is not None})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Standardizer":
-        """What `save` wrote. Raises ValueError for a file that is not that."""
+        """Read what `save` wrote. Raises ValueError for any other file."""
         try:
-            # opened here: numpy leaves a damaged archive open
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                values = {k: arrays[k] for k in arrays.files}
+            with open_archive(path) as archive:
+                values = {k: archive.read(k) for k in archive.keys}
             values["dims"] = int(values["dims"])
             values["whiten"] = bool(values["whiten"])
             return cls(**values)
-        except (
-            *(KeyError, TypeError, ValueError, EOFError, OSError),
-            *(zipfile.BadZipFile, zlib.error),  # truncated or damaged
-        ) as error:
+        except (KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(
                 f"{os.fspath(path)} holds no standardisation ({error}); restore it"
             ) from error

@@ -2,14 +2,18 @@
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
-    """Write `data` to `path` in one step; missing parent folders are made.
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary file to write, which becomes `path` when the block succeeds.
 
-    The bytes go to a neighbouring temporary file first, because `os.replace` is
-    atomic only within one file system.
+    Missing parent folders are made. The file is a neighbour of `path`, because
+    `os.replace` is atomic only within one file system. If the block raises, `path`
+    stays as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -17,8 +21,14 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
         f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp"
     )
     try:
-        temporary.write_bytes(data)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
+    """Write `data` to `path` in one step; missing parent folders are made."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return Path(path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood.data import batch_indices, padded_batches
-from flowjax_ood.data.batching import _permutation
+from flowjax_ood.data.batching import _epoch_order
 
 
 def stream(num_examples, batch_size, seed, steps):
@@ -15,7 +15,7 @@ def stream(num_examples, batch_size, seed, steps):
 @pytest.mark.parametrize(
     ("num_examples", "batch_size"), [(10, 3), (10, 5), (7, 7), (1, 4), (5, 13)]
 )
-def test_every_epoch_is_a_permutation(num_examples, batch_size):
+def test_every_epoch_is_a_epoch_order(num_examples, batch_size):
     epochs = 6
     steps = -(-epochs * num_examples // batch_size)
     positions = stream(num_examples, batch_size, 0, steps)
@@ -60,10 +60,10 @@ def test_type_and_ownership():
 
 
 def test_a_step_reuses_the_epochs_order():
-    _permutation.cache_clear()
+    _epoch_order.cache_clear()
     for step in range(50):
         batch_indices(1000, 10, 0, step)
-    assert _permutation.cache_info().misses == 1
+    assert _epoch_order.cache_info().misses == 1
 
 
 @pytest.mark.parametrize(

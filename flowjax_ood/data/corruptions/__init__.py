@@ -16,13 +16,12 @@ An image's corruption follows from (seed, kind, severity, its position in the se
 from its batch: a set may be corrupted in parts, with `offset`.
 """
 
-import operator
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.checks import integer, unknown
 from flowjax_ood.data.corruptions import blur, digital, noise, weather
 from flowjax_ood.data.corruptions.parameters import SEVERITIES, parameters
 from flowjax_ood.data.random import Streams
@@ -81,9 +80,12 @@ def corrupt(
     """
     check_images(images, f"{kind} of images")
     _check(kind, images.shape[1:])
-    severity = _integer("severity", severity, "one of 1, 2, 3, 4, 5", SEVERITIES)
-    seed = _integer("seed", seed, "at least 0")
-    offset = _integer("offset", offset, "at least 0")
+    severity = integer("severity", severity)
+    if severity not in SEVERITIES:
+        known = ", ".join(map(str, SEVERITIES))
+        raise ValueError(f"severity must be one of {known}, not {severity}")
+    seed = integer("seed", seed, least=0)
+    offset = integer("offset", offset, least=0)
     function = _FUNCTIONS[kind]
     arguments = parameters(kind, severity, min(images.shape[1:3]))
     out = np.empty_like(images)
@@ -120,13 +122,3 @@ def _check(kind: str, shape: tuple[int, ...]) -> None:
             f"images of {shape[0]} x {shape[1]} are too small to be corrupted: "
             f"at least {SMALLEST} pixels a side"
         )
-
-
-def _integer(name: str, value: int, expected: str, known=None) -> int:
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
-    if value < 0 or (known is not None and value not in known):
-        raise ValueError(f"{name} must be {expected}, not {value}")
-    return value

@@ -6,14 +6,14 @@ taken apart, and noise; nothing in them imitates any set that a detector is test
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from flowjax_ood.data.checks import integer
 from flowjax_ood.data.corruptions.plasma import plasma
-from flowjax_ood.data.outliers.rows import checked_seed, chosen_kinds, kinds_of_rows
+from flowjax_ood.data.outliers.rows import chosen_kinds, kinds_of_rows
 from flowjax_ood.data.random import Streams
-from flowjax_ood.data.sets import ImageSet, check_images
+from flowjax_ood.data.sets import check_images
 
 NOISE = ("uniform_noise", "clouds")
 
@@ -44,7 +44,7 @@ def pseudo_outliers(
     check_images(images, "pseudo_outliers")
     kinds = chosen_kinds(kinds, KINDS)
     _check(images, kinds)
-    seed = checked_seed(seed)
+    seed = integer("seed", seed, least=0)
     rows, kind = kinds_of_rows(
         rows, len(images), len(kinds), seed, "pseudo-outliers kinds"
     )
@@ -56,21 +56,6 @@ def pseudo_outliers(
             streams = Streams(seed, f"pseudo-outliers {name}", rows[part])
             outliers[part] = KINDS[name](images, rows[part], streams)
     return outliers, kind
-
-
-def pseudo_outlier_set(
-    images: ImageSet, seed: int, kinds: Sequence[str] | None = None
-) -> ImageSet:
-    """`pseudo_outliers` of a whole set; its labels are the kinds."""
-    kinds = tuple(KINDS) if kinds is None else tuple(kinds)
-    outliers, kind = pseudo_outliers(images.images, seed, kinds)
-    return replace(
-        images,
-        name=f"{images.name} pseudo-outliers",
-        images=outliers,
-        labels=kind,
-        origin=f"{images.origin}; made into outliers ({', '.join(kinds)}), seed {seed}",
-    )
 
 
 def _check(images: np.ndarray, kinds: tuple[str, ...]) -> None:

@@ -1,6 +1,5 @@
 """Which kind of pseudo-outlier each row becomes, of images and of tokens alike."""
 
-import operator
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
@@ -22,17 +21,6 @@ def chosen_kinds(
             raise unknown("a kind of pseudo-outlier", str(name), known)
     if not found or len(set(found)) < len(found):
         raise ValueError(f"kinds must be distinct and at least one, not {found}")
-    return found
-
-
-def checked_seed(seed: int) -> int:
-    """`seed` as a Python integer. `TypeError` for another, `ValueError` below 0."""
-    try:
-        found = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"seed must be an integer, not {seed!r}") from None
-    if found < 0:
-        raise ValueError(f"seed must be at least 0, not {found}")
     return found
 
 

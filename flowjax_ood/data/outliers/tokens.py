@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from flowjax_ood.data.outliers.rows import checked_seed, chosen_kinds, kinds_of_rows
+from flowjax_ood.data.checks import integer
+from flowjax_ood.data.outliers.rows import chosen_kinds, kinds_of_rows
 from flowjax_ood.data.random import Streams
 
 # tokens of a piece that is moved as a whole
@@ -55,7 +56,7 @@ def pseudo_outlier_tokens(
     _check_tokens(tokens, alphabet_size)
     kinds = chosen_kinds(kinds, KINDS)
     _check_pieces(tokens, kinds)
-    seed = checked_seed(seed)
+    seed = integer("seed", seed, least=0)
     rows, kind = kinds_of_rows(
         rows, len(tokens), len(kinds), seed, "pseudo-outlier tokens kinds"
     )

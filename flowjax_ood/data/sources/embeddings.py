@@ -2,14 +2,13 @@
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flowjax_ood.data.archives import Archive, open_archive, write_archive
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import VectorSet
 
@@ -17,7 +16,7 @@ from flowjax_ood.data.sets import VectorSet
 def load_embeddings(
     name: str, split: str, *, path: str | os.PathLike | None = None
 ) -> VectorSet:
-    """The vectors and labels of `name:split` in an archive, or a directory of them.
+    """Read the vectors and labels of `name:split`: an archive, or a directory of them.
 
     In a directory, `NAME_features_SPLIT.npz` with the keys `embeddings` and `labels`
     (the layout of the paper's code), or `NAME.npz`. In an archive, the first key that
@@ -25,28 +24,53 @@ def load_embeddings(
     experiments embed` writes), `NAME_SPLIT` with `NAME_SPLIT_labels`,
     `SPLIT_embeddings` or `SPLIT` with `SPLIT_labels`.
 
-    Vectors are floating-point `[N, D]`; labels, integers `[N]`, are optional. `meta`,
-    text, is told in `origin` where it names an `encoder`. Nothing pickled is read.
+    Vectors are floating-point `[N, D]`; labels, integers `[N]`, are optional. An
+    `encoder` that the text `meta` names is said in `origin`. Nothing pickled is read.
     Raises ValueError and FileNotFoundError, naming what there is.
     """
     file = _file(name, split, path)
     own = file.name == f"{name}_features_{split}.npz"
-    # opened here: NumPy leaves the file open when it turns out not to be an archive
-    with file.open("rb") as opened:
-        try:
-            archive = np.load(opened, allow_pickle=False)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{file}: not an .npz archive ({error})") from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError(f"{file}: holds one array, not a set; use np.savez")
-        keys = _keys(archive.files, name, split, file, own)
-        vectors = _vectors(_read(archive, keys[0], file), f"{file}[{keys[0]!r}]")
-        labels = None
-        if keys[1] in archive.files:
-            labels = _labels(_read(archive, keys[1], file), f"{file}[{keys[1]!r}]")
-        encoder = _encoder(archive, file)
-    origin = f"key {keys[0]!r} of {file}" + (f"; {encoder}" if encoder else "")
+    with open_archive(file) as archive:
+        key, label_key = _keys(archive.keys, name, split, file, own)
+        vectors = _vectors(archive.read(key), f"{file}[{key!r}]")
+        labels = archive.labels(label_key)
+        encoder = _encoder(archive)
+    origin = f"key {key!r} of {file}" + (f"; {encoder}" if encoder else "")
     return VectorSet(name, split, vectors, labels, "embeddings", origin)
+
+
+def write_embeddings(
+    path: str | os.PathLike,
+    sets: Mapping[str, VectorSet],
+    meta: Mapping[str, Any],
+) -> Path:
+    """Write one archive of several sets, in one step. Returns its path.
+
+    Keys: `NAME:SPLIT/embeddings`, float32 `[N, D]`, and `NAME:SPLIT/labels`, int32
+    `[N]`, of each of `sets` (by `NAME:SPLIT`); `meta`, JSON text.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for spec, vectors in sets.items():
+        arrays[f"{spec}/embeddings"] = vectors.vectors
+        if vectors.labels is not None:
+            arrays[f"{spec}/labels"] = vectors.labels
+    arrays["meta"] = np.array(json.dumps(meta, allow_nan=False))
+    return write_archive(path, arrays)
+
+
+def read_meta(path: str | os.PathLike) -> dict[str, Any]:
+    """Read the `meta` of an archive that `write_embeddings` wrote.
+
+    Raises ValueError for any other file.
+    """
+    try:
+        with open_archive(path) as archive:
+            meta = json.loads(str(archive.read("meta")))
+    except (ValueError, KeyError):
+        meta = None
+    if not isinstance(meta, dict) or not isinstance(meta.get("sets"), dict):
+        raise ValueError(f"{path} is no archive of embeddings of this command")
+    return meta
 
 
 def _file(name: str, split: str, path: str | os.PathLike | None) -> Path:
@@ -74,7 +98,10 @@ def _file(name: str, split: str, path: str | os.PathLike | None) -> Path:
     )
 
 
-def _keys(keys: list[str], name: str, split: str, file: Path, own: bool):
+def _keys(
+    keys: list[str], name: str, split: str, file: Path, own: bool
+) -> tuple[str, str]:
+    """Keys of the vectors and of their labels; `own`: the archive is of this set."""
     if own and "embeddings" in keys:
         return "embeddings", "labels"
     for vectors, labels in (
@@ -94,14 +121,6 @@ def _keys(keys: list[str], name: str, split: str, file: Path, own: bool):
     )
 
 
-def _read(archive: np.lib.npyio.NpzFile, key: str, file: Path) -> np.ndarray:
-    try:
-        return archive[key]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # ValueError: an object array, which only pickle could read; others: damage
-        raise ValueError(f"{file}[{key!r}]: {error}") from error
-
-
 def _vectors(vectors: np.ndarray, what: str) -> np.ndarray:
     if not np.issubdtype(vectors.dtype, np.floating):
         raise TypeError(
@@ -111,67 +130,13 @@ def _vectors(vectors: np.ndarray, what: str) -> np.ndarray:
         return vectors.astype(np.float32)
 
 
-def _labels(labels: np.ndarray, what: str) -> np.ndarray:
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"{what}: labels must be integers, not {labels.dtype}")
-    if labels.size and not -(2**31) <= labels.min() <= labels.max() < 2**31:
-        raise ValueError(f"{what}: labels do not fit in int32")
-    return labels.astype(np.int32)
-
-
-def _encoder(archive: np.lib.npyio.NpzFile, file: Path) -> str:
+def _encoder(archive: Archive) -> str:
     """The encoder named in `meta`, on one line; "" where nothing is said of it."""
-    if "meta" not in archive.files:
+    if "meta" not in archive.keys:
         return ""
     try:
-        meta = json.loads(str(_read(archive, "meta", file)[()]))
+        meta = json.loads(str(archive.read("meta")[()]))
     except ValueError as error:
-        raise ValueError(f"{file}['meta']: not JSON text ({error})") from error
+        raise ValueError(f"{archive.path}['meta']: not JSON text ({error})") from error
     encoder = meta.get("encoder", "") if isinstance(meta, dict) else ""
     return " ".join(f"encoder {encoder}".split()) if encoder else ""
-
-
-def write_embeddings(
-    path: str | os.PathLike,
-    sets: Mapping[str, VectorSet],
-    meta: Mapping[str, Any],
-) -> Path:
-    """One .npz archive of several sets, in one step: no reader finds half of it.
-
-    Keys: `NAME:SPLIT/embeddings`, float32 `[N, D]`, and `NAME:SPLIT/labels`, int32
-    `[N]`, of each of `sets` (by `NAME:SPLIT`); `meta`, JSON text. Returns the path.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    for spec, found in sets.items():
-        arrays[f"{spec}/embeddings"] = found.vectors
-        if found.labels is not None:
-            arrays[f"{spec}/labels"] = found.labels
-    arrays["meta"] = np.array(json.dumps(meta, allow_nan=False))
-    path = Path(path)
-    # beside it: replacing is atomic only within one file system
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def read_meta(path: str | os.PathLike) -> dict[str, Any]:
-    """The `meta` of an archive that `write_embeddings` wrote.
-
-    Raises ValueError for any other file.
-    """
-    # opened here: NumPy leaves the file open when it turns out not to be an archive
-    with open(path, "rb") as file:
-        try:
-            archive = np.load(file, allow_pickle=False)
-            is_archive = isinstance(archive, np.lib.npyio.NpzFile)
-            meta = json.loads(str(archive["meta"])) if is_archive else None
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            meta = None
-    if not isinstance(meta, dict) or not isinstance(meta.get("sets"), dict):
-        raise ValueError(f"{path} is no archive of embeddings of this command")
-    return meta

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.checks import integer, unknown
 from flowjax_ood.data.preprocess import for_each
 from flowjax_ood.data.random import Streams
 from flowjax_ood.data.sets import TokenSet
@@ -87,11 +87,8 @@ def synthetic_genomics(
     the first ones do not depend on `count`, nor their beginnings on `length`.
     """
     _check_split(split)
-    for name, value, least in (("count", count, 1), ("length", length, 1)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+    count, length = integer("count", count, 1), integer("length", length, 1)
+    seed = integer("seed", seed, 0)
     classes = SPLITS[split]
     streams = Streams(seed, f"synthetic {NAME}:{split}", range(count))
     which = np.floor(len(classes) * streams.uniform().astype(float)).astype(int)

@@ -16,6 +16,19 @@ import numpy as np
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet
 
+# Where Debian's package dataset-fashion-mnist puts it.
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+LICENCES = {
+    "fashionmnist": "MIT licence, (c) 2017 Zalando SE",
+    "mnist": "CC BY-SA 3.0, Y. LeCun, C. Cortes, C. Burges",
+}
+# A directory with one of these names holds that data set and no other.
+_KNOWN = {"fashionmnist", "mnist", "kmnist", "qmnist", "emnist", "notmnist"}
+_COMPRESSION = ("", ".gz", ".xz")
+_FILE = re.compile(
+    r"((?P<dataset>[\w-]+)-)?(?P<split>train10k|train|t10k|test)"
+    r"-(?P<kind>images|labels)[-.]idx[13]-ubyte(?P<compression>\.gz|\.xz)?"
+)
 _UINT8 = 0x08
 _OTHER_TYPES = {
     0x09: "int8",
@@ -24,6 +37,56 @@ _OTHER_TYPES = {
     0x0D: "float32",
     0x0E: "float64",
 }
+
+
+def load_idx(
+    name: str, split: str, *, path: str | os.PathLike | None = None
+) -> ImageSet:
+    """The images and labels of `name:split` under the directory `path`.
+
+    Files are `[NAME-]SPLIT-images[-.]idx3-ubyte[.gz|.xz]`, `labels` and `idx1`
+    likewise, in `path` itself, in a sub-directory named as the data set, or in a `raw/`
+    under that (torchvision). SPLIT is `train`, `t10k` or `test` (both are split
+    `test`), or `train10k`. Names are compared without case, `-` and `_`.
+
+    A file directly in `path` whose name says no data set is taken for the one asked
+    for, and `origin` says so; unless `path` is named after another data set, or other
+    files do name the one asked for.
+
+    `path` None is Debian's directory for `fashion_mnist`, an error for other names.
+    Labels that are not there are None.
+    """
+    directory = _directory(name, path)
+    files = list(_scan(directory))
+    wanted = _canonical(name)
+    # A file that names no data set is taken only where none names the one asked for:
+    # beside mnist-train-*, a bare t10k-* may well be another set's.
+    ours = [f for f in files if _canonical(f.dataset) == wanted]
+    ours = ours or [f for f in files if not f.dataset]
+    images = [f for f in ours if f.kind == "images"]
+    if not images:
+        found = {f.spec for f in files if f.kind == "images"}
+        raise unknown(
+            f"a data set in {directory}",
+            f"{name}:{split}",
+            found,
+            f"put {name}-train-images-idx3-ubyte.gz and its like there, or pass "
+            "another path",
+        )
+    images = [f for f in images if f.split == split]
+    if not images:
+        found = sorted(
+            {f.spec.replace("NAME", name) for f in ours if f.kind == "images"}
+        )
+        raise ValueError(
+            f"no split {split!r} of {name!r} in {directory}; there is: "
+            f"{', '.join(found)}. Write {' or '.join(map(repr, found))}, or add the "
+            f"IDX files of that split"
+        )
+    chosen = min(images, key=_preference)
+    pixels = read_idx(chosen.path, rank=3)[..., None]
+    labels = _labels(chosen, ours)
+    return ImageSet(name, split, pixels, labels, "idx", _origin(chosen, name, labels))
 
 
 def read_idx(path: str | os.PathLike, rank: int) -> np.ndarray:
@@ -91,21 +154,6 @@ def encode_idx(array: np.ndarray) -> bytes:
     return header + np.ascontiguousarray(array).tobytes()
 
 
-# Where Debian's package dataset-fashion-mnist puts it.
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-LICENCES = {
-    "fashionmnist": "MIT licence, (c) 2017 Zalando SE",
-    "mnist": "CC BY-SA 3.0, Y. LeCun, C. Cortes, C. Burges",
-}
-# A directory with one of these names holds that data set and no other.
-_KNOWN = {"fashionmnist", "mnist", "kmnist", "qmnist", "emnist", "notmnist"}
-_COMPRESSION = ("", ".gz", ".xz")
-_FILE = re.compile(
-    r"((?P<dataset>[\w-]+)-)?(?P<split>train10k|train|t10k|test)"
-    r"-(?P<kind>images|labels)[-.]idx[13]-ubyte(?P<compression>\.gz|\.xz)?"
-)
-
-
 @dataclass(frozen=True)
 class _File:
     path: Path
@@ -118,56 +166,6 @@ class _File:
     def spec(self) -> str:
         dataset = self.dataset.lower().replace("-", "_") or "NAME"
         return f"{dataset}:{self.split}"
-
-
-def load_idx(
-    name: str, split: str, *, path: str | os.PathLike | None = None
-) -> ImageSet:
-    """The images and labels of `name:split` under the directory `path`.
-
-    Files are `[NAME-]SPLIT-images[-.]idx3-ubyte[.gz|.xz]`, `labels` and `idx1`
-    likewise, in `path` itself, in a sub-directory named as the data set, or in a `raw/`
-    under that (torchvision). SPLIT is `train`, `t10k` or `test` (both are split
-    `test`), or `train10k`. Names are compared without case, `-` and `_`.
-
-    A file directly in `path` whose name says no data set is taken for the one asked
-    for, and `origin` says so; unless `path` is named after another data set, or other
-    files do name the one asked for.
-
-    `path` None is Debian's directory for `fashion_mnist`, an error for other names.
-    Labels that are not there are None.
-    """
-    directory = _directory(name, path)
-    files = list(_scan(directory))
-    wanted = _canonical(name)
-    # A file that names no data set is taken only where none names the one asked for:
-    # beside mnist-train-*, a bare t10k-* may well be another set's.
-    ours = [f for f in files if _canonical(f.dataset) == wanted]
-    ours = ours or [f for f in files if not f.dataset]
-    images = [f for f in ours if f.kind == "images"]
-    if not images:
-        found = {f.spec for f in files if f.kind == "images"}
-        raise unknown(
-            f"a data set in {directory}",
-            f"{name}:{split}",
-            found,
-            f"put {name}-train-images-idx3-ubyte.gz and its like there, or pass "
-            "another path",
-        )
-    images = [f for f in images if f.split == split]
-    if not images:
-        found = sorted(
-            {f.spec.replace("NAME", name) for f in ours if f.kind == "images"}
-        )
-        raise ValueError(
-            f"no split {split!r} of {name!r} in {directory}; there is: "
-            f"{', '.join(found)}. Write {' or '.join(map(repr, found))}, or add the "
-            f"IDX files of that split"
-        )
-    chosen = min(images, key=_preference)
-    pixels = read_idx(chosen.path, rank=3)[..., None]
-    labels = _labels(chosen, ours)
-    return ImageSet(name, split, pixels, labels, "idx", _origin(chosen, name, labels))
 
 
 def _directory(name: str, path: str | os.PathLike | None) -> Path:

@@ -1,12 +1,9 @@
 """Source `npz`: NumPy archives, the hook for any data set of one's own."""
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
-
+from flowjax_ood.data.archives import open_archive
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet, check_images
 
@@ -25,21 +22,12 @@ def load_npz(
     first are refused, with the conversion to write.
     """
     file = _file(name, path)
-    # Opened here: NumPy leaves the file open when it turns out not to be an archive.
-    with file.open("rb") as opened:
-        try:
-            archive = np.load(opened, allow_pickle=False)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{file}: not an .npz archive ({error})") from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError(f"{file}: holds one array, not a set; use np.savez")
-        image_key, label_key = _keys(archive.files, split, file)
-        images = _image_array(_read(archive, image_key, file), f"{file}[{image_key!r}]")
-        labels = None
-        if label_key in archive.files:
-            labels = _label_array(
-                _read(archive, label_key, file), f"{file}[{label_key!r}]"
-            )
+    with open_archive(file) as archive:
+        image_key, label_key = _keys(archive.keys, split, file)
+        images = archive.read(image_key)
+        images = images[..., None] if images.ndim == 3 else images
+        check_images(images, f"{file}[{image_key!r}]")
+        labels = archive.labels(label_key)
     origin = f"key {image_key!r} of {file}"
     return ImageSet(name, split, images, labels, "npz", origin)
 
@@ -81,25 +69,3 @@ def _keys(keys: list[str], split: str, file: Path) -> tuple[str, str]:
         splits - {"images"},
         f"its keys are {', '.join(sorted(keys))}; name the array {split + '_images'!r}",
     )
-
-
-def _read(archive: np.lib.npyio.NpzFile, key: str, file: Path) -> np.ndarray:
-    try:
-        return archive[key]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # ValueError: an object array, which only pickle could read; others: damage.
-        raise ValueError(f"{file}[{key!r}]: {error}") from error
-
-
-def _image_array(images: np.ndarray, what: str) -> np.ndarray:
-    images = images[..., None] if images.ndim == 3 else images
-    check_images(images, what)
-    return images
-
-
-def _label_array(labels: np.ndarray, what: str) -> np.ndarray:
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"{what}: labels must be integers, not {labels.dtype}")
-    if labels.size and not -(2**31) <= labels.min() <= labels.max() < 2**31:
-        raise ValueError(f"{what}: labels do not fit in int32")
-    return labels.astype(np.int32)

@@ -1,10 +1,12 @@
-"""Source `synthetic`: fake images for tests, smoke runs and throughput."""
+"""Source `synthetic`: fake images and vectors for tests, smoke runs and throughput."""
 
 import hashlib
+import math
 
 import numpy as np
 
-from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.checks import integer, unknown
+from flowjax_ood.data.random import bits, generator
 from flowjax_ood.data.sets import ImageSet, VectorSet
 
 # Side and channels. Names of real sets are there so that a config's source alone can be
@@ -21,10 +23,30 @@ SHAPES = {
     "celeba": (32, 3),
     "imagenet64": (64, 3),
 }
+# Features by set. As above, names of real sets are there for smoke runs.
+DIMS = {
+    "synthetic": 8,
+    "synthetic_ood": 8,
+    "hepmass0": 15,
+    "hepmass1": 15,
+    "miniboone0": 50,
+    "miniboone1": 50,
+    # EfficientNet-Lite0's
+    "fashion_mnist": 1280,
+    "mnist": 1280,
+    # EfficientNet-B4's
+    "cifar10": 1792,
+    "svhn": 1792,
+    "svhn_cropped": 1792,
+    "celeba": 1792,
+}
 SPLITS = ("train", "train10k", "validation", "test", "extra")
+VECTOR_SPLITS = ("train", "validation", "test", "all")
 DEFAULT_COUNT = 1024
-CLASSES = 10
-_CHUNK = 4096
+CLASSES, VECTOR_CLASSES = 10, 4
+# that the features of a vector have in common
+FACTORS = 4
+_CHUNK = 4096  # images made at a time
 
 
 def load_synthetic(
@@ -35,7 +57,7 @@ def load_synthetic(
     image_size: int | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """`count` (1024) smooth fake images `[N, size, size, C]` with labels 0 to 9.
+    """Make `count` (1024) smooth fake images `[N, size, size, C]` with labels 0 to 9.
 
     An image is 5/8 the template of its class and 3/8 noise of its own, both on a coarse
     grid, interpolated bilinearly: neighbouring pixels agree, as in photographs, and
@@ -48,8 +70,7 @@ def load_synthetic(
         raise unknown("a synthetic data set", name, SHAPES)
     if split not in SPLITS:
         raise unknown(f"a split of synthetic {name!r}", split, SPLITS)
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+    seed = integer("seed", seed, least=0)
     size, channels = SHAPES[name]
     size = size if image_size is None else image_size
     count = DEFAULT_COUNT if count is None else count
@@ -58,7 +79,7 @@ def load_synthetic(
     cell = (grid, grid, channels)
 
     templates = _bytes(seed, f"{name}/templates", (CLASSES, *cell))
-    labels = _raw(seed, f"{name}:{split}/labels", count) % CLASSES
+    labels = bits(count, seed, f"{name}:{split}/labels") % CLASSES
     noise = _bytes(seed, f"{name}:{split}/noise", (count, *cell))
     images = np.empty((count, size, size, channels), np.uint8)
     for start in range(0, count, _CHUNK):  # float64 intermediates: bounded memory
@@ -71,6 +92,37 @@ def load_synthetic(
         labels.astype(np.int32),
         "synthetic",
         f"FAKE images made by flowjax_ood, seed {seed}: not the data set {name!r}",
+    )
+
+
+def load_synthetic_vectors(
+    name: str, split: str, *, count: int | None = None, seed: int = 0
+) -> VectorSet:
+    """Make `count` (1024) fake vectors with labels 0 to 3: correlated clusters.
+
+    `x = mean[label] + A f + e / 2`, with factors f and noise e from N(0, I); means and
+    A follow from (seed, name), so that the splits of a name are of one distribution,
+    and other names are elsewhere.
+    """
+    if name not in DIMS:
+        raise unknown("a synthetic set of vectors", name, DIMS)
+    if split not in VECTOR_SPLITS:
+        raise unknown(f"a split of synthetic {name!r}", split, VECTOR_SPLITS)
+    dims, count = DIMS[name], DEFAULT_COUNT if count is None else count
+    shape = generator(seed, name)
+    means = shape.standard_normal((VECTOR_CLASSES, dims)) + shape.standard_normal(dims)
+    loadings = shape.standard_normal((FACTORS, dims)) / 2
+    draw = generator(seed, f"{name}:{split}")
+    labels = draw.integers(0, VECTOR_CLASSES, count)
+    vectors = means[labels] + draw.standard_normal((count, FACTORS)) @ loadings
+    vectors += draw.standard_normal((count, dims)) / 2
+    return VectorSet(
+        name,
+        split,
+        vectors.astype(np.float32),
+        labels.astype(np.int32),
+        "synthetic",
+        f"FAKE vectors made by flowjax_ood, seed {seed}: not the data set {name!r}",
     )
 
 
@@ -91,71 +143,6 @@ def _interpolate(grids: np.ndarray, size: int) -> np.ndarray:
 
 
 def _bytes(seed: int, text: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Whole numbers 0 ... 255 as float64."""
-    raw = _raw(seed, text, int(np.prod(shape)))
+    """Whole numbers 0 ... 255 as float64, of (seed, text)."""
+    raw = bits(math.prod(shape), seed, text)
     return (raw >> np.uint64(56)).astype(np.float64).reshape(shape)
-
-
-def _raw(seed: int, text: str, count: int) -> np.ndarray:
-    word = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-    return np.random.Philox(np.random.SeedSequence([seed, word])).random_raw(count)
-
-
-# Features by set. Names of real sets are there so that a config's source alone can be
-# swapped; the vectors are as fake as the others.
-DIMS = {
-    "synthetic": 8,
-    "synthetic_ood": 8,
-    "hepmass0": 15,
-    "hepmass1": 15,
-    "miniboone0": 50,
-    "miniboone1": 50,
-    # EfficientNet-Lite0's
-    "fashion_mnist": 1280,
-    "mnist": 1280,
-    # EfficientNet-B4's
-    "cifar10": 1792,
-    "svhn": 1792,
-    "svhn_cropped": 1792,
-    "celeba": 1792,
-}
-VECTOR_SPLITS = ("train", "validation", "test", "all")
-VECTOR_DEFAULT_COUNT = 1024
-VECTOR_CLASSES = 4
-FACTORS = 4
-
-
-def load_synthetic_vectors(
-    name: str, split: str, *, count: int | None = None, seed: int = 0
-) -> VectorSet:
-    """`count` (1024) fake vectors with labels 0 to 3: clusters of correlated features.
-
-    `x = mean[label] + A f + e / 2`, with factors f and noise e from N(0, I); means and
-    A follow from (seed, name), so that the splits of a name are of one distribution,
-    and other names are elsewhere.
-    """
-    if name not in DIMS:
-        raise unknown("a synthetic set of vectors", name, DIMS)
-    if split not in VECTOR_SPLITS:
-        raise unknown(f"a split of synthetic {name!r}", split, VECTOR_SPLITS)
-    dims, count = DIMS[name], VECTOR_DEFAULT_COUNT if count is None else count
-    shape = _generator(seed, name)
-    means = shape.standard_normal((VECTOR_CLASSES, dims)) + shape.standard_normal(dims)
-    loadings = shape.standard_normal((FACTORS, dims)) / 2
-    draw = _generator(seed, f"{name}:{split}")
-    labels = draw.integers(0, VECTOR_CLASSES, count)
-    vectors = means[labels] + draw.standard_normal((count, FACTORS)) @ loadings
-    vectors += draw.standard_normal((count, dims)) / 2
-    return VectorSet(
-        name,
-        split,
-        vectors.astype(np.float32),
-        labels.astype(np.int32),
-        "synthetic",
-        f"FAKE vectors made by flowjax_ood, seed {seed}: not the data set {name!r}",
-    )
-
-
-def _generator(seed: int, text: str) -> np.random.Generator:
-    word = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, word])))

@@ -8,6 +8,8 @@ import json
 import zlib
 from pathlib import Path
 
+from flowjax_ood.runtime.files import write_bytes
+
 NAME = "manifest.json"
 # orbax notes there when it was done, after the manifest is written: no data
 NOTES = "_CHECKPOINT_METADATA"
@@ -16,9 +18,8 @@ NOTES = "_CHECKPOINT_METADATA"
 def write(directory: Path) -> None:
     """Record every file below `directory` in its `manifest.json`."""
     files = {name: list(_fingerprint(directory / name)) for name in _files(directory)}
-    temporary = directory / (NAME + ".tmp")
-    temporary.write_text(json.dumps({"size and crc32": files}, indent=1) + "\n")
-    temporary.replace(directory / NAME)
+    text = json.dumps({"size and crc32": files}, indent=1) + "\n"
+    write_bytes(directory / NAME, text.encode())
 
 
 def damage(directory: Path, checksums: bool = True) -> str:

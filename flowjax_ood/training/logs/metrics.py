@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from flowjax_ood.runtime.files import write_bytes
+
 
 class MetricLog:
     """Appends records to a JSON-lines file.
@@ -31,9 +33,7 @@ class MetricLog:
         if not self.path.exists():
             return
         kept = [r for r in read(self.path) if r["step"] <= step]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
-        temporary.replace(self.path)
+        write_bytes(self.path, "".join(json.dumps(r) + "\n" for r in kept).encode())
 
     def write(self, step: int, **values) -> None:
         """Append one record. Raises ValueError for NaN and infinity: not JSON."""

@@ -8,7 +8,6 @@ from flowjax_ood import data
 from flowjax_ood.data.outliers.images import (
     KINDS,
     NOISE,
-    pseudo_outlier_set,
     pseudo_outliers,
 )
 
@@ -149,16 +148,6 @@ def test_channels_of_noise_are_unrelated():
     for name in NOISE:
         found = only(name, COLOUR.images).astype(float).reshape(-1, 3)
         assert abs(np.corrcoef(found.T)[0, 1]) < 0.2
-
-
-def test_a_set_of_outliers_names_its_kinds():
-    kinds = ("blurred", "inverted")
-    found = pseudo_outlier_set(CLOTHES, 4, kinds)
-    outliers, kind = pseudo_outliers(CLOTHES.images, 4, kinds)
-    np.testing.assert_array_equal(found.images, outliers)
-    np.testing.assert_array_equal(found.labels, kind)
-    assert found.name == "fashion_mnist pseudo-outliers"
-    assert found.origin.endswith("; made into outliers (blurred, inverted), seed 4")
 
 
 def test_what_cannot_be_done_is_said():

@@ -236,7 +236,7 @@ def test_fake_sequences_are_reproducible_and_said_to_be_fake():
         synthetic_genomics("test", 0)
     with pytest.raises(ValueError, match="length must be at least 1, not -3"):
         synthetic_genomics("test", length=-3)
-    with pytest.raises(ValueError, match="seed must not be negative, got -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
         synthetic_genomics("test", seed=-1)
 
 

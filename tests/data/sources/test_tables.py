@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood.data.loading import load_vectors
-from flowjax_ood.data.sources.uci import continuous
+from flowjax_ood.data.sources.tables import continuous
 
 FEATURES, DISCRETE = 27, 12
 ROWS = 30

@@ -1,32 +1,67 @@
-"""Source `uci`: HEPMASS and MiniBooNE from their published files, one class at a time.
+"""Sources `sklearn` and `uci`: real tables, one class at a time, the others as OOD.
 
-The paper's appendix K: a flow is trained on one class, the other is OOD. The filtering
-is that of its code.
+Appendix K of the paper trains on one class of HEPMASS or MiniBooNE and takes the other
+for OOD; the filtering is that of its code.
 """
 
 import gzip
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from flowjax_ood.data.checks import unknown
-from flowjax_ood.data.random import permutation
+from flowjax_ood.data.random import bits, permutation
 from flowjax_ood.data.sets import VectorSet
-from flowjax_ood.data.sources.table_classes import SPLITS, parse_class
 
-TABLES = ("hepmass", "miniboone")
-ARCHIVE = "https://archive.ics.uci.edu/dataset"
+SPLITS = ("train", "test", "all")
+# number of classes; covtype and the like are downloads, and not here
+SKLEARN_TABLES = {"breast_cancer": 2, "wine": 3, "digits": 10}
+SKLEARN_TEST = 0.2
+UCI_TABLES = {"hepmass": 2, "miniboone": 2}
+UCI_TEST = 0.1
+UCI_ARCHIVE = "https://archive.ics.uci.edu/dataset"
 HEPMASS_DIMS, MINIBOONE_DIMS = 15, 50
 # a feature whose smallest value comes more often is discrete, and left out
 MOST_REPEATS = 5
-TEST = 0.1
+
+
+def load_sklearn(name: str, split: str, *, seed: int = 0) -> VectorSet:
+    """Load a class of a table: `breast_cancer0`, `wine2`, `digits_not3` (all but 3).
+
+    `breast_cancer` (0 malignant, 1 benign): 569 rows of 30 features; `wine`: 178 of
+    13; `digits` (0 to 9): 1797 images of 8 x 8 values 0 to 16, to which uniform noise
+    in [0, 1) is added, because whole numbers have no density.
+
+    Splits: `train` and `test` hold 80 % and 20 % of every class, drawn from `seed`;
+    `all` holds both, for a class nothing is trained on. Raises ImportError without
+    scikit-learn, and ValueError for another name or split.
+    """
+    remedy = "NAME_notC is all classes of NAME but C, as in digits_not3"
+    table, c, others = _class_of(name, SKLEARN_TABLES, "scikit-learn", remedy)
+    if split not in SPLITS:
+        raise unknown(f"a split of sklearn {name!r}", split, SPLITS)
+    vectors, labels = _sklearn_table(table)
+    origin = f"scikit-learn's {table}"
+    if table == "digits":
+        noise = bits(vectors.size, seed, 0x6E6F6973) >> np.uint64(11)
+        vectors = vectors + noise.reshape(vectors.shape) * 2.0**-53
+        origin += f", uniform noise of seed {seed} added"
+    rows = _split_rows(labels, split, seed)
+    rows = rows[(labels[rows] == c) != others]
+    origin += f", {'all classes but' if others else 'class'} {c}"
+    if split != "all":
+        origin += f", {split} part of an 80/20 split of seed {seed}"
+    vectors = vectors[rows].astype(np.float32)
+    return VectorSet(name, split, vectors, labels[rows], "sklearn", origin)
 
 
 def load_uci(
     name: str, split: str, *, path: str | os.PathLike | None = None
 ) -> VectorSet:
-    """`hepmass0`, `hepmass1`, `miniboone0` or `miniboone1`; class 1 is the signal.
+    """Load `hepmass0`, `hepmass1`, `miniboone0` or `miniboone1`; class 1 is the signal.
 
     `path` is the directory that holds, as published (HEPMASS's also as .csv.gz):
 
@@ -37,34 +72,78 @@ def load_uci(
     * MiniBooNE: `MiniBooNE_PID.txt`, whose first line counts signal and background.
       As many rows of each class are taken as the smaller one has, the first ones;
       10 % of each, drawn with seed 0, are the test split. 50 features, of which -999
-      stands for what was not measured: those rows stay.
+      stands for a value that was not measured: those rows stay.
 
     Splits: `train`, `test`, and `all` for both. Raises FileNotFoundError, saying what
     to download and where to put it.
     """
-    found = [(table, parse_class(name, table)) for table in TABLES]
-    found = [
-        (table, which) for table, which in found if which in ((0, False), (1, False))
-    ]
-    if not found:
-        known = [f"{table}{c}" for table in TABLES for c in (0, 1)]
-        raise unknown("a class of a table of UCI", name, known)
+    table, c, _ = _class_of(name, UCI_TABLES, "UCI")
     if split not in SPLITS:
         raise unknown(f"a split of uci {name!r}", split, SPLITS)
     if path is None:
         raise ValueError(
             "source 'uci' needs path=, the directory of the published files"
         )
-    [(table, (c, _))] = found
     read = _hepmass if table == "hepmass" else _miniboone
     vectors, origin = read(Path(path), c, split)
     labels = np.full(len(vectors), c, np.int32)
     return VectorSet(name, split, vectors.astype(np.float32), labels, "uci", origin)
 
 
+def continuous(features: np.ndarray) -> np.ndarray:
+    """Find the columns of `[N, F]` whose smallest value comes at most 5 times."""
+    repeats = (features == features.min(axis=0)).sum(axis=0)
+    return np.flatnonzero(repeats <= MOST_REPEATS)
+
+
+def _class_of(
+    name: str, tables: Mapping[str, int], owner: str, remedy: str = ""
+) -> tuple[str, int, bool]:
+    """`"wine2"` as `("wine", 2, False)`, `"wine_not2"` as `("wine", 2, True)`.
+
+    All classes but one are only known where `remedy` explains them.
+    """
+    for table, classes in tables.items():
+        match = re.fullmatch(rf"{table}(_not)?(\d+)", name)
+        if match and int(match[2]) < classes and (remedy or not match[1]):
+            return table, int(match[2]), bool(match[1])
+    known = [f"{table}{c}" for table, n in tables.items() for c in range(n)]
+    raise unknown(f"a class of a table of {owner}", name, known, remedy)
+
+
+def _split_rows(labels: np.ndarray, split: str, seed: int) -> np.ndarray:
+    """Rows of `split`, ascending: of each class a share is held out as test rows.
+
+    The rows held out of class c are drawn from `(seed, c)` alone. `"all"` is both
+    parts. Every class keeps at least one row on either side.
+    """
+    if split == "all":
+        return np.arange(len(labels))
+    held = np.zeros(len(labels), bool)
+    for c in np.unique(labels):
+        rows = np.flatnonzero(labels == c)
+        count = min(max(1, round(SKLEARN_TEST * len(rows))), len(rows) - 1)
+        held[rows[permutation(len(rows), seed, int(c))[:count]]] = True
+    return np.flatnonzero(held if split == "test" else ~held)
+
+
+def _sklearn_table(table: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ImportError(
+            "source 'sklearn' needs scikit-learn: pip install scikit-learn, or the "
+            "extra `tables` of flowjax_ood"
+        ) from error
+    bunch = getattr(datasets, f"load_{table}")()
+    return bunch.data.astype(np.float64), bunch.target.astype(np.int32)
+
+
 def _hepmass(directory: Path, c: int, split: str) -> tuple[np.ndarray, str]:
     train_file, test_file = (
-        _published(directory, f"1000_{part}.csv", "HEPMASS", f"{ARCHIVE}/347/hepmass")
+        _published(
+            directory, f"1000_{part}.csv", "HEPMASS", f"{UCI_ARCHIVE}/347/hepmass"
+        )
         for part in ("train", "test")
     )
     train = _csv(train_file, None)
@@ -87,12 +166,6 @@ def _hepmass(directory: Path, c: int, split: str) -> tuple[np.ndarray, str]:
         f"HEPMASS {what[split]}.csv in {directory}, class {c}, the {HEPMASS_DIMS} "
         "continuous features"
     )
-
-
-def continuous(features: np.ndarray) -> np.ndarray:
-    """Indices of the columns of `[N, F]` whose smallest value comes at most 5 times."""
-    repeats = (features == features.min(axis=0)).sum(axis=0)
-    return np.flatnonzero(repeats <= MOST_REPEATS)
 
 
 def _csv(file: Path, columns: int | None) -> np.ndarray:
@@ -118,7 +191,7 @@ def _miniboone(directory: Path, c: int, split: str) -> tuple[np.ndarray, str]:
         directory,
         "MiniBooNE_PID.txt",
         "MiniBooNE",
-        f"{ARCHIVE}/199/miniboone+particle+identification",
+        f"{UCI_ARCHIVE}/199/miniboone+particle+identification",
     )
     with file.open() as lines:
         try:
@@ -135,7 +208,7 @@ def _miniboone(directory: Path, c: int, split: str) -> tuple[np.ndarray, str]:
     each = min(signal, background)
     start = 0 if c == 1 else signal
     order = permutation(each, 0)
-    held = round(TEST * each)
+    held = round(UCI_TEST * each)
     at = {"test": order[:held], "train": order[held:], "all": order}[split]
     part = "all" if split == "all" else f"the {split} part of a 90/10 split (seed 0)"
     origin = f"{file}, class {c}, {part} of its first {each} rows"
