@@ -9,14 +9,12 @@ from collections.abc import Sequence
 
 from experiments import benchmark as asked
 from experiments.benchmark import requests
-from experiments.benchmark.cases import Case, sweep
-from experiments.benchmark.loop import checked, measure
-from experiments.benchmark.throughput import Report
+from experiments.benchmark.cases import Case
+from experiments.benchmark.loop import checked, measure_and_report
+from experiments.benchmark.throughput import ThroughputReport
 from experiments.benchmark.timing import measured_peak
 from experiments.core import build, options
-from experiments.core.config import load_config
 from experiments.core.environment import no_compilation_cache
-from experiments.core.errors import UserError
 from flowjax_ood.precision import PRECISIONS
 
 
@@ -39,30 +37,13 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
 def measure_models(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Measure every combination of modes and settings that `args` ask for."""
     modes = options.known_names("mode", args.mode, asked.MODES)
-
-    def load(more):
-        return load_config(args.config, [*overrides, *more])
-
-    cases = sweep(load, modes, requests.axes(args))
+    cases, facts = requests.cases(args, overrides, modes)
     precisions = list(dict.fromkeys(c.settings["precision"] for c in cases))
     given = requests.peaks(args.peak, precisions)
     runs = checked(cases)
-    facts = {
-        "config": load([]).to_dict(),
-        **requests.timing(args),
-        "peak_is": "given" if given else "measured on this machine",
-    }
+    facts["peak_is"] = "given" if given else "measured on this machine"
     peaks = {name: _peak(cases[0], name, given) for name in precisions}
-    report = Report(args.out, runs, peaks, facts)
-    finished = False
-    try:
-        measure(runs, report, args)
-        finished = True
-    finally:
-        # stopped or not, what was measured is there
-        report.close(finished)
-    if all(run.error for run in runs):
-        raise UserError(f"no case could be measured; the first: {runs[0].error}")
+    measure_and_report(runs, ThroughputReport(args.out, runs, peaks, facts), args)
 
 
 def _peak(case: Case, precision: str, given: dict | None) -> dict[str, float]:

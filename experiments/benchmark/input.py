@@ -18,13 +18,12 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments.benchmark import requests
-from experiments.benchmark.cases import Case, sweep
-from experiments.benchmark.input_table import DataReport, Reading, Round, verdict
+from experiments.benchmark.cases import Case
+from experiments.benchmark.input_table import InputReport, Reading, Round, verdict
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import rates
 from experiments.core import build
 from experiments.core.checks import check_numbers, check_streaming
-from experiments.core.config import load_config
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
 from experiments.core.keys import flatten, of_vectors
@@ -41,30 +40,22 @@ READING = tuple(
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark --data` as the command line asks for it."""
-
-    def load(more):
-        return load_config(args.config, [*overrides, *more])
-
-    cases = sweep(load, ["train"], requests.axes(args))
+    cases, facts = requests.cases(args, overrides, ["train"])
     need = requests.need(args)
     for case in cases:
         check(case.config)
     readings = with_sets(cases)
-    facts = {
-        "config": load([]).to_dict(),
-        **requests.timing(args),
-        "cores": cores(),
-        "need_is": "given" if need else "measured on the devices here",
-    }
-    report = DataReport(args.out, readings, facts)
+    facts["cores"] = cores()
+    facts["need_is"] = "given" if need else "measured on the devices here"
+    report = InputReport(args.out, readings, facts)
     rate_of = {}
-    for one in readings:
-        key = _without(one.case.config, READING)
+    for reading in readings:
+        key = _without(reading.case.config, READING)
         if key not in rate_of:
-            rate_of[key] = need or step_rate(one.case, args)
-        one.need = rate_of[key]
+            rate_of[key] = need or step_rate(reading.case, args)
+        reading.need = rate_of[key]
     measure(readings, report, args)
-    report.close()
+    report.close(finished=True)
 
 
 def check(config: ConfigDict) -> None:
@@ -105,28 +96,28 @@ def step_rate(case: Case, args: argparse.Namespace) -> float:
 
 
 def measure(
-    readings: Sequence[Reading], report: DataReport, args: argparse.Namespace
+    readings: Sequence[Reading], report: InputReport, args: argparse.Namespace
 ) -> None:
     """Time all of them: one after the other, or by turns."""
-    for group in [readings] if args.interleave else [[one] for one in readings]:
+    for group in [readings] if args.interleave else [[reading] for reading in readings]:
         with ExitStack() as opened:
-            feeds = [opened.enter_context(_feed(one)) for one in group]
+            feeds = [opened.enter_context(_feed(reading)) for reading in group]
             turns = list(zip(group, feeds, strict=True))
             for number in range(args.repeats):
                 # there and back: what drifts meanwhile is shared
-                for one, feed in turns if number % 2 == 0 else reversed(turns):
-                    one.rounds.append(time_feed(feed, one, args.seconds))
+                for reading, feed in turns if number % 2 == 0 else reversed(turns):
+                    reading.rounds.append(time_feed(feed, reading, args.seconds))
                 report.write()
-        for one in group:
-            print(f"{report.name(one)}: {verdict(one)}", flush=True)
+        for reading in group:
+            print(f"{report.label(reading)}: {verdict(reading)}", flush=True)
 
 
-def time_feed(feed: Feed, one: Reading, seconds: float) -> Round:
+def time_feed(feed: Feed, reading: Reading, seconds: float) -> Round:
     """Batches taken one after another, until `seconds` are over.
 
     Those that were read while nobody asked for any are taken before.
     """
-    feed.take(1 + 2 * one.options["ahead"] + one.options["workers"])
+    feed.take(1 + 2 * reading.options["ahead"] + reading.options["workers"])
     work, began, taken = processor_seconds(), time.perf_counter(), 0
     while not taken or time.perf_counter() - began < seconds:
         feed.take(1)
@@ -134,7 +125,7 @@ def time_feed(feed: Feed, one: Reading, seconds: float) -> Round:
     wall = time.perf_counter() - began
     if work is not None:
         work = processor_seconds() - work
-    return Round(taken * one.case.config.train.batch_size, wall, work)
+    return Round(taken * reading.case.config.train.batch_size, wall, work)
 
 
 def processor_seconds() -> float | None:
@@ -151,9 +142,11 @@ def processor_seconds() -> float | None:
     return seconds
 
 
-def _feed(one: Reading) -> Feed:
-    batches = build.batches(one.case.config, Sets(one.images, one.images, {}))
-    return Feed(batches, 0, **one.options)
+def _feed(reading: Reading) -> Feed:
+    batches = build.batches(
+        reading.case.config, Sets(reading.images, reading.images, {})
+    )
+    return Feed(batches, 0, **reading.options)
 
 
 def _only(config: ConfigDict, rooms: tuple, but: tuple) -> tuple:

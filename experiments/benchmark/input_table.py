@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.benchmark.cases import Case, short, varying
-from experiments.benchmark.outputs import Files
+from experiments.benchmark.outputs import Report, page
 from experiments.core.results import versions
-from experiments.core.text import markdown_lines, number
+from experiments.core.text import number
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.streaming import StreamedImageSet
 
@@ -79,18 +79,20 @@ class Reading:
     @property
     def rates(self) -> list[float]:
         """Images a second of each round."""
-        return [one.images / one.seconds for one in self.rounds]
+        return [r.images / r.seconds for r in self.rounds]
 
 
 def make_rows(readings: Sequence[Reading]) -> list[dict]:
     """A row for every case that has been timed."""
-    return [_row(one) for one in readings if one.rounds]
+    return [_row(reading) for reading in readings if reading.rounds]
 
 
-def verdict(one: Reading) -> str:
+def verdict(reading: Reading) -> str:
     """In words: whether devices wait for images."""
-    rate, need, ratio = map(number, (one.rate, one.need, one.rate / one.need))
-    if one.rate < one.need:
+    rate, need, ratio = map(
+        number, (reading.rate, reading.need, reading.rate / reading.need)
+    )
+    if reading.rate < reading.need:
         return (
             f"INPUT IS THE BOTTLENECK: {rate} images/s, {ratio} of the {need} that the "
             "step takes"
@@ -101,88 +103,73 @@ def verdict(one: Reading) -> str:
     )
 
 
-def _row(one: Reading) -> dict:
+def _row(reading: Reading) -> dict:
     by_core = None
-    if all(r.work for r in one.rounds):
-        by_core = statistics.median(r.images / r.work for r in one.rounds)
-    return one.settings | {
-        "image_shape": "x".join(map(str, one.images.images.shape[1:])),
-        "images": len(one.images),
-        "input_images_per_second": one.rate,
-        "input_images_per_second_min": min(one.rates),
-        "input_images_per_second_max": max(one.rates),
+    if all(r.work for r in reading.rounds):
+        by_core = statistics.median(r.images / r.work for r in reading.rounds)
+    return reading.settings | {
+        "image_shape": "x".join(map(str, reading.images.images.shape[1:])),
+        "images": len(reading.images),
+        "input_images_per_second": reading.rate,
+        "input_images_per_second_min": min(reading.rates),
+        "input_images_per_second_max": max(reading.rates),
         "input_images_per_core_second": by_core,
-        "step_images_per_second": one.need,
-        "ratio": one.rate / one.need,
-        "bottleneck": one.rate < one.need,
-        "cores_needed": by_core and one.need / by_core,
+        "step_images_per_second": reading.need,
+        "ratio": reading.rate / reading.need,
+        "bottleneck": reading.rate < reading.need,
+        "cores_needed": by_core and reading.need / by_core,
     }
 
 
-NAME = "benchmark_data"
+class InputReport(Report):
+    """benchmark_data.json, .csv and .md; `facts` also says what `need_is`."""
 
-
-class DataReport:
-    """`NAME.json`, `.csv` and `.md` in `out`, written anew after every round.
-
-    `facts`: what else the JSON says of all rows, at least how they were timed
-    (`seconds`, `repeats`, `interleave`) and what `need_is`. Raises UserError where
-    nothing can be written in `out`.
-    """
+    name = "benchmark_data"
 
     def __init__(self, out: Path, readings: Sequence[Reading], facts: dict):
-        self._out, self._readings, self._facts = out, readings, facts
-        self._swept = varying([one.settings for one in readings])
-        self._files = Files(out, NAME)
+        super().__init__(out, facts)
+        self._readings = readings
+        self._swept = varying([reading.settings for reading in readings])
 
-    def name(self, one: Reading) -> str:
-        """What tells a case from the others, in a few words."""
-        settings = one.settings
+    def rows(self) -> list[dict]:
+        return make_rows(self._readings)
+
+    def label(self, reading: Reading) -> str:
+        """A case in a few words, by what tells it from the others."""
+        settings = reading.settings
         shown = [f"{short(c).replace('_', ' ')} {settings[c]}" for c in self._swept]
         return ", ".join(shown) or settings["set"]
 
-    def write(self, finished: bool = False) -> None:
-        """Write what has been measured so far."""
-        rows = make_rows(self._readings)
-        content = {**self._facts, "finished": finished, "rows": rows}
-        self._files.write(content, self._markdown(rows))
-
-    def close(self) -> None:
-        """Write everything, and print the table."""
-        self.write(finished=True)
-        print(self._markdown(make_rows(self._readings)), end="")
-        print(f"{NAME}.json, .csv and .md are in {self._out}")
-
-    def _markdown(self, rows: Sequence[dict]) -> str:
+    def markdown(self, rows: Sequence[dict]) -> str:
         columns = [
-            *((short(c).replace("_", " "), c) for c in self._swept),
-            ("input images/s", "input_images_per_second"),
-            ("slowest", "input_images_per_second_min"),
-            ("fastest", "input_images_per_second_max"),
-            ("images/s of a core", "input_images_per_core_second"),
-            ("step takes images/s", "step_images_per_second"),
-            ("ratio", "ratio"),
-            ("cores needed", "cores_needed"),
+            (short(c).replace("_", " "), lambda r, c=c: str(r[c])) for c in self._swept
         ]
+        columns += [
+            (name, lambda r, key=key: number(r[key]))
+            for name, key in (
+                ("input images/s", "input_images_per_second"),
+                ("slowest", "input_images_per_second_min"),
+                ("fastest", "input_images_per_second_max"),
+                ("images/s of a core", "input_images_per_core_second"),
+                ("step takes images/s", "step_images_per_second"),
+                ("ratio", "ratio"),
+                ("cores needed", "cores_needed"),
+            )
+        ]
+        verdicts = [
+            f"* {self.label(reading)}: {verdict(reading)}"
+            for reading in self._readings
+            if reading.rounds
+        ]
+        notes = (
+            f"{self.facts['cores']} cores; {self.timed()}: median, slowest and fastest."
+            f" What the step takes is {self.facts['need_is']} "
+            f"({versions()['device']})."
+        )
         left = len(self._swept)
-        cells = [[_cell(row[c]) for _, c in columns] for row in rows]
-        head = [name for name, _ in columns]
-        lines = [self._heading(rows[0]) + ":", ""]
-        lines += markdown_lines(head, cells, left)
-        lines += [""] + [
-            f"* {self.name(one)}: {verdict(one)}"
-            for one in self._readings
-            if one.rounds
-        ]
-        facts = self._facts
-        turns = " by turns" if facts["interleave"] else ""
-        lines += [
-            "",
-            f"{facts['cores']} cores; {facts['repeats']} repeats of "
-            f"{facts['seconds']:g} s each{turns}: median, slowest and fastest. What "
-            f"the step takes is {facts['need_is']} ({versions()['device']}).",
-        ]
-        return "\n".join(lines) + "\n"
+        return page(
+            self._heading(rows[0]), columns, rows, left, "\n".join(verdicts), notes
+        )
 
     def _heading(self, row: dict) -> str:
         shown = [row["set"], f"source {row['source']}", row["held"]]
@@ -192,9 +179,3 @@ class DataReport:
         if "batch_size" not in self._swept:
             parts.append(f"batch {row['batch_size']}")
         return ", ".join(parts)
-
-
-def _cell(value) -> str:
-    if isinstance(value, float) or value is None:
-        return number(value)
-    return str(value)

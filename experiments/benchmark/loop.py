@@ -1,4 +1,4 @@
-"""What a benchmark says while it runs: what it does, and how long it still takes."""
+"""Measure all cases of a benchmark, and say how long it still takes."""
 
 import argparse
 import gc
@@ -8,14 +8,15 @@ import time
 from collections.abc import Sequence
 
 from experiments.benchmark.cases import Case, label, varying
+from experiments.benchmark.outputs import Report
 from experiments.benchmark.run import CaseRun, peak_bytes, profile
-from experiments.benchmark.throughput import Report, rates
+from experiments.benchmark.throughput import rates
 from experiments.benchmark.work import count
 from experiments.core.errors import UserError
-from experiments.core.text import number
+from experiments.core.text import duration, number, number_range
 
 
-class Progress:
+class RemainingTime:
     """A line for each case, and an estimate by the time the ones before it took."""
 
     def __init__(self, cases: int, repeats: int, seconds: float):
@@ -58,24 +59,16 @@ class Progress:
             print(f"round {at} of {self._repeats} done, {self._left()}", flush=True)
         elif at == self._repeats and runs[0].rounds:
             found = rates(runs[0])
-            spread = f"{number(min(found))}-{number(max(found))}"
-            middle = number(statistics.median(found))
-            print(f"  {middle} images/s ({spread}), {self._left()}", flush=True)
+            middle, ends = number(statistics.median(found)), (min(found), max(found))
+            print(
+                f"  {middle} images/s ({number_range(*ends)}), {self._left()}",
+                flush=True,
+            )
 
     def _left(self) -> str:
         compiling = statistics.mean(self._prepare_seconds) * self._to_prepare
         timing = statistics.mean(self._round_seconds) * self._to_time
         return f"about {duration(compiling + timing)} left"
-
-
-def duration(seconds: float) -> str:
-    """`1:02:03`, `2:03`, or `3 s`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def checked(cases: Sequence[Case]) -> list[CaseRun]:
@@ -94,9 +87,23 @@ def checked(cases: Sequence[Case]) -> list[CaseRun]:
     return runs
 
 
+def measure_and_report(
+    runs: Sequence[CaseRun], report: Report, args: argparse.Namespace
+) -> None:
+    """Measure all runs; UserError if none could be. Whatever was measured is kept."""
+    finished = False
+    try:
+        measure(runs, report, args)
+        finished = True
+    finally:
+        report.close(finished)
+    if all(run.error for run in runs):
+        raise UserError(f"no case could be measured; the first: {runs[0].error}")
+
+
 def measure(runs: Sequence[CaseRun], report: Report, args: argparse.Namespace) -> None:
     """Compile and time all runs: one after the other, or by turns."""
-    progress = Progress(len(runs), args.repeats, args.seconds)
+    progress = RemainingTime(len(runs), args.repeats, args.seconds)
     for group in [runs] if args.interleave else [[run] for run in runs]:
         before = peak_bytes()
         for run in group:

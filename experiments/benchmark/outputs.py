@@ -1,4 +1,4 @@
-"""The table of a benchmark: for the terminal, and as Markdown for a README."""
+"""Files and tables that every kind of benchmark leaves."""
 
 import csv
 import io
@@ -6,33 +6,137 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
+
 from experiments.benchmark.cases import label, short, varying
+from experiments.core import text
 from experiments.core.errors import writing
 from experiments.core.results import versions
-from experiments.core.text import MISSING, markdown_lines, number
+from experiments.core.text import MISSING, decimals, number, number_range
 from flowjax_ood.runtime.files import write_bytes
 
-# what does not change from row to row is said once, above the table
+RATE = "images_per_second"
+MIB = 2**20
+# constant from row to row, so given once, above the table
 CONSTANT = ("image_shape", "parameters", "gflop_per_image")
+
+# the header of a column, and its cell of a row
+Column = tuple[str, Callable[[dict], str]]
+
+
+class Report:
+    """`NAME.json`, `.csv` and `.md` in `out`, written anew after every measurement.
+
+    Files of an earlier benchmark are removed. `facts` is the part of the JSON that is
+    not rows: at least how cases were timed (`seconds`, `repeats`, `interleave`). Raises
+    UserError where nothing can be written in `out`.
+    """
+
+    name = "benchmark"
+    kinds = ("json", "csv", "md")
+
+    def __init__(self, out: Path, facts: dict):
+        self.out, self.facts = out, facts
+        with writing("--out", out):
+            out.mkdir(parents=True, exist_ok=True)
+            for kind in self.kinds:
+                self.path(kind).unlink(missing_ok=True)
+
+    def rows(self) -> list[dict]:
+        """The rows of all cases that were begun."""
+        raise NotImplementedError
+
+    def markdown(self, rows: Sequence[dict]) -> str:
+        """The table of the rows, with what it needs to be understood."""
+        raise NotImplementedError
+
+    def show(self, rows: Sequence[dict]) -> None:
+        """Print the table."""
+        print(self.markdown(rows), end="")
+
+    def path(self, kind: str) -> Path:
+        """The file of a kind."""
+        return self.out / f"{self.name}.{kind}"
+
+    def write(self, finished: bool = False) -> list[dict]:
+        """Write the rows measured so far, each file in one step; returns the rows."""
+        rows = self.rows()
+        # where many hosts measure, one writes
+        if not rows or jax.process_index():
+            return []
+        content = {**self.facts, "finished": finished, "rows": rows}
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        content = json.dumps(
+            content | {"versions": versions()}, indent=2, allow_nan=False
+        )
+        self._keep("json", content + "\n")
+        self._keep("csv", lines.getvalue())
+        self._keep("md", self.markdown(rows))
+        return rows
+
+    def close(self, finished: bool) -> None:
+        """Write everything, and print the table."""
+        if rows := self.write(finished):
+            self.show(rows)
+            *kinds, last = (k for k in self.kinds if self.path(k).exists())
+            print(f"{self.name}.{', .'.join(kinds)} and .{last} are in {self.out}")
+
+    def timed(self) -> str:
+        """How often and how long each case was timed."""
+        facts, turns = self.facts, " by turns" if self.facts["interleave"] else ""
+        return f"{facts['repeats']} repeats of {facts['seconds']:g} s each{turns}"
+
+    def _keep(self, kind: str, content: str) -> None:
+        write_bytes(self.path(kind), content.encode())
+
+
+def page(
+    heading: str,
+    columns: Sequence[Column],
+    rows: Sequence[dict],
+    left: int,
+    *notes: str,
+) -> str:
+    """A Markdown table under a line that says what all rows have in common."""
+    table = text.markdown_table(*cells(columns, rows), left)
+    return "\n\n".join([f"{heading}:", table, *notes]) + "\n"
+
+
+def cells(
+    columns: Sequence[Column], rows: Sequence[dict]
+) -> tuple[list[str], list[list[str]]]:
+    """`(header, cells of each row)`."""
+    return [name for name, _ in columns], [
+        [cell(r) for _, cell in columns] for r in rows
+    ]
+
+
+def settings_columns(names: Sequence[str]) -> list[Column]:
+    """A column for each setting."""
+    return [(short(name), lambda r, name=name: str(r[name])) for name in names]
+
+
+# --- models ------------------------------------------------------------------------
 
 
 def table(rows: Sequence[dict], settings: Sequence[str]) -> tuple[list[str], list]:
     """`(header, cells of each row)` as text; `settings`: the columns of the sweep."""
-    columns = [(short(c), lambda r, c=c: str(r[c])) for c in _swept(rows, settings)]
+    columns = settings_columns(_swept(rows, settings))
     if "parameters" in varying(rows):
         columns.append(("parameters", lambda r: f"{r['parameters']:,}"))
-    columns += _measurements(rows)
-    header = [name for name, _ in columns]
-    return header, [[cell(row) for _, cell in columns] for row in rows]
+    return cells([*columns, *_measurements(rows)], rows)
 
 
 def heading(rows: Sequence[dict], settings: Sequence[str]) -> str:
-    """What all rows have in common, in a line."""
+    """The settings that all rows have in common, in a line."""
     swept, first = varying(rows), rows[0]
     shown = {c: first[c] for c in (*settings, *CONSTANT) if c not in swept}
     if shown.get("steps_per_call") == 1:
         del shown["steps_per_call"]
-    text = {
+    words = {
         "batch_size": lambda v: f"batch {v}",
         "image_shape": lambda v: f"images {v}",
         "parameters": lambda v: f"{v:,} parameters",
@@ -41,8 +145,8 @@ def heading(rows: Sequence[dict], settings: Sequence[str]) -> str:
     plain = ("mode", "precision", "parallel", "stack")
     parts = []
     for column, value in shown.items():
-        if column in text:
-            parts.append(text[column](value))
+        if column in words:
+            parts.append(words[column](value))
         else:
             parts.append(str(value) if column in plain else f"{short(column)} {value}")
     return ", ".join(parts)
@@ -55,123 +159,59 @@ def failures(rows: Sequence[dict], settings: Sequence[str]) -> list[str]:
 
 
 def markdown(rows: Sequence[dict], settings: Sequence[str], notes: str) -> str:
-    """The table as Markdown, with what is constant above it, and `notes` below."""
-    header, cells = table(rows, settings)
-    lines = [heading(rows, settings) + ":", ""]
-    lines += markdown_lines(header, cells, left=len(_swept(rows, settings)))
-    lines += ["", notes]
-    for failed in failures(rows, settings):
-        escaped = failed.replace("|", "\\|")
-        lines += ["", f"Failed: {escaped}"]
-    return "\n".join(lines) + "\n"
+    """The table as Markdown, with constant settings above it, and `notes` below."""
+    lines = text.markdown_table(*table(rows, settings), len(_swept(rows, settings)))
+    failed = [f"Failed: {f}".replace("|", "\\|") for f in failures(rows, settings)]
+    return "\n\n".join([heading(rows, settings) + ":", lines, notes, *failed]) + "\n"
 
 
 def print_table(rows: Sequence[dict], settings: Sequence[str], notes: str) -> None:
     """The same on the terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    header, cells = table(rows, settings)
-    left = len(_swept(rows, settings))
-    shown = Table(title=escape(heading(rows, settings)), title_justify="left")
-    for index, name in enumerate(header):
-        justify = "left" if index < left else "right"
-        shown.add_column(escape(name), justify=justify, no_wrap=True)
-    for line in cells:
-        shown.add_row(*map(escape, line))
-    # wide enough for every column, wherever it is printed
-    Console(width=200).print(shown)
+    text.print_table(
+        *table(rows, settings),
+        title=heading(rows, settings),
+        left=len(_swept(rows, settings)),
+        # wide enough for every column, wherever it is printed
+        width=200,
+    )
     for line in [notes, *(f"failed: {f}" for f in failures(rows, settings))]:
         print(line)
 
 
 def _swept(rows, settings) -> list[str]:
-    swept = [c for c in varying(rows) if c in settings]
     # a single row says at least what it is of
-    return swept or ["mode"]
+    return [c for c in varying(rows) if c in settings] or ["mode"]
 
 
-def _measurements(rows) -> list[tuple[str, Callable[[dict], str]]]:
+def _measurements(rows) -> list[Column]:
     """The columns one reads first; the others are in the JSON and the CSV."""
 
-    def spread(row, name):
-        low, high = row[f"{name}_min"], row[f"{name}_max"]
-        if low is None:
-            return MISSING
-        return f"{number(low)}-{number(high)}"
+    def ratio_range(row):
+        low, high = (decimals(row[f"ratio_{e}"], 2, MISSING) for e in ("min", "max"))
+        return MISSING if row["ratio"] is None else f"{low}-{high}"
 
-    def compilation(row):
-        if row["trace_seconds"] is None:
-            return MISSING
-        return f"{row['trace_seconds'] + row['lower_seconds']:.1f}"
+    def total(row, *names):
+        missing = row[names[0]] is None
+        return None if missing else sum(row[name] for name in names)
 
-    def memory(row):
-        if row["argument_mib"] is None:
-            return MISSING
-        return number(row["argument_mib"] + row["output_mib"])
+    def tracing(row):
+        return decimals(total(row, "trace_seconds", "lower_seconds"), 1, MISSING)
 
     columns = [
-        ("images/s", lambda r: number(r["images_per_second"])),
-        ("spread", lambda r: spread(r, "images_per_second")),
-        ("ratio", lambda r: _fixed(r["ratio"], 2)),
-        (
-            "spread",
-            lambda r: (
-                MISSING
-                if r["ratio"] is None
-                else f"{r['ratio_min']:.2f}-{r['ratio_max']:.2f}"
-            ),
-        ),
+        ("images/s", lambda r: number(r[RATE])),
+        ("spread", lambda r: number_range(r[f"{RATE}_min"], r[f"{RATE}_max"])),
+        ("ratio", lambda r: decimals(r["ratio"], 2, MISSING)),
+        ("spread", ratio_range),
         ("step ms", lambda r: number(r["step_ms_p50"])),
-        ("trace s", compilation),
-        ("compile s", lambda r: _fixed(r["compile_seconds"], 1)),
+        ("trace s", tracing),
+        ("compile s", lambda r: decimals(r["compile_seconds"], 1, MISSING)),
         ("temp MiB", lambda r: number(r["temporary_mib"])),
-        ("in+out MiB", memory),
+        ("in+out MiB", lambda r: number(total(r, "argument_mib", "output_mib"))),
     ]
     if any(row["device_peak_mib"] is not None for row in rows):
         columns.append(("peak MiB", lambda r: number(r["device_peak_mib"])))
     return [
         *columns,
         ("GFLOP/s", lambda r: number(r["gflops_per_second"])),
-        ("MFU", lambda r: MISSING if r["mfu"] is None else f"{100 * r['mfu']:.1f}%"),
+        ("MFU", lambda r: text.share(r["mfu"])),
     ]
-
-
-def _fixed(value: float | None, digits: int) -> str:
-    return MISSING if value is None else f"{value:.{digits}f}"
-
-
-class Files:
-    """`NAME.json`, `.csv` and `.md` in `out`, and `more` kinds that others write.
-
-    Those from before are removed: they would not be of these rows. Raises UserError
-    where nothing can be written in `out`.
-    """
-
-    def __init__(self, out: Path, name: str, more: Sequence[str] = ()):
-        self._out, self._name = out, name
-        with writing("--out", out):
-            out.mkdir(parents=True, exist_ok=True)
-            for kind in ("json", "csv", "md", *more):
-                self.path(kind).unlink(missing_ok=True)
-
-    def path(self, kind: str) -> Path:
-        return self._out / f"{self._name}.{kind}"
-
-    def write(self, content: dict, table: str) -> None:
-        """Each file in one step; `content` is the JSON's, with `rows` for the CSV."""
-        content = content | {"versions": versions()}
-        lines = io.StringIO()
-        writer = csv.DictWriter(lines, content["rows"][0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(content["rows"])
-        self._keep("json", json.dumps(content, indent=2, allow_nan=False) + "\n")
-        self._keep("csv", lines.getvalue())
-        self._keep("md", table)
-
-    def _keep(self, kind: str, text: str) -> None:
-        write_bytes(self.path(kind), text.encode())
-
-
-RATE = "images_per_second"

@@ -1,15 +1,33 @@
-"""What `benchmark` was asked for, checked."""
+"""The arguments of `benchmark`, checked."""
 
 import argparse
 import math
+from collections.abc import Sequence
 
 from experiments.benchmark import MODES, STACKINGS
+from experiments.benchmark.cases import Case, sweep
+from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.options import known_names, names
 
 
+def cases(
+    args: argparse.Namespace, overrides: Sequence[str], modes: Sequence[str]
+) -> tuple[list[Case], dict]:
+    """`(cases, facts)`: all that are asked for; their config and how they are timed."""
+
+    def load(more):
+        return load_config(args.config, [*overrides, *more])
+
+    timing = {
+        name: getattr(args, name) for name in ("seconds", "repeats", "interleave")
+    }
+    found = sweep(load, modes, axes(args))
+    return found, {"config": load([]).to_dict(), **timing}
+
+
 def axes(args: argparse.Namespace) -> list[list[dict[str, str]]]:
-    """What is swept: for each argument its choices, as `{config key: value}` each.
+    """The axes of the sweep: for each its choices, as `{config key: value}` each.
 
     Raises UserError for a key that two arguments set.
     """
@@ -109,11 +127,6 @@ def device_counts(args: argparse.Namespace, there: int) -> list[int]:
             f"with JAX_NUM_CPU_DEVICES={found[-1]} in the environment"
         )
     return found
-
-
-def timing(args: argparse.Namespace) -> dict:
-    """How measurements are timed, as results say it."""
-    return {name: getattr(args, name) for name in ("seconds", "repeats", "interleave")}
 
 
 def check_durations(args: argparse.Namespace) -> None:

@@ -15,12 +15,11 @@ from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
 from experiments.benchmark import loop, requests
-from experiments.benchmark.cases import Case, label, sweep, varying
+from experiments.benchmark.cases import Case, label, varying
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.scaling_table import ScalingReport
 from experiments.benchmark.timing import time_round, warm_up
 from experiments.benchmark.work import Work, build_work, count, shapes
-from experiments.core.config import load_config
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
 from flowjax_ood.runtime.parallel import AXIS, Parallel, mean_in_one
@@ -60,29 +59,13 @@ class ScalingRun(CaseRun):
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark --devices` as the command line asks for it."""
-
-    def load(more):
-        return load_config(args.config, [*overrides, *more])
-
     counts = requests.device_counts(args, len(jax.devices()))
     if jax.process_count() > 1:
         raise UserError("--devices measures the devices of one process")
-    cases = on_devices(sweep(load, ["train"], requests.axes(args)), counts)
-    runs = checked(cases)
-    facts = {
-        "config": load([]).to_dict(),
-        **requests.timing(args),
-        "cores": cores(),
-    }
-    report = ScalingReport(args.out, runs, facts)
-    finished = False
-    try:
-        loop.measure(runs, report, args)
-        finished = True
-    finally:
-        report.close(finished)
-    if all(run.error for run in runs):
-        raise UserError(f"no case could be measured; the first: {runs[0].error}")
+    cases, facts = requests.cases(args, overrides, ["train"])
+    runs = checked(on_devices(cases, counts))
+    report = ScalingReport(args.out, runs, facts | {"cores": cores()})
+    loop.measure_and_report(runs, report, args)
 
 
 def on_devices(cases: Sequence[Case], counts: Sequence[int]) -> list[Case]:

@@ -28,14 +28,19 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.benchmark.cases import label, short, varying
-from experiments.benchmark.outputs import Files, heading
+from experiments.benchmark.cases import label, varying
+from experiments.benchmark.outputs import (
+    MIB,
+    Report,
+    heading,
+    page,
+    settings_columns,
+)
 from experiments.benchmark.throughput import ratios
 from experiments.benchmark.timing import summary
 from experiments.core.results import versions
-from experiments.core.text import MISSING, markdown_lines, number
+from experiments.core.text import MISSING, decimals, number, number_range, share
 
-MIB = 2**20
 TIMES = ("step_ms", "step_ms_min", "step_ms_max", "images_per_second")
 COMPARED = ("efficiency", "efficiency_min", "efficiency_max", "speedup")
 REDUCED = ("all_reduce_ms", "all_reduce_share")
@@ -96,82 +101,59 @@ def kind(run) -> str:
     return str({k: v for k, v in run.case.settings.items() if k not in own})
 
 
-NAME = "weak_scaling"
 # columns of their own in the table, whatever is swept
 OWN = ("devices", "batch_size", "batch_per_device")
 
 
-class ScalingReport:
-    """`NAME.json`, `.csv` and `.md` in `out`, written anew after every measurement.
+class ScalingReport(Report):
+    """weak_scaling.json, .csv and .md; `facts` also says how many `cores` there are."""
 
-    `facts`: what else the JSON says of all rows, at least how they were timed
-    (`seconds`, `repeats`, `interleave`) and the number of `cores`. Raises UserError
-    where nothing can be written in `out`.
-    """
+    name = "weak_scaling"
 
     def __init__(self, out: Path, runs: Sequence, facts: dict):
-        self._out, self._runs, self._facts = out, runs, facts
-        self._cpu = jax.default_backend() == "cpu"
-        settings = [run.case.settings for run in runs]
-        self._settings = list(settings[0])
+        super().__init__(out, facts)
+        self._runs, settings = runs, [run.case.settings for run in runs]
+        self._constant = [c for c in settings[0] if c not in OWN]
         self._swept = [c for c in varying(settings) if c not in OWN]
-        self._files = Files(out, NAME)
 
-    def write(self, finished: bool = False) -> None:
-        """Write what has been measured so far."""
-        rows = make_rows(self._runs, self._facts["interleave"])
-        if not rows:
-            return
-        content = {**self._facts, "finished": finished, "rows": rows}
-        self._files.write(content, self._markdown(rows))
+    def rows(self) -> list[dict]:
+        return make_rows(self._runs, self.facts["interleave"])
 
-    def close(self, finished: bool) -> None:
-        """Write everything, and print the table."""
-        self.write(finished)
-        rows = make_rows(self._runs, self._facts["interleave"])
-        if not rows:
-            return
-        print(self._markdown(rows), end="")
-        print(f"{NAME}.json, .csv and .md are in {self._out}")
-
-    def _markdown(self, rows: Sequence[dict]) -> str:
-        columns = [(short(c), lambda r, c=c: str(r[c])) for c in self._swept]
-        left = len(columns)
-        columns += [
+    def markdown(self, rows: Sequence[dict]) -> str:
+        columns = [
+            *settings_columns(self._swept),
             ("devices", lambda r: str(r["devices"])),
             ("global batch", lambda r: str(r["batch_size"])),
             ("step ms", lambda r: number(r["step_ms"])),
-            ("fastest-slowest", _spread),
+            (
+                "fastest-slowest",
+                lambda r: number_range(r["step_ms_min"], r["step_ms_max"]),
+            ),
             ("images/s", lambda r: number(r["images_per_second"])),
-            ("efficiency", lambda r: _fixed(r["efficiency"], "{:.2f}")),
-            ("speedup", lambda r: _fixed(r["speedup"], "{:.2f}")),
+            ("efficiency", lambda r: decimals(r["efficiency"], 2, MISSING)),
+            ("speedup", lambda r: decimals(r["speedup"], 2, MISSING)),
             ("all-reduce ms", lambda r: number(r["all_reduce_ms"])),
-            ("of the step", lambda r: _fixed(r["all_reduce_share"], "{:.1%}")),
+            ("of the step", lambda r: share(r["all_reduce_share"])),
         ]
-        cells = [[cell(row) for _, cell in columns] for row in rows]
-        head = [name for name, _ in columns]
-        constant = [c for c in self._settings if c not in OWN]
-        lines = [f"Weak scaling, {heading(rows, constant)}:", ""]
-        lines += markdown_lines(head, cells, left)
-        lines += ["", self._notes(rows)]
-        for row in rows:
-            if row["error"]:
-                name = label(row, ["devices", *self._swept])
-                lines += ["", f"Failed: {name}: {row['error']}"]
-        return "\n".join(lines) + "\n"
+        failed = [
+            f"Failed: {label(row, ['devices', *self._swept])}: {row['error']}"
+            for row in rows
+            if row["error"]
+        ]
+        head = f"Weak scaling, {heading(rows, self._constant)}"
+        left = len(self._swept)
+        return page(head, columns, rows, left, self._notes(rows[0]), *failed)
 
-    def _notes(self, rows: Sequence[dict]) -> str:
-        facts, first = self._facts, rows[0]
-        turns = " by turns" if facts["interleave"] else ""
+    def _notes(self, first: dict) -> str:
         text = (
             f"{versions()['device']}; {first['batch_per_device']} images a device; "
-            f"{facts['repeats']} repeats of {facts['seconds']:g} s each{turns}. "
+            f"{self.timed()}. "
             "Efficiency is the time of a step on the fewest devices by that on these "
             "(1 is ideal), speedup that of images/s. The all-reduce is of "
             f"{number(first['all_reduce_mib'])} MiB a step, timed by itself."
         )
-        if self._cpu:
-            cores = facts["cores"]
+        if jax.default_backend() == "cpu":
+            cores = self.facts["cores"]
             text += (
                 f" These are virtual devices that share the {cores} cores of one CPU: "
                 f"the ideal time of a step is time(1) * n / {cores} where one device "
@@ -180,13 +162,3 @@ class ScalingReport:
                 "step costs, not how chips with cores of their own would scale."
             )
         return text
-
-
-def _spread(row: dict) -> str:
-    if row["step_ms_min"] is None:
-        return MISSING
-    return f"{number(row['step_ms_min'])}-{number(row['step_ms_max'])}"
-
-
-def _fixed(value: float | None, form: str) -> str:
-    return MISSING if value is None else form.format(value)

@@ -28,18 +28,15 @@ steps_per_call, stack, and every key given to --vary), then:
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from experiments.benchmark.outputs import RATE, Files, markdown, print_table
+from experiments.benchmark.outputs import MIB, RATE, Report, markdown, print_table
 from experiments.benchmark.plot import draw
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.timing import Timing, summary
 from experiments.core.results import versions
 from experiments.core.text import number
 from flowjax_ood import figures
-
-MIB = 2**20
 
 
 def make_rows(
@@ -120,14 +117,14 @@ def _startup(run: CaseRun) -> dict:
     }
 
 
-class Report:
-    """benchmark.json, .csv, .md and .png in `out`.
+class ThroughputReport(Report):
+    """benchmark.json, .csv, .md and .png.
 
     `peaks`: FLOP/s of all devices for each precision, by what they were measured with;
-    `facts`: what else benchmark.json says of all rows, at least how they were timed
-    (`seconds`, `repeats`, `interleave`) and what `peak_is`. Raises UserError where
-    nothing can be written in `out`.
+    `facts` also says what `peak_is`.
     """
+
+    kinds = (*Report.kinds, "png")
 
     def __init__(
         self,
@@ -136,50 +133,29 @@ class Report:
         peaks: dict[str, dict[str, float]],
         facts: dict,
     ):
-        self._out, self._runs, self._peaks, self._facts = out, runs, peaks, facts
-        self._settings = list(runs[0].case.settings)
-        self._files = Files(out, "benchmark", more=["png"])
+        super().__init__(out, facts | {"peak_flops_per_second": peaks})
+        self._runs, self._settings = runs, list(runs[0].case.settings)
+        self._peaks = {name: max(found.values()) for name, found in peaks.items()}
 
-    def write(self, finished: bool = False) -> None:
-        """Write what has been measured so far, but for the figure."""
-        rows = self._rows()
-        # where many hosts measure, one writes
-        if not rows or jax.process_index():
-            return
-        content = {
-            **self._facts,
-            "finished": finished,
-            "peak_flops_per_second": self._peaks,
-            "rows": rows,
-        }
-        self._files.write(content, markdown(rows, self._settings, self._notes()))
+    def rows(self) -> list[dict]:
+        return make_rows(self._runs, self._peaks, paired=self.facts["interleave"])
 
-    def close(self, finished: bool) -> None:
-        """Write everything, and print the table."""
-        self.write(finished)
-        rows = self._rows()
-        if not rows or jax.process_index():
-            return
+    def markdown(self, rows: Sequence[dict]) -> str:
+        return markdown(rows, self._settings, self._notes())
+
+    def show(self, rows: Sequence[dict]) -> None:
+        """Print the table, and draw the figure."""
         print_table(rows, self._settings, self._notes())
-        files = "benchmark.json, .csv and .md"
         if any(row[RATE] for row in rows):
-            figures.save(draw(rows, self._settings), self._files.path("png"))
-            files = "benchmark.json, .csv, .md and .png"
-        print(f"{files} are in {self._out}")
-
-    def _rows(self) -> list[dict]:
-        best = {name: max(found.values()) for name, found in self._peaks.items()}
-        return make_rows(self._runs, best, paired=self._facts["interleave"])
+            figures.save(draw(rows, self._settings), self.path("png"))
 
     def _notes(self) -> str:
-        facts = self._facts
-        turns = " by turns" if facts["interleave"] else ""
         peaks = ", ".join(
-            f"{number(max(found.values()) / 1e9)} GFLOP/s ({name})"
-            for name, found in self._peaks.items()
+            f"{number(flops / 1e9)} GFLOP/s ({name})"
+            for name, flops in self._peaks.items()
         )
         return (
-            f"{versions()['device']}; {facts['repeats']} repeats of "
-            f"{facts['seconds']:g} s each{turns}: median, slowest and fastest. Ratios "
-            f"are to the first row. MFU is against {peaks}, {facts['peak_is']}."
+            f"{versions()['device']}; {self.timed()}: median, slowest and fastest. "
+            f"Ratios are to the first row. MFU is against {peaks}, "
+            f"{self.facts['peak_is']}."
         )

@@ -1,4 +1,4 @@
-"""Numbers of `status` in words: durations, sizes, steps, and lines of small bars."""
+"""Numbers, times, names and tables as text: the only formatter of the commands."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,6 +6,10 @@ from pathlib import Path
 
 BARS = "▁▂▃▄▅▆▇█"
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+MISSING, NOT_FINITE = "-", "not finite"
+
+
+# --- times and sizes ---------------------------------------------------------------
 
 
 def duration(seconds: float | None) -> str:
@@ -40,65 +44,21 @@ def size(count: float) -> str:
     return f"{count:.{digits}f} {UNITS[unit]}"
 
 
+# --- numbers -----------------------------------------------------------------------
+
+
 def steps(count: int | None) -> str:
-    """`12,400`; `?` where it is not known."""
+    """`12,400`; `?` for None."""
     return "?" if count is None else f"{count:,}"
 
 
 def percent(fraction: float | None) -> str:
-    """`25 %`: 100 only of what is done, 0 only of nothing."""
+    """`25 %`, rounded down: 100 means done; 0, nothing done; empty for None."""
     if fraction is None:
         return ""
     if 0 < fraction < 0.01:
         return "<1 %"
     return f"{math.floor(100 * fraction)} %"
-
-
-def rate(per_second: float) -> str:
-    """Three digits: `4.72`, `302`, `0.0512`."""
-    if per_second >= 100:
-        return f"{per_second:,.0f}"
-    return f"{per_second:.3g}"
-
-
-def change(metric: dict) -> str:
-    """`↓ 0.021`; `→` where it is within its noise, nothing where it is not known."""
-    if metric["change"] is None:
-        return ""
-    if not metric["clear"]:
-        return "→"
-    return f"{'↓' if metric['change'] < 0 else '↑'} {abs(metric['change']):.2g}"
-
-
-def sparkline(values: list[float]) -> str:
-    """A bar a value, from the lowest to the highest.
-
-    Values far above the others, as a loss begins, are cut: half of the bars are for the
-    lower half of the values.
-    """
-    if len(values) < 2:
-        return ""
-    ordered = sorted(values)
-    low, middle = ordered[0], ordered[len(ordered) // 2]
-    high = min(ordered[-1], middle + 2 * (middle - low)) or ordered[-1]
-    if high <= low:
-        high = ordered[-1]
-    if high <= low:
-        return BARS[0] * len(values)
-    top = len(BARS) - 1
-    places = [round(top * (min(v, high) - low) / (high - low)) for v in values]
-    return "".join(BARS[place] for place in places)
-
-
-MISSING = "-"
-
-
-def markdown_lines(
-    header: Sequence[str], cells: Sequence[Sequence[str]], left: int
-) -> list[str]:
-    """Lines of a Markdown table: the first `left` columns are words, others numbers."""
-    rule = ["---"] * left + ["---:"] * (len(header) - left)
-    return ["| " + " | ".join(line) + " |" for line in (header, rule, *cells)]
 
 
 def number(value: float | None) -> str:
@@ -110,9 +70,55 @@ def number(value: float | None) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
-def decimals(value: float | None) -> str:
-    """Three decimals; None is the mean of a set with infinite values."""
-    return "not finite" if value is None else f"{value:.3f}"
+def number_range(low: float | None, high: float | None) -> str:
+    """`12.3-45.6`, each as `number`."""
+    return MISSING if low is None else f"{number(low)}-{number(high)}"
+
+
+def decimals(value: float | None, digits: int = 3, missing: str = NOT_FINITE) -> str:
+    """A fixed number of decimals; None is the mean of a set with infinite values."""
+    return missing if value is None else f"{value:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """`12.3%` of 0.123."""
+    return MISSING if value is None else f"{value:.1%}"
+
+
+def plus_minus(mean: float | None, std: float | None = None, digits: int = 3) -> str:
+    """`1.234 ± 0.005`; the mean alone without a deviation."""
+    if mean is None:
+        return NOT_FINITE
+    text = f"{mean:,.{digits}f}"
+    return text if std is None else f"{text} ± {std:,.{digits}f}"
+
+
+def sparkline(values: list[float]) -> str:
+    """One bar per value, from the lowest to the highest.
+
+    Values far above the others, such as the first losses of a run, are cut off: half of
+    the bars show the lower half of the values.
+    """
+    if len(values) < 2:
+        return ""
+    ordered = sorted(values)
+    low, middle = ordered[0], ordered[len(ordered) // 2]
+    high = min(ordered[-1], middle + 2 * (middle - low)) or ordered[-1]
+    if high <= low:
+        high = ordered[-1]
+    if high <= low:
+        return BARS[0] * len(values)
+    top = len(BARS) - 1
+    heights = [round(top * (min(v, high) - low) / (high - low)) for v in values]
+    return "".join(BARS[height] for height in heights)
+
+
+# --- names of runs -----------------------------------------------------------------
+
+
+def run_name(workdir: Path) -> str:
+    """The name of a run in tables and figures; `.` has a name too."""
+    return workdir.resolve().name
 
 
 def run_names(workdirs: Iterable[Path]) -> dict[Path, str]:
@@ -123,3 +129,48 @@ def run_names(workdirs: Iterable[Path]) -> dict[Path, str]:
         if len(set(names.values())) == len(names):
             return names
     return {w: str(w) for w in paths}
+
+
+# --- tables ------------------------------------------------------------------------
+
+
+def markdown_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
+) -> str:
+    """A Markdown table: the first `left` columns hold words, the others numbers."""
+    rule = ["---"] * left + ["---:"] * (len(headers) - left)
+    cells = ([cell.replace("|", "\\|") for cell in row] for row in (headers, *rows))
+    head, *lines = (f"| {' | '.join(row)} |" for row in cells)
+    return "\n".join([head, f"| {' | '.join(rule)} |", *lines])
+
+
+def print_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str] | None],
+    *,
+    title: str = "",
+    left: int = 1,
+    width: int = 0,
+) -> None:
+    """Print a table on the terminal.
+
+    Args:
+        headers: names of the columns.
+        rows: cells of each row; None draws a line.
+        title: printed above the table.
+        left: how many columns hold words, at the left; the others hold numbers.
+        width: columns of text to use at least, where the output is narrower.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title))
+    for column, name in enumerate(headers):
+        table.add_column(escape(name), justify="left" if column < left else "right")
+    for row in rows:
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*map(escape, row))
+    Console(width=max(width, Console().width)).print(table)

@@ -114,12 +114,12 @@ def _eta(record: dict) -> tuple[str, str]:
 def _speed(record: dict) -> str:
     parts = []
     if record["steps_per_second"]:
-        parts.append(f"{words.rate(record['steps_per_second'])} steps/s")
+        parts.append(f"{words.number(record['steps_per_second'])} steps/s")
     if record["images_per_second"]:
         kind = "images"
         if record["metric"] and record["metric"]["name"] == "loss":
             kind = "examples"
-        parts.append(f"{words.rate(record['images_per_second'])} {kind}/s")
+        parts.append(f"{words.number(record['images_per_second'])} {kind}/s")
     if record["input_wait"] is not None:
         parts.append(f"{100 * record['input_wait']:.1f} % waiting for input")
     return " · ".join(parts)
@@ -130,11 +130,20 @@ def _metric(metric: dict | None) -> tuple[str, str | Text]:
         return "loss", ""
     text = Text.assemble((f"{metric['value']:.4g}", "bold"))
     if metric["change"] is not None:
-        text.append(f"  {words.change(metric)}")
+        text.append(f"  {_change(metric)}")
         count = metric["over_steps"]
         noun = "step" if count == 1 else "steps"
         text.append(f" over {words.steps(count)} {noun}", style=FAINT)
     return metric["name"].replace("bits_per_dim", "bits/dim"), text
+
+
+def _change(metric: dict) -> str:
+    """`↓ 0.021`; `→` where it is within its noise, nothing where it is not known."""
+    if metric["change"] is None:
+        return ""
+    if not metric["clear"]:
+        return "→"
+    return f"{'↓' if metric['change'] < 0 else '↑'} {abs(metric['change']):.2g}"
 
 
 def _history(metric: dict | None) -> str:
@@ -238,7 +247,7 @@ def _headings(records: list[dict], wide: bool) -> dict[str, str]:
 
 def _cells(record: dict, wide: bool) -> list[Text]:
     metric, saved = record["metric"], record["checkpoint"]
-    loss = f"{metric['value']:.4g} {words.change(metric)[:1] or ' '}" if metric else ""
+    loss = f"{metric['value']:.4g} {_change(metric)[:1] or ' '}" if metric else ""
     step = words.steps(record["step"])
     if wide:
         step += f" of {words.steps(record['num_steps'])}"
@@ -247,7 +256,7 @@ def _cells(record: dict, wide: bool) -> list[Text]:
     cells = [step, words.percent(record["fraction"]), eta, loss]
     if wide:
         speed, many = record["images_per_second"], record["devices"]
-        cells.append(words.rate(speed) if speed else "")
+        cells.append(words.number(speed) if speed else "")
         cells.append(f"{many} × {record['device']}" if many else "")
     age = words.age(saved["age_seconds"]) if saved else "never"
     style = WRONG if saved and saved["damage"] else ""

@@ -6,9 +6,10 @@ from argparse import Namespace
 
 import pytest
 
-from experiments.benchmark import command as benchmark
+from experiments.benchmark import loop
 from experiments.benchmark.loop import measure
-from experiments.benchmark.throughput import Report
+from experiments.benchmark.run import CaseRun
+from experiments.benchmark.throughput import ThroughputReport
 from experiments.cli import run
 from experiments.core.errors import UserError
 from tests.helpers.benchmark_runs import TINY, fake_run
@@ -39,11 +40,11 @@ def made_up(tmp_path, monkeypatch, *, interleave=False, fails=()):
         happen("time", run)
         run.rounds.append([0.1])
 
-    monkeypatch.setattr(benchmark.Run, "prepare", prepare)
-    monkeypatch.setattr(benchmark.Run, "time", time)
+    monkeypatch.setattr(CaseRun, "prepare", prepare)
+    monkeypatch.setattr(CaseRun, "time", time)
     args = Namespace(seconds=1, repeats=2, interleave=interleave, profile=None)
     facts = FACTS | {"interleave": interleave}
-    report = Report(tmp_path, runs, {"float32": {"given": 1e12}}, facts)
+    report = ThroughputReport(tmp_path, runs, {"float32": {"given": 1e12}}, facts)
     return runs, lambda: measure(runs, report, args), events
 
 
@@ -132,14 +133,14 @@ def test_files_are_written_as_it_goes(tmp_path, monkeypatch):
     """The first case is on disk before the second is begun."""
     seen = []
     runs, go, _ = made_up(tmp_path, monkeypatch)
-    prepare = benchmark.Run.prepare
+    prepare = CaseRun.prepare
 
     def looking(self):
         if self is runs[1]:
             seen.extend(rows_in(tmp_path))
         prepare(self)
 
-    monkeypatch.setattr(benchmark.Run, "prepare", looking)
+    monkeypatch.setattr(CaseRun, "prepare", looking)
     go()
     assert [row["steps"] for row in seen] == [2]
 
@@ -147,7 +148,7 @@ def test_files_are_written_as_it_goes(tmp_path, monkeypatch):
 def test_the_peak_of_an_allocator_is_that_of_who_raised_it(tmp_path, monkeypatch):
     runs, go, _ = made_up(tmp_path, monkeypatch)
     found = iter([0, 50, 50, 50, 50, 70])  # before and after each
-    monkeypatch.setattr(benchmark, "peak_bytes", lambda: next(found))
+    monkeypatch.setattr(loop, "peak_bytes", lambda: next(found))
     go()
     assert [r.device_peak for r in runs] == [50, None, 70]
 
@@ -156,7 +157,7 @@ def test_that_nothing_could_be_measured_is_an_error(tmp_path, monkeypatch, capsy
     def prepare(self):
         raise MemoryError("full")
 
-    monkeypatch.setattr(benchmark.Run, "prepare", prepare)
+    monkeypatch.setattr(CaseRun, "prepare", prepare)
     argv = [*TINY, "--mode=evaluate", "--peak=1", f"--out={tmp_path}"]
     assert run([*argv, "--config.model.couplings=2"]) == 2
     said = capsys.readouterr().err.splitlines()
@@ -193,4 +194,4 @@ def test_impossible_requests_are_errors_before_anything_is_measured(
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write in --out .*file"):
-        Report(tmp_path / "file", [fake_run()], {}, FACTS)
+        ThroughputReport(tmp_path / "file", [fake_run()], {}, FACTS)

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.benchmark import loop
-from experiments.benchmark.loop import Progress, duration
+from experiments.benchmark.loop import RemainingTime
 from tests.helpers.benchmark_runs import fake_run
 
 
@@ -20,7 +20,10 @@ def clock(monkeypatch):
 
 
 def test_the_rest_takes_as_long_as_what_was_done(clock, capsys):
-    progress, run = Progress(cases=3, repeats=2, seconds=5.0), fake_run([[0.1], [0.2]])
+    progress, run = (
+        RemainingTime(cases=3, repeats=2, seconds=5.0),
+        fake_run([[0.1], [0.2]]),
+    )
     progress.preparing("first")
     clock(10)
     progress.prepared(run)
@@ -45,7 +48,7 @@ def test_the_rest_takes_as_long_as_what_was_done(clock, capsys):
 
 def test_rounds_by_turns_are_counted(clock, capsys):
     runs = [fake_run(), fake_run()]
-    progress = Progress(cases=2, repeats=2, seconds=5.0)
+    progress = RemainingTime(cases=2, repeats=2, seconds=5.0)
     for run in runs:
         progress.preparing("one")
         progress.prepared(run)
@@ -64,14 +67,6 @@ def test_rounds_by_turns_are_counted(clock, capsys):
     said = _said(capsys)
     assert "failed, out of memory" in said
     assert "round 2 of 2 done, about 5 s left" in said
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (59.4, "59 s"), (60, "1:00"), (125, "2:05"), (3725, "1:02:05")],
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text
 
 
 def _said(capsys) -> str:
