@@ -104,15 +104,14 @@ def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
     images = sets.of(config)
     if _done(config, workdir):
         # refuses those of other images
-        keep_data(images.train, workdir, images.negative, **images.beside)
+        keep_data(images.train, workdir, images.negative, **images.validation_arrays)
         return False
     trained = train(config, workdir, images, label)
     # another process may have come between training and this
     with locked(workdir):
         if _done(config, workdir):
             return False
-        evaluated = evaluation.evaluate(config, trained, images, label)
-        results = run_outputs.leave(config, workdir, *evaluated)
+        results = run_outputs.leave(evaluation.evaluate(trained))
     # programs of flows that are done with would fill the memory
     jax.clear_caches()
     areas = ", ".join(f"{name} {area:.3f}" for name, area in results["auroc"].items())

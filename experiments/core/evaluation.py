@@ -1,7 +1,10 @@
 """A trained flow, and the likelihoods of sets under it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -36,165 +39,188 @@ from flowjax_ood.training.state import parameter_count
 MAHALANOBIS, NEIGHBORS = BASELINES
 
 
-def baseline_results(config: ConfigDict, sets: Sets) -> dict:
-    """`{detector: {"auroc": {set: value}, "auroc_ci95": ..., "fitted_on": N}}`.
+@dataclass(frozen=True, eq=False)
+class TrainedFlow:
+    """A trained flow, with the variables that its reported likelihoods come from.
 
-    Fitted on the training vectors as the flow sees them, `eval.limit_baselines` of them
-    drawn by the seed (0: all). Mahalanobis once with one Gaussian for all and, where
-    there are labels of several classes, once with one mean a class; nearest neighbours
-    once as the vectors are, once of vectors scaled to length 1, which suits embeddings,
-    and leaves only the direction of a table's row.
+    `restore` reads it from a workdir; `training_run.train` returns the flow it trained.
+    Flow and variables are made when they are first asked for. Of several processes, all
+    have to ask for `variables`: each computes a part of every batch.
     """
-    c = config.eval
-    if not c.baselines:
-        return {}
-    train, labels = sets.inputs(sets.train), sets.train.labels
-    if 0 < c.limit_baselines < len(train):
-        # by chance: files may be sorted by class
-        order = np.random.default_rng(config.seed).permutation(len(train))
-        at = np.sort(order[: c.limit_baselines])
-        train, labels = train[at], None if labels is None else labels[at]
-    scored = {sets.test.name: sets.test, **sets.ood}
-    scored = {name: sets.inputs(one) for name, one in scored.items()}
-    found = {}
-    for name, detector, notes in _detectors(c, train, labels):
-        scores = {n: np.asarray(detector.score(x)) for n, x in scored.items()}
-        found[name] = ranking(scores, sets.test.name)
-        found[name] |= {"fitted_on": len(train), **notes}
-    return found
 
+    workdir: Path
+    config: ConfigDict
+    sets: Sets
+    run: Run  # its state, and how long training took
+    label: str  # names it where progress is shown
 
-def _detectors(c: ConfigDict, train: np.ndarray, labels: np.ndarray | None):
-    """`(name, fitted detector, what to note)` of every detector asked for."""
-    from flowjax_ood.ood import Mahalanobis, NearestNeighbors
+    @classmethod
+    def restore(
+        cls, workdir: Path, overrides: Sequence[str] = (), label: str = ""
+    ) -> "TrainedFlow":
+        """Read the newest checkpoint of a run, or its best by a validation set.
 
-    if MAHALANOBIS in c.baselines:
-        yield MAHALANOBIS, Mahalanobis.fit(train), {}
-        if labels is not None and len(np.unique(labels)) > 1:
-            classes = {"classes": len(np.unique(labels))}
-            yield f"{MAHALANOBIS}_classes", Mahalanobis.fit(train, labels), classes
-    if NEIGHBORS in c.baselines:
-        k = min(c.neighbors, len(train))
-        for name, normalize in ((NEIGHBORS, False), (f"{NEIGHBORS}_unit", True)):
-            detector = NearestNeighbors.fit(train, k=k, normalize=normalize)
-            yield name, detector, {"k": k}
+        Args:
+            workdir: directory of the run.
+            overrides: `a.b=value` for keys of its config, out of `EVALUATE_KEYS`.
+            label: by default, the workdir's name.
 
+        Raises:
+            UserError: if there is no run, an override is refused, the data are missing,
+                or they are not those of the training.
+            CheckpointError: if there is no checkpoint to read.
+        """
+        config = with_overrides(read_config(workdir), overrides, keys=EVALUATE_KEYS)
+        check_hosts(config)
+        # a host without the data would keep the others waiting
+        sets = on_all(lambda: load_sets(config, workdir))
+        if (workdir / "data.json").exists():
+            keep_data(sets.train, workdir, sets.negative, **sets.validation_arrays)
+        template = build.state_template(config, sets)
+        with Checkpoints(workdir / "checkpoints") as checkpoints:
+            state, facts = checkpoints.restore(template)
+        if "validation" in facts:
+            state = restore_best(workdir, template, facts["validation"])
+        run = Run(state, **facts)
+        return cls(workdir, config, sets, run, label or run_name(workdir))
 
-def read_run(workdir: Path, overrides: Sequence[str]) -> ConfigDict:
-    """The config of a run, with overrides of the keys that evaluation may change."""
-    return with_overrides(read_config(workdir), overrides, keys=EVALUATE_KEYS)
+    @cached_property
+    def flow(self) -> Flow:
+        """The flow in float32, as likelihoods are reported."""
+        return build.flow(self.config, self.sets.event_shape)
 
+    @cached_property
+    def running(self) -> dict:
+        """Variables as training left them: batch norm's running averages lag behind."""
+        return _of_this_process(self.run.state.variables())
 
-def open_run(workdir: Path, overrides: Sequence[str]) -> tuple[ConfigDict, Sets, Run]:
-    """`(config, sets, trained run)` of a workdir, on all processes."""
-    config = read_run(workdir, overrides)
-    check_hosts(config)
-    # a host without the data would keep the others waiting
-    sets = on_all(lambda: load_sets(config, workdir))
-    return config, sets, restore(config, workdir, sets)
+    @cached_property
+    def variables(self) -> dict:
+        """Variables of reported likelihoods: batch norm's statistics are recomputed.
 
+        They are over `eval.recompute_batches` training batches; of negative training,
+        these hold both kinds of images. Without batch norm, the same as `running`.
+        """
+        if not self.batch_norm:
+            return self.running
+        return _of_this_process(_with_recomputed_statistics(self))
 
-def restore(config: ConfigDict, workdir: Path, sets: Sets) -> Run:
-    """The newest checkpoint of a run; CheckpointError where there is none to read.
+    @property
+    def batch_norm(self) -> bool:
+        return bool(self.running.get("batch_stats"))
 
-    Of a run that holds a validation set back, it is the best so far.
-    """
-    if (workdir / "data.json").exists():
-        keep_data(sets.train, workdir, sets.negative, **sets.beside)
-    template = build.state_template(config, sets)
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
-        state, facts = checkpoints.restore(template)
-    if "validation" in facts:
-        state = restore_best(workdir, template, facts["validation"])
-    return Run(state, **facts)
+    @property
+    def step(self) -> int:
+        return int(self.run.state.step)
 
+    def score(
+        self,
+        events: np.ndarray,
+        label: str,
+        *,
+        flow: Flow | None = None,
+        variables: dict | None = None,
+        draw: int = 0,
+    ) -> Likelihoods:
+        """Likelihoods of events, as `Sets.inputs` gives them.
 
-def likelihoods(
-    config: ConfigDict,
-    flow: Flow,
-    variables: dict,
-    sets: Sets,
-    label: str,
-    draw: int = 0,
-) -> dict[str, Likelihoods]:
-    """`{set name: Likelihoods}` of the test set and every OOD set.
-
-    Draw d of the dequantisation noise is that of seed `eval.seed + d`.
-    """
-    label += f", draw {draw + 1} of {config.eval.draws}" if draw else ""
-    found = {}
-    for name, image_set in {sets.test.name: sets.test, **sets.ood}.items():
-        found[name] = evaluate_likelihood(
-            flow,
-            variables,
-            sets.inputs(image_set),
-            key=build.random_key(config.eval.seed + draw),
-            batch_size=config.eval.batch_size,
+        Args:
+            events: uint8 images `[N, H, W, C]`, or standardised vectors `[N, D]`.
+            label: of the progress shown.
+            flow: scores instead of `self.flow`, such as the same in bfloat16.
+            variables: are used instead of `self.variables`.
+            draw: of the dequantisation noise; its seed is `eval.seed + draw`.
+        """
+        c = self.config.eval
+        return evaluate_likelihood(
+            self.flow if flow is None else flow,
+            self.variables if variables is None else variables,
+            events,
+            key=build.random_key(c.seed + draw),
+            batch_size=c.batch_size,
             # a global view: batch norm does not act in evaluation
             parallel=Parallel("jit"),
-            label=f"{label}: likelihood of {name}",
+            label=label,
         )
-    return found
+
+    def likelihoods(self, label: str = "", **how) -> dict[str, Likelihoods]:
+        """`{set: Likelihoods}` of the test set and every OOD set; `how` as in `score`.
+
+        `label` is put after the flow's own.
+        """
+        label = self.label + label
+        return {
+            name: self.score(
+                self.sets.inputs(events), f"{label}: likelihood of {name}", **how
+            )
+            for name, events in self.sets.scored.items()
+        }
+
+    def samples(self, count: int, seed: int, temperature: float = 1.0) -> np.ndarray:
+        """Draw float32 images `[count, H, W, C]`, clipped to [0, 1]."""
+        sample = jax.jit(
+            lambda v, key, temperature: self.flow.apply(
+                v, key, count, temperature, method="sample"
+            )
+        )
+        images = sample(self.variables, jax.random.key(seed), temperature)
+        return np.clip(np.asarray(images), 0, 1)
 
 
-def precise_variables(
-    config: ConfigDict, flow: Flow, variables: dict, sets: Sets, label: str
-) -> dict:
-    """Variables with batch-norm statistics recomputed over training batches.
-
-    Of negative training, they are of both kinds of images, as those in training were.
-    """
-    c = config.eval
+def _with_recomputed_statistics(trained: TrainedFlow) -> dict:
+    config, c = trained.config, trained.config.eval
     key = build.random_key(c.seed)
-    training = build.batches(config, sets, c.seed)
+    training = build.batches(config, trained.sets, c.seed)
     parallel = Parallel("jit")
     place = parallel.place_rows
-    if rows(config, sets) % len(parallel.devices):
+    if rows(config, trained.sets) % len(parallel.devices):
         # trained on other devices: each of these computes all of it
         place = parallel.place_copies
 
     def batches():
-        with progress(
-            f"{label}: batch statistics", c.recompute_batches, "batches"
-        ) as p:
+        label = f"{trained.label}: batch statistics"
+        with progress(label, c.recompute_batches, "batches") as shown:
             for step in range(c.recompute_batches):
                 images = training(step)["image"]
                 yield dequantized(images, jax.random.fold_in(key, step))
-                p.advance(step + 1)
+                shown.advance(step + 1)
 
-    return recompute_batch_stats(
-        flow, parallel.place_copies(variables), batches(), place
-    )
+    variables = parallel.place_copies(trained.running)
+    return recompute_batch_stats(trained.flow, variables, batches(), place)
 
 
-def evaluate(
-    config: ConfigDict, run: Run, sets: Sets, label: str
-) -> tuple[Flow, dict, dict[str, Likelihoods], dict]:
-    """`(flow, variables, likelihoods by set, results)` of a trained run.
+class Evaluated(NamedTuple):
+    """A flow with its likelihoods, `{set: Likelihoods}`, and its results.json."""
+
+    trained: TrainedFlow
+    likelihoods: dict[str, Likelihoods]
+    results: dict
+
+
+def evaluate(trained: TrainedFlow) -> Evaluated:
+    """Score all sets of a trained flow.
 
     With batch norm, likelihoods come from statistics recomputed over training data,
-    and `results["running_statistics"]` tells what the running ones would have given.
-    The likelihoods, and all results but AUROC, are of the first of `eval.draws`. Of
-    vectors, which need no draws, results hold nats, and detectors without a flow.
+    and `results["running_statistics"]` are those by the running ones. The likelihoods,
+    and all results but AUROC, are of the first of `eval.draws`. Of vectors, which need
+    no draws, results hold nats, and detectors without a flow.
     """
-    flow = build.flow(config, sets.event_shape)
-    variables = _of_this_process(run.state.variables())
+    config, sets, run = trained.config, trained.sets, trained.run
     id_name = sets.test.name
     extra = {}
-    if variables.get("batch_stats"):
-        found = likelihoods(config, flow, variables, sets, f"{label}, running stats")
-        extra["running_statistics"] = likelihood_results(found, id_name)
-        variables = precise_variables(config, flow, variables, sets, label)
-        variables = _of_this_process(variables)
-    found = likelihoods(config, flow, variables, sets, label)
+    if trained.batch_norm:
+        likelihoods = trained.likelihoods(", running stats", variables=trained.running)
+        extra["running_statistics"] = likelihood_results(likelihoods, id_name)
+    likelihoods = trained.likelihoods()
     described = {"train": sets.train, "test": sets.test, **sets.ood}
     if sets.standardizer:
-        measured = vector_results(found, id_name, sets.standardizer)
+        measured = vector_results(likelihoods, id_name, sets.standardizer)
         extra["baselines"] = baseline_results(config, sets)
     else:
-        draws = [likelihood_results(found, id_name)]
+        draws = [likelihood_results(likelihoods, id_name)]
         for draw in range(1, config.eval.draws):
-            other = likelihoods(config, flow, variables, sets, label, draw)
+            label = f", draw {draw + 1} of {config.eval.draws}"
+            other = trained.likelihoods(label, draw=draw)
             draws.append(likelihood_results(other, id_name))
         measured = over_draws(draws)
     if sets.validation is not None:
@@ -211,22 +237,22 @@ def evaluate(
         **extra,
         "train_seconds": run.seconds,
         "images_per_second": run.images_per_second if run.images else None,
-        "images_seen": int(run.state.step) * config.train.batch_size,
-        "steps": int(run.state.step),
+        "images_seen": trained.step * config.train.batch_size,
+        "steps": trained.step,
         "params": parameter_count(run.state.params),
         "eval": config.eval.to_dict(),
         "versions": versions(),
     }
-    return flow, variables, found, results
+    return Evaluated(trained, likelihoods, results)
 
 
 def _of_this_process(variables: dict) -> dict:
-    """For what one of several processes does by itself, such as drawing samples."""
+    """Arrays that each of several processes can use by itself, to draw samples, say."""
     return fetch(variables) if jax.process_count() > 1 else variables
 
 
 def run_name(workdir: Path) -> str:
-    """What a run is called in tables and figures; `.` has a name too."""
+    """The name of a run in tables and figures; `.` has a name too."""
     return workdir.resolve().name
 
 
@@ -235,12 +261,44 @@ def dequantized(images: np.ndarray, key: jax.Array) -> jax.Array:
     return dequantize(images, example_keys(key, np.arange(len(images))))
 
 
-def draw_samples(flow, variables, count: int, seed: int, temperature: float = 1.0):
-    """`count` samples as float images clipped to [0, 1]."""
-    sample = jax.jit(
-        lambda v, key, temperature: flow.apply(
-            v, key, count, temperature, method="sample"
-        )
-    )
-    images = np.asarray(sample(variables, jax.random.key(seed), temperature))
-    return np.clip(images, 0, 1)
+def baseline_results(config: ConfigDict, sets: Sets) -> dict:
+    """Rank by detectors without a flow, `{detector: {"auroc": {set: value}, ...}}`.
+
+    They are fitted on the training vectors as the flow sees them, on
+    `eval.limit_baselines` of them drawn by the seed (0: all). Mahalanobis once with one
+    Gaussian for all and, where there are labels of several classes, once with one mean
+    a class; nearest neighbours once as the vectors are, once of vectors scaled to
+    length 1, which suits embeddings, and leaves only the direction of a table's row.
+    """
+    c = config.eval
+    if not c.baselines:
+        return {}
+    train, labels = sets.inputs(sets.train), sets.train.labels
+    if 0 < c.limit_baselines < len(train):
+        # by chance: files may be sorted by class
+        order = np.random.default_rng(config.seed).permutation(len(train))
+        at = np.sort(order[: c.limit_baselines])
+        train, labels = train[at], None if labels is None else labels[at]
+    scored = {name: sets.inputs(events) for name, events in sets.scored.items()}
+    results = {}
+    for name, detector, notes in _detectors(c, train, labels):
+        scores = {n: np.asarray(detector.score(x)) for n, x in scored.items()}
+        results[name] = ranking(scores, sets.test.name)
+        results[name] |= {"fitted_on": len(train), **notes}
+    return results
+
+
+def _detectors(c: ConfigDict, train: np.ndarray, labels: np.ndarray | None):
+    """`(name, fitted detector, what to note)` of every detector asked for."""
+    from flowjax_ood.ood import Mahalanobis, NearestNeighbors
+
+    if MAHALANOBIS in c.baselines:
+        yield MAHALANOBIS, Mahalanobis.fit(train), {}
+        if labels is not None and len(np.unique(labels)) > 1:
+            classes = {"classes": len(np.unique(labels))}
+            yield f"{MAHALANOBIS}_classes", Mahalanobis.fit(train, labels), classes
+    if NEIGHBORS in c.baselines:
+        k = min(c.neighbors, len(train))
+        for name, normalize in ((NEIGHBORS, False), (f"{NEIGHBORS}_unit", True)):
+            detector = NearestNeighbors.fit(train, k=k, normalize=normalize)
+            yield name, detector, {"k": k}

@@ -1,63 +1,52 @@
 """Results, figures and the table that an evaluated run leaves."""
 
-from pathlib import Path
-
 import numpy as np
-from ml_collections import ConfigDict
 
-from experiments.core.evaluation import (
-    draw_samples,
-    evaluate,
-    run_name,
-)
-from experiments.core.results import (
-    UNITS,
-    unit_of,
-    write_json,
-)
-from experiments.core.sets import Sets
+from experiments.core.evaluation import Evaluated, TrainedFlow, evaluate, run_name
+from experiments.core.results import UNITS, unit_of, write_json
 from experiments.core.text import decimals
 from flowjax_ood import figures
 from flowjax_ood.runtime.processes import on_lead
-from flowjax_ood.training.loop import Run
 
 
-def main(config: ConfigDict, workdir: Path, sets: Sets, run: Run) -> None:
-    """Evaluate and leave results.json, likelihoods.npz and figures in the workdir.
+def main(trained: TrainedFlow) -> None:
+    """Evaluate, and leave results.json, likelihoods.npz and figures in the workdir.
 
     Of several processes, each scores its part of every batch, and process 0 writes.
     """
-    label = run_name(workdir)
-    found = evaluate(config, run, sets, label)
-    on_lead(lambda: _leave_and_tell(config, workdir, label, found))
+    evaluated = evaluate(trained)
+
+    def write() -> None:
+        results = leave(evaluated)
+        print_table({run_name(trained.workdir): results})
+        print(f"results and figures are in {trained.workdir}")
+
+    on_lead(write)
 
 
-def _leave_and_tell(config: ConfigDict, workdir: Path, label: str, found) -> None:
-    results = leave(config, workdir, *found)
-    print_table({label: results})
-    print(f"results and figures are in {workdir}")
+def leave(evaluated: Evaluated) -> dict:
+    """Write everything into the workdir; results.json comes last: it means all is done.
 
-
-def leave(
-    config: ConfigDict, workdir: Path, flow, variables, found, results: dict
-) -> dict:
-    """Write what `evaluate` found; results.json comes last: it means all is done."""
+    Returns its content.
+    """
+    trained, likelihoods, results = evaluated
     arrays = {}
-    for name, ll in found.items():
+    for name, ll in likelihoods.items():
         arrays |= {f"{name}/log_pz": ll.log_pz, f"{name}/logdet": ll.logdet}
-    np.savez_compressed(workdir / "likelihoods.npz", **arrays)
-    draw(config, workdir, flow, variables, found, results)
-    write_json(workdir / "results.json", results)
+    np.savez_compressed(trained.workdir / "likelihoods.npz", **arrays)
+    draw(evaluated)
+    write_json(trained.workdir / "results.json", results)
     return results
 
 
-def draw(config, workdir, flow, variables, found, results) -> None:
+def draw(evaluated: Evaluated) -> None:
     """Likelihood histograms, the two terms of the likelihood, and samples, as PNG."""
-    id_name, label = results["in_distribution"], run_name(workdir)
+    trained, likelihoods, results = evaluated
+    id_name, label = results["in_distribution"], run_name(trained.workdir)
     unit = unit_of(results)
     values = {
         name: ll.log_prob if unit == "nats" else ll.bits_per_dim
-        for name, ll in found.items()
+        for name, ll in likelihoods.items()
     }
     intervals = {
         label: {
@@ -68,14 +57,16 @@ def draw(config, workdir, flow, variables, found, results) -> None:
     histograms = figures.likelihood_histograms(
         {label: values}, id_name=id_name, auroc=intervals, unit=unit
     )
-    figures.save(histograms, workdir / "likelihoods.png")
-    parts = {label: {name: (ll.log_pz, ll.logdet) for name, ll in found.items()}}
-    split = figures.split_likelihood(parts, id_name=id_name, dims=flow.dims, unit=unit)
-    figures.save(split, workdir / "likelihood_terms.png")
-    if config.eval.samples:
-        images = draw_samples(flow, variables, config.eval.samples, config.eval.seed)
+    figures.save(histograms, trained.workdir / "likelihoods.png")
+    parts = {label: {n: (ll.log_pz, ll.logdet) for n, ll in likelihoods.items()}}
+    dims = trained.flow.dims
+    split = figures.split_likelihood(parts, id_name=id_name, dims=dims, unit=unit)
+    figures.save(split, trained.workdir / "likelihood_terms.png")
+    c = trained.config.eval
+    if c.samples:
+        images = trained.samples(c.samples, c.seed)
         grid = figures.sample_grid(images, f"Samples of {label}")
-        figures.save(grid, workdir / "samples.png")
+        figures.save(grid, trained.workdir / "samples.png")
 
 
 def print_table(runs: dict[str, dict]) -> None:
@@ -103,18 +94,18 @@ def print_table(runs: dict[str, dict]) -> None:
 
 
 def _rows(flow: str, results: dict, key: str) -> list[tuple[str, ...]]:
-    def area(found, name):
-        if name not in found["auroc"]:
+    def area(ranking, name):
+        if name not in ranking["auroc"]:
             return "", ""
-        interval = "-".join(map(decimals, found["auroc_ci95"][name]))
-        return decimals(found["auroc"][name]), interval
+        interval = "-".join(map(decimals, ranking["auroc_ci95"][name]))
+        return decimals(ranking["auroc"][name]), interval
 
     rows, told = [], results.get("told", ())
     for name, mean in results[key].items():
         median = decimals(results[f"{key}_median"][name])
         shown = f"{name} (told)" if name in told else name
         rows.append((flow, shown, decimals(mean), median, *area(results, name)))
-    for detector, found in results.get("baselines", {}).items():
-        for name in found["auroc"]:
-            rows.append((detector, name, "", "", *area(found, name)))
+    for detector, ranking in results.get("baselines", {}).items():
+        for name in ranking["auroc"]:
+            rows.append((detector, name, "", "", *area(ranking, name)))
     return rows

@@ -58,11 +58,13 @@ class Sets(NamedTuple):
         return self.train.events.shape[1:]
 
     @property
-    def beside(self) -> dict[str, np.ndarray]:
-        """Images that a training goes by beside those it learns, by name in data.json.
+    def scored(self) -> dict[str, ImageSet | VectorSet | TokenSet]:
+        """The test set and every OOD set, by the name they are reported under."""
+        return {self.test.name: self.test, **self.ood}
 
-        They stay the same when it goes on. (Of vectors, data.json never had any.)
-        """
+    @property
+    def validation_arrays(self) -> dict[str, np.ndarray]:
+        """Validation images, keyed as in data.json, which has none of vectors."""
         if not isinstance(self.validation, ImageSet):
             return {}
         return {"images_held_back": self.validation.images}

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from experiments.core import build
 from experiments.core.build import rows
 from experiments.core.errors import UserError, user_errors
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import check_config, check_hosts, keep_config
 from experiments.core.sets import Sets
 from experiments.core.vector_sets import keep_standardizer
@@ -35,7 +36,7 @@ def train(
     sets: Sets,
     label: str,
     watch: Observation = NOTHING,
-) -> Run:
+) -> TrainedFlow:
     """Train the flow of `config` in `workdir`, or go on with it.
 
     Raises UserError before anything is written where `config` cannot be trained or
@@ -57,7 +58,7 @@ def train(
     reading, sinks = build.feed_options(config), on_all(lambda: _sinks(watch, workdir))
     check_config(config, workdir)
     with locked(workdir), ExitStack() as stack:
-        keep_data(sets.train, workdir, sets.negative, **sets.beside)
+        keep_data(sets.train, workdir, sets.negative, **sets.validation_arrays)
         if sets.standardizer:
             on_lead(lambda: keep_standardizer(sets.standardizer, workdir))
         # last, as it is written anew: a run that is refused must not change it
@@ -69,7 +70,8 @@ def train(
             profiler = StepProfiler(*watch.profile, workdir / "profile")
             stack.enter_context(profiler)
         looking = {"reading": reading, "sinks": sinks, "profiler": profiler}
-        return _fit(config, workdir, sets, parts, label, **looking)
+        run = _fit(config, workdir, sets, parts, label, **looking)
+    return TrainedFlow(workdir, config, sets, run, label)
 
 
 def _sinks(watch: Observation, workdir: Path) -> list:

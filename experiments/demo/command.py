@@ -9,14 +9,15 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.core import evaluation, run_outputs
+from experiments.core import run_outputs
 from experiments.core.config import load_config
+from experiments.core.evaluation import Evaluated, evaluate
 from experiments.core.options import refuse_overrides
 from experiments.core.results import write_json
 from experiments.core.sets import load_sets
 from experiments.core.training_run import train
 from experiments.demo import page
-from experiments.demo.figures import Trained, first_coupling, first_sets
+from experiments.demo.figures import first_coupling, first_sets
 
 CONFIG = str(Path(__file__).parents[1] / "configs" / "demo.py")
 BASELINE, CHANGED = "checkerboard", "cycle + bottleneck"
@@ -33,36 +34,36 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 
 
 def main(workdir: Path, fast: bool = False) -> None:
-    """Train (or go on with) both flows, evaluate, write results.json and the report."""
+    """Train or resume both flows, evaluate, write results.json and the report."""
     began = time.monotonic()
     fresh = not any(workdir.glob("*/checkpoints/*"))
-    trained, sets = {}, None
+    flows: dict[str, Evaluated] = {}
+    sets = None
     for name, (folder, variant, smoke) in FLOWS.items():
         config = load_config(f"{CONFIG}:{smoke if fast else variant}")
         sets = sets or load_sets(config)
-        done = train(config, workdir / folder, sets, label=name)
-        flow, variables, found, results = evaluation.evaluate(config, done, sets, name)
-        write_json(workdir / folder / "results.json", results)
-        trained[name] = Trained(flow, variables, found, results, workdir / folder)
+        trained = train(config, workdir / folder, sets, label=name)
+        flows[name] = evaluate(trained)
+        write_json(workdir / folder / "results.json", flows[name].results)
     # of a run that goes on, this session's time alone says nothing
     seconds = time.monotonic() - began if fresh else None
     images = first_sets(sets)
-    found = first_coupling(trained[BASELINE], images)
-    content = summary(trained, seconds, fast)
-    content["first_coupling"] = {name: m for name, (_, _, m) in found.items()}
+    coupling = first_coupling(flows[BASELINE].trained, images)
+    content = summary(flows, seconds, fast)
+    content["first_coupling"] = {name: m for name, (_, _, m) in coupling.items()}
     write_json(workdir / "results.json", content)
-    report = page.write(workdir, trained, sets, found, seconds, fast)
-    run_outputs.print_table({name: t.results for name, t in trained.items()})
-    print(page.conclusion(trained, fast))
+    report = page.write(workdir, flows, sets, coupling, seconds, fast)
+    run_outputs.print_table({name: flow.results for name, flow in flows.items()})
+    print(page.conclusion(flows, fast))
     print(f"report: {report}")
 
 
-def summary(trained: dict[str, Trained], seconds: float | None, fast: bool) -> dict:
+def summary(flows: dict[str, Evaluated], seconds: float | None, fast: bool) -> dict:
     """results.json of the demo: the baseline's keys at the top, each flow's below."""
-    flows = {name: t.results for name, t in trained.items()}
+    results = {name: flow.results for name, flow in flows.items()}
     return {
         "command": "python -m experiments demo" + (" --fast" if fast else ""),
         "total_seconds": seconds,
-        **flows[BASELINE],
-        "flows": flows,
+        **results[BASELINE],
+        "flows": results,
     }

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from experiments.core.evaluation import Evaluated
 from experiments.core.html import Report
 from experiments.core.sets import Sets
 from experiments.core.text import decimals
 from experiments.demo import figures as draw
-from experiments.demo.figures import CORRELATED, Trained, first_sets
+from experiments.demo.figures import CORRELATED, first_sets
 from flowjax_ood import figures
 
 
 def write(
     workdir: Path,
-    trained: dict[str, Trained],
+    flows: dict[str, Evaluated],
     sets: Sets,
     found: dict[str, tuple],
     seconds: float | None,
@@ -25,13 +26,13 @@ def write(
     images = first_sets(sets)
     id_name, ood_name = images
     drawn = {
-        "likelihoods": draw.histograms(trained, id_name),
-        "roc": draw.roc(trained, id_name),
-        "terms": draw.terms(trained, id_name),
+        "likelihoods": draw.histograms(flows, id_name),
+        "roc": draw.roc(flows, id_name),
+        "terms": draw.terms(flows, id_name),
         "couplings": draw.coupling(found, id_name),
-        "latents": draw.latents(trained, images, id_name),
-        "samples": draw.samples(trained, sets),
-        "training": draw.training(trained),
+        "latents": draw.latents(flows, images, id_name),
+        "samples": draw.samples(flows, sets),
+        "training": draw.training(flows),
     }
     paths = {
         name: figures.save(figure, workdir / f"{name}.png")
@@ -46,22 +47,22 @@ def write(
             "This is a --fast run: the flows are all but untrained, and the numbers "
             "below only show that everything works."
         )
-    report.text(conclusion(trained, fast))
-    _numbers(report, trained)
+    report.text(conclusion(flows, fast))
+    _numbers(report, flows)
     captions = _captions(id_name, ood_name, found)
     for name, (heading, caption, alt) in captions.items():
         report.section(heading)
         report.figure(paths[name], caption, alt)
-    _facts(report, trained, seconds)
+    _facts(report, flows, seconds)
     return report.write(workdir / "report.html")
 
 
-def conclusion(trained: dict[str, Trained], fast: bool) -> str:
+def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
     """What the numbers say, in two or three sentences."""
     sentences = []
-    for name, t in trained.items():
-        for other, value in t.results["auroc"].items():
-            low, high = t.results["auroc_ci95"][other]
+    for name, flow in flows.items():
+        for other, value in flow.results["auroc"].items():
+            low, high = flow.results["auroc_ci95"][other]
             if high < 0.5:
                 verdict = f"ranks {other} above its own test set"
             elif low > 0.5:
@@ -82,16 +83,16 @@ def conclusion(trained: dict[str, Trained], fast: bool) -> str:
     return " ".join(sentences)
 
 
-def _numbers(report: Report, trained: dict[str, Trained]) -> None:
+def _numbers(report: Report, flows: dict[str, Evaluated]) -> None:
     rows, bold = [], []
-    for name, t in trained.items():
-        for data, mean in t.results["bits_per_dim"].items():
+    for name, flow in flows.items():
+        for data, mean in flow.results["bits_per_dim"].items():
             area = None
-            if data in t.results["auroc"]:
-                low, high = t.results["auroc_ci95"][data]
-                area = f"{t.results['auroc'][data]:.3f} [{low:.3f}, {high:.3f}]"
+            if data in flow.results["auroc"]:
+                low, high = flow.results["auroc_ci95"][data]
+                area = f"{flow.results['auroc'][data]:.3f} [{low:.3f}, {high:.3f}]"
                 bold.append((len(rows), 4))
-            median = t.results["bits_per_dim_median"][data]
+            median = flow.results["bits_per_dim_median"][data]
             rows.append((name, data, decimals(mean), decimals(median), area))
     report.table(
         ("flow", "scored set", "bits/dim, mean", "bits/dim, median", "AUROC [95% CI]"),
@@ -148,19 +149,19 @@ def _captions(
     }
 
 
-def _facts(report: Report, trained: dict[str, Trained], seconds: float | None) -> None:
+def _facts(report: Report, flows: dict[str, Evaluated], seconds: float | None) -> None:
     report.section("How it was made")
-    first = next(iter(trained.values())).results
+    first = next(iter(flows.values())).results
     facts: dict[str, object] = {}
     if seconds is not None:
         facts["total time"] = f"{seconds:.0f} s"
     for role, described in first["data"].items():
         facts[f"data: {role}"] = f"{described['count']:,} images. {described['origin']}"
-    for name, t in trained.items():
-        rate = t.results["images_per_second"]
+    for name, flow in flows.items():
+        results, rate = flow.results, flow.results["images_per_second"]
         facts[name] = (
-            f"{t.results['params']:,} parameters, {t.results['images_seen']:,} images "
-            f"seen in {t.results['train_seconds']:.0f} s without compilation"
+            f"{results['params']:,} parameters, {results['images_seen']:,} images "
+            f"seen in {results['train_seconds']:.0f} s without compilation"
             + (f" ({rate:.0f} images/s)" if rate else "")
         )
     facts["versions"] = ", ".join(f"{k} {v}" for k, v in first["versions"].items())

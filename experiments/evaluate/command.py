@@ -7,10 +7,10 @@ changed here; what was used of them is in results.json.
 from argparse import Namespace
 from collections.abc import Sequence
 
-from experiments.core import evaluation, run_outputs
+from experiments.core import run_outputs
+from experiments.core.evaluation import TrainedFlow
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `evaluate`."""
-    config, sets, trained = evaluation.open_run(args.workdir, overrides)
-    run_outputs.main(config, args.workdir, sets, trained)
+    run_outputs.main(TrainedFlow.restore(args.workdir, overrides))

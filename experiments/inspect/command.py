@@ -2,8 +2,8 @@
 
 Works for any image flow of `train`, multi-scale or not, RealNVP or Glow, and uses the
 newest checkpoint; a flow with batch norm is seen by recomputed statistics, as in
-`evaluate`, unless a number or a panel says otherwise. Everything goes to DIR/inspect;
-EPILOG of `__init__.py` lists it.
+`evaluate`, unless a number or a panel says otherwise. Everything goes to DIR/inspect,
+as the command's `--help` says.
 """
 
 from argparse import Namespace
@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
-from experiments.core import evaluation
 from experiments.core.errors import UserError
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.results import versions, write_json
 from experiments.core.sets import Sets
 from experiments.inspect import InspectOptions
@@ -30,33 +28,28 @@ from experiments.inspect.measures import (
 from experiments.inspect.subject import Subject, subject
 from experiments.inspect.tables import print_tables
 from flowjax_ood import figures
-from flowjax_ood.training.loop import Run
 
 DEPTH = 1  # the intervention comes between the first two couplings
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `inspect`."""
-    config, sets, trained = evaluation.open_run(args.workdir, overrides)
-    main(config, args.workdir, sets, trained, InspectOptions.of(args))
+    main(TrainedFlow.restore(args.workdir, overrides), InspectOptions.of(args))
 
 
-def main(
-    config: ConfigDict, workdir: Path, sets: Sets, trained: Run, options: InspectOptions
-) -> None:
+def main(trained: TrainedFlow, options: InspectOptions) -> None:
     """Measure, draw, and print; leave inspect.json and figures in DIR/inspect."""
-    check(sets, options)
-    label = evaluation.run_name(workdir)
-    s = subject(config, sets, trained, options, label)
-    out = workdir / "inspect"
+    check(trained.sets, options)
+    s = subject(trained, options)
+    out = trained.workdir / "inspect"
     out.mkdir(exist_ok=True)
 
     layers, measured = couplings(s)
     likelihoods = terms(s)
     adapted, why_not = coadapted(s)
     content = {
-        "config": config.to_dict(),
-        "steps": int(trained.state.step),
+        "config": trained.config.to_dict(),
+        "steps": trained.step,
         "in_distribution": s.id_name,
         "data": {name: image_set.describe() for name, image_set in s.sets.items()},
         "options": asdict(options),
@@ -81,7 +74,7 @@ def check(sets: Sets, options: InspectOptions) -> None:
         raise UserError(
             f"--channel {options.channel}: the images have channels 0 to {channels - 1}"
         )
-    for name, image_set in {sets.test.name: sets.test, **sets.ood}.items():
+    for name, image_set in sets.scored.items():
         if max(options.images) >= len(image_set):
             raise UserError(
                 f"--images {max(options.images)}: {name} has images 0 to "
@@ -99,9 +92,9 @@ def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> No
     names = {"evaluation": s.label}
     parts = {
         names.get(mode, f"{mode} statistics"): {
-            name: (ll.log_pz, ll.logdet) for name, ll in found.items()
+            name: (ll.log_pz, ll.logdet) for name, ll in by_set.items()
         }
-        for mode, found in likelihoods.items()
+        for mode, by_set in likelihoods.items()
     }
     split = figures.split_likelihood(parts, id_name=s.id_name, dims=s.flow.dims)
     figures.save(split, out / "terms.png")

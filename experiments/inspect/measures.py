@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from experiments.core.results import finite, mean
 from experiments.inspect import InspectOptions
 from experiments.inspect.subject import BATCH, Mode, Subject
 from flowjax_ood import ood
@@ -15,12 +16,9 @@ from flowjax_ood.analysis.couplings import (
 from flowjax_ood.analysis.latents import mean_latents
 from flowjax_ood.analysis.visibility import visibility
 from flowjax_ood.data.batching import padded_batches
-from flowjax_ood.evaluation.likelihood import (
-    Likelihoods,
-    batch_likelihood_terms,
-    evaluate_likelihood,
-)
-from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.evaluation.likelihood import Likelihoods, batch_likelihood_terms
+
+DONORS = 100  # images that swap parts with each other
 
 
 def terms(s: Subject) -> dict[str, dict[str, Likelihoods]]:
@@ -49,14 +47,11 @@ def terms(s: Subject) -> dict[str, dict[str, Likelihoods]]:
 
 def _running(s: Subject, mode: Mode, name: str) -> dict[str, Likelihoods]:
     return {
-        of: evaluate_likelihood(
-            s.flow,
-            mode.variables,
+        of: s.trained.score(
             image_set.images,
-            key=s.key,
-            batch_size=s.config.eval.batch_size,
-            parallel=Parallel("jit"),
-            label=f"{s.label}: likelihood of {of}, {name} statistics",
+            f"{s.label}: likelihood of {of}, {name} statistics",
+            flow=s.flow,
+            variables=mode.variables,
         )
         for of, image_set in s.sets.items()
     }
@@ -97,17 +92,15 @@ def terms_results(s: Subject, found: dict[str, Likelihoods]) -> dict:
         scale = ll.dims * np.log(2)
         with np.errstate(invalid="ignore"):
             nats = {"log_pz": ll.log_pz, "logdet": ll.logdet, "log_prob": ll.log_prob}
-            finite = np.isfinite(ll.log_prob)
+            known = np.isfinite(ll.log_prob)
         bits[name] = {
             k: np.where(np.isfinite(v), v / scale, -np.inf) for k, v in nats.items()
         }
         results["images"][name] = len(ll.log_pz)
         results["sets"][name] = {
-            **{f"{k}_bits": _mean(v) for k, v in bits[name].items()},
-            **{
-                f"{k}_bits_median": _number(np.median(v)) for k, v in bits[name].items()
-            },
-            "non_finite": int((~finite).sum()),
+            **{f"{k}_bits": mean(v) for k, v in bits[name].items()},
+            **{f"{k}_bits_median": finite(np.median(v)) for k, v in bits[name].items()},
+            "non_finite": int((~known).sum()),
         }
     for name in found:
         if name != s.id_name:
@@ -120,25 +113,12 @@ def terms_results(s: Subject, found: dict[str, Likelihoods]) -> dict:
     return results
 
 
-def _mean(values: np.ndarray) -> float | None:
-    with np.errstate(invalid="ignore"):
-        return _number(np.mean(values, dtype=np.float64))
-
-
-def _number(value) -> float | None:
-    """JSON has no infinity."""
-    return float(value) if np.isfinite(value) else None
-
-
-DONORS = 100  # images that swap parts with each other
-
-
 def couplings(s: Subject) -> tuple[list[dict], dict[str, list[dict]]]:
     """`(what each coupling is, {set: its measures})`."""
     layers, measured = [], {}
     for name in s.sets:
         stats = coupling_statistics(
-            s.flow, s.variables, s.batches(name, BATCH, "couplings")
+            s.flow, s.trained.variables, s.batches(name, BATCH, "couplings")
         )
         layers = [layer.describe() for layer in stats]
         measured[name] = [layer.measures() for layer in stats]
@@ -150,7 +130,7 @@ def coupling_rows(s: Subject, options: InspectOptions) -> list[tuple]:
     rows, index = [], options.images[0]
     for name, image_set in s.whole.items():
         x = s.draw(name, np.array([index]))
-        maps = image_maps(s.flow, record_couplings(s.flow, s.variables, x))
+        maps = image_maps(s.flow, record_couplings(s.flow, s.trained.variables, x))
         shown = [{k: m[k][0] for k in ("-t", "s")} for m in maps]
         rows.append((name, name == s.id_name, image_set.images[index], shown))
     return rows
@@ -164,7 +144,7 @@ def coadapted(s: Subject) -> tuple[dict[str, dict] | None, str]:
         batches = (x for x, _ in s.batches(name, size, "co-adaptation", full=True))
         try:
             found[name] = coadaptation(
-                s.flow, s.variables, batches, seed=s.config.eval.seed
+                s.flow, s.trained.variables, batches, seed=s.trained.config.eval.seed
             )
         except UnsuitableFlow as why:
             return None, str(why)
@@ -198,8 +178,8 @@ def _columns(s: Subject, name: str, index: int, options: InspectOptions) -> dict
         if not columns:
             columns["one draw"] = np.asarray(mode.latents(s.draw(name, at)))[here]
         what = f"\n{mode_name} statistics" if len(s.modes) > 1 else ""
-        mean = _mean_latents(s, mode, name, at, options.draws)
-        columns[f"mean of {options.draws}{what}"] = mean[here]
+        means = _mean_latents(s, mode, name, at, options.draws)
+        columns[f"mean of {options.draws}{what}"] = means[here]
     return columns
 
 

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core import build, evaluation
-from experiments.core.sets import Sets
+from experiments.core import build
+from experiments.core.evaluation import TrainedFlow
 from experiments.inspect import InspectOptions
 from flowjax_ood.analysis.latents import latent_images
 from flowjax_ood.data.batching import padded_batches
@@ -16,7 +16,6 @@ from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.distributions import Flow
 from flowjax_ood.runtime.progress import progress
-from flowjax_ood.training.loop import Run
 
 BATCH = 50  # images at a time: a deep flow's couplings are all kept for them
 
@@ -34,38 +33,45 @@ class Mode(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What is inspected.
+    """The inspected flow and its images.
 
-    `modes`: the first one is that of reported likelihoods; a flow without batch norm
-    has no other. `sets`: `{name: images}` that numbers are taken over, the ID set
-    first; `whole`: those sets with all their images; `key`: of dequantisation.
+    `flow` may be of other groups of batch norm than `trained.flow`. `modes`: the first
+    one is that of reported likelihoods; a flow without batch norm has no other. `sets`:
+    `{name: images}` that numbers are taken over, the ID set first.
     """
 
-    config: ConfigDict
+    trained: TrainedFlow
     flow: Flow
     modes: dict[str, Mode]
-    id_name: str
     sets: dict[str, ImageSet]
-    whole: dict[str, ImageSet]
-    key: jax.Array
-    label: str
 
     @property
-    def variables(self) -> dict:
-        return next(iter(self.modes.values())).variables
+    def whole(self) -> dict[str, ImageSet]:
+        """The sets with all their images."""
+        return self.trained.sets.scored
+
+    @property
+    def id_name(self) -> str:
+        return self.trained.sets.test.name
+
+    @property
+    def label(self) -> str:
+        return self.trained.label
 
     @property
     def group(self) -> int:
         """Images that share batch statistics in training, or the smallest set."""
-        trained = self.config.model.get("norm_group") or self.config.train.batch_size
-        return min(trained, *map(len, self.sets.values()))
+        c = self.trained.config
+        group = c.model.get("norm_group") or c.train.batch_size
+        return min(group, *map(len, self.sets.values()))
 
     def draw(self, name: str, at: np.ndarray, draw: int = 0) -> jax.Array:
         """The images at positions `at [B]` of a set, dequantised.
 
         Draw 0 is the one that reported likelihoods are of.
         """
-        key = self.key if draw == 0 else jax.random.fold_in(self.key, draw)
+        key = build.random_key(self.trained.config.eval.seed)
+        key = key if draw == 0 else jax.random.fold_in(key, draw)
         return dequantize(self.whole[name].images[at], example_keys(key, at))
 
     def batches(
@@ -81,27 +87,24 @@ class Subject(NamedTuple):
                     yield self.draw(name, at), mask
 
 
-def subject(
-    config: ConfigDict, sets: Sets, run: Run, options: InspectOptions, label: str
-) -> Subject:
+def subject(trained: TrainedFlow, options: InspectOptions) -> Subject:
     """Everything that is inspected; batch-norm statistics, if any, are recomputed."""
-    flow = build.flow(config, sets.test.images.shape[1:])
-    variables = run.state.variables()
+    flow, variables = trained.flow, trained.variables
     named = {"evaluation": (variables, False)}
-    if variables.get("batch_stats"):
-        precise = evaluation.precise_variables(config, flow, variables, sets, label)
+    if trained.batch_norm:
         named = {
-            "recomputed": (precise, False),
-            "running": (variables, False),
-            "batch": (variables, True),
+            "recomputed": (variables, False),
+            "running": (trained.running, False),
+            "batch": (trained.running, True),
         }
         # a batch here is one group, and may be of the smallest set
-        flow = build.flow(_ungrouped(config), flow.event_shape)
+        flow = build.flow(_ungrouped(trained.config), flow.event_shape)
     modes = {name: _mode(flow, *how) for name, how in named.items()}
-    whole = {sets.test.name: sets.test, **sets.ood}
-    first = {n: s.take(min(options.count, len(s))) for n, s in whole.items()}
-    key = build.random_key(config.eval.seed)
-    return Subject(config, flow, modes, sets.test.name, first, whole, key, label)
+    first = {
+        name: images.take(min(options.count, len(images)))
+        for name, images in trained.sets.scored.items()
+    }
+    return Subject(trained, flow, modes, first)
 
 
 def _ungrouped(config: ConfigDict) -> ConfigDict:

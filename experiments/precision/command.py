@@ -1,4 +1,4 @@
-"""`precision --workdir=DIR`: what lower precision does to the likelihoods of a run.
+"""`precision --workdir=DIR`: measure what lower precision does to a run's likelihoods.
 
 Scores the run's sets with st-networks in float32, by XLA's own convolution and by
 Winograd's, and in bfloat16, everything else being the same; writes precision.json.
@@ -7,18 +7,15 @@ Winograd's, and in bfloat16, everything else being the same; writes precision.js
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from experiments.core import build, evaluation
+from experiments.core import build
 from experiments.core.errors import UserError
+from experiments.core.evaluation import TrainedFlow, dequantized
 from experiments.core.results import likelihood_results, versions, write_json
-from experiments.core.sets import Sets
 from flowjax_ood.precision import BFLOAT16, FLOAT32, TENSORFLOAT32
-from flowjax_ood.training.loop import Run
 
 ARITHMETIC = {
     "float32": FLOAT32,
@@ -32,31 +29,22 @@ ROUND_TRIP = 64
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `precision`."""
-    config, sets, trained = evaluation.open_run(args.workdir, overrides)
-    main(config, args.workdir, sets, trained)
+    main(TrainedFlow.restore(args.workdir, overrides))
 
 
-def main(config: ConfigDict, workdir: Path, sets: Sets, trained: Run) -> None:
+def main(trained: TrainedFlow) -> None:
     """Compare, print the table, and leave precision.json in the workdir."""
+    config, sets = trained.config, trained.sets
     if sets.standardizer:
         raise UserError("this run's flow is of vectors; precision scores images")
-    label = evaluation.run_name(workdir)
-    shape = sets.test.images.shape[1:]
-    variables = trained.state.variables()
-    if variables.get("batch_stats"):
-        flow = build.flow(config, shape)
-        variables = evaluation.precise_variables(config, flow, variables, sets, label)
-    names = [sets.test.name, *sets.ood]
-    x = evaluation.dequantized(sets.test.images[:ROUND_TRIP], build.random_key(0))
+    x = dequantized(sets.test.images[:ROUND_TRIP], build.random_key(0))
     rows, exact = {}, None
     for name, precision in ARITHMETIC.items():
-        flow = build.flow(config, shape, precision=precision)
-        found = evaluation.likelihoods(
-            config, flow, variables, sets, f"{label}, {name}"
-        )
-        exact = exact or found
-        apart = [np.abs(found[n].log_prob - exact[n].log_prob) for n in names]
-        results = likelihood_results(found, sets.test.name)
+        flow = build.flow(config, sets.event_shape, precision=precision)
+        likelihoods = trained.likelihoods(f", {name}", flow=flow)
+        exact = exact or likelihoods
+        apart = [np.abs(likelihoods[n].log_prob - exact[n].log_prob) for n in exact]
+        results = likelihood_results(likelihoods, sets.test.name)
         rows[name] = {
             "bits_per_dim": results["bits_per_dim"],
             "auroc": results["auroc"],
@@ -65,22 +53,22 @@ def main(config: ConfigDict, workdir: Path, sets: Sets, trained: Run) -> None:
             "log_prob_from_float32_median": float(np.median(np.concatenate(apart))),
             "log_prob_from_float32_max": float(np.max(np.concatenate(apart))),
             # in units of pixels in [0, 1)
-            "round_trip_error_max": round_trip_error(flow, variables, x),
+            "round_trip_error_max": round_trip_error(flow, trained.variables, x),
         }
     content = {
         "config": config.to_dict(),
-        "steps": int(trained.state.step),
-        "data": {s.name: s.describe() for s in (sets.test, *sets.ood.values())},
+        "steps": trained.step,
+        "data": {s.name: s.describe() for s in sets.scored.values()},
         "round_trip_images": len(x),
         "precisions": rows,
         "versions": versions(),
     }
-    write_json(workdir / "precision.json", content)
+    write_json(trained.workdir / "precision.json", content)
     print_rows(rows)
-    print(f"precision.json is in {workdir}")
+    print(f"precision.json is in {trained.workdir}")
 
 
-def round_trip_error(flow, variables, x) -> float:
+def round_trip_error(flow, variables: dict, x: jax.Array) -> float:
     """The largest `|x - f^-1(f(x))|` of a batch, each direction compiled by itself."""
 
     def method(name):

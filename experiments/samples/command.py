@@ -1,4 +1,4 @@
-"""`samples --workdir DIR [DIR ...] --out=DIR`: fidelity beside OOD detection.
+"""`samples --workdir DIR [DIR ...] --out=DIR`: compare fidelity with OOD detection.
 
 One figure for several runs, from the same noise: what their samples look like at
 several temperatures, their bits/dim, and what they make of OOD data.
@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from experiments.core import build, evaluation
+from experiments.core import build, text
 from experiments.core.errors import UserError, user_errors, writing
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.results import versions, write_json
-from experiments.core.sets import Sets, load_sets
+from experiments.core.sets import Sets
 from experiments.samples import SampleOptions
 from experiments.samples.outputs import picture, print_table
 from flowjax_ood import figures
@@ -31,95 +31,87 @@ MEASURED, BATCH = 256, 64
 NOT_FINITE = 128  # grey, in place of a sample that is not finite
 
 
-class Subject(NamedTuple):
-    """A trained run, ready to draw from."""
+class Drawing(NamedTuple):
+    """A trained flow with its results.json, ready to draw from.
 
-    flow: Flow
-    variables: dict
-    sets: Sets
+    `images` is `f(variables, z, temperature) -> images`, compiled.
+    """
+
+    trained: TrainedFlow
     results: dict
     images: Callable
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `samples`."""
-    options = SampleOptions.of(args)
-    configs = {w: evaluation.read_run(w, overrides) for w in options.workdirs}
-    main(configs, options)
+    main(SampleOptions.of(args), overrides)
 
 
-def main(configs: dict[Path, ConfigDict], options: SampleOptions) -> None:
-    """Leave samples.png and samples.json of the runs of `configs`, by workdir.
+def main(options: SampleOptions, overrides: Sequence[str] = ()) -> None:
+    """Leave samples.png and samples.json of the runs in `options.workdirs`.
 
     Raises UserError, before anything is drawn, for runs that were not evaluated as they
     are now, that are not of images, or that are of different images.
     """
-    subjects = {}
-    for workdir, name in run_names(list(configs)).items():
-        subjects[name] = load(configs[workdir], workdir, name)
-        check_alike(subjects)
-    shape = next(iter(subjects.values())).sets.event_shape
-    noise = jax.random.normal(build.random_key(options.seed), (MEASURED, *shape))
+    runs: dict[str, Drawing] = {}
+    for workdir, name in run_names(options.workdirs).items():
+        runs[name] = load(workdir, overrides, name)
+        check_alike(runs)
+    sets = next(iter(runs.values())).trained.sets
+    noise = jax.random.normal(
+        build.random_key(options.seed), (MEASURED, *sets.event_shape)
+    )
     drawn, content = {}, {}
-    for name, subject in subjects.items():
-        real = held_out(subject.sets)
+    for name, drawing in runs.items():
+        real = held_out(drawing.trained.sets)
         drawn[name], measured = {}, {}
         for temperature in options.temperatures:
-            images, finite = draw(subject, noise, temperature)
+            images, finite = draw(drawing, noise, temperature)
             drawn[name][temperature] = images
             measured[f"{temperature:g}"] = measure(real, images[finite], finite)
-        content[name] = describe(subject) | {"temperatures": measured}
+        content[name] = describe(drawing) | {"temperatures": measured}
     with writing("--out", options.out):
         options.out.mkdir(parents=True, exist_ok=True)
-    test = next(iter(subjects.values())).sets.test
     shown = {
         name: {t: images[: options.count] for t, images in groups.items()}
         for name, groups in drawn.items()
     }
-    figure = picture(shown, content, test, MEASURED)
+    figure = picture(shown, content, sets.test, MEASURED)
     figures.save(figure, options.out / "samples.png")
-    found = {"samples": MEASURED, "seed": options.seed, "runs": content}
-    write_json(options.out / "samples.json", found | {"versions": versions()})
+    summary = {"samples": MEASURED, "seed": options.seed, "runs": content}
+    write_json(options.out / "samples.json", summary | {"versions": versions()})
     print_table(content)
     print(f"samples.png and samples.json are in {options.out}")
 
 
-def run_names(workdirs: list[Path]) -> dict[Path, str]:
-    """What each run is called: the part of its path by which it differs.
+def run_names(workdirs: Sequence[Path]) -> dict[Path, str]:
+    """Name each run by the part of its path by which it differs.
 
     Without what all paths end in: rows of an ablation have the same `seed_0`.
     """
-    paths = [w.resolve().parts for w in workdirs]
+    paths = [w.resolve() for w in workdirs]
     if len(set(paths)) < len(paths):
         raise UserError("--workdir names a run more than once")
-    while len(paths) > 1 and len({parts[-1] for parts in paths}) == 1:
-        paths = [parts[:-1] for parts in paths]
-    names, length = [], 0
-    while len(set(names)) < len(paths):
-        length += 1
-        names = ["/".join(parts[-length:]) for parts in paths]
-    return dict(zip(workdirs, names))
+    while len(paths) > 1 and len({path.name for path in paths}) == 1:
+        paths = [path.parent for path in paths]
+    names = text.run_names(paths)
+    return {w: names[path] for w, path in zip(workdirs, paths)}
 
 
-def load(config: ConfigDict, workdir: Path, name: str) -> Subject:
-    """The run of `workdir` as it was evaluated, with its held-out images."""
-    sets = load_sets(config, workdir)
-    if len(sets.event_shape) != 3:
+def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
+    """Restore the run of `workdir`, which has to be evaluated as it is now."""
+    trained = TrainedFlow.restore(workdir, overrides, name)
+    if len(trained.sets.event_shape) != 3:
         raise UserError(f"{workdir} holds a flow of vectors; samples are of images")
-    run = evaluation.restore(config, workdir, sets)
     file = workdir / "results.json"
     results = json.loads(file.read_text()) if file.is_file() else {}
-    if results.get("steps") != int(run.state.step):
+    if results.get("steps") != trained.step:
         there = f"of step {results['steps']}" if results else "missing"
         raise UserError(
-            f"{file} is {there}, the newest checkpoint of step {int(run.state.step)}; "
+            f"{file} is {there}, the newest checkpoint of step {trained.step}; "
             f"run `evaluate --workdir={workdir}` first"
         )
-    flow, variables = build.flow(config, sets.event_shape), run.state.variables()
-    if variables.get("batch_stats"):
-        # those that the likelihoods in results.json come from
-        variables = evaluation.precise_variables(config, flow, variables, sets, name)
-    return Subject(flow, variables, sets, results, sampler(flow))
+    return Drawing(trained, results, sampler(trained.flow))
 
 
 def sampler(flow: Flow) -> Callable:
@@ -137,29 +129,33 @@ def sampler(flow: Flow) -> Callable:
     return images
 
 
-def check_alike(subjects: dict[str, Subject]) -> None:
+def check_alike(runs: dict[str, Drawing]) -> None:
     """Raise UserError unless all runs model the same set, in the same size."""
-    (first, one), *others = subjects.items()
+    modelled = {
+        name: {"images": sets.event_shape, "test set": sets.test.name}
+        for name, sets in (
+            (name, drawing.trained.sets) for name, drawing in runs.items()
+        )
+    }
+    (first, expected), *others = modelled.items()
     for name, other in others:
-        for what in ("event_shape", "test set"):
-            here, there = (
-                s.sets.event_shape if what == "event_shape" else s.sets.test.name
-                for s in (one, other)
-            )
+        for what, here in expected.items():
+            there = other[what]
             if here != there:
-                what = what.replace("event_shape", "images")
                 raise UserError(
                     f"{first} and {name} cannot be compared: {what} {here} there, "
                     f"{there} here; give runs of the same images"
                 )
 
 
-def draw(subject: Subject, noise, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """`(uint8 samples [N, H, W, C], which of them are finite [N])` of the noise."""
+def draw(drawing: Drawing, noise, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `(uint8 samples [N, H, W, C], which of them are finite [N])`."""
     parts = []
     for start in range(0, len(noise), BATCH):
-        z = latents_at_pixels(subject.flow, noise[start : start + BATCH])
-        parts.append(np.asarray(subject.images(subject.variables, z, temperature)))
+        z = latents_at_pixels(drawing.trained.flow, noise[start : start + BATCH])
+        parts.append(
+            np.asarray(drawing.images(drawing.trained.variables, z, temperature))
+        )
     x = np.concatenate(parts)
     finite = np.isfinite(x).all(axis=(1, 2, 3))
     samples = np.full(x.shape, NOT_FINITE, np.uint8)
@@ -168,23 +164,23 @@ def draw(subject: Subject, noise, temperature: float) -> tuple[np.ndarray, np.nd
 
 
 def held_out(sets: Sets) -> RealImages:
-    """What samples are measured against; UserError where nothing can be by them."""
+    """Images to measure samples against; UserError where they cannot serve."""
     with user_errors(f"{sets.test.name}:{sets.test.split}", ValueError):
         return RealImages(sets.test.images)
 
 
 def measure(real: RealImages, samples: np.ndarray, finite: np.ndarray) -> dict:
     """Fidelity of the finite samples, and how many are not; None where too few are."""
-    found = dict.fromkeys(("distance", "roughness", "spread"))
+    fidelity = dict.fromkeys(("distance", "roughness", "spread"))
     if len(samples) > 1:
-        found = real.fidelity(samples)._asdict()
-    return found | {"non_finite": int((~finite).sum())}
+        fidelity = real.fidelity(samples)._asdict()
+    return fidelity | {"non_finite": int((~finite).sum())}
 
 
-def describe(subject: Subject) -> dict:
-    """What results.json says of the likelihoods."""
+def describe(drawing: Drawing) -> dict:
+    """The held-out images, and what results.json says of the likelihoods."""
     keys = ("in_distribution", "steps", "params", "bits_per_dim", "auroc", "auroc_ci95")
     return {
-        "held_out": subject.sets.test.describe(),
-        **{key: subject.results[key] for key in keys},
+        "held_out": drawing.trained.sets.test.describe(),
+        **{key: drawing.results[key] for key in keys},
     }

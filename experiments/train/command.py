@@ -27,10 +27,11 @@ def main(config: ConfigDict, workdir: Path, watch: Observation = NOTHING) -> Non
     # a host without the data would keep the others waiting
     sets = on_all(lambda: load_sets(config, workdir))
     trained = train(config, workdir, sets, evaluation.run_name(workdir), watch)
+    run = trained.run
     if is_lead():
         # one step alone is compilation, which is not timed
         kind = "vectors" if sets.standardizer else "images"
-        rate = f" at {trained.images_per_second:.0f} {kind}/s" if trained.images else ""
-        best = ", the best of the validation set" if trained.validation else ""
-        print(f"trained to step {int(trained.state.step)}{best}{rate}")
-    run_outputs.main(config, workdir, sets, trained)
+        rate = f" at {run.images_per_second:.0f} {kind}/s" if run.images else ""
+        best = ", the best of the validation set" if run.validation else ""
+        print(f"trained to step {trained.step}{best}{rate}")
+    run_outputs.main(trained)

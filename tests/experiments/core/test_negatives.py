@@ -11,11 +11,11 @@ from experiments.core import build, evaluation
 from experiments.core.build import objective
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import flatten
 from experiments.core.negatives import check_apart
 from experiments.core.run_config import read_config
 from experiments.core.sets import load_sets
-from experiments.evaluate import command as evaluate
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results, snapshot
 
 FILES = ("fashion_mnist", "cifar10", "celeba", "svhn")
@@ -208,16 +208,16 @@ def test_results_tell_what_was_told(workdir):
 
 
 def test_batch_statistics_are_recomputed_over_both_kinds(workdir, monkeypatch):
-    config = read_config(workdir)
-    sets = load_sets(config)
+    trained = TrainedFlow.restore(workdir)
+    config, sets = trained.config, trained.sets
     seen = []
 
     def keep(flow, variables, batches, place):
         seen.extend(np.asarray(batch) for batch in batches)
         return variables
 
-    monkeypatch.setattr(evaluate, "recompute_batch_stats", keep)
-    evaluation.precise_variables(config, None, {}, sets, "run")
+    monkeypatch.setattr(evaluation, "recompute_batch_stats", keep)
+    assert trained.variables
     assert len(seen) == config.eval.recompute_batches
     expected = build.batches(config, sets, config.eval.seed)(1)
     assert len(seen[1]) == 2 * config.train.batch_size

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.core import build, evaluation
+from experiments.core import build
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
-from experiments.core.run_config import read_config
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.sets import check_others, load_sets
 from experiments.core.workdir import SAMPLED, fingerprint, keep_data, sampled_rows
 from experiments.inspect import InspectOptions
@@ -90,8 +90,7 @@ def in_memory(arguments, tmp_path_factory):
 
 
 def state_of(workdir):
-    config = read_config(workdir)
-    return evaluation.restore(config, workdir, load_sets(config)).state
+    return TrainedFlow.restore(workdir).run.state
 
 
 def assert_same_run(one, other) -> None:
@@ -185,10 +184,7 @@ def test_a_streamed_run_is_evaluated_and_inspected(arguments, tmp_path):
     assert after["bits_per_dim"] == before["bits_per_dim"]
     assert after["auroc"] == before["auroc"]
     # what `inspect` looks at
-    config = read_config(workdir)
-    sets = load_sets(config)
-    found = evaluation.restore(config, workdir, sets)
-    looked_at = subject(config, sets, found, InspectOptions(count=8), "run")
+    looked_at = subject(TrainedFlow.restore(workdir), InspectOptions(count=8))
     assert list(looked_at.sets) == ["fashion_mnist", "mnist"]
     assert looked_at.draw("fashion_mnist", np.arange(2)).shape == (2, 28, 28, 1)
 

@@ -106,14 +106,15 @@ def test_full_and_fast_runs_do_not_mix(tmp_path, capsys, there):
 
 
 def test_conclusion_of_the_demo_follows_the_interval():
-    from experiments.demo.page import Trained, conclusion
+    from experiments.core.evaluation import Evaluated
+    from experiments.demo.page import conclusion
 
-    def trained(value, low, high):
+    def flow(value, low, high):
         results = {"auroc": {"mnist": value}, "auroc_ci95": {"mnist": (low, high)}}
-        return Trained(None, {}, {}, results, None)
+        return Evaluated(None, {}, results)
 
-    assert "ranks mnist above its own" in conclusion({"a": trained(0.1, 0.05, 0.2)}, 0)
-    assert "ranks its own test set above" in conclusion({"a": trained(0.9, 0.8, 1)}, 0)
-    text = conclusion({"a": trained(0.5, 0.4, 0.6)}, 1)
+    assert "ranks mnist above its own" in conclusion({"a": flow(0.1, 0.05, 0.2)}, 0)
+    assert "ranks its own test set above" in conclusion({"a": flow(0.9, 0.8, 1)}, 0)
+    text = conclusion({"a": flow(0.5, 0.4, 0.6)}, 1)
     assert "cannot tell mnist" in text
     assert "AUROC 0.500 [0.400, 0.600]" in text

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.core import build, evaluation, training_run
+from experiments.core import build, training_run
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import read_config
 from experiments.core.sets import load_sets
 from experiments.detect import exposure, networks
@@ -51,17 +52,23 @@ def restored(workdir):
     return detect_flows.trained_flows(config, sets), tests
 
 
+def moved(flow, by):
+    """The flow with other parameters."""
+    params = jax.tree.map(lambda a: a + by, flow.run.state.params)
+    state = flow.run.state.replace(params=params)
+    return replace(flow, run=replace(flow.run, state=state))
+
+
 def test_a_flow_scores_by_its_likelihood(workdir, restored, tmp_path, monkeypatch):
     flows, tests = restored
     found = detect_flows.flow_runs(flows, tests, tmp_path)
     assert list(found) == TERMS
     both, pz, logdet = (found[pair][0][0] for pair in TERMS)
     trained = read_config(workdir)
-    own = load_sets(trained)
-    variables = evaluation.restore(trained, workdir, own).state.variables()
+    variables = TrainedFlow.restore(workdir).run.state.variables()
     flow = build.flow(trained, (8, 8, 1))
     # by statistics of training images: running ones explode on rare images
-    precise = evaluation.precise_variables(trained, flow, variables, own, "again")
+    precise = TrainedFlow.restore(workdir).variables
     leaves = (variables, precise, flows[0].variables)
     before, after, used = (jax.tree.leaves(v["batch_stats"]) for v in leaves)
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
@@ -92,9 +99,8 @@ def test_a_flow_scores_by_its_likelihood(workdir, restored, tmp_path, monkeypatc
         for name in tests:
             same = again[pair][0][0].scores[name]
             np.testing.assert_array_equal(same, found[pair][0][0].scores[name])
-    variables = jax.tree.map(lambda a: a + 0.01, flows[0].variables)
     inverted = tests | {"mnist": 255 - tests["mnist"]}
-    changed = [flows[0]._replace(variables=variables)]
+    changed = [moved(flows[0], 0.01)]
     for others, x in ((changed, tests), (flows, inverted)):
         with pytest.raises(AssertionError, match="computed again"):
             detect_flows.flow_runs(others, x, tmp_path)
@@ -102,8 +108,7 @@ def test_a_flow_scores_by_its_likelihood(workdir, restored, tmp_path, monkeypatc
 
 def test_flows_of_several_seeds_share_their_rows(restored, tmp_path):
     (first,), tests = restored
-    moved = jax.tree.map(lambda a: a + 0.05, first.variables)
-    both = [first, first._replace(variables=moved)]
+    both = [first, moved(first, 0.05)]
     found = detect_flows.flow_runs(both, tests, tmp_path)
     assert list(found) == TERMS
     for runs in found.values():

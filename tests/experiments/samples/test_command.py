@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.core.run_config import read_config
 from experiments.samples import SampleOptions
 from experiments.samples import command as samples
 from tests.helpers.experiment_runs import CONFIGS, TINY, only_error, snapshot
@@ -58,7 +57,7 @@ def test_one_figure_and_the_numbers(drawn, two_scales, tiny_run):
 
 
 def subject(workdir):
-    return samples.load(read_config(workdir), workdir, "run")
+    return samples.load(workdir, (), "run")
 
 
 def test_samples_are_those_of_the_noise_times_the_temperature(tiny_run):
@@ -71,7 +70,9 @@ def test_samples_are_those_of_the_noise_times_the_temperature(tiny_run):
     assert finite.all()
     assert one.dtype == np.uint8
     x = np.concatenate([one[:8], half[:8]]).astype(np.float32)
-    z = tiny.flow.apply(tiny.variables, (x + 0.5) / 256, method="latents")
+    z = tiny.trained.flow.apply(
+        tiny.trained.variables, (x + 0.5) / 256, method="latents"
+    )
     z = np.split(np.asarray(z), 2)
     inside = (one[:8] > 0) & (one[:8] < 255) & (half[:8] > 0) & (half[:8] < 255)
     assert inside.mean() > 0.5
@@ -87,7 +88,7 @@ def test_a_sample_that_is_not_finite_is_counted_and_left_out(tiny_run):
     images, finite = samples.draw(tiny, noise, 1.0)
     assert np.flatnonzero(~finite).tolist() == [5]
     assert (images[5] == samples.NOT_FINITE).all()
-    real = samples.RealImages(tiny.sets.test.images)
+    real = samples.RealImages(tiny.trained.sets.test.images)
     found = samples.measure(real, images[finite], finite)
     assert found["non_finite"] == 1
     assert np.isfinite(found["distance"])

@@ -11,9 +11,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from experiments.cli import run
-from experiments.core import build, evaluation, run_outputs, training_run
+from experiments.core import evaluation, run_outputs
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import read_config
-from experiments.core.sets import load_sets
 from experiments.train import command as train
 from tests.helpers.experiment_runs import TINY, read_bits, read_results, snapshot
 
@@ -42,15 +42,8 @@ def tiny_copy(tiny_run, tmp_path):
     return shutil.copytree(tiny_run, tmp_path / "tiny")
 
 
-def restored(workdir):
-    config = read_config(workdir)
-    sets = load_sets(config)
-    return config, sets, evaluation.restore(config, workdir, sets)
-
-
-def mean_bits(config, sets, variables):
-    flow = build.flow(config, sets.test.images.shape[1:])
-    found = evaluation.likelihoods(config, flow, variables, sets, "again")
+def mean_bits(trained, variables):
+    found = trained.likelihoods(variables=variables)
     return {name: float(ll.bits_per_dim.mean()) for name, ll in found.items()}
 
 
@@ -114,11 +107,11 @@ def test_batch_norm_reports_running_and_recomputed_statistics(smoke_run):
     assert set(running) >= {"bits_per_dim", "bits_per_dim_median", "auroc"}
     # after four steps the running averages are far from the data
     assert running["bits_per_dim"] != results["bits_per_dim"]
-    config, sets, found = restored(smoke_run)
-    assert found.state.batch_stats
-    sizes = [np.size(p) for p in jax.tree.leaves(found.state.params)]
+    trained = TrainedFlow.restore(smoke_run)
+    assert trained.run.state.batch_stats
+    sizes = [np.size(p) for p in jax.tree.leaves(trained.run.state.params)]
     assert results["params"] == sum(sizes)
-    assert mean_bits(config, sets, found.state.variables()) == pytest.approx(
+    assert mean_bits(trained, trained.run.state.variables()) == pytest.approx(
         running["bits_per_dim"], rel=1e-6
     )
 
@@ -154,12 +147,12 @@ def test_without_batch_norm_there_is_one_kind_of_statistics(tiny_run):
 
 
 def test_averaged_parameters_are_those_evaluated(tiny_run):
-    config, sets, found = restored(tiny_run)
+    trained = TrainedFlow.restore(tiny_run)
     results = read_results(tiny_run)
-    assert config.optimizer.ema_decay == 0.5
-    averaged = mean_bits(config, sets, {"params": found.state.ema})
+    assert trained.config.optimizer.ema_decay == 0.5
+    averaged = mean_bits(trained, {"params": trained.run.state.ema})
     assert averaged == pytest.approx(results["bits_per_dim"], rel=1e-6)
-    last = mean_bits(config, sets, {"params": found.state.params})
+    last = mean_bits(trained, {"params": trained.run.state.params})
     assert last["mnist"] != pytest.approx(averaged["mnist"], rel=1e-6)
 
 
@@ -220,13 +213,13 @@ def test_results_do_not_depend_on_the_evaluation_batch(tiny_copy):
 
 def test_one_step_has_no_rate(tiny_run, monkeypatch, capsys):
     # compilation is not timed, and one step is compilation
-    config, sets, found = restored(tiny_run)
-    one = dataclasses.replace(found, seconds=0.0, images=0)
-    *_, results = evaluation.evaluate(config, one, sets, "one step")
-    assert results["images_per_second"] is None
-    monkeypatch.setattr(training_run, "train", lambda *args, **kwargs: one)
+    trained = TrainedFlow.restore(tiny_run)
+    run = dataclasses.replace(trained.run, seconds=0.0, images=0)
+    one = dataclasses.replace(trained, run=run)
+    assert evaluation.evaluate(one).results["images_per_second"] is None
+    monkeypatch.setattr(train, "train", lambda *args, **kwargs: one)
     monkeypatch.setattr(run_outputs, "main", lambda *args: None)
-    train.main(config, tiny_run)
+    train.main(trained.config, tiny_run)
     assert "trained to step 4\n" in capsys.readouterr().out
 
 

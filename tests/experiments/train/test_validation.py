@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.core import build, evaluation
+from experiments.core import build
 from experiments.core.errors import UserError
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import read_config
 from experiments.core.sets import load_sets
 from experiments.core.workdir import keep_data
@@ -44,9 +45,7 @@ def test_the_best_state_is_that_of_the_highest_score(held_run):
         "step": best,
         "since": 4 - best // 2,
     }
-    config = read_config(held_run)
-    restored = evaluation.restore(config, held_run, load_sets(config))
-    assert int(restored.state.step) == best
+    assert TrainedFlow.restore(held_run).step == best
 
 
 def test_it_is_the_state_of_a_run_that_ends_there(held_run, tmp_path):
@@ -64,10 +63,9 @@ def nats(config, variables, images) -> np.ndarray:
 
 
 def test_scores_are_of_the_images_held_back(held_run):
-    config = read_config(held_run)
-    sets = load_sets(config)
-    restored = evaluation.restore(config, held_run, sets)
-    found = nats(config, restored.state.variables(), sets.validation.images)
+    restored = TrainedFlow.restore(held_run)
+    images = restored.sets.validation.images
+    found = nats(restored.config, restored.running, images)
     assert found.shape == (HELD,)
     score = read_results(held_run)["validation"]["score"]
     assert score == pytest.approx(found.mean(), rel=1e-5)
@@ -151,8 +149,8 @@ def test_results_and_data_tell_of_it(held_run, tmp_path):
     )
     kept = json.loads((held_run / "data.json").read_text())
     sets = load_sets(config_of("data.validation=0"))
-    assert (sets.validation, sets.beside) == (None, {})
-    keep_data(sets.train, tmp_path, **sets.beside)
+    assert (sets.validation, sets.validation_arrays) == (None, {})
+    keep_data(sets.train, tmp_path, **sets.validation_arrays)
     without = json.loads((tmp_path / "data.json").read_text())
     assert kept["shape"][0] == without["shape"][0] - HELD
     assert kept["images_held_back"]["shape"][0] == HELD
@@ -162,8 +160,8 @@ def test_results_and_data_tell_of_it(held_run, tmp_path):
 
 def test_a_run_goes_on_with_the_same_images_held_back(tmp_path):
     sets = load_sets(config_of())
-    keep_data(sets.train, tmp_path, **sets.beside)
-    keep_data(sets.train, tmp_path, **sets.beside)
+    keep_data(sets.train, tmp_path, **sets.validation_arrays)
+    keep_data(sets.train, tmp_path, **sets.validation_arrays)
     others = {"images_held_back": 255 - sets.validation.images}
     with pytest.raises(UserError, match=r"the images_held_back of .* were others"):
         keep_data(sets.train, tmp_path, **others)
