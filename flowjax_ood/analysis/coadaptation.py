@@ -1,4 +1,4 @@
-"""Do couplings pass notes? The co-adaptation experiment (paper, Sec. 6).
+"""Whether couplings leak their input through one another: co-adaptation (Sec. 6).
 
 With a horizontal mask, coupling 1 sees the top half and rewrites the bottom half;
 coupling 2 reads that bottom half and predicts the top half. The paper claims that
@@ -37,10 +37,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.analysis.couplings import CouplingRecord, as_record
-from flowjax_ood.analysis.moments import PairMoments
+from flowjax_ood.analysis.moments import PairMoments, without_nan
 from flowjax_ood.bijectors import ActNorm, AffineCoupling, Logit, unstacked
 from flowjax_ood.distributions import Flow
 
+INTERVENTIONS = (
+    "untouched",
+    "half_swapped",
+    "half_noise",
+    "code_swapped",
+    "content_swapped",
+    "unwritten",
+)
+# which of them have a donor
+SWAPS = ("half_swapped", "code_swapped", "content_swapped")
 # layers that may come before, between and after couplings: elementwise in place
 IN_PLACE = (Logit, ActNorm)
 # event [B, ...] -> event of the same shape
@@ -48,15 +58,15 @@ Hook = Callable[[jax.Array], jax.Array]
 
 
 class UnsuitableFlow(ValueError):
-    """One cannot intervene in this flow, whatever the images."""
+    """Raised for a flow that allows no intervention, whatever the images."""
 
 
 class CouplingStack:
-    """The couplings of a single-scale flow, applied one by one.
+    """Run the couplings of a single-scale flow one by one, with hooks between them.
 
     `run(x, {k: hook})` gives the event to `hook` just before coupling k (from 0), and
     goes on with what it returns. Without hooks this is `record_couplings`. Each layer
-    is compiled once a batch size.
+    is compiled once for each batch size.
 
     For flows whose layers are affine couplings, after a logit and with ActNorms between
     them if need be, in a `Chain` or a `Repeat`. Raises UnsuitableFlow for all others:
@@ -91,7 +101,7 @@ class CouplingStack:
     def run(
         self, x: jax.Array, before: Mapping[int, Hook] | None = None
     ) -> list[CouplingRecord]:
-        """A record of each coupling at work on images `x [B, H, W, C]` in [0, 1).
+        """Record each coupling at work on images `x [B, H, W, C]` in [0, 1).
 
         Raises ValueError for a hook before a coupling that does not exist, and for one
         that changes the shape of the event.
@@ -118,50 +128,32 @@ class CouplingStack:
         return records
 
 
-def _compiled(layer):
-    @jax.jit
-    def apply(variables, x):
-        with jax.default_matmul_precision("highest"):
-            (z, _), sown = layer.apply(variables, x, mutable=["intermediates"])
-        return z, sown.get("intermediates", {})
-
-    return apply
-
-
-INTERVENTIONS = (
-    "untouched",
-    "half_swapped",
-    "half_noise",
-    "code_swapped",
-    "content_swapped",
-    "unwritten",
-)
-# which of them have a donor
-SWAPS = ("half_swapped", "code_swapped", "content_swapped")
-
-
 def donors(count: int, rng: np.random.Generator) -> np.ndarray:
-    """A random permutation of `count` images without a fixed point: one long cycle."""
+    """Draw a permutation of `count` images without a fixed point: one long cycle."""
     if count < 2:
         raise ValueError(
             f"a donor is another image: at least 2 are needed, got {count}"
         )
     order = rng.permutation(count)
-    found = np.empty(count, np.int64)
-    found[order] = np.roll(order, 1)
-    return found
+    donor = np.empty(count, np.int64)
+    donor[order] = np.roll(order, 1)
+    return donor
 
 
 def interventions(
     records: list[CouplingRecord], depth: int, donor: np.ndarray, noise: np.ndarray
 ) -> dict[str, dict[int, Hook]]:
-    """Hooks for `CouplingStack.run` of every one of `INTERVENTIONS`.
+    """Make the hooks for `CouplingStack.run` of each of `INTERVENTIONS`.
 
-    `records`: of the untouched run; `depth`: how many couplings come before the
-    intervention, from 1; `donor [B]`: indices into the batch; `noise [B, H, W, C]`:
-    standard normal.
-    Raises UnsuitableFlow where the coupling after the intervention does not read just
-    what the one before it rewrote: there is no half in which a code would be hidden.
+    Args:
+        records: The untouched run's.
+        depth: Number of couplings before the intervention, at least 1.
+        donor: Indices into the batch, `[B]`.
+        noise: Standard normal, `[B, H, W, C]`.
+
+    Raises:
+        UnsuitableFlow: The coupling after the intervention does not read just what the
+            coupling before it rewrote: no half could hide a code.
     """
     if not 1 <= depth < len(records):
         raise UnsuitableFlow(
@@ -202,20 +194,29 @@ def coadaptation(
     depth: int = 1,
     seed: int = 0,
 ) -> dict[str, list[dict]]:
-    """What couplings still predict under each of `INTERVENTIONS`, over all images.
+    """Measure what couplings still predict under each of `INTERVENTIONS`.
 
-    `batches`: dequantised images `x [B, H, W, C]`; donors are of the same batch. For
-    every coupling from the first, `{"own": ..., "donor": ...}`: the measures of
-    `PairMoments` of -t against what that coupling changes in the *untouched* run of the
-    image itself, and of its donor (None without one), and `mean_s` in nats per changed
-    dimension. Couplings before the intervention are as they were.
+    Args:
+        flow: A single-scale flow; see `CouplingStack`.
+        variables: Its variables.
+        batches: Dequantised images `x [B, H, W, C]`; donors are of the same batch.
+        depth: Number of couplings before the intervention, at least 1.
+        seed: Fixes donors and noise.
 
-    Raises UnsuitableFlow, a ValueError, as `CouplingStack` and `interventions` do, and
-    ValueError for no batch, or one of a single image.
+    Returns:
+        For each intervention and every coupling from the first, `{"own": ...,
+        "donor": ..., "mean_s": ...}`: the measures of `PairMoments` of -t against what
+        that coupling changes in the *untouched* run of the image itself, and of its
+        donor (None without a donor), and s in nats per changed dimension. Couplings
+        before the intervention are as they were.
+
+    Raises:
+        UnsuitableFlow: As in `CouplingStack` and `interventions`.
+        ValueError: There is no batch, or a batch of a single image.
     """
     stack = CouplingStack(flow, variables)
     rng = np.random.default_rng(seed)
-    found: dict[str, list[_Prediction]] = {
+    predictions: dict[str, list[_Prediction]] = {
         name: [_Prediction() for _ in range(len(stack))] for name in INTERVENTIONS
     }
     for x in batches:
@@ -226,11 +227,14 @@ def coadaptation(
         for name, hooks in acts.items():
             records = stack.run(x, hooks) if hooks else untouched
             of = donor if name in SWAPS else None
-            for kept, record, target in zip(found[name], records, untouched):
-                kept.add(record, target, of)
-    if not found["untouched"][0].own.count:
+            for layer, record, target in zip(predictions[name], records, untouched):
+                layer.add(record, target, of)
+    if not predictions["untouched"][0].own.count:
         raise ValueError("coadaptation needs at least one batch, got none")
-    return {name: [p.measures() for p in layers] for name, layers in found.items()}
+    return {
+        name: [layer.measures() for layer in layers]
+        for name, layers in predictions.items()
+    }
 
 
 class _Prediction:
@@ -249,12 +253,17 @@ class _Prediction:
     def measures(self) -> dict:
         both = {"own": self.own, "donor": self.donor if self.donor.count else None}
         measured = {
-            name: None if moments is None else _json(moments.measures())
+            name: None if moments is None else without_nan(moments.measures())
             for name, moments in both.items()
         }
         return measured | {"mean_s": float(self.scale / self.own.count)}
 
 
-def _json(numbers: Mapping[str, float]) -> dict:
-    """JSON has no NaN."""
-    return {k: v if np.isfinite(v) else None for k, v in numbers.items()}
+def _compiled(layer):
+    @jax.jit
+    def apply(variables, x):
+        with jax.default_matmul_precision("highest"):
+            (z, _), sown = layer.apply(variables, x, mutable=["intermediates"])
+        return z, sown.get("intermediates", {})
+
+    return apply

@@ -1,4 +1,4 @@
-"""What each coupling layer predicts: its input, s and t, recorded in one pass."""
+"""Couplings at work: input, s and t of each, recorded in one pass and summed up."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from flowjax_ood.analysis.moments import PairMoments
+from flowjax_ood.analysis.moments import PairMoments, without_nan
 from flowjax_ood.analysis.positions import placed_leaves, to_image
 from flowjax_ood.bijectors import AffineCoupling, unstacked
 from flowjax_ood.distributions import Flow
@@ -32,7 +32,7 @@ class CouplingRecord(NamedTuple):
 def record_couplings(
     flow: Flow, variables: dict, x: jax.Array, cond=None
 ) -> list[CouplingRecord]:
-    """A `CouplingRecord` for every affine coupling of the flow, first to last.
+    """Record every affine coupling of the flow, first to last.
 
     `x`, and `cond` for a conditional flow: as for `Flow.log_prob`.
     """
@@ -40,9 +40,9 @@ def record_couplings(
 
 
 def coupling_recorder(flow: Flow) -> Callable[..., list[CouplingRecord]]:
-    """`record_couplings` of one flow, compiled: for many batches of one size.
+    """Compile `record_couplings` of a flow, for many batches of one size.
 
-    Called as `record(variables, x, cond=None)`.
+    Returns `record(variables, x, cond=None)`.
     """
     sown = jax.jit(lambda variables, x, cond: _sown(flow, variables, x, cond))
 
@@ -52,8 +52,17 @@ def coupling_recorder(flow: Flow) -> Callable[..., list[CouplingRecord]]:
     return record
 
 
+def as_record(path, coupling: AffineCoupling, sown: dict) -> CouplingRecord:
+    """Make the record of a coupling from what it sowed in `intermediates`."""
+    x, s, t = (np.asarray(sown[k][0]) for k in ("x", "s", "t"))
+    mask = coupling.coupling_mask(x.shape[1:])
+    s, t = _full(s, mask), _full(t, mask)
+    z = np.where(mask.changed, (x + t) * np.exp(s), x)
+    return CouplingRecord(path, x, z, s, t, mask.seen, mask.changed)
+
+
 def prediction_correlation(record: CouplingRecord) -> float:
-    """Correlation of -t with the changed part of the input, over all values.
+    """Correlate -t with the changed part of the input, over all values.
 
     The paper's point (section 6): a coupling raises the likelihood by letting -t
     predict the values it is about to change. NaN if either side is constant.
@@ -66,7 +75,7 @@ def prediction_correlation(record: CouplingRecord) -> float:
 def image_maps(
     flow: Flow, records: list[CouplingRecord], fill: float = np.nan
 ) -> list[dict[str, np.ndarray]]:
-    """`{name: [B, H, W, C]}` for every record, each value at the pixel it came from.
+    """Lay out every record as `{name: [B, H, W, C]}`, each value at its own pixel.
 
     The names are "-t" and "s", what the coupling says of the part it changes; "target",
     that part of its input; and "input", the part its st-network sees. Elsewhere, and
@@ -78,7 +87,7 @@ def image_maps(
     if len(shape) != 3:
         raise ValueError(f"events of shape {shape} are not images (H, W, C)")
     source = {leaf.path: leaf.source for leaf in placed_leaves(flow.bijector, shape)}
-    found = []
+    maps = []
     for r in records:
         parts = {
             "-t": (-r.t, r.changed),
@@ -86,13 +95,89 @@ def image_maps(
             "target": (r.x, r.changed),
             "input": (r.x, r.seen),
         }
-        found.append(
+        maps.append(
             {
                 name: to_image(np.where(mask, v, fill), source[r.path], shape, fill)
                 for name, (v, mask) in parts.items()
             }
         )
-    return found
+    return maps
+
+
+class CouplingStatistics:
+    """Measures of a coupling over a set of images, added batch by batch.
+
+    The prediction is -t and the target the coupling's own input, on the changed part:
+    logits of pixels at the first layers, outputs of earlier layers at later ones.
+    """
+
+    def __init__(self):
+        self.moments = PairMoments()
+        self.scale = 0.0
+        self.record: CouplingRecord | None = None
+
+    def add(self, record: CouplingRecord) -> None:
+        """Add the images of a record."""
+        changed = record.changed
+        self.moments.add(-record.t[:, changed], record.x[:, changed])
+        self.scale += record.s[:, changed].sum(dtype=np.float64)
+        # what describes the layer; the images are not kept
+        self.record = record._replace(**{k: record.x[:0] for k in ("x", "z", "s", "t")})
+
+    def measures(self) -> dict:
+        """All measures, ready for JSON: those of `PairMoments`, with None for NaN.
+
+        With them `mean_s` in nats per changed dimension, and `logdet`, the coupling's
+        part of log p(x), in nats per image. Raises ValueError before the first image.
+        """
+        if self.record is None:
+            raise ValueError("no images were added")
+        changed = int(self.record.changed.sum())
+        logdet = float(self.scale / self.moments.count)
+        own = {"mean_s": logdet / changed, "logdet": logdet}
+        return without_nan(self.moments.measures() | own)
+
+    def describe(self) -> dict:
+        """Describe the layer: path, shape of its event, dimensions seen and changed."""
+        r = self.record
+        return {
+            "path": "/".join(r.path),
+            "shape": list(r.changed.shape),
+            "seen": int(r.seen.sum()),
+            "changed": int(r.changed.sum()),
+        }
+
+
+def coupling_statistics(
+    flow: Flow, variables: dict, batches: Iterable[jax.Array | tuple]
+) -> list[CouplingStatistics]:
+    """Measure every affine coupling of a flow, first to last.
+
+    Memory is that of one batch.
+
+    Args:
+        flow: Has affine couplings.
+        variables: Its variables.
+        batches: Dequantised images `x [B, H, W, C]`, of one size to compile once, or
+            pairs `(x, mask [B])` whose rows with a False mask (padding) are left out.
+
+    Raises:
+        ValueError: There is no batch, or the flow has no affine couplings.
+    """
+    record = coupling_recorder(flow)
+    layers: list[CouplingStatistics] = []
+    for batch in batches:
+        x, mask = batch if isinstance(batch, tuple) else (batch, slice(None))
+        records = record(variables, x)
+        if not records:
+            raise ValueError("this flow has no affine couplings to measure")
+        layers = layers or [CouplingStatistics() for _ in records]
+        for layer, r in zip(layers, records, strict=True):
+            kept = {k: getattr(r, k)[mask] for k in ("x", "z", "s", "t")}
+            layer.add(r._replace(**kept))
+    if not layers:
+        raise ValueError("coupling_statistics needs at least one batch, got none")
+    return layers
 
 
 def _sown(flow: Flow, variables: dict, x, cond) -> dict:
@@ -111,17 +196,8 @@ def _records(flow: Flow, sown: dict) -> list[CouplingRecord]:
     ]
 
 
-def as_record(path, coupling: AffineCoupling, sown: dict) -> CouplingRecord:
-    """The record of one coupling, from what it sowed in `intermediates`."""
-    x, s, t = (np.asarray(sown[k][0]) for k in ("x", "s", "t"))
-    mask = coupling.coupling_mask(x.shape[1:])
-    s, t = _full(s, mask), _full(t, mask)
-    z = np.where(mask.changed, (x + t) * np.exp(s), x)
-    return CouplingRecord(path, x, z, s, t, mask.seen, mask.changed)
-
-
 def _full(part: np.ndarray, mask) -> np.ndarray:
-    """s or t at the shape of the coupling's input, zero where nothing changes."""
+    """Spread s or t to the shape of the coupling's input, zero where none changes."""
     if mask.layout == "channel":
         channels = mask.changed.shape[-1]
         full = np.zeros((*part.shape[:-1], channels), part.dtype)
@@ -129,75 +205,3 @@ def _full(part: np.ndarray, mask) -> np.ndarray:
         full[..., mask.changed.reshape(-1, channels)[0]] = part
         return full
     return np.where(mask.changed, part, 0)
-
-
-class CouplingStatistics:
-    """What one coupling does to a set of images, added batch by batch.
-
-    The prediction is -t and the target the coupling's own input, on the changed part:
-    logits of pixels at the first layers, what the layers before made of them later.
-    """
-
-    def __init__(self):
-        self.moments = PairMoments()
-        self.scale = 0.0
-        self.record: CouplingRecord | None = None
-
-    def add(self, record: CouplingRecord) -> None:
-        changed = record.changed
-        self.moments.add(-record.t[:, changed], record.x[:, changed])
-        self.scale += record.s[:, changed].sum(dtype=np.float64)
-        # what describes the layer; the images are not kept
-        self.record = record._replace(**{k: record.x[:0] for k in ("x", "z", "s", "t")})
-
-    def measures(self) -> dict:
-        """JSON-ready numbers, of `PairMoments` and:
-
-        * `mean_s`: nats per changed dimension;
-        * `logdet`: what the coupling adds to log p(x), nats an image.
-
-        NaN is None.
-        """
-        if self.record is None:
-            raise ValueError("no images were added")
-        changed = int(self.record.changed.sum())
-        logdet = float(self.scale / self.moments.count)
-        numbers = self.moments.measures()
-        numbers |= {"mean_s": logdet / changed, "logdet": logdet}
-        return {k: v if np.isfinite(v) else None for k, v in numbers.items()}
-
-    def describe(self) -> dict:
-        """The layer: its path, the shape of its event, dimensions seen and changed."""
-        r = self.record
-        return {
-            "path": "/".join(r.path),
-            "shape": list(r.changed.shape),
-            "seen": int(r.seen.sum()),
-            "changed": int(r.changed.sum()),
-        }
-
-
-def coupling_statistics(
-    flow: Flow, variables: dict, batches: Iterable[jax.Array | tuple]
-) -> list[CouplingStatistics]:
-    """`CouplingStatistics` of every affine coupling, first to last.
-
-    `batches`: dequantised images `x [B, H, W, C]`, of one size to compile once, or
-    pairs `(x, mask [B])` whose rows with a False mask (padding) are left out. Memory is
-    that of one batch. Raises ValueError for no batch, and for a flow without affine
-    couplings.
-    """
-    record = coupling_recorder(flow)
-    layers: list[CouplingStatistics] = []
-    for batch in batches:
-        x, mask = batch if isinstance(batch, tuple) else (batch, slice(None))
-        records = record(variables, x)
-        if not records:
-            raise ValueError("this flow has no affine couplings to measure")
-        layers = layers or [CouplingStatistics() for _ in records]
-        for layer, r in zip(layers, records, strict=True):
-            kept = {k: getattr(r, k)[mask] for k in ("x", "z", "s", "t")}
-            layer.add(r._replace(**kept))
-    if not layers:
-        raise ValueError("coupling_statistics needs at least one batch, got none")
-    return layers

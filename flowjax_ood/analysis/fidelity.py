@@ -1,7 +1,7 @@
-"""How like real images samples are, told without another network.
+"""How much samples resemble real images, measured without another network.
 
-Three ratios of what is measured on samples to what is measured on real images of the
-same set; 1 is as real images are. None is enough alone: copies of one real image have
+Three ratios of a measure on samples to the same measure on real images of the set;
+1 is as real images are. None is enough alone: copies of one real image have
 no `distance`, and copies of the mean image less of it than real images have; the other
 two ratios give both away.
 """
@@ -29,12 +29,17 @@ class Fidelity(NamedTuple):
 
 
 class RealImages:
-    """What samples are measured against: `images`, uint8 `[N, H, W, C]`, N at least 4.
+    """Real images to measure samples against; best such as were not trained on.
 
-    Every second one, at most `reference` of them, is what nearest neighbours are looked
-    for in; the others are real images as new to it as samples are. Best of images that
-    were not trained on. Raises ValueError for too few of them, and for images so alike
-    that nothing can be measured by them.
+    Every second image, at most `reference` of them, is a candidate for nearest
+    neighbours; the others are real images as new to these as samples are.
+
+    Args:
+        images: uint8 `[N, H, W, C]`, N at least 4.
+        reference: Candidates at most.
+
+    Raises:
+        ValueError: There are too few images, or they are too alike to measure by.
     """
 
     def __init__(self, images: np.ndarray, reference: int = 5000):
@@ -55,7 +60,7 @@ class RealImages:
                 )
 
     def fidelity(self, samples: np.ndarray) -> Fidelity:
-        """Of `samples`, uint8 `[N, H, W, C]`, N at least 2. ValueError for others."""
+        """Measure samples, uint8 `[N, H, W, C]`, N at least 2; others: ValueError."""
         _check(samples, "samples", least=2)
         if samples.shape[1:] != self.shape:
             raise ValueError(
@@ -63,12 +68,12 @@ class RealImages:
                 f"images of {self.shape}"
             )
         vectors = _vectors(samples[:MEASURED])
-        found = (
+        measured = (
             _nearest(vectors, self.reference),
             _roughness(samples),
             _spread(vectors),
         )
-        return Fidelity(*(value / real for value, real in zip(found, self.real)))
+        return Fidelity(*(value / real for value, real in zip(measured, self.real)))
 
 
 def _check(images: np.ndarray, what: str, least: int) -> None:

@@ -1,4 +1,4 @@
-"""How much arithmetic a function is: counted on its jaxpr, loops included."""
+"""FLOPs of a function, counted on its jaxpr, loops included."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from jax.extend import core
 
 
 def count_flops(fn: Callable, *args) -> int:
-    """Floating-point operations of the matrix products and convolutions in `fn(*args)`.
+    """Count FLOPs of the matrix products and convolutions in `fn(*args)`.
 
     A multiply-add counts as two; elementwise work is left out, as is usual for model
     FLOPs. Loop bodies count as often as they run (XLA's own cost analysis counts the
@@ -44,7 +44,7 @@ def _equation(eqn) -> int:
 
 
 def _jaxprs(value):
-    """The jaxprs among a primitive's parameters (calls, custom rules, checkpoints)."""
+    """Yield the jaxprs among the parameters of a call, custom rule or checkpoint."""
     if isinstance(value, core.ClosedJaxpr):
         yield value.jaxpr
     elif isinstance(value, core.Jaxpr):
@@ -85,7 +85,7 @@ def _convolution(eqn) -> int:
 
 
 def _meetings(size, taps, positions, stride, low, lhs_dilation, rhs_dilation) -> int:
-    """Pairs (output position, tap) along one axis whose input is a stored value."""
+    """Count pairs (output position, tap) along an axis that meet a stored value."""
     count = 0
     for position in range(positions):
         for tap in range(taps):

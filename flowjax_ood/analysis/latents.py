@@ -1,4 +1,4 @@
-"""Latents put back where their pixels came from."""
+"""Latents in the layout of the image, and noise that starts samples there."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from flowjax_ood.distributions import Flow
 
 
 def image_layout(bijector: Bijector, z: Event) -> jax.Array:
-    """The latent event as one array `[B, H, W, C]` in the layout of the image.
+    """Lay out the latent event as one array `[B, H, W, C]`, like the image.
 
     Undoes splits, squeezes and permutations and nothing else: every latent lands on
     the pixel and channel it came from. Source: the paper, section 5 (its code runs the
@@ -80,7 +80,7 @@ def latent_images(
 def mean_latents(
     latents: Callable[[jax.Array], jax.Array], draws: Iterable[jax.Array]
 ) -> np.ndarray:
-    """Latents `[B, H, W, C]` averaged, in float64, over draws of one batch of images.
+    """Average latents `[B, H, W, C]`, in float64, over draws of a batch of images.
 
     `draws`: the batch `x [B, H, W, C]`, dequantised anew each time; one is in memory at
     a time. Raises ValueError for no draw. Source: the paper, section 5 (40 draws).
@@ -95,7 +95,7 @@ def mean_latents(
 
 
 def latents_at_pixels(flow: Flow, images: jax.Array) -> Event:
-    """The latent event z with `image_layout(flow.bijector, z) = images`.
+    """Find the latent event z with `image_layout(flow.bijector, z) = images`.
 
     `images`: `[B, H, W, C]` in the layout of the image, such as standard normal noise,
     which has the same density in any layout. Given the same noise, flows of different

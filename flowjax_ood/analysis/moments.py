@@ -7,19 +7,25 @@ float32 can lose every digit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-# of the mean square: a variance below it is rounding
+# share of the mean square: a variance below it is rounding
 CONSTANT = 1e-14
 
 
-class PairMoments:
-    """How well predictions fit targets, per position and over all positions.
+def without_nan(measures: Mapping[str, float]) -> dict[str, float | None]:
+    """Replace what is not finite by None, for JSON."""
+    return {k: v if np.isfinite(v) else None for k, v in measures.items()}
 
-    `add(prediction [N, K], target [N, K])` takes N more images of K positions each; the
-    result depends, up to rounding, neither on the sizes of the batches nor on their
-    order.
-    All measures are NaN before the first image, and where a variance is zero.
+
+class PairMoments:
+    """Fit of predictions to targets, at each position and over all positions.
+
+    `add` takes batches of images; up to rounding, the result depends neither on the
+    sizes of the batches nor on their order. All measures are NaN before the first
+    image, and where a variance is zero.
 
     * pooled measures treat the N K pairs as one sample: `correlation`, and
       `r2 = 1 - sum (target - prediction)^2 / sum (target - mean)^2`, of the prediction
@@ -35,6 +41,7 @@ class PairMoments:
         self.count = 0
 
     def add(self, prediction, target) -> None:
+        """Add N images of K positions each: prediction and target are both `[N, K]`."""
         p, t = (np.asarray(a, np.float64) for a in (prediction, target))
         if p.ndim != 2 or p.shape != t.shape:
             raise ValueError(
@@ -67,26 +74,31 @@ class PairMoments:
 
     @property
     def correlation(self) -> float:
+        """Pooled correlation, in [-1, 1]."""
         return self._correlation(self._pooled())
 
     @property
     def correlation_within(self) -> float:
+        """Correlation within positions, in [-1, 1]."""
         return self._correlation(self._within())
 
     @property
     def r2(self) -> float:
+        """Pooled R², at most 1."""
         return self._r2(self._pooled())
 
     @property
     def r2_within(self) -> float:
+        """R² within positions, at most 1."""
         return self._r2(self._within())
 
     @property
     def r2_linear(self) -> float:
+        """Pooled R² after the best linear fit."""
         return self.correlation**2
 
     def measures(self) -> dict[str, float]:
-        """All of them by name."""
+        """All measures by name."""
         names = ("correlation", "correlation_within", "r2", "r2_linear", "r2_within")
         with np.errstate(invalid="ignore", over="ignore"):
             return {name: getattr(self, name) for name in names}
@@ -111,7 +123,7 @@ class PairMoments:
         return float(np.clip(sums[2] / np.sqrt(sums[0] * sums[1]), -1, 1))
 
     def _constant(self, sums: np.ndarray) -> np.ndarray:
-        """Of p and of t: whether they vary by less than float32 resolves."""
+        """Whether p, and whether t, varies by less than float32 resolves."""
         raw = self._squares[:2].sum(1) + self.count * (self._mean**2).sum(1)
         return ~(sums[:2] > CONSTANT * raw)
 

@@ -39,19 +39,19 @@ class Placed(NamedTuple):
 
 
 def placed_leaves(bijector: Bijector, shape) -> list[Placed]:
-    """Every leaf in the order forward applies them, every `Repeat` taken apart.
+    """List the leaves in the order forward applies them, every `Repeat` taken apart.
 
     `shape` is the image's `(H, W, C)`. Raises ValueError for an inverted bijector, and
     for leaves behind a split, which have no source of their own.
     """
     source = np.arange(math.prod(shape)).reshape(shape)
-    found: list[Placed] = []
-    _follow(bijector, source, (), found)
-    return found
+    placed: list[Placed] = []
+    _follow(bijector, source, (), placed)
+    return placed
 
 
 def to_image(values: np.ndarray, source: np.ndarray, shape, fill=0.0) -> np.ndarray:
-    """Values `[..., *source.shape]` as images `[..., H, W, C]`, `shape = (H, W, C)`.
+    """Put values `[..., *source.shape]` into images `[..., H, W, C]` of `shape`.
 
     Linear in `values` and `fill`: each value goes to its source, and positions that are
     the source of none hold `fill`. With NaN as `fill`, figures leave them blank.
@@ -69,8 +69,8 @@ def to_image(values: np.ndarray, source: np.ndarray, shape, fill=0.0) -> np.ndar
     return image.reshape(*batch, *shape)
 
 
-def _follow(bijector, source, path, found):
-    """The source of what the bijector gives; its leaves are added to `found`."""
+def _follow(bijector, source, path, placed):
+    """Return the source of the bijector's output; append its leaves to `placed`."""
     if isinstance(source, tuple):
         raise ValueError(
             f"the layer at {'/'.join(path)} follows a split: its values have no "
@@ -83,19 +83,19 @@ def _follow(bijector, source, path, found):
         )
     if isinstance(bijector, Repeat):
         for r in range(bijector.n):
-            source = _follow(bijector.block, source, (*path, str(r)), found)
+            source = _follow(bijector.block, source, (*path, str(r)), placed)
         return source
     if isinstance(bijector, FactorOut):
         extra = bijector.latent_shape(source.shape)[0][-1]
         keep = source.shape[-1] - extra
-        inner = _follow(bijector.inner, source[..., :keep], (*path, "inner"), found)
+        inner = _follow(bijector.inner, source[..., :keep], (*path, "inner"), placed)
         return (source[..., keep:], *leaves(inner))
     children = bijector.children()
     for name, child in children:
-        source = _follow(child, source, (*path, name), found)
+        source = _follow(child, source, (*path, name), placed)
     if children:
         return source
-    found.append(Placed(path, bijector, source))
+    placed.append(Placed(path, bijector, source))
     bijector.latent_shape(source.shape)  # refuses what it cannot take
     if isinstance(bijector, Squeeze):
         return squeeze(source[None])[0]

@@ -55,7 +55,7 @@ def local_structure(images) -> np.ndarray:
 
 
 def visibility(images, latents) -> Visibility:
-    """`Visibility` of images `[N, H, W, C]` in their latents, laid out as images.
+    """Measure how visible images `[N, H, W, C]` are in their latents, laid out so too.
 
     Latents averaged over draws of the dequantisation noise show more than one draw: the
     noise of dark pixels is large in logit space. An image or latent without any

@@ -20,13 +20,14 @@ Row = Mapping[str, Mapping[str, Sequence[float]]]
 def ablation_rows(
     rows: Mapping[str, Row], *, id_name: str, title: str = "Every row, every seed"
 ) -> Figure:
-    """AUROC (left) and bits/dim (right) of every row; a dot a seed, a bar their mean.
+    """Draw AUROC (left) and bits/dim (right) of every row: a dot a seed, a bar a mean.
 
     Args:
-      rows: `{name: {"auroc": {OOD set: [...]}, "bits_per_dim": {set: [...]}}}`, drawn
-        from the top in the order given; a bits/dim of None (not finite) is left out.
-      id_name: the in-distribution set.
-      title: above all.
+        rows: `{name: {"auroc": {OOD set: [...]}, "bits_per_dim": {set: [...]}}}`, drawn
+            from the top in the order given; a bits/dim of None (not finite) is left
+            out.
+        id_name: The in-distribution set.
+        title: Above everything.
     """
     if not rows:
         raise ValueError("no row to draw")
@@ -62,13 +63,13 @@ def bottleneck_curves(
     id_name: str,
     title: str = "A narrower bottleneck, and what it costs",
 ) -> Figure:
-    """AUROC per OOD set, and bits/dim of the ID set, against the bottleneck's width.
+    """Draw AUROC of each OOD set and bits/dim of the ID set against bottleneck width.
 
     Args:
-      series: `{name: {width: row}}`, rows as in `ablation_rows`; width None is no
-        bottleneck at all, drawn to the right of the others.
-      id_name: the in-distribution set.
-      title: above all.
+        series: `{name: {width: row}}`, rows as in `ablation_rows`; width None is no
+            bottleneck at all, drawn to the right of the others.
+        id_name: The in-distribution set.
+        title: Above everything.
     """
     if not series or not all(series.values()):
         raise ValueError("no bottleneck to draw: no series, or one without rows")
@@ -85,8 +86,8 @@ def bottleneck_curves(
     looks = {name: style.flow_style(i) for i, name in enumerate(series)}
     for axes, name in zip(all_axes, [*ood_names, id_name]):
         measure = "bits_per_dim" if name == id_name else "auroc"
-        for label, found in series.items():
-            curve = {w: _finite(row[measure][name]) for w, row in found.items()}
+        for label, by_width in series.items():
+            curve = {w: _finite(row[measure][name]) for w, row in by_width.items()}
             _curve(axes, curve, at, looks[label])
         if measure == "auroc":
             style.style_axes(
@@ -126,7 +127,7 @@ def _dots(axes: Axes, values: np.ndarray, y: float, color: str) -> None:
 
 
 def _curve(axes: Axes, curve: dict, at: dict, look: dict) -> None:
-    """Dots and a line through their means; no line leads to "none", only dashes."""
+    """Draw dots and a line through their means; only dashes lead to "none"."""
     for width, values in curve.items():
         axes.scatter(
             np.full(values.size, at[width]),

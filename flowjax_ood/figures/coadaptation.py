@@ -1,4 +1,4 @@
-"""What interventions between couplings do to their predictions (paper, Sec. 6)."""
+"""Predictions of couplings under interventions between them (paper, Sec. 6)."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ def coadaptation_panels(
     depth: int = 1,
     title: str | None = None,
 ) -> Figure:
-    """Predictions of the two couplings after each intervention, ID and OOD.
-
-    Args:
-      sets: `{set: what coadaptation.coadaptation returned}`.
-      id_name: the set the flow was trained on.
-      depth: as given to `coadaptation`; couplings `depth + 1` and `depth + 2` (where
-        there is one) are shown.
+    """Draw predictions of the two couplings after each intervention, ID and OOD.
 
     Filled: prediction of the image itself; hollow: of its donor.
+
+    Args:
+        sets: `{set: results of analysis.coadaptation.coadaptation}`.
+        id_name: The set the flow was trained on.
+        depth: As given to `coadaptation`; couplings `depth + 1` and `depth + 2` (where
+            there is such a coupling) are shown.
+        title: By default the question that the figure answers.
     """
     if id_name not in sets:
         raise ValueError(f"no in-distribution set {id_name!r} in {sorted(sets)}")
@@ -55,13 +56,13 @@ def coadaptation_panels(
     offsets = {name: 0.3 * (i - (len(sets) - 1) / 2) for i, name in enumerate(sets)}
     for row, layer in zip(grid, shown):
         for axes, (measure, label) in zip(row, MEASURES.items()):
-            for name, found in sets.items():
+            for name, results in sets.items():
                 for y, act in enumerate(LABELS):
                     for who, fill, dy in (
                         ("donor", "white", 0.06),
                         ("own", colors[name], -0.06),
                     ):
-                        measured = found[act][layer][who]
+                        measured = results[act][layer][who]
                         if measured is None or measured[measure] is None:
                             continue
                         look = POINT | {"mec": colors[name], "mfc": fill}

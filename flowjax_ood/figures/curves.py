@@ -1,4 +1,4 @@
-"""ROC curves and training curves."""
+"""ROC curves of likelihood as a detector, and training curves."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def roc_curves(
     *,
     title: str | None = None,
 ) -> Figure:
-    """ROC of likelihood as a detector; the ID set is the positive class.
+    """Draw ROC curves of likelihood as a detector; the ID set is the positive class.
+
+    Colour shows the OOD set, line style the flow.
 
     Args:
-      curves: `{flow: {OOD set: (fpr [K], tpr [K], auroc)}}`. `fpr` is the fraction of
-        OOD images, `tpr` the fraction of ID images at or above a threshold.
-      title: by default what is seen: whether curves run below the diagonal.
-
-    Colour tells the OOD set, line style the flow.
+        curves: `{flow: {OOD set: (fpr [K], tpr [K], auroc)}}`. `fpr` is the fraction of
+            OOD images, `tpr` the fraction of ID images at or above a threshold.
+        title: By default what is seen: whether curves run below the diagonal.
     """
     if not curves or not all(curves.values()):
         raise ValueError("no ROC curve to draw: a flow without OOD sets, or no flow")
@@ -45,7 +45,7 @@ def roc_curves(
     }
     figure = layout.new_figure(5.4, 5.2)
     widest = max(layout.text_width(figure, e, style.LABEL) for e in entries.values())
-    figure.set_figwidth(5.4 + widest + 1.4)  # a square, and the key beside it
+    figure.set_figwidth(5.4 + widest + 1.4)  # a square, and the key next to it
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=style.MUTED, lw=1)
     axes.annotate(
@@ -97,17 +97,17 @@ def training_curves(
     unit: str = "bits/dim",
     title: str | None = None,
 ) -> Figure:
-    """Training loss of each flow.
-
-    Args:
-      curves: `{flow: (images_seen [T], bits_per_dim [T])}`, images seen not falling.
-      unit: "bits/dim"; or "nats" for vectors, and then `curves` have their negative
-        log-likelihoods in place of bits/dim.
-      title: by default the measure, and that lower is better.
+    """Draw the training loss of each flow.
 
     The y axis follows quantiles, since the first steps are far off; a caption says
     how many records lie outside. Of more than 200 records the bold line shows the
     medians of 100 blocks.
+
+    Args:
+        curves: `{flow: (images_seen [T], bits_per_dim [T])}`, images seen not falling.
+        unit: "bits/dim"; or "nats" for vectors, whose `curves` have negative
+            log-likelihoods instead of bits/dim.
+        title: By default the measure, and that lower is better.
     """
     if not curves:
         raise ValueError("no training curve to draw")
@@ -152,7 +152,7 @@ def training_curves(
     axes.set_ylim(*limits)
     axes.set_xlim(0, max(seen[-1] for seen, _ in data.values()) * 1.01 or 1)
     axes.grid(axis="y", color=style.GRID, lw=0.8)
-    axes.xaxis.set_major_formatter(_thousands)
+    axes.xaxis.set_major_formatter(style.short_number)
     axes.locator_params(axis="x", nbins=6)
     axes.locator_params(axis="y", nbins=6)
     style.style_axes(axes, f"training {things} seen", measure)
@@ -195,7 +195,7 @@ def _roc_finding(aurocs: list[float]) -> str:
 
 
 def _medians(seen: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Medians over at most `BLOCKS` blocks of consecutive records.
+    """Take medians over at most `BLOCKS` blocks of consecutive records.
 
     A median does not follow the single wild step that a mean would show as a bump.
     """
@@ -204,9 +204,3 @@ def _medians(seen: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray
         np.array([seen[block].mean() for block in blocks]),
         np.array([np.median(bits[block]) for block in blocks]),
     )
-
-
-def _thousands(value: float, _position=None) -> str:
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}k" if abs(value) >= 1e3 else f"{value:g}"

@@ -1,4 +1,4 @@
-"""What couplings predict, against their depth: in- against out-of-distribution."""
+"""Predictions of couplings against their depth, in- and out-of-distribution."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ def depth_profiles(
     groups: Sequence[str] | None = None,
     title: str = "What each coupling predicts, and what it adds to log p(x)",
 ) -> Figure:
-    """One panel a measure, one line a set, couplings from left to right.
-
-    Args:
-      layers: `{set: measures of each coupling}`, the first one first, with the names of
-        `MEASURES`; None, or NaN, where a measure is undefined.
-      id_name: the set the flow was trained on.
-      groups: for each coupling, what it belongs to (such as its resolution and mask):
-        a line parts couplings of different groups, whose names stand above.
+    """Draw a panel a measure and a line a set, couplings from left to right.
 
     R² has no lower bound: values below -1 are drawn as a triangle at the edge.
+
+    Args:
+        layers: `{set: measures of each coupling}`, the first coupling first, with the
+            names of `MEASURES`; None, or NaN, where a measure is undefined.
+        id_name: The set the flow was trained on.
+        groups: For each coupling, what it belongs to (such as its resolution and mask):
+            a line parts couplings of different groups, whose names stand above.
+        title: Above everything.
     """
     if id_name not in layers:
         raise ValueError(f"no in-distribution set {id_name!r} in {sorted(layers)}")
@@ -92,7 +93,7 @@ def _line(axes: Axes, at, values, floor: float, color: str, name: str) -> None:
 
 
 def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
-    """Above each run of couplings of one group, its name."""
+    """Write the name of a group above each run of its couplings."""
     start = 0
     for k in range(1, len(groups) + 1):
         if k == len(groups) or groups[k] != groups[start]:

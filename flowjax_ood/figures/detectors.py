@@ -1,4 +1,4 @@
-"""Scores of detectors, and what each layer of a classifier tells: FSSD's analysis."""
+"""Histograms of detectors' scores, and of FSSD's distances layer by layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Panels = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def score_histograms(panels: Panels, *, id_name: str) -> Figure:
-    """Scores of every set, a panel a detector: `{detector: {set: scores [N]}}`.
+    """Draw scores of every set, a panel a detector: `{detector: {set: scores [N]}}`.
 
     Right is more in-distribution. Axes are those of each detector, by quantiles; the
     caption counts what lies outside. Raises ValueError where there is nothing to draw.
@@ -34,13 +34,16 @@ def score_histograms(panels: Panels, *, id_name: str) -> Figure:
 
 
 def layer_analysis(panels: Panels, *, id_name: str, noise: bool = True) -> Figure:
-    """Distance from the singularity in every layer: `{layer: {set: distance [N]}}`.
+    """Draw distances from the singularity, a panel a layer.
 
-    `noise`: whether features of noise mark the singularity, or else the mean of those
-    of in-distribution inputs, from which no direction is the in-distribution one.
+    Each panel names the AUROC of its layer alone. Source: Huang et al. (2021): early
+    layers react to low-level statistics, deep ones to what an image shows.
 
-    Huang et al. (2021): early layers react to low-level statistics, deep ones to what
-    an image shows. Each panel names the AUROC of its layer alone.
+    Args:
+        panels: `{layer: {set: distance [N]}}`.
+        id_name: The in-distribution set.
+        noise: Whether features of noise mark the singularity, or else the mean of those
+            of in-distribution inputs: then neither direction is more in-distribution.
     """
     return _histograms(
         panels,

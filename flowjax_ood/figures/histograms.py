@@ -1,4 +1,4 @@
-"""Panels of histograms that compare sets: what likelihood figures are made of."""
+"""Panels of histograms that compare sets, and the axis on which far sets are seen."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
 
-
 BINS, FEWEST_BINS = 64, 24
+# a linear axis is left alone while the ID set takes this share of it
+LEAST_SHARE = 0.2
+# at most so many ticks; with fewer than enough, less round ones are looked for
+TICKS, ENOUGH = 7, 4
+# first digits of round numbers, the roundest first
+DIGITS = ((0, 1), (5,), (2,), (3, 4, 6, 7, 8, 9), range(15, 100, 10), range(10, 100))
+
 Limits = tuple[float, float]
 
 
 def common_limits(limits: dict[str, Limits]) -> dict[str, Limits]:
-    """One range for all panels, unless that would leave one of them mostly empty."""
+    """Choose one range for all panels, unless it would leave one mostly empty."""
     low = min(low for low, _ in limits.values())
     high = max(high for _, high in limits.values())
     if high - low <= 2 * min(b - a for a, b in limits.values()):
@@ -31,7 +37,7 @@ def common_limits(limits: dict[str, Limits]) -> dict[str, Limits]:
 def draw_histograms(
     axes: Axes, sets: Mapping, limits: Limits, colors: Mapping, id_name: str
 ) -> None:
-    """Densities of `{set: values [N]}`, over all N values, shown or not."""
+    """Draw densities of `{set: values [N]}`, over all N values, shown or not."""
     # few values in many bins are a comb
     smallest = min(values.size for values in sets.values())
     bins = int(np.clip(3 * np.sqrt(smallest), FEWEST_BINS, BINS))
@@ -55,7 +61,7 @@ def draw_histograms(
 
 
 def title_panel(axes: Axes, flow: str, finding: str = "") -> None:
-    """The name of the flow in bold and, below it, what its panel shows."""
+    """Write the name of a flow in bold and, below it, what its panel shows."""
     columns = axes.get_subplotspec().get_gridspec().ncols
     width = axes.figure.get_figwidth() / columns - 0.8  # less the y axis
     lines = layout.wrap(axes.figure, finding, width, style.LABEL)
@@ -97,8 +103,8 @@ def set_key(colors: Mapping[str, str], id_name: str) -> list[Patch]:
 
 
 def count_outside(values: Mapping, limits: Mapping[str, Limits]) -> str:
-    """How many images the axes leave out, per flow and set, in words."""
-    found = []
+    """Say how many images the axes leave out, by flow and set."""
+    flows = []
     for flow, sets in values.items():
         hidden = []
         for name, v in sets.items():
@@ -106,16 +112,9 @@ def count_outside(values: Mapping, limits: Mapping[str, Limits]) -> str:
                 nans = int(np.isnan(v).sum())
                 note = f" ({nans:,} not a number)" if nans else ""
                 hidden.append(f"{count:,} of {v.size:,} {name}{note}")
-        found += [f"{flow} {', '.join(hidden)}"] if hidden else []
-    return "; ".join(found) or "none"
-
-
-# a linear axis is left alone while the ID set takes this share of it
-LEAST_SHARE = 0.2
-# at most so many ticks; with fewer than enough, less round ones are looked for
-TICKS, ENOUGH = 7, 4
-# first digits of round numbers, the roundest first
-DIGITS = ((0, 1), (5,), (2,), (3, 4, 6, 7, 8, 9), range(15, 100, 10), range(10, 100))
+        if hidden:
+            flows.append(f"{flow} {', '.join(hidden)}")
+    return "; ".join(flows) or "none"
 
 
 class FarAxis(NamedTuple):
@@ -125,18 +124,20 @@ class FarAxis(NamedTuple):
     width: float
 
     def to(self, values: np.ndarray) -> np.ndarray:
-        """Where values are on the axis."""
+        """Map values to positions on the axis."""
         return np.arcsinh((values - self.center) / self.width)
 
     def back(self, at: np.ndarray) -> np.ndarray:
-        """The values at places on the axis."""
+        """Map positions on the axis to values."""
         return self.center + self.width * np.sinh(at)
 
     def label(self, axes: Axes) -> None:
-        """Tick the x axis, drawn in u, with the round numbers there are room for."""
+        """Tick the x axis, drawn in u, with as many round numbers as fit."""
         low, high = axes.get_xlim()
-        found = self._ticks(low, high)
-        axes.set_xticks(self.to(np.array(found)), [_short(v) for v in found])
+        ticks = self._ticks(low, high)
+        axes.set_xticks(
+            self.to(np.array(ticks)), [style.short_number(v) for v in ticks]
+        )
 
     def _ticks(self, low: float, high: float) -> list[float]:
         least = (high - low) / TICKS
@@ -153,7 +154,7 @@ class FarAxis(NamedTuple):
 
 
 def far_axis(reference: np.ndarray, groups: Iterable[np.ndarray]) -> FarAxis | None:
-    """The axis on which `reference` is in sight among `groups`; None for a linear one.
+    """Choose an axis that shows `reference` among `groups`; None if a linear one does.
 
     All are vectors `[N]`; what is not finite is left out.
     """
@@ -166,16 +167,9 @@ def far_axis(reference: np.ndarray, groups: Iterable[np.ndarray]) -> FarAxis | N
 
 
 def _numbers(digits: Iterable[int], low: float, high: float) -> Iterable[float]:
-    """`digits` times powers of ten, from `low` to `high`, the largest powers first."""
+    """Yield `digits` times powers of ten in [low, high], the largest powers first."""
     largest = max(abs(low), abs(high), 1.0)
     for power in range(math.ceil(math.log10(largest)), -3, -1):
         for digit in digits:
             value = digit * 10.0**power
             yield from (v for v in {-value, value} if low <= v <= high)
-
-
-def _short(value: float) -> str:
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:g}M".replace("-", "−")
-    text = f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
-    return text.replace("-", "−")

@@ -24,36 +24,36 @@ def likelihood_histograms(
     title: str | None = None,
     unit: str = "bits/dim",
 ) -> Figure:
-    """How likely each flow finds each set: one panel a flow, right = more likely.
-
-    Args:
-      panels: `{flow: {set: bits_per_dim [N]}}`. What is drawn is the log-likelihood,
-        `-bits_per_dim`, as a density over all N images, shown or not.
-      id_name: the set the flows were trained on, present in every panel.
-      auroc: `{flow: {OOD set: (value, low, high)}}` with the ID set as the positive
-        class and log-likelihood as the score; `low` and `high` bound its confidence
-        interval. Written into the panels.
-      title: of the whole figure; by default none, the panels say what they show.
-      unit: "bits/dim"; or "nats" for vectors, and then `panels` has their
-        log-likelihoods, `{flow: {set: log p(x) [N]}}`. Where sets lie far from the ID
-        set, the x axis is compressed away from it (`far_axis`).
+    """Draw how likely each flow finds each set: a panel a flow, right = more likely.
 
     The x axis is common to all panels if their ranges are comparable. Its limits
     follow quantiles (`style.robust_limits`); a caption says how many images lie
     outside, and how many of these are not a number.
+
+    Args:
+        panels: `{flow: {set: bits_per_dim [N]}}`. What is drawn is the log-likelihood,
+            `-bits_per_dim`, as a density over all N images, shown or not.
+        id_name: The set the flows were trained on, present in every panel.
+        auroc: `{flow: {OOD set: (value, low, high)}}` with the ID set as the positive
+            class and log-likelihood as the score; `low` and `high` bound its confidence
+            interval. Written into the panels.
+        title: Above everything; by default none, the panels say what they show.
+        unit: "bits/dim"; or "nats" for vectors, and then `panels` has their
+            log-likelihoods, `{flow: {set: log p(x) [N]}}`. Where sets lie far from the
+            ID set, the x axis is compressed away from it (`histograms.far_axis`).
     """
     _check_panels(panels, id_name)
     sign, quantity = _check_unit(unit)
     values = {
         flow: {
-            name: sign * style.numbers(found, f"{quantity} of {name!r} ({flow})")
-            for name, found in sets.items()
+            name: sign * style.numbers(v, f"{quantity} of {name!r} ({flow})")
+            for name, v in sets.items()
         }
         for flow, sets in panels.items()
     }
     auroc = _checked_auroc(auroc or {}, panels, id_name)
     colors = style.set_colors(id_name, (n for sets in values.values() for n in sets))
-    drawn, far, limits = _placed(values, id_name, unit)
+    drawn, far, limits = _on_axes(values, id_name, unit)
 
     columns = min(len(values), 3)
     rows = math.ceil(len(values) / columns)
@@ -92,15 +92,16 @@ def split_likelihood(
     title: str = "The two terms of log p(x): density of the latent, and volume change",
     unit: str = "bits/dim",
 ) -> Figure:
-    """log p(z) and the log-determinant, separately: one column a flow, two rows.
+    """Draw log p(z) and the log-determinant apart: a column a flow, two rows.
 
     Args:
-      panels: `{flow: {set: (log_pz [N], logdet [N])}}`, both in nats.
-      id_name: the set the flows were trained on, present in every panel.
-      dims: dimensions D of an image; both terms are shown in bits/dim, that is
-        divided by `D ln 2`. Their sum is the density on [0, 1)^D: 8 bits/dim above
-        the log-likelihood of the discrete image.
-      unit: "bits/dim"; or "nats", on axes as those of `likelihood_histograms`.
+        panels: `{flow: {set: (log_pz [N], logdet [N])}}`, both in nats.
+        id_name: The set the flows were trained on, present in every panel.
+        dims: Dimensions D of an image; both terms are shown in bits/dim, that is
+            divided by `D ln 2`. Their sum is the density on [0, 1)^D: 8 bits/dim above
+            the log-likelihood of the discrete image.
+        title: Above everything.
+        unit: "bits/dim"; or "nats", on axes as those of `likelihood_histograms`.
     """
     _check_panels(panels, id_name)
     _check_unit(unit)
@@ -128,7 +129,7 @@ def split_likelihood(
     grid = figure.subplots(2, len(panels), squeeze=False)
     captions, note = [], ""
     for row, term, label in zip(grid, values, terms):
-        drawn, far, limits = _placed(term, id_name, unit)
+        drawn, far, limits = _on_axes(term, id_name, unit)
         for axes, (flow, sets) in zip(row, drawn.items()):
             histograms.draw_histograms(axes, sets, limits[flow], colors, id_name)
             style.style_axes(axes, f"{label} ({unit})", "density")
@@ -157,8 +158,8 @@ def _check_panels(panels: Mapping[str, Mapping], id_name: str) -> None:
             )
 
 
-def _placed(values: Mapping, id_name: str, unit: str) -> tuple[dict, dict, dict]:
-    """`(values as drawn, far axis or None, limits)`, each by flow."""
+def _on_axes(values: Mapping, id_name: str, unit: str) -> tuple[dict, dict, dict]:
+    """Return `(values as drawn, far axis or None, limits)`, each by flow."""
     far: dict[str, FarAxis | None] = dict.fromkeys(values)
     if unit == "nats":
         far = {f: far_axis(sets[id_name], sets.values()) for f, sets in values.items()}
@@ -179,7 +180,7 @@ def _note(far: Mapping, id_name: str) -> str:
 
 
 def _check_unit(unit: str) -> tuple[int, str]:
-    """`(sign that makes more likely larger, what the values are)` of a unit."""
+    """Return `(sign that makes more likely larger, what the values are)` of a unit."""
     units = {"bits/dim": (-1, "bits_per_dim"), "nats": (1, "log-likelihood")}
     if unit not in units:
         raise ValueError(f"unknown unit {unit!r}; known: {', '.join(units)}")
@@ -212,7 +213,7 @@ def area_under_roc(id_values: np.ndarray, ood_values: np.ndarray) -> float:
 
 
 def _finding(ranking: Mapping[str, float], id_name: str) -> str:
-    """What a panel shows, in words; within 0.02 of one half no set is ahead."""
+    """Say what a panel shows; within 0.02 of one half no set is ahead."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, auroc in ranking.items():
         tie = abs(auroc - 0.5) <= 0.02
@@ -223,8 +224,8 @@ def _finding(ranking: Mapping[str, float], id_name: str) -> str:
     if len(groups) == 1:
         [((how, than), names)] = groups.items()
         return f"{', '.join(names)} {how} likely {than} {id_name}"
-    found = [f"{', '.join(names)} {how} likely" for (how, _), names in groups.items()]
-    return f"next to {id_name}: {', '.join(found)}"
+    parts = [f"{', '.join(names)} {how} likely" for (how, _), names in groups.items()]
+    return f"next to {id_name}: {', '.join(parts)}"
 
 
 def _write_auroc(axes: Axes, auroc: Mapping, colors: Mapping) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TILE = 0.6  # inches, of an image where there is room
+TILE = 0.6  # inches, of an image where ten inches allow it
 GAP = 0.12  # inches between groups
 Groups = dict[str, list[np.ndarray]]
 
@@ -29,14 +29,21 @@ def sample_groups(
     caption: str | None = None,
     columns: int = 4,
 ) -> Figure:
-    """A table of groups of images: `{row: {column: images [N, H, W, C]}}`.
+    """Draw a table of groups of images.
 
-    Meant for samples of several flows (rows) at several temperatures (columns), below a
-    line of real images (`reference`: a label and images). A row's label is its name
-    and, in further lines, what else to tell of it; `notes`, by row and column, stand
-    below the groups, which have `columns` images to a line.
+    Meant for samples of several flows (rows) at several temperatures (columns).
 
-    Raises ValueError unless all rows have the same columns and all images one size.
+    Args:
+        rows: `{row: {column: images [N, H, W, C]}}`. A row's label is its name and, in
+            further lines, what else there is to say of it.
+        reference: Label and images of a line of real images above them.
+        notes: Small print below groups, by row and column.
+        title: Above everything; by default none.
+        caption: Below everything; by default none.
+        columns: Images to a line of a group.
+
+    Raises:
+        ValueError: Rows differ in their columns, or images in their size.
     """
     names, groups, real = _checked(rows, reference, columns)
     height, width = real.shape[1:3]
@@ -79,7 +86,7 @@ def sample_groups(
 
 
 def _checked(rows, reference, columns) -> tuple[list[str], Groups, np.ndarray]:
-    """`(columns' names, images of each row by column, reference)`, all as RGB."""
+    """Return `(columns' names, images of each row by column, reference)`, in RGB."""
     names = list(next(iter(rows.values()), {}))
     if not names:
         raise ValueError("no images to show: no rows, or rows without columns")
@@ -92,7 +99,7 @@ def _checked(rows, reference, columns) -> tuple[list[str], Groups, np.ndarray]:
     if columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}")
     groups = {
-        label: [as_rgb(found, f"{name!r} of {label!r}") for name, found in row.items()]
+        label: [as_rgb(group, f"{name!r} of {label!r}") for name, group in row.items()]
         for label, row in rows.items()
     }
     real = as_rgb(reference[1], f"images of {reference[0]!r}")
@@ -117,7 +124,7 @@ def _label_height(label: str) -> float:
 
 
 def _write_label(axes: Axes, label: str) -> None:
-    """The name of a row in bold; what else its label says, below it."""
+    """Write the name of a row in bold; what else its label says, below it."""
     axes.set_axis_off()
     lines = label.split("\n")
     for k, line in enumerate(lines):

@@ -18,7 +18,7 @@ GAP = 2  # white pixels between images of a mosaic
 
 
 def sample_grid(images: np.ndarray, title: str, columns: int = 10) -> Figure:
-    """Images `[N, H, W, C]` in reading order, `columns` to a row.
+    """Draw images `[N, H, W, C]` in reading order, `columns` to a row.
 
     C is 1 or 3; uint8, or float in [0, 1].
     """
@@ -42,7 +42,7 @@ def sample_comparison(
     title: str | None = None,
     columns: int | None = None,
 ) -> Figure:
-    """One labelled row of images for each `{label: images [N, H, W, C]}`.
+    """Draw a labelled row of images for each `{label: images [N, H, W, C]}`.
 
     Meant for data above samples of several flows or temperatures. Shows the first
     `columns` images of every row: by default as many as the shortest row has, at
@@ -94,5 +94,5 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _tile_inches(columns: int) -> float:
-    """Images are as large as ten inches allow, at most 0.9 inches."""
+    """Side of an image: as large as ten inches allow, at most 0.9 inches."""
     return min(0.9, 10.0 / columns)

@@ -36,20 +36,20 @@ def plot_auroc_by_severity(
     title: str | None = None,
     severities: Sequence[int] | None = None,
 ) -> Figure:
-    """Small multiples: the mean over kinds, then a panel for each kind of corruption.
-
-    Args:
-      rows: `{detector: {kind: AUROC at severity 1, 2, ...}}`, the clean set being
-        in-distribution and its corrupted copy out-of-distribution: 0.5 means that the
-        detector does not see the corruption, and less that it takes corrupted images
-        for cleaner than clean ones. Up to 8 detectors, all with the same kinds and
-        severities. None or NaN where a value is missing; a mean with a missing value
-        is missing.
-      id_name: the clean set, named in the title.
-      title: by default the question that the figure answers.
-      severities: those of the values, rising; by default 1, 2, ...
+    """Draw small multiples: the mean over kinds, then a panel for each corruption.
 
     Colours follow the order of `rows`; the key is sorted by the mean over everything.
+
+    Args:
+        rows: `{detector: {kind: AUROC at severity 1, 2, ...}}`, the clean set being
+            in-distribution and its corrupted copy out-of-distribution: 0.5 means that
+            the detector does not see the corruption, and less that it takes corrupted
+            images for cleaner than clean ones. Up to 8 detectors, all with the same
+            kinds and severities. None or NaN where a value is missing; a mean with a
+            missing value is missing.
+        id_name: The clean set, named in the title.
+        title: By default the question that the figure answers.
+        severities: Those of the values, rising; by default 1, 2, ...
     """
     values = _checked(rows)
     kinds = list(next(iter(rows.values())))

@@ -31,7 +31,7 @@ MARGIN = 0.12  # inches
 
 
 def style_axes(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
-    """Labels and ticks of a plot; only the left and the bottom spine stay."""
+    """Label a plot and style its ticks; only the left and bottom spines stay."""
     axes.set_xlabel(xlabel, fontsize=LABEL, color=INK)
     axes.set_ylabel(ylabel, fontsize=LABEL, color=INK)
     axes.tick_params(labelsize=SMALL, colors=INK, color=MUTED)
@@ -41,7 +41,7 @@ def style_axes(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
 
 
 def set_colors(id_name: str, ood_names: Iterable[str]) -> dict[str, str]:
-    """Colour of every set: `ID_COLOR`, then `OOD_COLORS` in the order given.
+    """Give every set its colour: `ID_COLOR`, then `OOD_COLORS` in the order given.
 
     Names may repeat. Give the sets in the same order to every figure and each keeps
     its colour.
@@ -61,7 +61,7 @@ def set_label(name: str, id_name: str) -> str:
 
 
 def flow_style(index: int) -> dict:
-    """Colour and line style of the flow given as number `index`, from 0."""
+    """Give the flow of number `index`, from 0, its colour and line style."""
     if index >= len(FLOW_COLORS):
         raise ValueError(
             f"more than {len(FLOW_COLORS)} flows in one figure cannot be told apart: "
@@ -73,7 +73,7 @@ def flow_style(index: int) -> dict:
 def robust_limits(
     groups: Sequence[np.ndarray], reach: float = 3.0
 ) -> tuple[float, float]:
-    """Axis limits that show the bulk of every group, whatever its outliers.
+    """Choose axis limits that show the bulk of every group, whatever its outliers.
 
     Per group: the 0.5% and 99.5% quantiles, yet never beyond `reach` interquartile
     ranges from the quartiles, so that a group with 5% of wild values (a flow with
@@ -99,12 +99,19 @@ def robust_limits(
 
 
 def outside(values: np.ndarray, limits: tuple[float, float]) -> int:
-    """How many of `values` an axis with these limits does not show (NaN included)."""
+    """Count the `values` that an axis with these limits does not show, NaN included."""
     return int(values.size - np.sum((values >= limits[0]) & (values <= limits[1])))
 
 
+def short_number(value: float, _position=None) -> str:
+    """Write a number of a tick short: 2500 as 2.5k, -3000000 as −3M."""
+    size = abs(value)
+    unit, letter = (1e6, "M") if size >= 1e6 else (1e3, "k") if size >= 1e3 else (1, "")
+    return f"{value / unit:g}{letter}".replace("-", "−")
+
+
 def numbers(values, what: str) -> np.ndarray:
-    """`values` as a non-empty float64 vector, or an error that names `what`."""
+    """Turn `values` into a float64 vector `[N]`, N > 0; errors call them `what`."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
