@@ -2,13 +2,15 @@
 
 JAX is not imported, so the answer is there in a fraction of a second; nothing is
 written, and nothing is taken from a run that trains. `--json` prints the records that
-`status_record` describes; else a page for one run, a table for several.
+`record.py` describes; else a page for one run, a table for several.
 """
 
 import json
+import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.core.errors import user_errors
@@ -18,18 +20,19 @@ from experiments.status.record import record
 from flowjax_ood.training.logs.events import timestamp
 
 
-def run(args: Namespace, overrides: list[str]) -> int:
+def run(args: Namespace, overrides: Sequence[str]) -> int:
     """Run `status`; returns its exit status, 1 where a run needs attention."""
     refuse_overrides("status", overrides, ": it reads what runs left")
-    show = _print_json if args.json else _print_page
-    status = show(look(args.workdir, check=args.check), bool(args.watch))
-    while args.watch:
+    while True:
+        records = look(args.workdir, check=args.check)
+        (_print_json if args.json else _print_page)(records, bool(args.watch))
+        status = int(_needing(records) > 0)
         try:
-            time.sleep(args.watch)
-            status = show(look(args.workdir, check=args.check), True)
+            time.sleep(args.watch or 0)
         except KeyboardInterrupt:
-            break  # that is how it ends
-    return status
+            return status  # the usual end of --watch
+        if not args.watch:
+            return status
 
 
 def look(workdirs: list[Path], check: bool = False) -> list[dict]:
@@ -39,34 +42,27 @@ def look(workdirs: list[Path], check: bool = False) -> list[dict]:
     """
     with user_errors("cannot be read", OSError):
         runs = list(dict.fromkeys(run for w in workdirs for run in find_runs(w)))
-        names = _names(runs)
-        return [record(read_run(run, check), time.time(), names[run]) for run in runs]
-
-
-def _names(runs: list[Path]) -> dict[Path, str]:
-    """What tells runs apart: their paths, below the directory they share."""
-    whole = [run.absolute() for run in runs]
-    shared = 0
-    for parts in zip(*(path.parts[:-1] for path in whole)):
-        if len(set(parts)) > 1:
-            break
-        shared += 1
-    return {run: "/".join(path.parts[shared:]) for run, path in zip(runs, whole)}
+        # named by their paths below the directory they share
+        whole = [run.absolute() for run in runs]
+        shared = os.path.commonpath([path.parent for path in whole])
+        names = [str(path.relative_to(shared)) for path in whole]
+        return [
+            record(read_run(run, check), time.time(), name)
+            for run, name in zip(runs, names, strict=True)
+        ]
 
 
 def _needing(records: list[dict]) -> int:
     return sum(bool(r["attention"]) for r in records)
 
 
-def _print_json(records: list[dict], watching: bool) -> int:
-    needing = _needing(records)
-    content = {"time": timestamp(), "attention": needing, "runs": records}
+def _print_json(records: list[dict], watching: bool) -> None:
+    content = {"time": timestamp(), "attention": _needing(records), "runs": records}
     # one object a line, where it is printed again and again
     print(json.dumps(content, indent=None if watching else 2), flush=True)
-    return int(needing > 0)
 
 
-def _print_page(records: list[dict], watching: bool) -> int:
+def _print_page(records: list[dict], watching: bool) -> None:
     # for people alone, who wait longer than scripts
     from rich.console import Console
 
@@ -77,4 +73,3 @@ def _print_page(records: list[dict], watching: bool) -> int:
         console.clear()
     alone = len(records) == 1
     console.print(page(records[0]) if alone else table(records, console.width))
-    return int(_needing(records) > 0)

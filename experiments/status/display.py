@@ -1,16 +1,27 @@
-"""`status` of one run, for people: a page of what is known of it."""
+"""`status` for people: a page about one run, or a table of several."""
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from experiments.core import text as words
+from experiments.core.text import (
+    age,
+    duration,
+    number,
+    percent,
+    size,
+    sparkline,
+    steps,
+)
 
 GOOD, WAITING, WRONG, FAINT = "green", "yellow", "bold red", "bright_black"
 # mark and style of each state
@@ -25,34 +36,16 @@ LOOKS = {
     "evaluated": ("✔", GOOD),
     "new": ("·", FAINT),
 }
-# as many as a page shows of the last warnings, and of results
+# how many warnings and results a page shows
 MOST = 5
-
-
-def state(record: dict) -> Text:
-    """The state with its mark, in its colour."""
-    mark, style = LOOKS[record["state"]]
-    return Text(f"{mark} {record['state']}", style=style)
+# terminals of so many columns have all columns of the table
+WIDE = 108
+# between columns, and the least that is left of a name
+GAP, SHORTEST = 2, 12
 
 
 def page(record: dict) -> RenderableType:
-    """All that `status_record.record` says of one run."""
-    head = Table.grid(expand=True)
-    head.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
-    head.add_column(justify="right", no_wrap=True)
-    head.add_row(Text(record["workdir"], style="bold"), state(record))
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style=FAINT, no_wrap=True)
-    rows.add_column()
-    for label, value in _rows(record):
-        rows.add_row(label, value)
-    return Group(head, _progress(record), Text(), Padding(rows, (0, 0, 1, 2)))
-
-
-def _progress(record: dict) -> RenderableType:
-    line = Table.grid(expand=True, padding=(0, 2))
-    line.add_column(ratio=1)
-    line.add_column(no_wrap=True)
+    """Everything in the record of one run."""
     style = LOOKS[record["state"]][1].replace("bold ", "")
     bar = ProgressBar(
         total=1.0,
@@ -60,44 +53,78 @@ def _progress(record: dict) -> RenderableType:
         complete_style=style,
         finished_style=style,
     )
-    done = f"{words.steps(record['step'])} of {words.steps(record['num_steps'])} steps"
-    line.add_row(
-        bar, "  ".join(filter(None, [done, words.percent(record["fraction"])]))
+    done = f"{steps(record['step'])} of {steps(record['num_steps'])} steps"
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style=FAINT, no_wrap=True)
+    rows.add_column()
+    for label, text, style in _facts(record):
+        if text:
+            rows.add_row(label, Text.from_markup(text, style=style))
+    return Group(
+        _line(Text(record["workdir"], style="bold"), _state(record)),
+        _line(bar, Text(f"{done}  {percent(record['fraction'])}".strip()), padding=2),
+        Text(),
+        Padding(rows, (0, 0, 1, 2)),
     )
+
+
+def _line(left: RenderableType, right: RenderableType, padding: int = 0) -> Table:
+    line = Table.grid(expand=True, padding=(0, padding))
+    line.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(left, right)
     return line
 
 
-def _rows(record: dict) -> list[tuple[str, RenderableType]]:
-    """Labels and what is known of each; nothing is said of what is not."""
-    rows = []
-    if record["why"]:
-        rows.append(("why", Text(record["why"], style=LOOKS[record["state"]][1])))
+def _state(record: dict) -> Text:
+    mark, style = LOOKS[record["state"]]
+    return Text(f"{mark} {record['state']}", style=style)
+
+
+def _facts(record: dict) -> Iterator[tuple[str, str, str]]:
+    """`(label, markup, style)`; the markup is empty where nothing is known."""
+    style = LOOKS[record["state"]][1]
+    yield "why", escape(record["why"]), style
     for message in record["attention"]:
         if message != record["why"]:
-            rows.append(("damage", Text(message, style=WRONG)))
-    rows += [
-        (label, text if isinstance(text, Text) else Text(text))
-        for label, text in (
-            _eta(record),
-            ("speed", _speed(record)),
-            _metric(record["metric"]),
-            ("", _history(record["metric"])),
-            ("validation", _validation(record["validation"])),
-            ("checkpoint", _checkpoint(record)),
-            ("machine", _machine(record)),
-            ("sessions", _sessions(record)),
-            ("last sign", f"{words.duration(record['last_sign_seconds'])} ago"),
-            ("disk", f"{words.size(record['disk_free_bytes'])} free"),
-            *_results(record["results"]),
-        )
-        if text
-    ]
-    rows += [("note", Text(note, style=WAITING)) for note in record["notes"]]
-    rows += [
-        ("warning", Text(f"{_moment(w['time'])}  {w['message']}", style=WAITING))
-        for w in record["warnings"][-MOST:]
-    ]
-    return rows
+            yield "damage", escape(message), WRONG
+    yield *_eta(record), ""
+    yield "speed", _speed(record), ""
+    if metric := record["metric"]:
+        name = metric["name"].replace("bits_per_dim", "bits/dim")
+        text = f"[bold]{metric['value']:.4g}[/]"
+        if metric["change"] is not None:
+            noun = "step" if metric["over_steps"] == 1 else "steps"
+            over = f"over {steps(metric['over_steps'])} {noun}"
+            text += f"  {_change(metric)} [{FAINT}]{over}[/]"
+        yield name, text, ""
+        yield "", sparkline(metric["history"]), ""
+    if best := record["validation"]:
+        text = f"best {best['best']:.4g} at step {steps(best['step'])}"
+        yield "validation", f"{text}, last {best['last']:.4g}", ""
+    yield "checkpoint", _checkpoint(record), ""
+    if record["devices"]:
+        text = f"{record['devices']} × {record['device']}"
+        if (record["processes"] or 1) > 1:
+            text += f", {record['processes']} processes"
+        yield "machine", escape(f"{text}; {record['host']}, pid {record['pid']}"), ""
+    if record["sessions"]:
+        restarts = record["sessions"] - 1
+        times = "once" if restarts == 1 else f"{restarts} times"
+        text = f"{record['sessions']}" + (f", restarted {times}" if restarts else "")
+        yield "sessions", f"{text}; the last began {_moment(record['started'])}", ""
+    yield "last sign", f"{duration(record['last_sign_seconds'])} ago", ""
+    yield "disk", f"{size(record['disk_free_bytes'])} free", ""
+    results = record["results"] or {}
+    bits = results.get("bits_per_dim", {}).get(results.get("in_distribution"))
+    yield "test", f"{bits:.3f} bits/dim" if isinstance(bits, float) else "", ""
+    areas = list(results.get("auroc", {}).items())[:MOST]
+    yield "AUROC", escape(", ".join(f"{name} {area:.3f}" for name, area in areas)), ""
+    for note in record["notes"]:
+        yield "note", escape(note), WAITING
+    for warning in record["warnings"][-MOST:]:
+        text = f"{_moment(warning['time'])}  {warning['message']}"
+        yield "warning", escape(text), WAITING
 
 
 def _eta(record: dict) -> tuple[str, str]:
@@ -105,36 +132,23 @@ def _eta(record: dict) -> tuple[str, str]:
     if left is None:
         return "ETA", ""
     if record["state"] not in ("running", "silent"):
-        return "left", f"{words.duration(left)} of training"
+        return "left", f"{duration(left)} of training"
     end = datetime.fromtimestamp(time.time() + left)
     when = f"{end:%H:%M}" if left < 12 * 3600 else f"{end:%a %d %b, %H:%M}"
-    return "ETA", f"{words.duration(left)}, at {when}"
+    return "ETA", f"{duration(left)}, at {when}"
 
 
 def _speed(record: dict) -> str:
     parts = []
     if record["steps_per_second"]:
-        parts.append(f"{words.number(record['steps_per_second'])} steps/s")
+        parts.append(f"{number(record['steps_per_second'])} steps/s")
     if record["images_per_second"]:
-        kind = "images"
-        if record["metric"] and record["metric"]["name"] == "loss":
-            kind = "examples"
-        parts.append(f"{words.number(record['images_per_second'])} {kind}/s")
+        loss = record["metric"] and record["metric"]["name"] == "loss"
+        kind = "examples" if loss else "images"
+        parts.append(f"{number(record['images_per_second'])} {kind}/s")
     if record["input_wait"] is not None:
         parts.append(f"{100 * record['input_wait']:.1f} % waiting for input")
     return " · ".join(parts)
-
-
-def _metric(metric: dict | None) -> tuple[str, str | Text]:
-    if metric is None:
-        return "loss", ""
-    text = Text.assemble((f"{metric['value']:.4g}", "bold"))
-    if metric["change"] is not None:
-        text.append(f"  {_change(metric)}")
-        count = metric["over_steps"]
-        noun = "step" if count == 1 else "steps"
-        text.append(f" over {words.steps(count)} {noun}", style=FAINT)
-    return metric["name"].replace("bits_per_dim", "bits/dim"), text
 
 
 def _change(metric: dict) -> str:
@@ -146,52 +160,21 @@ def _change(metric: dict) -> str:
     return f"{'↓' if metric['change'] < 0 else '↑'} {abs(metric['change']):.2g}"
 
 
-def _history(metric: dict | None) -> str:
-    return words.sparkline(metric["history"]) if metric else ""
-
-
-def _validation(found: dict | None) -> str:
-    if found is None:
-        return ""
-    best = f"best {found['best']:.4g} at step {words.steps(found['step'])}"
-    return f"{best}, last {found['last']:.4g}"
-
-
-def _checkpoint(record: dict) -> Text:
-    found = record["checkpoint"]
-    if found is None:
-        return Text("none yet", style=FAINT)
-    text = Text(f"step {words.steps(found['step'])}, ")
-    text.append(f"{words.duration(found['age_seconds'])} ago, ")
-    text.append(f"{words.size(found['bytes'])}, ")
+def _checkpoint(record: dict) -> str:
+    newest = record["checkpoint"]
+    if newest is None:
+        return f"[{FAINT}]none yet[/]"
     state, style = {
         True: ("whole", GOOD),
         False: ("damaged", WRONG),
         None: ("no manifest", WAITING),
-    }[found["intact"]]
-    text.append(state, style=style)
-    others = [words.steps(s) for s in record["checkpoints"][:-1]]
-    if others:
-        text.append(f"; also {', '.join(others)}", style=FAINT)
-    return text
-
-
-def _machine(record: dict) -> str:
-    if not record["devices"]:
-        return ""
-    text = f"{record['devices']} × {record['device']}"
-    if (record["processes"] or 1) > 1:
-        text += f", {record['processes']} processes"
-    return f"{text}; {record['host']}, pid {record['pid']}"
-
-
-def _sessions(record: dict) -> str:
-    if not record["sessions"]:
-        return ""
-    restarts = record["sessions"] - 1
-    times = "once" if restarts == 1 else f"{restarts} times"
-    text = f"{record['sessions']}" + (f", restarted {times}" if restarts else "")
-    return f"{text}; the last began {_moment(record['started'])}"
+    }[newest["intact"]]
+    others = ", ".join(steps(s) for s in record["checkpoints"][:-1])
+    also = f"[{FAINT}]; also {others}[/]" if others else ""
+    return (
+        f"step {steps(newest['step'])}, {duration(newest['age_seconds'])} ago, "
+        f"{size(newest['bytes'])}, [{style}]{state}[/]{also}"
+    )
 
 
 def _moment(time_of: str) -> str:
@@ -199,105 +182,101 @@ def _moment(time_of: str) -> str:
     return time_of[:16].replace("T", " ") + "Z"
 
 
-def _results(found: dict | None) -> list[tuple[str, str]]:
-    if not found:
-        return []
-    bits = found.get("bits_per_dim", {}).get(found.get("in_distribution"))
-    areas = [f"{k} {v:.3f}" for k, v in list(found.get("auroc", {}).items())[:MOST]]
-    rows = [("test", f"{bits:.3f} bits/dim")] if isinstance(bits, float) else []
-    return rows + ([("AUROC", ", ".join(areas))] if areas else [])
-
-
-# from how many columns on the table has all of its own
-WIDE = 108
-# between columns, and the least that is left of a name
-GAP, SHORTEST = 2, 12
+# --- several runs ------------------------------------------------------------------
 
 
 def table(records: list[dict], width: int) -> RenderableType:
-    """One row a run, in `width` columns of the terminal."""
-    wide = width >= WIDE
-    rows = [_cells(record, wide) for record in records]
-    columns = list(_headings(records, wide).items())
-    taken = sum(
-        max(len(heading), *(len(row[k]) for row in rows)) + GAP
-        for k, (heading, _) in enumerate(columns)
-    )
+    """One row per run, in `width` columns of the terminal."""
+    columns = _columns(records, width >= WIDE)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style=FAINT)
     shown.add_column("run", no_wrap=True)
-    for heading, justify in columns:
+    taken, cells = 0, []
+    for heading, justify, cell in columns:
         shown.add_column(heading, justify=justify, no_wrap=True)
+        cells.append([cell(record) for record in records])
+        taken += max(map(len, (heading, *cells[-1]))) + GAP
     # names alone give way; the table's own margins are as wide as two gaps
-    room = max(width - taken - 2 * GAP, SHORTEST)
-    for record, row in zip(records, rows):
-        shown.add_row(Text(_shortened(record["name"], room)), *row)
-    return Group(shown, *_messages(records), _sum(records))
+    most = max(width - taken - 2 * GAP, SHORTEST)
+    for record, *row in zip(records, *cells, strict=True):
+        shown.add_row(Text(_shortened(record["name"], most)), *row)
+    return Group(shown, *_messages(records), _total(records))
 
 
-def _headings(records: list[dict], wide: bool) -> dict[str, str]:
-    """What is in the columns after the name, and on which side."""
+def _columns(records: list[dict], wide: bool) -> list[tuple]:
+    """`(heading, justify, cell of a record)` of the columns after the name."""
+
+    def metric(record):
+        metric = record["metric"]
+        arrow = metric and (_change(metric)[:1] or " ")
+        return Text(f"{metric['value']:.4g} {arrow}" if metric else "")
+
+    def eta(record):
+        alive = record["state"] in ("running", "silent")
+        return Text(duration(record["eta_seconds"]) if alive else "")
+
+    def step(record):
+        planned = f" of {steps(record['num_steps'])}" if wide else ""
+        return Text(steps(record["step"]) + planned)
+
+    def speed(record):
+        rate = record["images_per_second"]
+        return Text(number(rate) if rate else "")
+
+    def devices(record):
+        count = record["devices"]
+        return Text(f"{count} × {record['device']}" if count else "")
+
+    def saved(record):
+        newest = record["checkpoint"]
+        if newest is None:
+            return Text("never")
+        return Text(age(newest["age_seconds"]), style=WRONG if newest["damage"] else "")
+
     names = {r["metric"]["name"] for r in records if r["metric"]}
-    loss = "bits/dim" if names == {"bits_per_dim"} else "loss"
-    found = {"state": "left", "step": "right", "done": "right", "ETA": "right"}
-    found[loss] = "right"
+    columns = [
+        ("state", "left", _state),
+        ("step", "right", step),
+        ("done", "right", lambda record: Text(percent(record["fraction"]))),
+        ("ETA", "right", eta),
+        ("bits/dim" if names == {"bits_per_dim"} else "loss", "right", metric),
+    ]
     if wide:
-        found |= {"images/s": "right", "devices": "left"}
-    return found | {"last saved": "right"}
+        columns += [("images/s", "right", speed), ("devices", "left", devices)]
+    return [*columns, ("last saved", "right", saved)]
 
 
-def _cells(record: dict, wide: bool) -> list[Text]:
-    metric, saved = record["metric"], record["checkpoint"]
-    loss = f"{metric['value']:.4g} {_change(metric)[:1] or ' '}" if metric else ""
-    step = words.steps(record["step"])
-    if wide:
-        step += f" of {words.steps(record['num_steps'])}"
-    alive = record["state"] in ("running", "silent")
-    eta = words.duration(record["eta_seconds"]) if alive else ""
-    cells = [step, words.percent(record["fraction"]), eta, loss]
-    if wide:
-        speed, many = record["images_per_second"], record["devices"]
-        cells.append(words.number(speed) if speed else "")
-        cells.append(f"{many} × {record['device']}" if many else "")
-    age = words.age(saved["age_seconds"]) if saved else "never"
-    style = WRONG if saved and saved["damage"] else ""
-    return [state(record), *map(Text, cells), Text(age, style=style)]
-
-
-def _shortened(name: str, room: int) -> str:
-    """The name, its middle left out where it is longer than `room`."""
-    if len(name) <= room:
+def _shortened(name: str, most: int) -> str:
+    """The name, its middle left out where it is longer than `most`."""
+    if len(name) <= most:
         return name
     # the end tells runs apart better than the beginning
-    end = 2 * (room - 1) // 3
-    return f"{name[: room - 1 - end]}…{name[-end:]}"
+    end = 2 * (most - 1) // 3
+    return f"{name[: most - 1 - end]}…{name[-end:]}"
 
 
 def _messages(records: list[dict]) -> list[RenderableType]:
-    """What needs attention, and is good to know, run by run."""
+    """Attention, notes and the last warning of each run."""
     lines = []
     for record in records:
-        found = [(message, WRONG) for message in record["attention"]]
-        found += [(note, WAITING) for note in record["notes"]]
+        messages = [(message, WRONG) for message in record["attention"]]
+        messages += [(note, WAITING) for note in record["notes"]]
         if record["warnings"]:
             before = len(record["warnings"]) - 1
             more = f" (and {before} before)" if before else ""
-            found.append((record["warnings"][-1]["message"] + more, WAITING))
-        for message, style in found:
+            messages.append((record["warnings"][-1]["message"] + more, WAITING))
+        for message, style in messages:
             line = Text.assemble((f"{record['name']}: ", "bold"), (message, style))
             lines.append(Padding(line, (0, 0, 0, 1)))
     return [*lines, Text()] if lines else []
 
 
-def _sum(records: list[dict]) -> RenderableType:
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record["state"]] = counts.get(record["state"], 0) + 1
-    parts = [", ".join(f"{n} {name}" for name, n in counts.items())]
-    left = [r["eta_seconds"] for r in records if r["state"] == "running"]
+def _total(records: list[dict]) -> RenderableType:
+    counts = Counter(record["state"] for record in records)
+    parts = [", ".join(f"{n} {state}" for state, n in counts.items())]
+    left = [r["eta_seconds"] or 0 for r in records if r["state"] == "running"]
     if any(left):
-        longest = max(seconds for seconds in left if seconds is not None)
-        parts.append(f"those running end within {words.duration(longest)}")
+        parts.append(f"those running end within {duration(max(left))}")
     free = min(r["disk_free_bytes"] for r in records)
-    parts.append(f"{words.size(free)} of disk free")
+    parts.append(f"{size(free)} of disk free")
     text = Text(f"{len(records)} runs: {'; '.join(parts)}", style=FAINT)
     return Padding(text, (0, 0, 1, 1))

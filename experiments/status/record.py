@@ -24,102 +24,138 @@ null. `{"time", "attention": number of runs that need it, "runs": [...]}`, each 
 - `results`: of an evaluated run, `in_distribution`, `bits_per_dim`, `auroc`
 """
 
+import platform
 import shutil
 import statistics
 from datetime import UTC, datetime
 
-from experiments.status.files import Files, planned_steps
-from experiments.status.state import (
-    ALIVE,
-    BAD,
-    done_steps,
-    seconds_of,
-    session,
-    session_events,
-    session_metrics,
-    silence,
-    state_of,
-)
+from experiments.core.text import duration
+from experiments.status.files import COMPILING, RunFiles, seconds_of
 from flowjax_ood.training.logs.events import timestamp
 
+NEEDS_ATTENTION = ("crashed", "diverged", "silent")
+ALIVE = ("starting", "running", "silent")
 # records of metrics that are taken together, and points of a history
 RECENT, POINTS = 10, 60
-# of a value, the change that is worth a word
+# the relative change that is worth showing
 LEAST = 1e-4
-# a disk with room for fewer checkpoints than this is worth a word
-ROOM = 3
+# a disk with space for fewer checkpoints than this is worth a note
+SPACE = 3
 
 
-def record(files: Files, now: float, name: str = "") -> dict:
+def record(files: RunFiles, now: float, name: str = "") -> dict:
     """The record of one run at `now`, in seconds since 1970."""
     state, why = state_of(files, now)
-    started = session(files) or {}
-    done, planned = done_steps(files), planned_steps(files)
-    rate = _steps_per_second(files)
-    left = max(planned - done, 0) if planned else None
-    going = state not in ("finished", "evaluated", "diverged")
+    rate, left = _steps_per_second(files), None
+    if files.planned and state not in ("finished", "evaluated", "diverged"):
+        left = max(files.planned - files.done, 0)
     last = files.metrics[-1] if files.metrics else {}
-    saved = _checkpoint(files, now)
-    free = shutil.disk_usage(files.workdir).free
-    found = {
+    saved, free = _checkpoint(files, now), shutil.disk_usage(files.workdir).free
+    last_sign = max(now - files.written, 0.0)
+    attention = [why] if state in NEEDS_ATTENTION else []
+    notes = list(files.unreadable)
+    if saved and saved["damage"]:
+        back = "there is no other one"
+        if len(files.checkpoints) > 1:
+            back = f"`train` would go back to step {files.checkpoints[-2].step}"
+        attention.append(
+            f"the checkpoint of step {saved['step']} is damaged ({saved['damage']}); "
+            f"{back}"
+        )
+    if saved and state in ALIVE and free < SPACE * saved["bytes"]:
+        notes.append("the disk has no space for many more checkpoints")
+    if state == "running" and last_sign > files.silence / 2:
+        notes.append("quieter than usual")
+    keys = ("processes", "devices", "device", "host", "pid")
+    return {
         "workdir": str(files.workdir),
         "name": name or files.workdir.name,
         "state": state,
         "why": why,
-        "attention": [why] if state in BAD else [],
-        "notes": list(files.unreadable),
-        "step": done,
-        "num_steps": planned,
-        "fraction": min(done / planned, 1.0) if planned else None,
+        "attention": attention,
+        "notes": notes,
+        "step": files.done,
+        "num_steps": files.planned,
+        "fraction": min(files.done / files.planned, 1.0) if files.planned else None,
         "steps_per_second": rate,
         "images_per_second": last.get("images_per_second"),
         "input_wait": last.get("input_wait"),
-        "eta_seconds": left / rate if going and rate and left is not None else None,
+        "eta_seconds": left / rate if rate and left is not None else None,
         "metric": _metric(files.metrics),
         "validation": _validation(files.metrics),
         "checkpoint": saved,
         "checkpoints": [c.step for c in files.checkpoints],
         "sessions": sum(e["event"] == "started" for e in files.events) or None,
-        "started": started.get("time"),
-        **{k: started.get(k) for k in ("processes", "devices", "device", "host")},
-        "pid": started.get("pid"),
-        "last_sign_seconds": max(now - files.written, 0.0),
-        "warnings": _warnings(files),
+        "started": files.started.get("time"),
+        **{key: files.started.get(key) for key in keys},
+        "last_sign_seconds": last_sign,
+        "warnings": _warnings(files.events),
         "disk_free_bytes": free,
         "results": _results(files) if state == "evaluated" else None,
     }
-    if saved and saved["damage"]:
-        others = [c.step for c in files.checkpoints[:-1]]
-        back = "there is no other one"
-        if others:
-            back = f"`train` would go back to step {others[-1]}"
-        found["attention"].append(
-            f"the checkpoint of step {saved['step']} is damaged ({saved['damage']}); "
-            f"{back}"
-        )
-    if saved and state in ALIVE and free < ROOM * saved["bytes"]:
-        found["notes"].append("the disk has no room for many more checkpoints")
-    if state == "running" and found["last_sign_seconds"] > silence(files) / 2:
-        found["notes"].append("quieter than usual")
-    return found
 
 
-def _steps_per_second(files: Files) -> float | None:
-    """Of late: by the clock between checkpoints, with all that comes between steps, or
-    else by the timed steps alone.
+def state_of(files: RunFiles, now: float) -> tuple[str, str]:
+    """`(state, why)` of a run at `now`, in seconds since 1970.
+
+    `why` is empty where the state says it all.
     """
-    saves = [
-        (e["step"], seconds_of(e))
-        for e in session_events(files)
-        if e["event"] == "checkpoint" and "step" in e
-    ]
-    timed = [
-        (m["step"], m["seconds"]) for m in session_metrics(files) if "seconds" in m
-    ]
-    timed = timed or [
-        (m["step"], m["seconds"]) for m in files.metrics if "seconds" in m
-    ]
-    for points in (saves[-5:], timed[-RECENT:]):
+    marker, quiet = files.marker, now - files.written
+    event = marker.get("event")
+    # the lock of a run on another machine may not be seen here
+    elsewhere = marker.get("host") not in (None, platform.node())
+    if files.held or (event == "started" and elsewhere and quiet <= files.silence):
+        # with a lock, but its last session has ended: the next one is on its way
+        logged = bool(files.session_metrics) and event in (None, "started")
+        if quiet > (files.silence if logged else COMPILING):
+            return "silent", f"in use, but nothing was written for {duration(quiet)}"
+        if not logged:
+            return "starting", "no metrics yet: reading, restoring or compiling"
+        return "running", ""
+    if event == "diverged":
+        what = marker.get("what", "not finite")
+        return "diverged", f"at step {marker.get('step', '?')}: {what}"
+    if event == "failed":
+        return "crashed", str(marker.get("error", "by an error"))
+    if event == "interrupted":
+        by = marker.get("signal", "a signal")
+        return "stopped", f"by {by}; run the same command again to go on"
+    if event == "started":
+        return "crashed", "it ended without a word: killed, or the machine went away"
+    if _evaluated(files):
+        return "evaluated", ""
+    if event == "finished":
+        return "finished", ""
+    if files.done:
+        return "stopped", "no event says how; run the same command again to go on"
+    return "new", "nothing trained yet"
+
+
+def _evaluated(files: RunFiles) -> bool:
+    """Whether there are results, of all that was trained."""
+    if files.results is None:
+        return False
+    # a workdir that was copied has new times; one stopped early has fewer steps
+    if files.results.get("steps", -1) >= files.done or not files.checkpoints:
+        return True
+    try:
+        written = (files.workdir / "results.json").stat().st_mtime
+    except OSError:
+        return False
+    return written >= files.checkpoints[-1].written
+
+
+def _steps_per_second(files: RunFiles) -> float | None:
+    """The recent rate: by the clock between checkpoints, with all that comes between
+    steps, or else by the timed steps alone.
+    """
+    saves = [(e["step"], seconds_of(e)) for e in files.saves if "step" in e]
+
+    def timed(metrics):
+        return [(m["step"], m["seconds"]) for m in metrics if "seconds" in m]
+
+    steps = timed(files.session_metrics) or timed(files.metrics)
+    for points in (saves[-5:], steps[-RECENT:]):
         if len(points) > 1:
             (a, begun), (b, ended) = points[0], points[-1]
             if b > a and ended > begun:
@@ -138,6 +174,7 @@ def _metric(metrics: list[dict]) -> dict | None:
     late, early = points[-count:], points[-2 * count : -count]
     value = statistics.fmean(v for _, v in late)
     found = {"name": name, "value": value, "change": None, "over_steps": None}
+    found["clear"] = False
     if early:
         change = value - statistics.fmean(v for _, v in early)
         # of the mean of each half, were the records independent
@@ -148,9 +185,7 @@ def _metric(metrics: list[dict]) -> dict | None:
             "clear": count > 1 and abs(change) > max(2 * noise, LEAST * abs(value)),
         }
     stride = -(-len(points) // POINTS)
-    return (
-        {"clear": False} | found | {"history": [v for _, v in points][::-stride][::-1]}
-    )
+    return found | {"history": [v for _, v in points][::-stride][::-1]}
 
 
 def _variance(points: list[tuple[int, float]]) -> float:
@@ -165,7 +200,7 @@ def _validation(metrics: list[dict]) -> dict | None:
     return {"best": best, "step": step, "last": scores[-1][0]}
 
 
-def _checkpoint(files: Files, now: float) -> dict | None:
+def _checkpoint(files: RunFiles, now: float) -> dict | None:
     if not files.checkpoints:
         return None
     newest = files.checkpoints[-1]
@@ -179,9 +214,9 @@ def _checkpoint(files: Files, now: float) -> dict | None:
     }
 
 
-def _warnings(files: Files) -> list[dict]:
+def _warnings(events: list[dict]) -> list[dict]:
     found = []
-    for event in files.events:
+    for event in events:
         if event["event"] == "warning":
             message = str(event.get("message", ""))
         elif event["event"] == "fallback":
@@ -195,6 +230,6 @@ def _warnings(files: Files) -> list[dict]:
     return found
 
 
-def _results(files: Files) -> dict:
+def _results(files: RunFiles) -> dict:
     keys = ("in_distribution", "bits_per_dim", "auroc")
     return {k: files.results[k] for k in keys if k in files.results}
