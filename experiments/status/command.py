@@ -23,16 +23,19 @@ from flowjax_ood.training.logs.events import timestamp
 def run(args: Namespace, overrides: Sequence[str]) -> int:
     """Run `status`; returns its exit status, 1 where a run needs attention."""
     refuse_overrides("status", overrides, ": it reads what runs left")
-    while True:
-        records = look(args.workdir, check=args.check)
-        (_print_json if args.json else _print_page)(records, bool(args.watch))
-        status = int(_needing(records) > 0)
-        try:
-            time.sleep(args.watch or 0)
-        except KeyboardInterrupt:
-            return status  # the usual end of --watch
+    show, status = _print_json if args.json else _print_page, 0
+    try:
+        while True:
+            records = look(args.workdir, check=args.check)
+            show(records, bool(args.watch))
+            status = int(_needing(records) > 0)
+            if not args.watch:
+                return status
+            time.sleep(args.watch)
+    except KeyboardInterrupt:
         if not args.watch:
-            return status
+            raise
+        return status  # the usual end of --watch
 
 
 def look(workdirs: list[Path], check: bool = False) -> list[dict]:

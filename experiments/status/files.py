@@ -91,7 +91,7 @@ class RunFiles:
 
     @cached_property
     def session_metrics(self) -> list[dict]:
-        """Metrics of the last session; all of them where no event says when it began."""
+        """Metrics of the last session; all of them where no event says its start."""
         start = self.started.get("step", 0) if self.session else -1
         return [m for m in self.metrics if m["step"] > start]
 
@@ -104,9 +104,8 @@ class RunFiles:
     def silence(self) -> float:
         """Seconds without a sign of life after which a run counts as silent."""
         recent = self.session_metrics[-6:]
-        gaps = [
-            b - a for a, b in pairwise(m["seconds"] for m in recent if "seconds" in m)
-        ]
+        logged = [m["seconds"] for m in recent if "seconds" in m]
+        gaps = [b - a for a, b in pairwise(logged)]
         usual = 10 * max(gaps, default=0.0)
         usual += 5 * max((e.get("seconds", 0.0) for e in self.saves), default=0.0)
         # programs are compiled for the first checkpoint, too; and validation is not
