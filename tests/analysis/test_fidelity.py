@@ -1,14 +1,9 @@
-"""Fidelity by ratios that are 1 for real images, and noise that lies at its pixel."""
+"""Fidelity by ratios that are 1 for real images."""
 
-import jax
 import numpy as np
 import pytest
 
 from flowjax_ood.analysis.fidelity import RealImages
-from flowjax_ood.analysis.latents import image_layout, latents_at_pixels
-from flowjax_ood.bijectors import Chain
-from flowjax_ood.distributions import Flow
-from flowjax_ood.models import Glow, RealNVP
 
 RNG = np.random.default_rng(0)
 
@@ -90,28 +85,3 @@ def test_real_images_that_measure_nothing_are_refused(images, said):
 def test_samples_that_cannot_be_compared_are_refused(samples, said):
     with pytest.raises(ValueError, match=said):
         REAL.fidelity(samples)
-
-
-FLOWS = {
-    "single scale": lambda: RealNVP((4, 4, 1), scales=1, width=2, blocks=1),
-    "two scales": lambda: RealNVP((8, 8, 3), scales=2, width=2, blocks=1),
-    "glow": lambda: Glow((8, 8, 1), scales=2, steps=1, width=2, layers=1),
-    "scan": lambda: RealNVP((8, 8, 1), scales=2, width=2, blocks=1, stack="scan"),
-}
-
-
-@pytest.mark.parametrize("name", FLOWS)
-def test_noise_lands_on_the_latent_of_its_pixel(name):
-    flow = FLOWS[name]()
-    noise = jax.random.normal(jax.random.key(0), (2, *flow.event_shape))
-    z = latents_at_pixels(flow, noise)
-    shapes = jax.tree.map(lambda part: part.shape[1:], z)
-    assert shapes == flow.latent_shape()
-    np.testing.assert_array_equal(image_layout(flow.bijector, z), noise)
-
-
-def test_noise_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"noise of shape \(8, 8, 1\) .* \(4, 4, 1\)"):
-        latents_at_pixels(FLOWS["single scale"](), np.zeros((2, 8, 8, 1)))
-    with pytest.raises(ValueError, match=r"shape \(4,\) makes no images"):
-        latents_at_pixels(Flow(Chain([]), (4,)), np.zeros((2, 4)))

@@ -43,7 +43,9 @@ def test_a_while_loop_has_no_known_count():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda **k: RealNVP((8, 8, 1), width=32, blocks=1, norm="none", **k),
+        lambda **k: RealNVP(
+            (8, 8, 1), scales=1, couplings=4, width=32, blocks=1, norm="none", **k
+        ),
         lambda **k: Glow((8, 8, 1), width=32, steps=2, **k),
     ],
     ids=["real_nvp", "glow"],

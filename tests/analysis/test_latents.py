@@ -1,11 +1,16 @@
-"""Latents go back to the pixels they came from."""
+"""Latents go back to the pixels they came from, and noise starts there."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowjax_ood.analysis.latents import image_layout, latent_images, mean_latents
+from flowjax_ood.analysis.latents import (
+    image_layout,
+    latent_images,
+    latents_at_pixels,
+    mean_latents,
+)
 from flowjax_ood.bijectors import (
     ActNorm,
     Chain,
@@ -16,8 +21,9 @@ from flowjax_ood.bijectors import (
     Repeat,
     Squeeze,
 )
+from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.likelihood import batch_likelihood_terms
-from flowjax_ood.models import RealNVP
+from flowjax_ood.models import Glow, RealNVP
 
 
 def test_a_flow_that_only_rearranges_is_undone():
@@ -33,7 +39,7 @@ def test_a_flow_that_only_rearranges_is_undone():
 
 def test_each_latent_lands_on_its_pixel():
     """At the start the couplings are the identity: latents are logits, in place."""
-    flow = RealNVP((8, 8, 1), width=2, blocks=1, norm="none", zero_init=True)
+    flow = RealNVP((8, 8, 1), width=2, blocks=0, norm="none", zero_init=True)
     x = jax.random.uniform(jax.random.key(1), (2, 8, 8, 1))
     variables = flow.init(jax.random.key(2), x)
     z = flow.apply(variables, x, method="latents")
@@ -93,3 +99,28 @@ def test_the_mean_is_over_draws():
     np.testing.assert_allclose(mean_latents(np.negative, draws), -draws.mean(0))
     with pytest.raises(ValueError, match="at least one draw"):
         mean_latents(np.negative, [])
+
+
+FLOWS = {
+    "single scale": lambda: RealNVP((4, 4, 1), scales=1, width=2, blocks=1),
+    "two scales": lambda: RealNVP((8, 8, 3), scales=2, width=2, blocks=1),
+    "glow": lambda: Glow((8, 8, 1), scales=2, steps=1, width=2, layers=1),
+    "scan": lambda: RealNVP((8, 8, 1), scales=2, width=2, blocks=1, stack="scan"),
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_noise_lands_on_the_latent_of_its_pixel(name):
+    flow = FLOWS[name]()
+    noise = jax.random.normal(jax.random.key(0), (2, *flow.event_shape))
+    z = latents_at_pixels(flow, noise)
+    shapes = jax.tree.map(lambda part: part.shape[1:], z)
+    assert shapes == flow.latent_shape()
+    np.testing.assert_array_equal(image_layout(flow.bijector, z), noise)
+
+
+def test_noise_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"noise of shape \(8, 8, 1\) .* \(4, 4, 1\)"):
+        latents_at_pixels(FLOWS["single scale"](), np.zeros((2, 8, 8, 1)))
+    with pytest.raises(ValueError, match=r"shape \(4,\) makes no images"):
+        latents_at_pixels(Flow(Chain([]), (4,)), np.zeros((2, 4)))
