@@ -21,8 +21,8 @@ from experiments.core.token_sets import load_token_sets, of_tokens
 from experiments.core.vector_sets import load_vector_sets
 from experiments.core.workdir import sampled_rows
 from flowjax_ood import data
-from flowjax_ood.data.altered import altered
 from flowjax_ood.data.loading import parse_spec
+from flowjax_ood.data.preprocess import altered
 from flowjax_ood.data.sets import ImageSet, TokenSet, VectorSet
 from flowjax_ood.data.splits import hold_back
 from flowjax_ood.data.standardize import Standardizer

@@ -9,6 +9,7 @@ from flowjax_ood.data.batching import batch_indices, padded_batches
 from flowjax_ood.data.loading import SOURCES, load
 from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.splits import hold_back
 from flowjax_ood.data.streaming import StreamedImageSet, stream
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ImageSet",
     "StreamedImageSet",
     "batch_indices",
+    "hold_back",
     "load",
     "padded_batches",
     "resize_center_crop",

@@ -1,10 +1,21 @@
-"""Size and colour of uint8 images, as the paper's torchvision pipeline has them."""
+"""Change uint8 images: size and colour as torchvision does, and simple alterations."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
+
+from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.sets import ImageSet
+
+# name -> pixels k, uint8 [N, H, W, C], altered
+ALTERATIONS = {
+    "inverted": lambda k: 255 - k,
+    "dimmed": lambda k: k // 2,
+    "upside_down": lambda k: k[:, ::-1],
+}
 
 
 def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
@@ -89,6 +100,23 @@ def to_rgb(images: np.ndarray) -> np.ndarray:
 def describe_channels(channels: int) -> str:
     """What `to_grayscale` or `to_rgb` did, in the words of an `ImageSet.origin`."""
     return {1: "made grey (ITU-R 601 luma)", 3: "grey repeated as RGB"}[channels]
+
+
+def altered(images: ImageSet, how: str) -> ImageSet:
+    """Alter every image: `inverted` (255 - k), `dimmed` (k // 2), or `upside_down`.
+
+    Further sets to score, where no other data is at hand. Edges and shapes are those of
+    the originals, or their mirror image; which values are common where is not. Name and
+    origin of the set say what was done. Raises ValueError for an unknown alteration.
+    """
+    if how not in ALTERATIONS:
+        raise unknown("an alteration of images", how, ALTERATIONS)
+    return replace(
+        images,
+        name=f"{images.name} {how}",
+        images=np.ascontiguousarray(ALTERATIONS[how](images.images)),
+        origin=f"{images.origin}; {how}",
+    )
 
 
 def _check_channels(images: np.ndarray) -> None:

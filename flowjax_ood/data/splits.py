@@ -1,4 +1,4 @@
-"""Examples kept from training, to choose by: the same ones, wherever they are read."""
+"""Hold validation examples back from training: the same ones, wherever they are."""
 
 from typing import TypeVar
 
@@ -11,19 +11,20 @@ from flowjax_ood.data.streaming import StreamedImageSet
 
 Whole = TypeVar("Whole", bound=StoredSet)
 
-WORD = 0x76616C  # sets the randomness of this choice apart
+# sets the randomness of this choice apart
+WORD = 0x76616C
 
 
 def held_back_rows(total: int, count: int, seed: int) -> np.ndarray:
-    """`count` of `0 ... total - 1`, int64, ascending.
+    """Draw `count` of `0 ... total - 1`: int64, ascending.
 
-    They are the first of one permutation a seed: fewer are among more.
+    The first of one permutation per seed: fewer are among more.
     """
     return np.sort(permutation(total, seed, WORD)[:count])
 
 
 def hold_back(whole: Whole, count: int, seed: int) -> tuple[Whole, StoredSet]:
-    """`(the rest, the held back)`, both in the order of the whole, and nothing in both.
+    """Split a set into `(the rest, the held back)`, both in the order of the whole.
 
     Which are held back depends on `seed` and the number of examples alone. Of a
     streamed set, the rest is streamed as well, and the held back are read, to memory.

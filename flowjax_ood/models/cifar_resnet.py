@@ -6,10 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flowjax_ood.models.pixels import normalise_pixels
 from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convolution import convolve
-from flowjax_ood.networks.layers import Dense, uniform_fan_in
+from flowjax_ood.networks.layers import Dense, normalise_pixels, uniform_fan_in
 from flowjax_ood.precision import FLOAT32, Precision
 
 

@@ -16,7 +16,7 @@ from flowjax_ood.bijectors import (
     Squeeze,
 )
 from flowjax_ood.distributions import Flow, StandardNormal
-from flowjax_ood.models.stacking import Stacking
+from flowjax_ood.models.real_nvp import Stacking
 from flowjax_ood.networks import GlowConvNet, Highway
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
 

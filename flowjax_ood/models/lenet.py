@@ -4,8 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flowjax_ood.models.pixels import normalise_pixels
-from flowjax_ood.networks.layers import Conv, Dense
+from flowjax_ood.networks.layers import Conv, Dense, normalise_pixels
 from flowjax_ood.precision import FLOAT32, Precision
 
 

@@ -1,6 +1,7 @@
 """RealNVP: the paper's flow and all its variants, by arguments."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import flax.linen as nn
@@ -9,18 +10,21 @@ import numpy as np
 from flowjax_ood import masks
 from flowjax_ood.bijectors import (
     AffineCoupling,
+    Bijector,
     Chain,
     FactorOut,
     Logit,
+    Repeat,
     Squeeze,
 )
+from flowjax_ood.bijectors.repeat import MODES
 from flowjax_ood.distributions import Flow, StandardNormal
-from flowjax_ood.models.stacking import Stacking
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
 from flowjax_ood.networks.batch_norm import check_group
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
 ST_NETS = ("resnet", "resnet_ae", "autoencoder")
+STACKS = ("chain", *MODES)
 
 
 def RealNVP(
@@ -189,6 +193,37 @@ def TabularRealNVP(
     flow = Flow(bijector, (dim,), base or StandardNormal())
     flow.latent_shape()
     return flow
+
+
+@dataclass(frozen=True)
+class Stacking:
+    """The arguments `stack`, `remat` and `reversible` of a model, checked.
+
+    Raises ValueError for an unknown `stack`, and for options that it does not have.
+    """
+
+    stack: str = "chain"
+    remat: str | None = None
+    reversible: bool = False
+
+    def __post_init__(self):
+        if self.stack not in STACKS:
+            raise ValueError(
+                f"unknown stack {self.stack!r}; known: {', '.join(STACKS)}"
+            )
+        if self.stack == "chain" and (self.remat or self.reversible):
+            raise ValueError(
+                "remat and reversible are options of repeated blocks: give stack='scan'"
+                " or 'unroll' with them"
+            )
+
+    def run(self, block: Callable[[int], list[Bijector]], n: int) -> list[Bijector]:
+        """`block(0), ..., block(n - 1)` in a row, or one `Repeat` of `block(0)`."""
+        if self.stack == "chain":
+            return [bijector for k in range(n) for bijector in block(k)]
+        first = block(0)
+        one = first[0] if len(first) == 1 else Chain(first)
+        return [Repeat(one, n, self.stack, self.remat, self.reversible)]
 
 
 def _check_coverage(strategy, couplings: int, shape) -> None:

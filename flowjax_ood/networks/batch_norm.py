@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flowjax_ood.runtime.axes import batch_axis
+from flowjax_ood.runtime.shares import batch_axis
 
 
 class BatchNorm(nn.Module):
@@ -21,7 +21,7 @@ class BatchNorm(nn.Module):
     `group` says of how many examples of `x [B, ..., C]` the batch statistics are:
 
     * 0, of the whole batch of the step, however many devices share it. Inside
-      `shard_map` and `pmap`, under `axes.reducing_over`, that takes two all-reduces
+      `shard_map` and `pmap`, under `shares.reducing_over`, that takes two all-reduces
       and, with gradients, two more;
     * k > 0, of k consecutive ones: each group is normalised by itself ("ghost batch
       normalisation"), and the running statistics move by the mean over groups of their
@@ -84,7 +84,7 @@ class BatchNorm(nn.Module):
 def whole_moments(x: jax.Array) -> tuple[jax.Array, jax.Array, int]:
     """`(mean [C], biased variance [C], values a channel)` of a batch `[B, ..., C]`.
 
-    Of all of it where `axes.reducing_over` says that x is one device's part.
+    Of all of it where `shares.reducing_over` says that x is one device's part.
     """
     mean, var, count = _moments(x)
     axis = batch_axis()

@@ -8,8 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from flowjax_ood.ood.covariance import Shrinkage, class_means, whitening
-from flowjax_ood.ood.features import checked, class_indices, rounded
+from flowjax_ood.ood.features import (
+    Shrinkage,
+    checked,
+    class_indices,
+    class_means,
+    rounded,
+    whitening,
+)
 
 
 @partial(

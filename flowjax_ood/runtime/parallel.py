@@ -14,46 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from flowjax_ood.runtime.axes import reducing_over
 from flowjax_ood.runtime.placement import (
-    _by_device,
-    _copied,
-    _first_copy,
-    _from_whole,
+    by_device,
+    copied,
+    first_copy,
+    from_whole,
     sharded,
 )
-from flowjax_ood.runtime.shares import Share
-
-
-def several(train_step: Callable, unroll: bool) -> Callable:
-    """As many steps as the batches `[K, B, ...]` it is given are for, in one call.
-
-    `unroll`: XLA's convolutions are slow inside a loop on CPU.
-    """
-
-    def steps(state, batches, key, **reduce):
-        def one(state, batch):
-            return train_step(state, batch, key, **reduce)
-
-        return jax.lax.scan(one, state, batches, unroll=unroll)
-
-    return steps
-
-
-def mean_in_one(tree: Any, axis_name: str) -> Any:
-    """Mean over the devices, leaf by leaf, in one all-reduce for each dtype."""
-    leaves, treedef = jax.tree.flatten(tree)
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
-    found: list = [None] * len(leaves)
-    for dtype in dict.fromkeys(leaf.dtype for leaf in leaves):
-        own = [i for i, leaf in enumerate(leaves) if leaf.dtype == dtype]
-        flat = jnp.concatenate([leaves[i].reshape(-1) for i in own])
-        flat = jax.lax.pmean(flat, axis_name)
-        ends = np.cumsum([leaves[i].size for i in own])
-        for i, part in zip(own, jnp.split(flat, ends[:-1])):
-            found[i] = part.reshape(leaves[i].shape)
-    return jax.tree.unflatten(treedef, found)
-
+from flowjax_ood.runtime.shares import Share, reducing_over
 
 AXIS, FSDP = "data", "fsdp"
 MODES = ("jit", "pmap", "shard_map")
@@ -80,9 +48,9 @@ class Parallel:
                 f"unknown parallel mode {mode!r}; known: {', '.join(MODES)}"
             )
         self.mode, self.fsdp = mode, fsdp
-        found = jax.devices() if devices is None else devices
+        devices = jax.devices() if devices is None else devices
         # what a process reads of a batch is one stretch of it
-        self.devices = sorted(found, key=lambda d: d.process_index)
+        self.devices = sorted(devices, key=lambda d: d.process_index)
         self.part = _part_of_this_process(self.devices)
         self.local = len(self.devices) // self.part.count
         shape, names = (len(self.devices),), (AXIS,)
@@ -128,12 +96,12 @@ class Parallel:
         if self.part.count == 1:
             # no alias: the step is donated these copies, not the caller's own arrays
             return jax.device_put(state, placed, may_alias=False)
-        return jax.tree.map(_from_whole, jax.device_get(state), placed)
+        return jax.tree.map(from_whole, jax.device_get(state), placed)
 
     def global_state(self, state: Any) -> Any:
         """The pytree as it was before `place_state`, wherever its copies live."""
         if self.mode == "pmap":
-            return jax.tree.map(_first_copy, state)
+            return jax.tree.map(first_copy, state)
         if self.fsdp == 1:
             return state
         return self._gather(state)
@@ -157,7 +125,7 @@ class Parallel:
         for leaf in jax.tree.leaves(batch):
             self.check_batch_size(leaf.shape[axis] * self.part.count)
         if self.mode == "pmap":
-            batch = jax.tree.map(partial(_by_device, n=self.local, axis=axis), batch)
+            batch = jax.tree.map(partial(by_device, n=self.local, axis=axis), batch)
             return jax.device_put(batch, self._split_here)
         split = self.split
         if axis:
@@ -171,13 +139,13 @@ class Parallel:
         """Split whole arrays `[B, ...]`, equal on every process, over all devices."""
         if self.part.count == 1:
             return jax.device_put(tree, self.split)
-        return jax.tree.map(lambda a: _from_whole(np.asarray(a), self.split), tree)
+        return jax.tree.map(lambda a: from_whole(np.asarray(a), self.split), tree)
 
     def place_copies(self, tree: Any) -> Any:
         """Put a copy of a pytree, equal on every process, on every device."""
         if self.part.count == 1:
             return jax.device_put(tree, self.replicated)
-        return jax.tree.map(partial(_copied, sharding=self.replicated), tree)
+        return jax.tree.map(partial(copied, sharding=self.replicated), tree)
 
     def wrap_step(self, train_step: Callable, scanned: bool = False) -> Callable:
         """Compile `train_step(state, batch, key, reduce)` to run on all devices.
@@ -188,7 +156,7 @@ class Parallel:
         the host, and metrics are `[K]`.
         """
         if scanned:
-            train_step = several(train_step, self.devices[0].platform == "cpu")
+            train_step = _several(train_step, self.devices[0].platform == "cpu")
         if self.mode == "jit":
             return self._global_step(train_step, scanned)
 
@@ -222,7 +190,7 @@ class Parallel:
 
         def step(state, batch, key):
             state, metrics = spread(state, batch, key)
-            return state, jax.tree.map(_first_copy, metrics)
+            return state, jax.tree.map(first_copy, metrics)
 
         return step
 
@@ -260,6 +228,36 @@ class Parallel:
         here = np.array(self.devices[first : first + self.local])
         mesh = Mesh(here, (AXIS,), axis_types=(AxisType.Auto,))
         return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def mean_in_one(tree: Any, axis_name: str) -> Any:
+    """Average over the devices, leaf by leaf, in one all-reduce for each dtype."""
+    leaves, treedef = jax.tree.flatten(tree)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    means: list = [None] * len(leaves)
+    for dtype in dict.fromkeys(leaf.dtype for leaf in leaves):
+        own = [i for i, leaf in enumerate(leaves) if leaf.dtype == dtype]
+        flat = jnp.concatenate([leaves[i].reshape(-1) for i in own])
+        flat = jax.lax.pmean(flat, axis_name)
+        ends = np.cumsum([leaves[i].size for i in own])
+        for i, part in zip(own, jnp.split(flat, ends[:-1])):
+            means[i] = part.reshape(leaves[i].shape)
+    return jax.tree.unflatten(treedef, means)
+
+
+def _several(train_step: Callable, unroll: bool) -> Callable:
+    """A function that takes K steps in one call, on batches `[K, B, ...]`.
+
+    `unroll`: XLA's convolutions are slow inside a loop on CPU.
+    """
+
+    def steps(state, batches, key, **reduce):
+        def step(state, batch):
+            return train_step(state, batch, key, **reduce)
+
+        return jax.lax.scan(step, state, batches, unroll=unroll)
+
+    return steps
 
 
 def _part_of_this_process(devices: Sequence) -> Share:

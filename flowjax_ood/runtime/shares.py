@@ -1,8 +1,27 @@
-"""Which rows of a batch one process reads; imports nothing heavy."""
+"""How a batch is shared out: rows over processes, and a mesh axis over devices.
 
+Inside `shard_map` and `pmap` a layer sees one device's part of the batch. Whoever maps
+a step says so while it is traced, for layers that look at the whole batch:
+
+    def local_step(state, batch):
+        with reducing_over("data"):
+            return step(state, batch)
+
+    jax.shard_map(local_step, ...)
+
+Under a global-view `jit` there is nothing to say: there, arrays are whole.
+
+Imports nothing heavy.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple, TypeVar
 
 Rows = TypeVar("Rows")
+
+_AXIS: ContextVar[str | None] = ContextVar("flowjax_ood_batch_axis", default=None)
 
 
 class Share(NamedTuple):
@@ -12,7 +31,7 @@ class Share(NamedTuple):
     count: int = 1
 
     def of(self, rows: Rows) -> Rows:
-        """The rows of this part; ValueError where they do not divide evenly."""
+        """Take the rows of this part; ValueError where they do not divide evenly."""
         each, left = divmod(len(rows), self.count)
         if left:
             raise ValueError(
@@ -23,3 +42,22 @@ class Share(NamedTuple):
 
 
 WHOLE = Share()
+
+
+@contextmanager
+def reducing_over(axis_name: str | None) -> Iterator[None]:
+    """While it is active, layers that are traced take batches to be spread over it.
+
+    `axis_name`: of the enclosing `shard_map` or `pmap`, equal parts on all devices;
+    None says that arrays are whole again.
+    """
+    token = _AXIS.set(axis_name)
+    try:
+        yield
+    finally:
+        _AXIS.reset(token)
+
+
+def batch_axis() -> str | None:
+    """The axis of the `reducing_over` that is active, None where arrays are whole."""
+    return _AXIS.get()

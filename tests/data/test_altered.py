@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flowjax_ood.data.altered import ALTERATIONS, altered
+from flowjax_ood.data.preprocess import ALTERATIONS, altered
 from flowjax_ood.data.sources.synthetic import load_synthetic
 
 IMAGES = load_synthetic("synthetic_rgb", "test", count=5, image_size=6)

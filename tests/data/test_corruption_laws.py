@@ -11,7 +11,7 @@ from flowjax_ood import data
 from flowjax_ood.data.corruptions import SEVERITIES, corrupt
 from flowjax_ood.data.corruptions.blur import disk, streak, zoom
 from flowjax_ood.data.corruptions.parameters import SMALL_IMAGES, parameters
-from flowjax_ood.data.corruptions.plasma import plasma
+from flowjax_ood.data.corruptions.weather import plasma
 from flowjax_ood.data.random import Streams
 
 GREY = data.load("fashion_mnist:test", source="embedded", limit=60)

@@ -21,8 +21,8 @@ import numpy as np  # noqa: E402
 from flowjax_ood.evaluation.likelihood import evaluate_likelihood  # noqa: E402
 from flowjax_ood.models import Glow  # noqa: E402
 from flowjax_ood.networks import BatchNorm  # noqa: E402
-from flowjax_ood.runtime.axes import reducing_over  # noqa: E402
 from flowjax_ood.runtime.parallel import AXIS, MODES, Parallel  # noqa: E402
+from flowjax_ood.runtime.shares import reducing_over  # noqa: E402
 from tests.helpers.tiny_run import BATCH, KEY, batch, images, tiny, train  # noqa: E402
 
 STEPS = 5

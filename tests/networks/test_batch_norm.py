@@ -9,7 +9,7 @@ import pytest
 
 from flowjax_ood.models import RealNVP
 from flowjax_ood.networks import BatchNorm
-from flowjax_ood.runtime.axes import batch_axis, reducing_over
+from flowjax_ood.runtime.shares import batch_axis, reducing_over
 from tests.helpers.norm_cases import (
     KEY,
     PARAMS,

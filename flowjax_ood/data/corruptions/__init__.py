@@ -22,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 
 from flowjax_ood.data.checks import integer, unknown
-from flowjax_ood.data.corruptions import blur, digital, noise, weather
+from flowjax_ood.data.corruptions import blur, digital, weather
 from flowjax_ood.data.corruptions.parameters import SEVERITIES, parameters
 from flowjax_ood.data.random import Streams
 from flowjax_ood.data.sets import ImageSet, check_images
@@ -30,9 +30,9 @@ from flowjax_ood.data.sets import ImageSet, check_images
 __all__ = ["CORRUPTIONS", "SEVERITIES", "corrupt", "corrupted", "corruptions_for"]
 
 _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
-    "gaussian_noise": noise.gaussian_noise,
-    "shot_noise": noise.shot_noise,
-    "impulse_noise": noise.impulse_noise,
+    "gaussian_noise": digital.gaussian_noise,
+    "shot_noise": digital.shot_noise,
+    "impulse_noise": digital.impulse_noise,
     "defocus_blur": blur.defocus_blur,
     "glass_blur": blur.glass_blur,
     "motion_blur": blur.motion_blur,
@@ -45,7 +45,7 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "elastic_transform": digital.elastic_transform,
     "pixelate": digital.pixelate,
     "jpeg_compression": digital.jpeg_compression,
-    "speckle_noise": noise.speckle_noise,
+    "speckle_noise": digital.speckle_noise,
     "gaussian_blur": blur.gaussian_blur,
     "spatter": weather.spatter,
     "saturate": digital.saturate,

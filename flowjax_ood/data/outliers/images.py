@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from flowjax_ood.data.checks import integer
-from flowjax_ood.data.corruptions.plasma import plasma
+from flowjax_ood.data.corruptions.weather import plasma
 from flowjax_ood.data.outliers.rows import chosen_kinds, kinds_of_rows
 from flowjax_ood.data.random import Streams
 from flowjax_ood.data.sets import check_images
