@@ -69,7 +69,7 @@ def check(config: ConfigDict) -> None:
         )
     check_numbers(config)
     check_streaming(config)
-    build.feed_options(config)
+    build.prefetch(config)
 
 
 def with_sets(cases: Sequence[Case]) -> list[Reading]:
@@ -79,7 +79,7 @@ def with_sets(cases: Sequence[Case]) -> list[Reading]:
         key = _only(case.config, ("data", "seed"), READING[1:])
         if key not in sets:
             sets[key] = load_train(case.config)
-        options = build.feed_options(case.config)
+        options = build.prefetch(case.config)
         found.append(Reading(case, sets[key], options))
     return found
 
@@ -117,7 +117,7 @@ def time_feed(feed: Feed, reading: Reading, seconds: float) -> Round:
 
     Those that were read while nobody asked for any are taken before.
     """
-    feed.take(1 + 2 * reading.options["ahead"] + reading.options["workers"])
+    feed.take(1 + 2 * reading.options.ahead + reading.options.workers)
     work, began, taken = processor_seconds(), time.perf_counter(), 0
     while not taken or time.perf_counter() - began < seconds:
         feed.take(1)
@@ -146,7 +146,7 @@ def _feed(reading: Reading) -> Feed:
     batches = build.batches(
         reading.case.config, Sets(reading.images, reading.images, {})
     )
-    return Feed(batches, 0, **reading.options)
+    return Feed(batches, 0, reading.options)
 
 
 def _only(config: ConfigDict, rooms: tuple, but: tuple) -> tuple:

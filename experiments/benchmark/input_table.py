@@ -29,6 +29,7 @@ from experiments.core.results import versions
 from experiments.core.text import number
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.streaming import StreamedImageSet
+from flowjax_ood.training.feed import Prefetch
 
 
 class Round(NamedTuple):
@@ -45,7 +46,7 @@ class Reading:
 
     case: Case
     images: ImageSet | StreamedImageSet
-    options: dict[str, int]
+    options: Prefetch
     rounds: list[Round] = field(default_factory=list)
     # images a second of the step
     need: float = math.nan
@@ -54,7 +55,7 @@ class Reading:
     def settings(self) -> dict:
         """What tells it from others."""
         config, plain = self.case.config, self.case.settings
-        ahead = self.options["ahead"]
+        ahead = self.options.ahead
         found = {
             "set": config.data.train,
             "source": config.data.source,
@@ -62,8 +63,8 @@ class Reading:
             "batch_size": config.train.batch_size,
             "read_ahead": ahead,
             # nobody else reads where nothing is read ahead
-            "read_threads": self.options["threads"] if ahead else 0,
-            "read_workers": self.options["workers"],
+            "read_threads": self.options.threads if ahead else 0,
+            "read_workers": self.options.workers,
         }
         varied = {k: v for k, v in plain.items() if "." in k}
         said = {key for key in varied if key.removeprefix("data.") in found}

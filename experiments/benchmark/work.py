@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments.benchmark.cases import Case
 from experiments.core import build
-from experiments.core.checks import check_norm_group, check_numbers
+from experiments.core.checks import check_numbers
 from experiments.core.errors import user_errors
 from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
@@ -20,6 +20,7 @@ from flowjax_ood.bijectors import Bijector, InvertibleConv1x1, restack, walk
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.state import TrainState, create_state, parameter_count
 from flowjax_ood.training.step import make_train_step
 
@@ -66,14 +67,15 @@ def build_work(case: Case) -> Work:
     """
     config = _resolved(case)
     check_numbers(config)
-    parallel = _parallel(config, case.settings.get("devices"))
+    parallel = build.parallel(config, jax.devices()[: case.settings.get("devices")])
     shape = tuple(fake_images(config, 1).shape[1:])
     # every mode in the precision that is swept, evaluation too
     flow = build.flow(config, shape, training=True)
     # any length will do, but the schedule must have room for its warm-up
     optimizer = build.optimizer(config, 1_000_000 + config.optimizer.warmup_steps)
     if case.mode == "train":
-        fn = make_train_step(flow, optimizer, ema_decay=config.optimizer.ema_decay)
+        average = config.optimizer.ema_decay
+        fn = make_train_step(Likelihood(flow), optimizer, ema_decay=average)
     elif case.mode == "evaluate":
         fn = _evaluation(flow)
     else:
@@ -101,17 +103,6 @@ def count(case: Case) -> Counts:
             flops = count_flops(model.fn, *args)
     params = args[0].params if case.mode == "train" else args[0]["params"]
     return Counts(work.image_shape, parameter_count(params), flops, executed)
-
-
-def _parallel(config: ConfigDict, devices: int | None) -> Parallel:
-    """Of the first `devices` there are, or of all."""
-    if devices is None:
-        return build.parallel(config)
-    with user_errors("config", ValueError):
-        spread = Parallel(config.parallel, jax.devices()[:devices], fsdp=config.fsdp)
-        spread.check_batch_size(config.train.batch_size)
-    check_norm_group(config, devices, examples=config.train.batch_size)
-    return spread
 
 
 def _resolved(case: Case) -> ConfigDict:

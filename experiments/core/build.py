@@ -1,10 +1,11 @@
 """From a config to the objects it describes, all checked before work starts."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,49 +20,25 @@ from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.likelihood import evaluate_likelihood
+from flowjax_ood.models.cifar_resnet import ResNet34
+from flowjax_ood.models.lenet import LeNet
+from flowjax_ood.models.sequence_lstm import BiLSTM
 from flowjax_ood.networks.convolution import LEAST_CHANNELS as WIDE
 from flowjax_ood.precision import CONVOLUTIONS, FLOAT32, Precision, as_precision
 from flowjax_ood.runtime.parallel import AXIS, Parallel
 from flowjax_ood.training.batches import (
+    Batches,
     batches_with_negatives,
     image_batches,
     vector_batches,
 )
 from flowjax_ood.training.early_stopping import Validation
-from flowjax_ood.training.feed import check_reading
-from flowjax_ood.training.objectives import Objective, mean_nll, negative_objective
+from flowjax_ood.training.feed import Prefetch
+from flowjax_ood.training.loop import Plan
+from flowjax_ood.training.objectives import Likelihood, Negative, Objective
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
-
-
-def objective(config: ConfigDict, sets: Sets, dims: int) -> Objective:
-    """That of maximum likelihood, or of negative training, for flows of `dims`.
-
-    UserError for a threshold of negative training that is not finite.
-    """
-    if sets.negative is None:
-        return mean_nll
-    axis_name = None if config.parallel == "jit" else AXIS
-    threshold = config.train.negative_threshold
-    with user_errors("config.train.negative_threshold", ValueError):
-        return negative_objective(dims, threshold, axis_name=axis_name)
-
-
-def rows(config: ConfigDict, sets: Sets) -> int:
-    """Rows of a batch: `train.batch_size`, and as many negatives, if any."""
-    return config.train.batch_size * (1 if sets.negative is None else 2)
-
-
-def epoch_length(sets: Sets) -> int:
-    """Images to learn in an epoch, which ends with the smaller set (appendix B)."""
-    if sets.negative is None:
-        return len(sets.train)
-    return min(len(sets.train), len(sets.negative))
-
-
-# batches that are read before they are needed, where anything is read ahead
-READ_AHEAD = 8
 
 
 def _tabular_real_nvp(shape, **args) -> Flow:
@@ -69,10 +46,28 @@ def _tabular_real_nvp(shape, **args) -> Flow:
 
 
 MODELS = {
-    "real_nvp": models.RealNVP,
-    "glow": models.Glow,
-    "tabular_real_nvp": _tabular_real_nvp,
+    "flow": {
+        "real_nvp": models.RealNVP,
+        "glow": models.Glow,
+        "tabular_real_nvp": _tabular_real_nvp,
+    },
+    "classifier": {"lenet": LeNet, "resnet34": ResNet34, "bilstm": BiLSTM},
 }
+OPTIMIZERS = {"flow": ("adam", "rmsprop"), "classifier": ("adadelta", "sgd", "adam")}
+SCHEDULES = {
+    "flow": ("constant", "cosine", "anneal"),
+    "classifier": ("epoch_decay", "step_decay", "cosine", "constant"),
+}
+# arguments of classifiers that are not for a config to say
+FIXED = ("parent", "name", "classes", "precision")
+# batches that are read before they are needed, where anything is read ahead
+READ_AHEAD = 8
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise ValueError, listing the `known` names, for any other."""
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(known)}")
 
 
 def flow(
@@ -91,8 +86,6 @@ def flow(
     """
     args = config.model.to_dict()
     name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
-    if name not in MODELS:
-        raise UserError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
     # what a config cannot say by None, it says by 0 and "none"
     if args.get("couplings") == 0:
         args["couplings"] = None
@@ -102,11 +95,38 @@ def flow(
         args["remat"] = None
     args.pop("convolution", None)
     with user_errors("config.model", ValueError, TypeError):
+        check_known("model", name, MODELS["flow"])
         if precision is None:
             named = as_precision(trained) if training else FLOAT32
             precision = replace(named, convolution=convolution(config, training))
         args["precision"] = precision
-        return MODELS[name](tuple(shape), **args)
+        return MODELS["flow"][name](tuple(shape), **args)
+
+
+def classifier(
+    config: ConfigDict, classes: int, *, training: bool = False
+) -> nn.Module:
+    """The module of `config.model`; UserError where there is none such.
+
+    `model.precision`, where there is one, is that of training alone: what detectors
+    read comes from float32.
+    """
+    args = config.model.to_dict()
+    name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
+    with user_errors("config.model", ValueError, TypeError):
+        check_known("classifier", name, MODELS["classifier"])
+        make = MODELS["classifier"][name]
+        known = [f.name for f in fields(make) if f.name not in FIXED]
+        for key in args:
+            if key not in known:
+                raise UserError(
+                    f"config.model.{key}: {name!r} has none such; known: "
+                    f"{', '.join(known)}"
+                )
+        # XLA's own convolution, where flows have a faster one to evaluate: detectors
+        # take gradients, too, and those are slower with it
+        precision = as_precision(trained) if training else FLOAT32
+        return make(classes=classes, precision=precision, **args)
 
 
 def convolution(config: ConfigDict, training: bool) -> str:
@@ -118,11 +138,8 @@ def convolution(config: ConfigDict, training: bool) -> str:
     memory, was measured to be slower by Winograd's.
     """
     asked = config.model.get("convolution", "direct")
-    if asked not in ("auto", *CONVOLUTIONS):
-        raise UserError(
-            f"unknown model.convolution {asked!r}; known: auto, "
-            f"{', '.join(CONVOLUTIONS)}"
-        )
+    with user_errors("config", ValueError):
+        check_known("model.convolution", asked, ("auto", *CONVOLUTIONS))
     if asked != "auto":
         return asked
     wide = config.model.get("width", 0) >= WIDE and jax.default_backend() == "cpu"
@@ -130,16 +147,60 @@ def convolution(config: ConfigDict, training: bool) -> str:
     return "winograd" if wide and (looped or not training) else "direct"
 
 
-def num_steps(config: ConfigDict, num_images: int) -> int:
-    """Steps to train for: `train.num_steps`, or else `num_epochs` over the images.
+def num_steps(config: ConfigDict, count: int, section: str = "train") -> int:
+    """Steps to train for: `num_steps`, or else `num_epochs` over `count` examples.
 
-    Or over vectors, as many.
+    `section` of the config: that has both.
     """
-    c = config.train
-    steps = c.num_steps or math.ceil(c.num_epochs * num_images / c.batch_size)
+    c = config[section]
+    epochs = c.num_epochs * count
+    steps = c.num_steps or math.ceil(epochs / config.train.batch_size)
     if steps < 1:
-        raise UserError(f"nothing to train: {steps} steps; set config.train.num_steps")
+        raise UserError(
+            f"nothing to train: {steps} steps; set config.{section}.num_steps"
+        )
     return steps
+
+
+def optimizer(
+    config: ConfigDict, num_steps: int, steps_per_epoch: float = 1.0
+) -> optax.GradientTransformation:
+    """The optimiser of `config.optimizer` with its schedule over `num_steps`.
+
+    `steps_per_epoch`: of a classifier, whose schedule may count epochs. Raises
+    UserError for what is not known, or out of range.
+    """
+    c = config.optimizer.to_dict()
+    c.pop("ema_decay", None)
+    kind = "classifier" if "detect" in config else "flow"
+    with user_errors("config.optimizer", ValueError, TypeError):
+        check_known("optimizer", c["name"], OPTIMIZERS[kind])
+        check_known("schedule", c["schedule"], SCHEDULES[kind])
+        if kind == "classifier":
+            c = _in_steps(c, steps_per_epoch)
+        names = ("learning_rate", "schedule", "warmup_steps", "decay")
+        names += ("steps_per_epoch", "boundaries")
+        schedule = {name: c.pop(name) for name in names if name in c}
+        return make_optimizer(make_schedule(num_steps=num_steps, **schedule), **c)
+
+
+def _in_steps(c: dict, steps_per_epoch: float) -> dict:
+    """The settings of a classifier's optimiser, which count epochs, in steps."""
+    reset, falls = c.pop("reset_momentum"), c["schedule"] == "step_decay"
+    if reset and not falls:
+        raise ValueError(
+            "reset_momentum starts it anew at the boundaries of step_decay, and the "
+            f"schedule is {c['schedule']!r}; set it to False"
+        )
+    epochs = c["boundaries"] if falls else ()
+    boundaries = [math.ceil(epoch * steps_per_epoch) for epoch in epochs]
+    return c | {
+        "boundaries": boundaries,
+        "steps_per_epoch": steps_per_epoch,
+        "reset_at": boundaries if reset else (),
+        "clip_norm": 0.0,
+        "scales_apart": False,
+    }
 
 
 def random_key(seed: int) -> jax.Array:
@@ -147,54 +208,24 @@ def random_key(seed: int) -> jax.Array:
     return jax.random.key(seed, impl="threefry2x32")
 
 
-class Training(NamedTuple):
-    """What the loop needs besides images or vectors."""
+def parallel(
+    config: ConfigDict, devices: Sequence | None = None, **rows: int
+) -> Parallel:
+    """All devices, or those given, for batches of `train.batch_size`.
 
-    initial: Callable[[], TrainState]
-    step: Callable
-    parallel: Parallel
-    key: jax.Array
-    num_steps: int
-    validate: Validation | None = None
-
-
-def training(config: ConfigDict, sets: Sets) -> Training:
-    """Model, optimiser, step and placement for `config`, on all devices.
-
-    Raises UserError for whatever of `config` cannot be trained.
+    `rows`: how many more a batch has, by what they are. UserError if it does not fit.
     """
-    steps = num_steps(config, epoch_length(sets))
-    spread = parallel(config)
-    model = flow(config, sets.event_shape, training=True)
-    update = optimizer(config, steps)
-    initial, _ = _initial_state(config, sets, model, update)
-    step = make_train_step(
-        model,
-        update,
-        objective=objective(config, sets, model.dims),
-        ema_decay=config.optimizer.ema_decay,
-    )
-    validate = validation(config, sets, steps)
-    return Training(initial, step, spread, _keys(config).step, steps, validate)
+    rows = {"examples": config.train.batch_size, **rows}
+    with user_errors("config", ValueError):
+        spread = Parallel(config.parallel, devices, fsdp=config.fsdp)
+        for count in rows.values():
+            spread.check_batch_size(count)
+    check_norm_group(config, len(spread.devices), **rows)
+    return spread
 
 
-def batches(
-    config: ConfigDict, sets: Sets, seed: int | None = None
-) -> Callable[[int], dict]:
-    """What each step of training sees, as a function of the step.
-
-    Shuffled by `seed`, that of the config unless given.
-    """
-    seed = config.seed if seed is None else seed
-    if sets.negative is not None:
-        images, negatives = sets.train.images, sets.negative.images
-        return batches_with_negatives(images, negatives, config.train.batch_size, seed)
-    make = vector_batches if sets.standardizer else image_batches
-    return make(sets.inputs(sets.train), config.train.batch_size, seed)
-
-
-def feed_options(config: ConfigDict) -> dict[str, int]:
-    """How `feed.Feed` reads the batches of training: `ahead`, `threads`, `workers`.
+def prefetch(config: ConfigDict) -> Prefetch:
+    """How the batches of training are read ahead.
 
     By default, each in the step's own time where sets are in memory, and ahead of it
     where they are streamed, or workers read. Raises UserError for numbers that do not
@@ -205,16 +236,104 @@ def feed_options(config: ConfigDict) -> dict[str, int]:
     if ahead < 0:
         ahead = READ_AHEAD if c.streaming or c.read_workers else 0
     with user_errors("config.data.read_*", ValueError, ImportError):
-        check_reading(ahead, c.read_threads, c.read_workers)
-    return {"ahead": ahead, "threads": c.read_threads, "workers": c.read_workers}
+        return Prefetch(ahead, c.read_threads, c.read_workers)
+
+
+def plan(config: ConfigDict, num_steps: int) -> Plan:
+    """How long to train, and when to log and save, by `config.train`."""
+    c = config.train
+    return Plan(
+        num_steps, c.log_every, c.checkpoint_every, c.keep_checkpoints, c.steps_per_call
+    )
+
+
+class Training(NamedTuple):
+    """The arguments of `fit` that follow from a config."""
+
+    initial: Callable[[], TrainState]
+    train_step: Callable
+    batches: Batches
+    plan: Plan
+    key: jax.Array
+    batch_size: int
+    parallel: Parallel
+    prefetch: Prefetch
+    validate: Validation | None = None
+
+
+def training(config: ConfigDict, sets: Sets) -> Training:
+    """The training of the flow of `config`, on all devices.
+
+    Raises UserError for whatever of `config` cannot be trained.
+    """
+    steps = num_steps(config, epoch_length(sets))
+    spread = parallel(config)
+    model = flow(config, sets.event_shape, training=True)
+    update = optimizer(config, steps)
+    initial, _ = _initial_state(config, sets, model, update)
+    decay = config.optimizer.ema_decay
+    return Training(
+        initial=initial,
+        train_step=make_train_step(
+            objective(config, sets, model), update, ema_decay=decay
+        ),
+        batches=batches(config, sets),
+        plan=plan(config, steps),
+        key=_keys(config).step,
+        batch_size=rows(config, sets),
+        parallel=spread,
+        prefetch=prefetch(config),
+        validate=validation(config, sets, steps),
+    )
+
+
+def objective(config: ConfigDict, sets: Sets, model: Flow) -> Objective:
+    """Maximum likelihood, or negative training where there are negatives.
+
+    UserError for a threshold of negative training that is not finite.
+    """
+    if sets.negative is None:
+        return Likelihood(model)
+    axis_name = None if config.parallel == "jit" else AXIS
+    with user_errors("config.train.negative_threshold", ValueError):
+        return Negative(model, config.train.negative_threshold, axis_name)
+
+
+def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
+    """The batch of each training step, as a function of the step.
+
+    Shuffled by `seed`, that of the config unless given. UserError for negatives of
+    another shape than the images.
+    """
+    seed = config.seed if seed is None else seed
+    size = config.train.batch_size
+    if sets.negative is not None:
+        images, negatives = sets.train.images, sets.negative.images
+        with user_errors("config.train.negative", ValueError):
+            return batches_with_negatives(images, negatives, size, seed)
+    make = vector_batches if sets.standardizer else image_batches
+    return make(sets.inputs(sets.train), size, seed)
+
+
+def rows(config: ConfigDict, sets: Sets) -> int:
+    """Rows of a batch: `train.batch_size`, and as many negatives, if any."""
+    return config.train.batch_size * (1 if sets.negative is None else 2)
+
+
+def epoch_length(sets: Sets) -> int:
+    """Images to learn in an epoch, which ends with the smaller set (appendix B)."""
+    if sets.negative is None:
+        return len(sets.train)
+    return min(len(sets.train), len(sets.negative))
 
 
 def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:
-    """Log-likelihood in nats of what is held back, its mean or, by
-    `train.validate_by`, its median; None where nothing is held back.
+    """The mean log-likelihood of the validation set in nats, or its median.
+
+    `train.validate_by` says which; None without a validation set.
 
     Of images it is of one draw of the dequantisation noise, that of `eval.seed`, at
-    every look. Batch norm acts by its running statistics; those that results are of are
+    every look. Batch norm acts by its running statistics; those of results are
     recomputed over training batches, once, of the state that was chosen. Of several
     processes, all call it, each scores a part, and all get the score.
     """
@@ -230,7 +349,7 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
     model, events = flow(config, sets.event_shape), sets.inputs(sets.validation)
 
     def score(variables) -> float:
-        found = evaluate_likelihood(
+        likelihoods = evaluate_likelihood(
             model,
             variables,
             events,
@@ -239,7 +358,7 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
             parallel=Parallel("jit"),
             label=None,
         )
-        return float(statistic(found.log_prob))
+        return float(statistic(likelihoods.log_prob))
 
     return Validation(score, c.validate_every, c.patience)
 
@@ -252,26 +371,8 @@ def state_template(config: ConfigDict, sets: Sets) -> TrainState:
     return _initial_state(config, sets, model, update)[1]
 
 
-def parallel(config: ConfigDict) -> Parallel:
-    """All devices, for batches of `train.batch_size`; UserError if it does not fit."""
-    with user_errors("config", ValueError):
-        spread = Parallel(config.parallel, fsdp=config.fsdp)
-        spread.check_batch_size(config.train.batch_size)
-    check_norm_group(config, len(spread.devices), examples=config.train.batch_size)
-    return spread
-
-
-def optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    """The optimiser of `config.optimizer` with its schedule over `num_steps`."""
-    c = config.optimizer.to_dict()
-    del c["ema_decay"]
-    schedule = {k: c.pop(k) for k in ("learning_rate", "schedule", "warmup_steps")}
-    with user_errors("config.optimizer", ValueError, TypeError):
-        return make_optimizer(make_schedule(num_steps=num_steps, **schedule), **c)
-
-
 def _initial_state(config, sets, model, update):
-    """`(function that makes the initial state, its shapes)`."""
+    """`(initial() -> state, its shapes)`."""
     keys, events = _keys(config), sets.inputs(sets.train)
     # data-dependent initialisation is on what the first step sees
     first = batch_indices(len(events), config.train.batch_size, config.seed, 0)

@@ -1,6 +1,6 @@
 """`train --config=FILE[:VARIANT] --workdir=DIR [--config.a.b=v]`: train, then evaluate.
 
-Run again with the same arguments, it goes on from the newest checkpoint.
+Run again with the same arguments, it resumes from the newest checkpoint.
 """
 
 from argparse import Namespace
@@ -12,21 +12,24 @@ from ml_collections import ConfigDict
 from experiments.core import evaluation, run_outputs
 from experiments.core.config import load_config
 from experiments.core.sets import load_sets
-from experiments.core.training_run import NOTHING, Observation, train
+from experiments.core.training_run import UNOBSERVED, Observation, train
 from flowjax_ood.runtime.processes import is_lead, on_all
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `train`."""
-    watch = Observation(args.profile, args.tensorboard)
-    main(load_config(args.config, overrides), args.workdir, watch)
+    observation = Observation(args.profile, args.tensorboard)
+    main(load_config(args.config, overrides), args.workdir, observation)
 
 
-def main(config: ConfigDict, workdir: Path, watch: Observation = NOTHING) -> None:
-    """Train, or go on, until `config` is done; then evaluate."""
+def main(
+    config: ConfigDict, workdir: Path, observation: Observation = UNOBSERVED
+) -> None:
+    """Train, or resume, until `config` is done; then evaluate."""
     # a host without the data would keep the others waiting
     sets = on_all(lambda: load_sets(config, workdir))
-    trained = train(config, workdir, sets, evaluation.run_name(workdir), watch)
+    label = evaluation.run_name(workdir)
+    trained = train(config, workdir, sets, label, observation)
     run = trained.run
     if is_lead():
         # one step alone is compilation, which is not timed

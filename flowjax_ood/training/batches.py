@@ -1,9 +1,10 @@
-"""What each training step sees, as a function of the step alone.
+"""The batch of each training step, as a function of the step alone.
 
 Of several processes, each reads its own part of every batch: `batches(step, part)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,107 +12,88 @@ from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.sets import class_labels
 from flowjax_ood.runtime.shares import WHOLE, Share
 
+# fields of a batch, by name; every array has a row for each example
+Batch = dict[str, np.ndarray]
+# (step, part) -> the rows of that batch which one process reads
+Batches = Callable[..., Batch]
+# Added to the seed: a second set is shuffled by itself, and by no run's own seed.
+SECOND_STREAM = 2**32
 
-def image_batches(
-    images: np.ndarray, batch_size: int, seed: int
-) -> Callable[[int], dict[str, np.ndarray]]:
+
+@dataclass(frozen=True)
+class Stream:
+    """`stream(step, part)`: rows of a set, shuffled anew every epoch.
+
+    A batch holds the rows of every column `[N, ...]` by its name, and `index`, int32
+    `[batch_size]`: the positions of its examples in the set, counted from `first`, on
+    which their noise depends. A pure function of `(seed, step)`.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    batch_size: int
+    seed: int
+    first: int = 0
+
+    def __call__(self, step: int, part: Share = WHOLE) -> Batch:
+        count = len(next(iter(self.columns.values())))
+        at = part.of(batch_indices(count, self.batch_size, self.seed, step))
+        rows = {name: column[at] for name, column in self.columns.items()}
+        return rows | {"index": (self.first + at).astype(np.int32)}
+
+
+def image_batches(images: np.ndarray, batch_size: int, seed: int) -> Batches:
     """`batches(step)` of `images`, uint8 `[N, H, W, C]`, shuffled anew every epoch.
 
-    A batch holds `image`, uint8 `[batch_size, H, W, C]`, and `index`, int32
-    `[batch_size]`, the positions of its images in the set, on which their
-    dequantisation noise depends. It is a pure function of `(seed, step)`.
+    A batch holds `image`, uint8 `[batch_size, H, W, C]`, and `index` (see `Stream`).
     """
-
-    def batches(step: int, part: Share = WHOLE) -> dict[str, np.ndarray]:
-        at = part.of(batch_indices(len(images), batch_size, seed, step))
-        return {"image": images[at], "index": at.astype(np.int32)}
-
-    return batches
+    return Stream({"image": images}, batch_size, seed)
 
 
-def vector_batches(
-    vectors: np.ndarray, batch_size: int, seed: int
-) -> Callable[[int], dict[str, np.ndarray]]:
+def vector_batches(vectors: np.ndarray, batch_size: int, seed: int) -> Batches:
     """`batches(step)` of `vectors`, float32 `[N, D]`, in the order of `image_batches`.
 
-    A batch holds `x`, float32 `[batch_size, D]`, and `index` as there.
+    A batch holds `x`, float32 `[batch_size, D]`, and `index` (see `Stream`).
     """
-
-    def batches(step: int, part: Share = WHOLE) -> dict[str, np.ndarray]:
-        at = part.of(batch_indices(len(vectors), batch_size, seed, step))
-        return {"x": vectors[at], "index": at.astype(np.int32)}
-
-    return batches
+    return Stream({"x": vectors}, batch_size, seed)
 
 
 def labelled_batches(
     examples: np.ndarray, labels: np.ndarray, batch_size: int, seed: int
-) -> Callable[[int], dict[str, np.ndarray]]:
+) -> Batches:
     """`batches(step)` of `examples` and their classes, in the order of `image_batches`.
 
     Of images, uint8 `[N, H, W, C]`, a batch holds `image`; of anything else, such as
-    tokens, int32 `[N, L]`, it holds `x`. Beside it `label`, int32 `[batch_size]`, and
-    `index` as there. Raises ValueError unless `labels` are integers `[N]`, none
-    negative.
+    tokens, int32 `[N, L]`, it holds `x`. With it come `label`, int32 `[batch_size]`,
+    and `index` (see `Stream`). Raises ValueError unless `labels` are integers `[N]`,
+    none negative.
     """
-    labels = class_labels(labels, len(examples))
     kind = "image" if examples.dtype == np.uint8 else "x"
-
-    def batches(step: int, part: Share = WHOLE) -> dict[str, np.ndarray]:
-        at = part.of(batch_indices(len(examples), batch_size, seed, step))
-        return {
-            kind: examples[at],
-            "label": labels[at],
-            "index": at.astype(np.int32),
-        }
-
-    return batches
-
-
-# Added to the seed: what is told of is shuffled by itself, and by no run's own seed.
-NEGATIVE_STREAM = 2**32
+    labels = class_labels(labels, len(examples))
+    return Stream({kind: examples, "label": labels}, batch_size, seed)
 
 
 def batches_with_negatives(
     images: np.ndarray, negatives: np.ndarray, batch_size: int, seed: int
-) -> Callable[[int], dict[str, np.ndarray]]:
+) -> Batches:
     """`batches(step)`: `batch_size` of `images` and as many of `negatives`.
 
-    Both uint8 `[N, H, W, C]`, each in a shuffled stream of its own. A batch holds
-    `image` `[2 batch_size, H, W, C]`, an image to learn and a negative by turns, so
-    that devices share both kinds evenly; `negative`, boolean, which is which; and
-    `index`, int32, of which their noise depends: negatives follow the images. A pure
-    function of `(seed, step)`; that of the images is `image_batches`' own.
+    Both uint8 `[N, H, W, C]`, each in a shuffled stream of its own; that of the images
+    is `image_batches`' own. A batch holds `image` `[2 batch_size, H, W, C]`, an image
+    to learn and a negative by turns, so that devices share both kinds evenly;
+    `negative`, boolean, which is which; and `index`: negatives follow the images.
 
     Raises ValueError where the images differ in shape.
     """
-    if images.shape[1:] != negatives.shape[1:]:
-        raise ValueError(
-            f"images of shape {images.shape[1:]} cannot be trained with negatives of "
-            f"shape {negatives.shape[1:]}"
-        )
-    which = np.tile([False, True], batch_size)
+    _check_shapes(images, negatives, "negatives")
+    own = image_batches(images, batch_size, seed)
+    other = _second(negatives, batch_size, seed, first=len(images))
 
-    def batches(step: int, part: Share = WHOLE) -> dict[str, np.ndarray]:
-        own = batch_indices(len(images), batch_size, seed, step)
-        told = batch_indices(len(negatives), batch_size, seed + NEGATIVE_STREAM, step)
-        own, told = part.of(own), part.of(told)
-        return {
-            "image": _by_turns(images[own], negatives[told]),
-            "index": _by_turns(own, len(images) + told).astype(np.int32),
-            "negative": part.of(which),
-        }
+    def batches(step: int, part: Share = WHOLE) -> Batch:
+        mine, theirs = own(step, part), other(step, part)
+        rows = {name: _by_turns(mine[name], theirs[name]) for name in mine}
+        return rows | {"negative": np.tile([False, True], len(mine["index"]))}
 
     return batches
-
-
-def _by_turns(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """`first[0], second[0], first[1], second[1], ...`"""
-    return np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
-
-
-# Added to the seed: outliers are shuffled by themselves, and by no run's own seed.
-OUTLIER_STREAM = 2**32
 
 
 def batches_with_outliers(
@@ -121,13 +103,13 @@ def batches_with_outliers(
     batch_size: int,
     outlier_batch_size: int,
     seed: int,
-) -> Callable[[int], dict[str, np.ndarray]]:
-    """`batches(step)` of `labelled_batches`, and beside them outliers.
+) -> Batches:
+    """`batches(step)` of `labelled_batches`, with outliers.
 
     `images` and `outliers` are uint8 `[N, H, W, C]`, each in a shuffled stream of its
     own. A batch also holds `outlier`, uint8 `[outlier_batch_size, H, W, C]`, and
-    `outlier_index`, int32: positions counted on from the images'. A pure function of
-    `(seed, step)`. Raises ValueError where they are not images of one shape.
+    `outlier_index`, int32: outliers follow the images. Raises ValueError where they are
+    not images of one shape.
     """
     for name, given in (("images", images), ("outliers", outliers)):
         if given.dtype != np.uint8 or given.ndim != 4:
@@ -135,19 +117,31 @@ def batches_with_outliers(
                 f"{name} must be uint8 [N, H, W, C], got {given.dtype} of shape "
                 f"{given.shape}"
             )
-    if images.shape[1:] != outliers.shape[1:]:
-        raise ValueError(
-            f"images of shape {images.shape[1:]} cannot be trained with outliers of "
-            f"shape {outliers.shape[1:]}"
-        )
+    _check_shapes(images, outliers, "outliers")
     own = labelled_batches(images, labels, batch_size, seed)
+    other = _second(outliers, outlier_batch_size, seed, first=len(images))
 
-    def batches(step: int, part: Share = WHOLE) -> dict[str, np.ndarray]:
-        at = batch_indices(
-            len(outliers), outlier_batch_size, seed + OUTLIER_STREAM, step
-        )
-        at = part.of(at)
-        index = (len(images) + at).astype(np.int32)
-        return own(step, part) | {"outlier": outliers[at], "outlier_index": index}
+    def batches(step: int, part: Share = WHOLE) -> Batch:
+        theirs = other(step, part)
+        rows = {"outlier": theirs["image"], "outlier_index": theirs["index"]}
+        return own(step, part) | rows
 
     return batches
+
+
+def _second(images: np.ndarray, batch_size: int, seed: int, first: int) -> Stream:
+    """The stream of a second set, whose indices follow those of the first."""
+    return Stream({"image": images}, batch_size, seed + SECOND_STREAM, first)
+
+
+def _check_shapes(images: np.ndarray, others: np.ndarray, kind: str) -> None:
+    if images.shape[1:] != others.shape[1:]:
+        raise ValueError(
+            f"images of shape {images.shape[1:]} cannot be trained with {kind} of "
+            f"shape {others.shape[1:]}"
+        )
+
+
+def _by_turns(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`first[0], second[0], first[1], second[1], ...`"""
+    return np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])

@@ -13,9 +13,10 @@ from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import is_lead, on_lead
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.runtime.signals import Interrupted, StopRequest
+from flowjax_ood.training.batches import Batches
 from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
 from flowjax_ood.training.early_stopping import EarlyStopping, Validation
-from flowjax_ood.training.feed import Feed
+from flowjax_ood.training.feed import IN_TURN, Feed, Prefetch
 from flowjax_ood.training.logs.events import RunEvents
 from flowjax_ood.training.logs.metrics import MetricLog
 from flowjax_ood.training.logs.window import (
@@ -26,12 +27,71 @@ from flowjax_ood.training.logs.window import (
 )
 from flowjax_ood.training.state import TrainState
 
-__all__ = ["Interrupted", "NonFiniteLossError", "Run", "fit"]
+__all__ = ["Interrupted", "NonFiniteLossError", "Observers", "Plan", "Run", "fit"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and at which steps metrics and states are written.
+
+    Args:
+        num_steps: the step at which training ends.
+        log_every: steps between records of metrics, which are means over them.
+        checkpoint_every: steps between checkpoints; the last step has one, too.
+        keep_checkpoints: how many of them, the newest, are kept.
+        steps_per_call: how many steps are dispatched to the devices at a time. Logging,
+            saving and validation come after the steps they are due at, whatever that
+            number is, so one that divides those intervals makes the fewest programs.
+
+    Raises ValueError for numbers below 1.
+    """
+
+    num_steps: int
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    steps_per_call: int = 1
+
+    def __post_init__(self):
+        for name in ("num_steps", "log_every", "checkpoint_every", "steps_per_call"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint is due after `step`."""
+        return step % self.checkpoint_every == 0 or step == self.num_steps
+
+    def next_stop(self, done: int, validate: Validation | None = None) -> int:
+        """The last step of the next call: not past one at which something is due."""
+        intervals = [self.log_every, self.checkpoint_every]
+        if validate:
+            intervals.append(validate.every)
+        due = [(done // every + 1) * every for every in intervals]
+        return min(done + self.steps_per_call, self.num_steps, *due)
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Who else follows a run.
+
+    Args:
+        sinks: they have the methods of `MetricLog`, and get the same metrics.
+        profiler: its `before(first, count)` and `after(last, metrics)` are called with
+            the steps of each call (`profiling.StepProfiler`).
+    """
+
+    sinks: Sequence = ()
+    profiler: Any = None
+
+
+NOBODY = Observers()
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run did.
+    """A training run that is done.
 
     `seconds` and `images` are those of the timed steps of all its sessions: without
     the first step of each, which compiles, and without writing checkpoints. Of vectors,
@@ -55,189 +115,199 @@ class Run:
 def fit(
     initial: Callable[[], TrainState],
     train_step: Callable,
-    batches: Callable[..., dict],
+    batches: Batches,
+    plan: Plan,
     *,
     key: jax.Array,
     batch_size: int,
-    num_steps: int,
     parallel: Parallel,
     workdir: str | Path,
-    log_every: int = 50,
-    checkpoint_every: int = 1000,
-    keep_checkpoints: int = 2,
-    steps_per_call: int = 1,
     validate: Validation | None = None,
-    reading: dict | None = None,
-    sinks: Sequence = (),
-    profiler: Any = None,
+    prefetch: Prefetch = IN_TURN,
+    observers: Observers = NOBODY,
     label: str = "training",
 ) -> Run:
-    """Train until step `num_steps`; `batches(k, part)` is what step k + 1 sees.
+    """Train until step `plan.num_steps`; `batches(k, part)` is what step k + 1 sees.
 
-    A batch is a dict of numpy arrays of `batch_size` rows, as `train_step` reads it
-    (`batches.image_batches` makes those of images), of which this process asks for its
-    part. `reading` says how they are read ahead (of `Feed`, which see).
-
-    Goes on from the newest checkpoint in `workdir`, if there is one (`initial` is then
+    Resumes from the newest checkpoint in `workdir`, if there is one (`initial` is then
     traced for its shapes, not run); a run already there returns its state. A damaged
     one is set aside with a warning, and the one before it is taken. A batch
     depends on its step alone and its noise on `(key, step)`, so a run that was
     interrupted ends bit for bit where an uninterrupted one does, on as many devices.
 
     A state is saved only if it is finite and so is the loss of the step after it; it is
-    written while training goes on.
-
-    `steps_per_call` steps are dispatched to the devices at a time. Logging, saving and
-    validation come after the steps they are due at, whatever that number is, so one
-    that divides those intervals makes the fewest programs.
-
-    With `validate`, training may end early, and the best state is returned, which is
-    kept in `workdir/best`; its scores are `validation` in the metrics.
-
-    Metrics go to `workdir/metrics.jsonl`, and to `sinks`, which have its methods
-    (`MetricLog`); what else happens, to `workdir/events.jsonl` (`event_log`). A
-    `profiler` is told `before(first, count)` and `after(last, metrics)` of the steps
-    of each call (`profiling.StepProfiler`).
+    written while training goes on. Metrics go to `workdir/metrics.jsonl`; all else that
+    happens, to `workdir/events.jsonl` (`logs.events`).
 
     Of several processes, all call it alike, with one `workdir` on storage they share,
     where process 0 writes.
 
-    Raises `NonFiniteLossError` without saving the broken state; `Interrupted` after
-    saving when SIGINT or SIGTERM arrives, at any of the processes; `CheckpointError`
-    for a damaged checkpoint without one before it, one of another model, and one that
-    cannot be written; OSError where `workdir` cannot be written; and ValueError for
-    sizes that do not fit, all but the third before the first step.
+    Args:
+        initial: makes the state at step 0.
+        train_step: as `make_train_step` makes it.
+        batches: gives dicts of numpy arrays of `batch_size` rows, as `train_step` reads
+            them (`batches.image_batches` makes those of images), of which this process
+            asks for its part.
+        plan: how long to train, and when to log and save.
+        key: of the noise, the augmentation and the dropout of all steps.
+        batch_size: rows of a batch, over all devices.
+        parallel: the devices, and how a step is spread over them.
+        workdir: the directory of the run.
+        validate: with it, training may end early, and the best state is returned, which
+            is kept in `workdir/best`; its scores are `validation` in the metrics.
+        prefetch: how batches are read ahead.
+        observers: who else follows the run.
+        label: the name of the run in its progress.
+
+    Raises:
+        NonFiniteLossError: without saving the broken state.
+        Interrupted: after saving, when SIGINT or SIGTERM arrives, at any process.
+        CheckpointError: for a damaged checkpoint without one before it, one of another
+            model, and one that cannot be written.
+        OSError: where `workdir` cannot be written.
+        ValueError: for sizes that do not fit. All but the first two, and a checkpoint
+            that cannot be written, come before the first step.
     """
-    _check_positive(
-        num_steps=num_steps,
-        log_every=log_every,
-        checkpoint_every=checkpoint_every,
-        steps_per_call=steps_per_call,
-    )
-    if validate and validate.every > num_steps:
+    if validate and validate.every > plan.num_steps:
         raise ValueError(
-            f"validating every {validate.every} steps, a training of {num_steps} steps "
-            "is never validated; make it longer, or validate more often"
+            f"validating every {validate.every} steps, a training of {plan.num_steps} "
+            "steps is never validated; make it longer, or validate more often"
         )
     parallel.check_batch_size(batch_size)
     workdir = Path(workdir)
     log, events = MetricLog(workdir / "metrics.jsonl"), RunEvents(workdir)
     on_lead(log.create)
-    one_step = parallel.wrap_step(train_step)
-    many_steps = one_step
-    if steps_per_call > 1:
-        many_steps = parallel.wrap_step(train_step, scanned=True)
-    if parallel.mode != "pmap" or parallel.part.count == 1:
-        # once, not with every step; pmap of several processes takes each one's own
-        key = parallel.place_copies(key)
-
     with (
         events.ending(),
         Checkpoints(
             workdir / "checkpoints",
-            keep_checkpoints,
+            plan.keep_checkpoints,
             background=True,
             written=events.checkpoint,
         ) as checkpoints,
-        EarlyStopping(validate, workdir, keep_checkpoints) as early,
+        EarlyStopping(validate, workdir, plan.keep_checkpoints) as early,
     ):
-        window = MetricWindow(batch_size)
-        checkpoints.clean()
-        if checkpoints.latest_step() is None:
-            state, looked = initial(), {}
-        else:
-            template = jax.eval_shape(initial)
-            state, facts, aside = checkpoints.restore_newest(template)
-            for damaged in aside:
-                events.fallback(damaged, to=int(state.step))
-            looked = facts.pop("validation", {})
-            window = MetricWindow(batch_size, **facts)
+        state, window = _restore(initial, checkpoints, early, events, batch_size)
         start = int(state.step)
-        early.resume_at(start, looked)
-        on_lead(lambda: log.resume_at(start))
-        for sink in sinks if is_lead() else ():
-            sink.resume_at(start)
-        events.started(start, num_steps)
-        state = parallel.place_state(state)
-        feed = Feed(batches, start, part=parallel.part, **(reading or {}))
-
-        def save(done):
-            # the loss tells of parameters gone astray only in the step after
-            ahead = jax.tree.map(jnp.copy, state)  # the step takes what it is given
-            _, metrics = one_step(ahead, parallel.place_batch(feed.peek()), key)
-            check_metrics(jax.device_get(metrics), done + 1)
-            check_state(state, done)
-            facts = {"seconds": window.seconds, "images": window.images}
-            early.save()
-            checkpoints.save(done, parallel.to_save(state), facts | early.facts())
-
+        logs = [log, *observers.sinks] if is_lead() else []
+        on_lead(lambda: [each.resume_at(start) for each in logs])
+        events.started(start, plan.num_steps)
         with (
-            feed,
+            Feed(batches, start, prefetch, part=parallel.part) as feed,
             StopRequest() as stop,
-            progress(label, num_steps, "steps", done=start) as shown,
+            progress(label, plan.num_steps, "steps", done=start) as shown,
         ):
-            done = start
-            last = start if early.exhausted else num_steps
-            intervals = [log_every, checkpoint_every]
-            if validate:
-                intervals.append(validate.every)
-            while done < last:
-                first, at_most = done + 1, min(done + steps_per_call, last)
-                done = _next_stop(done, at_most, intervals)
-                count = done - first + 1
-                if profiler:
-                    profiler.before(first, count)
-                taken = feed.take(count)
-                if count == 1:
-                    batch = parallel.place_batch(taken[0])
-                    state, metrics = one_step(state, batch, key)
-                else:
-                    batch = parallel.place_batch(taken)
-                    state, metrics = many_steps(state, batch, key)
-                if parallel.one_at_a_time:
-                    jax.block_until_ready((state, metrics))
-                if profiler:
-                    profiler.after(done, metrics)
-                window.add(metrics, count)
+            trainer = _Trainer(
+                train_step, state, key, parallel, feed, plan.steps_per_call, observers
+            )
+            del state  # its copies are on the devices
+            while trainer.done < plan.num_steps and not early.exhausted:
+                done = plan.next_stop(trainer.done, validate)
+                window.add(*trainer.advance(done))
                 stopping = stop.agreed()  # read once: a signal may come at any line
-                saving = stopping or done % checkpoint_every == 0 or done == num_steps
-                if saving or early.due(done) or done % log_every == 0:
+                saving = stopping or plan.saves(done)
+                if saving or early.due(done) or done % plan.log_every == 0:
                     values = window.flush(done, feed.waited)
                     if early.due(done):
                         values["validation"] = early.look(
-                            done, parallel.global_state(state)
+                            done, parallel.global_state(trainer.state)
                         )
                         saving = saving or early.exhausted
                         window.start_clock()
-                    if is_lead():
-                        log.write(done, **values)
-                        for sink in sinks:
-                            sink.write(done, **values)
+                    for each in logs:
+                        each.write(done, **values)
                     feed.reset_wait()
                     shown.advance(done, **_summary(values))
                 if saving:
-                    save(done)
+                    trainer.check()
+                    early.save()
+                    facts = {"seconds": window.seconds, "images": window.images}
+                    checkpoints.save(
+                        done, parallel.to_save(trainer.state), facts | early.facts()
+                    )
                     window.start_clock()
                     feed.reset_wait()
                 if stopping:
                     checkpoints.wait()
                     raise Interrupted(stopping, done)
-                if early.exhausted:
-                    break
             checkpoints.wait()
             if stopping := stop.at_end():
                 # while the last checkpoint was written
-                raise Interrupted(stopping, done)
-        events.finished(done)
-        found = parallel.global_state(state)
+                raise Interrupted(stopping, trainer.done)
+        events.finished(trainer.done)
         if early.step:
-            found = early.best(jax.eval_shape(initial))
-        return Run(found, window.seconds, window.images, **early.facts())
+            state = early.best(jax.eval_shape(initial))
+        else:
+            state = parallel.global_state(trainer.state)
+        return Run(state, window.seconds, window.images, **early.facts())
 
 
-def _next_stop(done: int, at_most: int, intervals: list[int]) -> int:
-    """The step up to which to go at once: not past one at which something is due."""
-    return min(at_most, *((done // every + 1) * every for every in intervals))
+def _restore(initial, checkpoints, early, events, batch_size):
+    """`(state, window)` of the newest checkpoint, or of the start."""
+    checkpoints.clean()
+    if checkpoints.latest_step() is None:
+        state, facts = initial(), {}
+    else:
+        template = jax.eval_shape(initial)
+        state, facts, aside = checkpoints.restore_newest(template)
+        for damaged in aside:
+            events.fallback(damaged, to=int(state.step))
+    early.resume_at(int(state.step), facts.pop("validation", {}))
+    return state, MetricWindow(batch_size, **facts)
+
+
+class _Trainer:
+    """The state on the devices after `done` steps, and the way to later ones."""
+
+    def __init__(
+        self,
+        train_step: Callable,
+        state: TrainState,
+        key: jax.Array,
+        parallel: Parallel,
+        feed: Feed,
+        steps_per_call: int,
+        observers: Observers,
+    ):
+        self.done = int(state.step)
+        self.state = parallel.place_state(state)
+        self.parallel, self.feed = parallel, feed
+        self.profiler = observers.profiler
+        self.one_step = parallel.wrap_step(train_step)
+        if steps_per_call > 1:
+            self.many_steps = parallel.wrap_step(train_step, scanned=True)
+        if parallel.mode != "pmap" or parallel.part.count == 1:
+            # once, not with every step; pmap of several processes takes each one's own
+            key = parallel.place_copies(key)
+        self.key = key
+
+    def advance(self, last: int) -> tuple[dict, int]:
+        """Make the steps up to `last` in one call; returns their metrics and number."""
+        first, count = self.done + 1, last - self.done
+        if self.profiler:
+            self.profiler.before(first, count)
+        taken = self.feed.take(count)
+        if count == 1:
+            batch = self.parallel.place_batch(taken[0])
+            self.state, metrics = self.one_step(self.state, batch, self.key)
+        else:
+            batch = self.parallel.place_batch(taken)
+            self.state, metrics = self.many_steps(self.state, batch, self.key)
+        if self.parallel.one_at_a_time:
+            jax.block_until_ready((self.state, metrics))
+        if self.profiler:
+            self.profiler.after(last, metrics)
+        self.done = last
+        return metrics, count
+
+    def check(self) -> None:
+        """Raise NonFiniteLossError unless this state and the next loss are finite."""
+        # the loss tells of parameters gone astray only in the step after
+        ahead = jax.tree.map(jnp.copy, self.state)  # the step takes what it is given
+        batch = self.parallel.place_batch(self.feed.peek())
+        _, metrics = self.one_step(ahead, batch, self.key)
+        check_metrics(jax.device_get(metrics), self.done + 1)
+        check_state(self.state, self.done)
 
 
 def _summary(values: dict) -> dict:
@@ -254,9 +324,3 @@ def _summary(values: dict) -> dict:
     if "images_per_second" in values:
         shown["rate"] = f"{values['images_per_second']:.0f} {unit}"
     return shown
-
-
-def _check_positive(**sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")

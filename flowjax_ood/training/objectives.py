@@ -1,25 +1,153 @@
-"""Objectives of a training step: what is minimised, and what it needs of a batch."""
+"""Objectives of a training step: the loss, and what it needs of a batch.
+
+| objective        | minimises                                  | needs of a batch     |
+|------------------|--------------------------------------------|----------------------|
+| `Likelihood`     | `mean -log p(x)`                           | `image` or `x`       |
+| `Negative`       | that of some images; pushes others down    | `image`, `negative`  |
+| `CrossEntropy`   | `mean -log p(label)`                       | `image` or `x`,      |
+|                  |                                            | `label`              |
+| `OutlierExposure`| cross-entropy, and unsureness of outliers  | `image`, `label`,    |
+|                  |                                            | `outlier` (`_index`) |
+
+All need `index`, on which noise, augmentation and dropout depend.
+"""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from flowjax_ood.distributions import (
+    Flow,
     LogProbParts,
     bits_per_dim,
     discrete_log_likelihood,
 )
+from flowjax_ood.training.inputs import (
+    Augment,
+    Batch,
+    classifier_inputs,
+    flow_inputs,
+)
 
-Batch = dict[str, jax.Array]
-# (likelihoods of the batch, the batch) -> (loss, metrics)
-Objective = Callable[[LogProbParts, Batch], tuple[jax.Array, dict]]
+
+class Objective(Protocol):
+    """What `make_train_step` minimises.
+
+    A step applies `module`, or its `method`, to `inputs(batch, step_key)` and takes the
+    gradient of the loss by its parameters.
+
+    * `needs`: fields of a batch without which there is no loss; "image or x" is met by
+      either. `made_by` names a function that makes such batches;
+    * `loss(outputs, batch) -> (loss, metrics)`: scalars, of this device's rows alone.
+    """
+
+    module: nn.Module
+    method: str | None
+    needs: tuple[str, ...]
+    made_by: str
+
+    def inputs(self, batch: Batch, step_key: jax.Array) -> tuple: ...
+
+    def loss(self, outputs: Any, batch: Batch) -> tuple[jax.Array, dict]: ...
 
 
-def mean_nll(parts: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
-    """The objective of maximum likelihood: the mean of -log p(x), nats."""
-    return -jnp.mean(parts.log_prob), {}
+def check_fields(objective: Objective, batch: Batch) -> None:
+    """Raise ValueError unless the batch has all fields that the objective needs."""
+    for field in objective.needs:
+        if not any(name in batch for name in field.split(" or ")):
+            raise ValueError(
+                f"{type(objective).__name__} needs batches with {field}, got "
+                f"{', '.join(sorted(batch))}; {objective.made_by} makes them"
+            )
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Maximum likelihood: the mean of `-log p(x)`, nats.
+
+    Of images, uint8 `[B, H, W, C]`, dequantised; or of `x`, floating-point `[B, ...]`.
+    A conditional flow is given `cond`, `[B, K]`, where the batch has it. Metrics:
+    `bits_per_dim` and `bits_per_dim_prior` (its part from log p(z)); of `x`, which has
+    no pixels, `log_pz` and `logdet` in nats.
+    """
+
+    module: Flow
+    method: ClassVar = "log_prob_parts"
+    needs: ClassVar = ("image or x", "index")
+    made_by: ClassVar = "image_batches or vector_batches"
+
+    def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
+        return flow_inputs(batch, step_key)
+
+    def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
+        if "x" in batch:
+            terms = {"log_pz": outputs.log_pz, "logdet": outputs.logdet}
+        else:
+            terms = {
+                "bits_per_dim": bits_per_dim(outputs.log_prob, self.module.dims),
+                "bits_per_dim_prior": bits_per_dim(outputs.log_pz, self.module.dims),
+            }
+        return -jnp.mean(outputs.log_prob), jax.tree.map(jnp.mean, terms)
+
+
+@dataclass(frozen=True)
+class Negative:
+    """Negative training: `negative_loss` of images to learn and images to push down.
+
+    `batch["negative"]` says which is which; they pass through the flow together, so
+    that batch norm sees both. LL is the discrete log-likelihood of an image of D 8-bit
+    values, `log p(x) - D log 256`, nats. (The original's is `D log(256/255)` lower,
+    3.07 nats for 28 x 28 grey pixels and 12.02 for 32 x 32 colour ones; so are its
+    thresholds, of tens of thousands, in our units higher by that much.)
+
+    `axis_name`: of the devices, where the step runs on each device's part of the batch
+    (`parallel.AXIS` for "pmap" and "shard_map"); None under a global view.
+
+    Metrics: `bits_per_dim` and `bits_per_dim_prior` of the ID images alone,
+    `negative_fraction`, that of the negatives above the threshold, and
+    `log_likelihood_of_negatives` of all negatives, nats. Raises ValueError for a
+    threshold that is not finite.
+    """
+
+    module: Flow
+    threshold: float
+    axis_name: str | None = None
+    method: ClassVar = "log_prob_parts"
+    needs: ClassVar = ("image", "index", "negative")
+    made_by: ClassVar = "batches_with_negatives"
+
+    def __post_init__(self):
+        if not math.isfinite(self.threshold):
+            raise ValueError(f"threshold must be finite, got {self.threshold}")
+
+    def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
+        return flow_inputs(batch, step_key)
+
+    def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
+        negative, dims = batch["negative"], self.module.dims
+
+        def mean(value):
+            axis = self.axis_name
+            return value if axis is None else jax.lax.pmean(value, axis)
+
+        log_likelihood = discrete_log_likelihood(outputs.log_prob, dims)
+        loss, pushed = negative_loss(log_likelihood, negative, self.threshold, mean)
+
+        def of(mask, values):
+            return jax.lax.stop_gradient(_mean_over(mask, values, mean))
+
+        metrics = {
+            "bits_per_dim": of(~negative, bits_per_dim(outputs.log_prob, dims)),
+            "bits_per_dim_prior": of(~negative, bits_per_dim(outputs.log_pz, dims)),
+            "negative_fraction": of(negative, pushed),
+            "log_likelihood_of_negatives": of(negative, log_likelihood),
+        }
+        return loss, metrics
 
 
 def negative_loss(
@@ -46,51 +174,6 @@ def negative_loss(
     return loss, pushed
 
 
-def negative_objective(
-    dims: int, threshold: float, *, axis_name: str | None = None
-) -> Objective:
-    """`objective(parts, batch)` of `make_train_step`: `negative_loss` of the batch.
-
-    The batch holds images to learn and images to push down, `batch["negative"]` says
-    which; they pass through the flow together, so that batch norm sees both. LL is the
-    discrete log-likelihood of an image of `dims` 8-bit values, `log p(x) - dims log
-    256`, nats. (The original's is `dims log(256/255)` lower, 3.07 nats for 28 x 28 grey
-    pixels and 12.02 for 32 x 32 colour ones; so are its thresholds, of tens of
-    thousands, in our units higher by that much.)
-
-    `axis_name`: of the devices, where the step runs on each device's part of the batch
-    (`parallel.AXIS` for "pmap" and "shard_map"); None under a global view.
-
-    Metrics: `bits_per_dim` and `bits_per_dim_prior` of the ID images alone,
-    `negative_fraction`, that of the negatives above the threshold, and
-    `log_likelihood_of_negatives` of all negatives, nats. Raises ValueError for a
-    threshold that is not finite.
-    """
-    if not math.isfinite(threshold):
-        raise ValueError(f"threshold must be finite, got {threshold}")
-
-    def mean(value):
-        return value if axis_name is None else jax.lax.pmean(value, axis_name)
-
-    def objective(parts: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
-        negative = batch["negative"]
-        log_likelihood = discrete_log_likelihood(parts.log_prob, dims)
-        loss, pushed = negative_loss(log_likelihood, negative, threshold, mean)
-
-        def of(mask, values):
-            return jax.lax.stop_gradient(_mean_over(mask, values, mean))
-
-        metrics = {
-            "bits_per_dim": of(~negative, bits_per_dim(parts.log_prob, dims)),
-            "bits_per_dim_prior": of(~negative, bits_per_dim(parts.log_pz, dims)),
-            "negative_fraction": of(negative, pushed),
-            "log_likelihood_of_negatives": of(negative, log_likelihood),
-        }
-        return loss, metrics
-
-    return objective
-
-
 def _mean_over(mask, values, mean):
     """Mean of the values where `mask`; over devices, its share of the whole mean."""
     count = mean(jnp.sum(mask, dtype=jnp.float32))
@@ -98,22 +181,72 @@ def _mean_over(mask, values, mean):
     return total / jnp.where(count > 0, count, 1.0)
 
 
-# (class scores [B, C], the batch) -> (loss, metrics)
-ClassifierObjective = Callable[[jax.Array, Batch], tuple[jax.Array, dict]]
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The mean of `-log p(label)`, nats, by the class scores `[B, C]` of a classifier.
 
-
-def cross_entropy(logits: jax.Array, batch: Batch) -> tuple[jax.Array, dict]:
-    """The mean of `-log p(label)`, nats; `logits [B, C]`, `batch["label"]` int `[B]`.
-
-    Metrics: `accuracy`, the fraction whose largest score is the label's. A label of no
-    class makes the loss NaN. Raises ValueError for a batch with outliers.
+    Of images, uint8 `[B, H, W, C]`, which `augment(images, keys)` changes first; or of
+    `x`, such as tokens int32 `[B, L]`. `label` is int `[B]`. Metrics: `accuracy`, the
+    fraction whose largest score is the label's. A label of no class makes the loss NaN.
+    Raises ValueError for a batch with outliers.
     """
-    labels = batch["label"]
-    if "outlier" in batch:
-        raise ValueError(
-            "a batch with outliers needs objective=outlier_exposure(), which tells "
-            "their scores from those of labelled images"
-        )
+
+    module: nn.Module
+    augment: Augment | None = None
+    method: ClassVar = None
+    needs: ClassVar = ("image or x", "index", "label")
+    made_by: ClassVar = "labelled_batches"
+
+    def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
+        return classifier_inputs(batch, step_key, self.augment)
+
+    def loss(self, outputs: jax.Array, batch: Batch) -> tuple[jax.Array, dict]:
+        if "outlier" in batch:
+            raise ValueError(
+                "a batch with outliers needs the objective OutlierExposure, which "
+                "tells their scores from those of labelled images"
+            )
+        return cross_entropy(outputs, batch["label"])
+
+
+@dataclass(frozen=True)
+class OutlierExposure:
+    """`cross_entropy + weight * mean outlier_loss` of labelled images and outliers.
+
+    They pass through the module together, outliers last, so that batch norm of the
+    whole batch sees both. Metrics: `accuracy` and `cross_entropy` of the labelled
+    images, `outlier_loss` of the others. Raises ValueError for a negative `weight`.
+    """
+
+    module: nn.Module
+    weight: float = 0.5
+    augment: Augment | None = None
+    method: ClassVar = None
+    needs: ClassVar = ("image", "index", "label", "outlier", "outlier_index")
+    made_by: ClassVar = "batches_with_outliers"
+
+    def __post_init__(self):
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(
+                f"weight must not be negative or infinite, got {self.weight}"
+            )
+
+    def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
+        return classifier_inputs(batch, step_key, self.augment)
+
+    def loss(self, outputs: jax.Array, batch: Batch) -> tuple[jax.Array, dict]:
+        labelled = len(batch["label"])
+        fit, metrics = cross_entropy(outputs[:labelled], batch["label"])
+        unsure = jnp.mean(outlier_loss(outputs[labelled:]))
+        metrics |= {"cross_entropy": fit, "outlier_loss": unsure}
+        return fit + self.weight * unsure, metrics
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, dict]:
+    """`(mean -log p(label), {"accuracy": ...})`; `logits [B, C]`, `labels` int `[B]`.
+
+    NaN where a label is of no class.
+    """
     # a sum over classes rather than a look-up: a split batch stays where it is
     own = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     log_prob = jnp.sum(own * jax.nn.log_softmax(logits), -1)
@@ -130,29 +263,3 @@ def outlier_loss(logits: jax.Array) -> jax.Array:
     the same.
     """
     return jax.nn.logsumexp(logits, -1) - jnp.mean(logits, -1)
-
-
-def outlier_exposure(weight: float = 0.5) -> ClassifierObjective:
-    """`objective(logits, batch)`: `cross_entropy + weight * mean outlier_loss`.
-
-    The cross-entropy is of the first rows of `logits`, those of the labelled images,
-    and the outlier loss of the others. Metrics: `accuracy` and `cross_entropy` of the
-    former, `outlier_loss` of the latter. Raises ValueError for a negative `weight`.
-    """
-    if not 0 <= weight < math.inf:
-        raise ValueError(f"weight must not be negative or infinite, got {weight}")
-
-    def objective(logits: jax.Array, batch: Batch) -> tuple[jax.Array, dict]:
-        if "outlier" not in batch:
-            raise ValueError(
-                "outlier_exposure needs batches with outliers, got "
-                f"{', '.join(sorted(batch))}; batches_with_outliers makes them"
-            )
-        labelled = len(batch["label"])
-        own = {name: batch[name] for name in batch if name != "outlier"}
-        fit, metrics = cross_entropy(logits[:labelled], own)
-        unsure = jnp.mean(outlier_loss(logits[labelled:]))
-        metrics |= {"cross_entropy": fit, "outlier_loss": unsure}
-        return fit + weight * unsure, metrics
-
-    return objective

@@ -1,55 +1,101 @@
-"""The paper's optimiser, and the modern options beside it, as optax transformations."""
+"""Optimisers and schedules of published recipes, as optax transformations."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-OPTIMIZERS = ("adam", "rmsprop")
-SCHEDULES = ("constant", "cosine", "anneal")
+OPTIMIZERS = ("adadelta", "sgd", "adam", "rmsprop")
+SCHEDULES = ("constant", "cosine", "anneal", "epoch_decay", "step_decay")
 
 
 def make_schedule(
-    learning_rate: float, schedule: str, num_steps: int, warmup_steps: int = 0
+    learning_rate: float,
+    schedule: str,
+    num_steps: int,
+    warmup_steps: int = 0,
+    *,
+    decay: float = 1.0,
+    steps_per_epoch: float = 1.0,
+    boundaries: Sequence[int] = (),
 ) -> optax.Schedule:
     """`learning_rate * min(1, (step + 1) / warmup_steps) * shape(step)`, step from 0.
 
-    The shape is 1 ("constant"); a half cosine from 1 after warm-up to 0 at `num_steps`
-    ("cosine"); or 1, halved at 80 % of `num_steps` and again at 90 % ("anneal", the
-    paper's `--lr_anneal`). Raises ValueError for unknown names, a learning rate that is
-    not positive, and a warm-up longer than the run.
+    * "constant": 1;
+    * "cosine": half a cosine, from 1 after warm-up to 0 at `num_steps`;
+    * "anneal": 1, halved at 80 % of `num_steps` and again at 90 % (the paper's
+      `--lr_anneal`);
+    * "epoch_decay": `decay ** floor(step / steps_per_epoch)`. `steps_per_epoch` need
+      not be whole: 60,000 images in batches of 64 are 937.5. A step belongs to the
+      epoch in which its batch begins;
+    * "step_decay": `decay ** (number of boundaries <= step)`.
+
+    Raises ValueError for unknown names, a warm-up longer than the run, numbers that are
+    not positive, and boundaries that do not rise.
     """
     if schedule not in SCHEDULES:
         raise ValueError(
             f"unknown schedule {schedule!r}; known: {', '.join(SCHEDULES)}"
         )
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be positive, got {learning_rate}")
+    _check_positive(
+        learning_rate=learning_rate, decay=decay, steps_per_epoch=steps_per_epoch
+    )
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     if not 0 <= warmup_steps <= num_steps:
         raise ValueError(
             f"warmup_steps must lie in 0..num_steps ({num_steps}), got {warmup_steps}"
         )
+    boundaries = _check_rising("boundaries", boundaries)
+    if schedule == "cosine":
+        shape = _cosine(warmup_steps, num_steps)
+    elif schedule == "anneal":
+        shape = _falling(0.5, (-(-8 * num_steps // 10), -(-9 * num_steps // 10)))
+    elif schedule == "epoch_decay":
+        shape = optax.exponential_decay(1.0, steps_per_epoch, decay, staircase=True)
+    elif schedule == "step_decay":
+        shape = _falling(decay, boundaries)
+    else:
+        shape = optax.constant_schedule(1.0)
 
     def rate(step):
-        # the first step already moves: warm-up counts from 1
+        # The first step already moves: warm-up counts from 1. `optax.linear_schedule`
+        # from 1 / warmup_steps rounds otherwise, and runs would not be repeated bit for
+        # bit.
         warm = jnp.minimum(1.0, (step + 1) / max(warmup_steps, 1))
         return learning_rate * warm * shape(step)
 
-    def shape(step):
-        if schedule == "cosine":
-            after = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
-            return 0.5 * (1 + jnp.cos(math.pi * jnp.clip(after, 0.0, 1.0)))
-        if schedule == "anneal":
-            first, second = -(-8 * num_steps // 10), -(-9 * num_steps // 10)
-            return 0.5 ** ((step >= first) * 1.0 + (step >= second) * 1.0)
-        return 1.0
-
     return rate
+
+
+def _falling(factor: float, boundaries: Sequence[int]) -> optax.Schedule:
+    """`factor ** (number of boundaries <= step)`; boundaries may be the same step.
+
+    `optax.piecewise_constant_schedule` has the same rates, but XLA fuses them with the
+    step otherwise, and the last bits of gradients differ.
+    """
+
+    def shape(step):
+        return factor ** sum(((step >= at) * 1.0 for at in boundaries), start=0.0)
+
+    return shape
+
+
+def _cosine(first: int, last: int) -> optax.Schedule:
+    """Half a cosine, from 1 at step `first` to 0 at step `last`.
+
+    `optax.cosine_decay_schedule` multiplies by pi before it divides: its last bits
+    differ, and with them those of trained parameters.
+    """
+
+    def shape(step):
+        after = (step - first) / max(last - first, 1)
+        return 0.5 * (1 + jnp.cos(math.pi * jnp.clip(after, 0.0, 1.0)))
+
+    return shape
 
 
 def make_optimizer(
@@ -60,29 +106,54 @@ def make_optimizer(
     l2: float = 5e-5,
     weight_decay: float = 0.0,
     scales_apart: bool = True,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    reset_at: Sequence[int] = (),
 ) -> optax.GradientTransformation:
     """Clip, add L2, precondition, decay, step: in the order torch does it.
 
-    * `clip_norm`: global-norm clipping; with `scales_apart`, the weight-norm scales g
-      and all other parameters are clipped as two groups (the paper's RealNVP);
-    * `l2`: coupled decay, added to the gradient after clipping: of the weight-norm
-      scales alone with `scales_apart` (RealNVP), of everything without (Glow, tables);
-    * `weight_decay`: decoupled decay of the kernels (AdamW). Weight-normed layers have
-      none: the length of their direction v changes nothing but how fast v turns, and
-      their scale g is what `l2` decays;
-    * `name`: "adam", or "rmsprop" with decay 0.99 and eps outside the root (torch's).
+    The defaults are those of the paper's RealNVP. 0 leaves a part out.
 
-    0 leaves a part out. Raises ValueError for unknown names and negative numbers, and,
-    when it is initialised, for a `weight_decay` that would act on nothing.
+    Args:
+        learning_rate: a number, or a schedule as `make_schedule` makes it.
+        name: "adadelta", rho 0.9 and eps 1e-6 (Zeiler 2012); "sgd", with `momentum`;
+            "adam", 0.9, 0.999 and eps 1e-8; or "rmsprop", decay 0.99 and eps outside
+            the root (torch's).
+        clip_norm: global-norm clipping; with `scales_apart`, the weight-norm scales g
+            and all other parameters are clipped as two groups.
+        l2: coupled decay, added to the gradient after clipping: of the weight-norm
+            scales alone with `scales_apart` (RealNVP), of everything without (Glow,
+            tables, classifiers).
+        weight_decay: decoupled decay of the kernels (AdamW). Weight-normed layers have
+            none: the length of their direction v changes nothing but how fast v turns,
+            and their scale g is what `l2` decays.
+        scales_apart: whether weight-norm scales are treated by themselves.
+        momentum: of "sgd"; 0 is plain gradient descent.
+        nesterov: whether the momentum of "sgd" is Nesterov's.
+        reset_at: steps, counted from 0, at which the momentum of "sgd" starts anew, as
+            where a training script makes another optimiser.
+
+    Raises:
+        ValueError: for unknown names, numbers out of range, and `nesterov` or
+            `reset_at` of anything but "sgd" with momentum; when it is initialised, for
+            a `weight_decay` that would act on nothing.
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name!r}; known: {', '.join(OPTIMIZERS)}")
-    numbers = {"clip_norm": clip_norm, "l2": l2, "weight_decay": weight_decay}
     if not callable(learning_rate):
-        numbers["learning_rate"] = learning_rate
+        _check_positive(learning_rate=learning_rate)
+    numbers = {"clip_norm": clip_norm, "l2": l2, "weight_decay": weight_decay}
     for key, value in numbers.items():
         if not 0 <= value < math.inf:
             raise ValueError(f"{key} must not be negative or infinite, got {value}")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
+    reset_at = _check_rising("reset_at", reset_at)
+    if (nesterov or reset_at) and not (name == "sgd" and momentum):
+        raise ValueError(
+            f"nesterov={nesterov} and reset_at={reset_at} are of sgd with momentum, "
+            f"got {name!r} with momentum={momentum}; leave them out"
+        )
     parts = []
     if clip_norm:
         group = is_scale if scales_apart else lambda path: True
@@ -90,10 +161,14 @@ def make_optimizer(
     if l2:
         mask = by_path(is_scale) if scales_apart else None
         parts.append(optax.add_decayed_weights(l2, mask))
-    if name == "adam":
+    if name == "adadelta":
+        parts.append(optax.scale_by_adadelta(rho=0.9, eps=1e-6))
+    elif name == "adam":
         parts.append(optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8))
-    else:
+    elif name == "rmsprop":
         parts.append(optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False))
+    elif momentum:
+        parts.append(resettable_momentum(momentum, nesterov, reset_at))
     if weight_decay:
         parts.append(_decay_kernels(weight_decay))
     parts.append(optax.scale_by_learning_rate(learning_rate))
@@ -115,7 +190,9 @@ def _decay_kernels(weight_decay: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, decay.update)
 
 
-def clip_by_group_norm(max_norm: float, group) -> optax.GradientTransformation:
+def clip_by_group_norm(
+    max_norm: float, group: Callable[[tuple[str, ...]], bool]
+) -> optax.GradientTransformation:
     """Scale each group of gradients by `min(1, max_norm / (norm + 1e-6))`.
 
     `group(path) -> bool` splits the parameters in two. As torch's `clip_grad_norm_`.
@@ -139,120 +216,8 @@ def clip_by_group_norm(max_norm: float, group) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def by_path(predicate):
-    """`tree -> tree of bools`, true where `predicate(path of names)` holds."""
-
-    def mask(tree):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: predicate(
-                tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
-            ),
-            tree,
-        )
-
-    return mask
-
-
-def is_scale(path: tuple[str, ...]) -> bool:
-    """Weight-norm scales g (torch: `weight_g`), those of the couplings included."""
-    return path[-1:] == ("g",)
-
-
-def is_weight(path: tuple[str, ...]) -> bool:
-    """Kernels: what decoupled weight decay usually applies to.
-
-    Directions v of weight-normed kernels are left out: their length has no effect.
-    """
-    return path[-1:] == ("kernel",)
-
-
-CLASSIFIER_OPTIMIZERS = ("adadelta", "sgd", "adam")
-
-
-def epoch_decay(
-    learning_rate: float, factor: float, steps_per_epoch: float
-) -> optax.Schedule:
-    """`learning_rate * factor ** floor(step / steps_per_epoch)`, step from 0.
-
-    `steps_per_epoch` need not be whole: 60,000 images in batches of 64 are 937.5. A
-    step belongs to the epoch in which its batch begins. Raises ValueError unless all
-    three are positive and finite.
-    """
-    _check_positive(
-        learning_rate=learning_rate, factor=factor, steps_per_epoch=steps_per_epoch
-    )
-
-    def rate(step):
-        return learning_rate * factor ** jnp.floor(step / steps_per_epoch)
-
-    return rate
-
-
-def step_decay(
-    learning_rate: float, factor: float, boundaries: Sequence[int]
-) -> optax.Schedule:
-    """`learning_rate * factor ** (number of boundaries <= step)`, step from 0.
-
-    Raises ValueError for numbers that are not positive, and unless the boundaries rise.
-    """
-    _check_positive(learning_rate=learning_rate, factor=factor)
-    boundaries = _check_rising("boundaries", boundaries)
-
-    def rate(step):
-        passed = sum((step >= at) * 1.0 for at in boundaries)
-        return learning_rate * factor**passed
-
-    return rate
-
-
-def make_classifier_optimizer(
-    name: str,
-    learning_rate: float | optax.Schedule,
-    *,
-    l2: float = 0.0,
-    momentum: float = 0.9,
-    nesterov: bool = False,
-    reset_at: Sequence[int] = (),
-) -> optax.GradientTransformation:
-    """Add L2 to the gradient, precondition, step: in the order torch does it.
-
-    * "adadelta": rho 0.9, eps 1e-6 (Zeiler 2012);
-    * "sgd": `momentum`, `nesterov` or not. At the steps `reset_at`, counted from 0, the
-      momentum starts anew, as where a training script makes another optimiser;
-    * "adam": 0.9, 0.999, eps 1e-8.
-
-    `l2` decays all parameters. Raises ValueError for unknown names, for numbers out of
-    range, and for `nesterov` or `reset_at` of anything but "sgd" with momentum.
-    """
-    if name not in CLASSIFIER_OPTIMIZERS:
-        raise ValueError(
-            f"unknown optimizer {name!r}; known: {', '.join(CLASSIFIER_OPTIMIZERS)}"
-        )
-    if not callable(learning_rate):
-        _check_positive(learning_rate=learning_rate)
-    if not 0 <= l2 < math.inf:
-        raise ValueError(f"l2 must not be negative or infinite, got {l2}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
-    reset_at = _check_rising("reset_at", reset_at)
-    if (nesterov or reset_at) and not (name == "sgd" and momentum):
-        raise ValueError(
-            f"nesterov={nesterov} and reset_at={reset_at} are of sgd with momentum, "
-            f"got {name!r} with momentum={momentum}; leave them out"
-        )
-    parts = [optax.add_decayed_weights(l2)] if l2 else []
-    if name == "adadelta":
-        parts.append(optax.scale_by_adadelta(rho=0.9, eps=1e-6))
-    elif name == "adam":
-        parts.append(optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8))
-    elif momentum:
-        parts.append(resettable_momentum(momentum, nesterov, reset_at))
-    parts.append(optax.scale_by_learning_rate(learning_rate))
-    return optax.chain(*parts)
-
-
 class MomentumState(NamedTuple):
-    """How many steps were made, and the momentum of each parameter."""
+    """The number of steps made, and the momentum of each parameter."""
 
     step: jax.Array
     momentum: optax.Updates
@@ -286,10 +251,37 @@ def resettable_momentum(
     return optax.GradientTransformation(init, update)
 
 
+def by_path(predicate):
+    """`tree -> tree of bools`, true where `predicate(path of names)` holds."""
+
+    def mask(tree):
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: predicate(
+                tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+            ),
+            tree,
+        )
+
+    return mask
+
+
+def is_scale(path: tuple[str, ...]) -> bool:
+    """Weight-norm scales g (torch: `weight_g`), those of the couplings included."""
+    return path[-1:] == ("g",)
+
+
+def is_weight(path: tuple[str, ...]) -> bool:
+    """Kernels: what decoupled weight decay usually applies to.
+
+    Directions v of weight-normed kernels are left out: their length has no effect.
+    """
+    return path[-1:] == ("kernel",)
+
+
 def _check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value}")
+            raise ValueError(f"{name} must be positive, got {value}")
 
 
 def _check_rising(name: str, steps: Sequence[int]) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """Everything a training run has to remember."""
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -9,7 +8,6 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from flowjax_ood.distributions import Flow
 from flowjax_ood.ood.network import as_input
 
 
@@ -17,7 +15,7 @@ from flowjax_ood.ood.network import as_input
 class TrainState:
     """A pytree: one checkpoint holds exactly this.
 
-    `batch_stats` is empty for flows without batch norm, `ema` empty without averaging.
+    `batch_stats` is empty for modules without batch norm, `ema` without averaging.
     """
 
     step: jax.Array
@@ -34,42 +32,28 @@ class TrainState:
 
 
 def create_state(
-    flow: Flow,
-    optimizer: optax.GradientTransformation,
-    key: jax.Array,
-    x: jax.Array,
-    cond: jax.Array | None = None,
-    *,
-    average: bool = False,
-) -> TrainState:
-    """Initial state; `x [B, ...]` (dequantised) drives data-dependent initialisation.
-
-    `cond [B, K]` is what a conditional flow is given with x; `average=True` reserves
-    room for averaged parameters.
-    """
-    return initial_state(flow.init, optimizer, key, x, cond, average=average)
-
-
-def initial_state(
-    init: Callable[..., dict],
+    module: nn.Module,
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     *inputs: jax.Array | None,
     average: bool = False,
 ) -> TrainState:
-    """The state at step 0, with the variables of `init(key, *inputs)`."""
+    """The state at step 0, with the variables of `module.init(key, *inputs)`.
+
+    Args:
+        module: a flow or a classifier.
+        optimizer: as `make_optimizer` makes it.
+        key: of the initialisation.
+        inputs: `x` and, for a conditional flow, `cond [B, K]`. A flow's `x [B, ...]`,
+            dequantised, drives data-dependent initialisation. Of a classifier's,
+            uint8 `[B, H, W, C]`, floating-point in [0, 1], or tokens int `[B, L]`,
+            only the shape matters.
+        average: whether to average the parameters (`make_train_step(ema_decay=...)`).
+    """
+    inputs = [as_input(x) for x in inputs if x is not None]
 
     def build(key, *inputs):
-        variables = init(key, *inputs)
-        params = variables["params"]
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=optimizer.init(params),
-            # a copy: donated buffers must not be shared between two leaves
-            ema=jax.tree.map(jnp.copy, params) if average else {},
-        )
+        return _at_start(optimizer, module.init(key, *inputs), average)
 
     # a caller that traces (for the shapes alone) compiles by its own options
     if isinstance(jnp.zeros(()), jax.core.Tracer):
@@ -80,37 +64,26 @@ def initial_state(
     return jax.jit(build, compiler_options=options)(key, *inputs)
 
 
-def parameter_count(params) -> int:
-    """Number of trainable parameters (running statistics are not among them)."""
-    return sum(int(p.size) for p in jax.tree.leaves(params))
-
-
-def create_classifier_state(
-    module: nn.Module,
-    optimizer: optax.GradientTransformation,
-    key: jax.Array,
-    x: jax.Array,
-) -> TrainState:
-    """Initial state; of `x`, what the module is trained with, only the shape matters.
-
-    Images uint8 `[B, H, W, C]`, or floating-point in [0, 1], or tokens int `[B, L]`.
-    """
-    return initial_state(module.init, optimizer, key, as_input(x))
-
-
 def fine_tuning_state(
     optimizer: optax.GradientTransformation, variables: dict
 ) -> TrainState:
-    """The state at step 0 of a training that goes on from `variables`.
+    """The state at step 0 of a training that starts from copies of `variables`."""
+    # a training step may take its state's memory for the next one
+    return _at_start(optimizer, jax.tree.map(jnp.copy, variables))
 
-    Of copies: a training step may take its state's memory for the next one.
-    """
-    variables = jax.tree.map(jnp.copy, variables)
+
+def _at_start(optimizer, variables: dict, average: bool = False) -> TrainState:
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(params),
-        ema={},
+        # a copy: donated buffers must not be shared between two leaves
+        ema=jax.tree.map(jnp.copy, params) if average else {},
     )
+
+
+def parameter_count(params) -> int:
+    """Number of trainable parameters (running statistics are not among them)."""
+    return sum(int(p.size) for p in jax.tree.leaves(params))

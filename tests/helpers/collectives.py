@@ -23,6 +23,7 @@ import numpy as np  # noqa: E402
 from flowjax_ood.models import RealNVP  # noqa: E402
 from flowjax_ood.runtime.parallel import MODES, Parallel  # noqa: E402
 from flowjax_ood.runtime.placement import LEAST  # noqa: E402
+from flowjax_ood.training.objectives import Likelihood  # noqa: E402
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule  # noqa: E402
 from flowjax_ood.training.state import create_state  # noqa: E402
 from flowjax_ood.training.step import make_train_step  # noqa: E402
@@ -112,7 +113,7 @@ def wide():
     state = create_state(flow, optimizer, KEY, jnp.zeros((BATCH, *SHAPE)))
     return tiny("light")._replace(
         flow=flow,
-        step=make_train_step(flow, optimizer),
+        step=make_train_step(Likelihood(flow), optimizer),
         state=jax.device_get(state),
     )
 

@@ -17,7 +17,8 @@ from flowjax_ood.models import RealNVP
 from flowjax_ood.networks import BatchNorm
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.training.batches import image_batches
-from flowjax_ood.training.loop import Run, fit
+from flowjax_ood.training.loop import Observers, Plan, Run, fit
+from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
@@ -74,7 +75,7 @@ def tiny(norm: str = "none", ema_decay: float = 0.0, rate: float = 1e-2) -> Tiny
     optimizer = make_optimizer(make_schedule(rate, "constant", 100, 3))
     x = dequantized(images(BATCH))
     state = create_state(flow, optimizer, jax.random.key(0), x, average=ema_decay > 0)
-    step = make_train_step(flow, optimizer, ema_decay=ema_decay)
+    step = make_train_step(Likelihood(flow), optimizer, ema_decay=ema_decay)
     return Tiny(flow, step, jax.device_get(state))
 
 
@@ -96,22 +97,33 @@ def dequantized(raw: np.ndarray, key=KEY) -> jax.Array:
 
 
 def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
-    """`fit` on one device, checkpoints every 4 steps and a log line every 3."""
+    """`fit` on one device, checkpoints every 4 steps and a log line every 3.
+
+    `changed`: fields of `Plan` and `Observers`, and arguments of `fit`.
+    """
     run = run or tiny()
     arguments = {
         "key": KEY,
         "batch_size": BATCH,
         "parallel": Parallel("jit", jax.local_devices()[:1]),
-        "log_every": 3,
-        "checkpoint_every": 4,
         "workdir": workdir,
-        "num_steps": num_steps,
-    } | changed
+    }
+    planned = {"log_every": 3, "checkpoint_every": 4}
+    observers = {}
+    for name, value in changed.items():
+        if name in Plan.__dataclass_fields__:
+            planned[name] = value
+        elif name in Observers.__dataclass_fields__:
+            observers[name] = value
+        else:
+            arguments[name] = value
+    plan = Plan(num_steps, **planned)
     step = arguments.pop("step", run.step)
     initial = arguments.pop("initial", run.initial)
     batches = image_batches(images(), arguments["batch_size"], seed=5)
     batches = arguments.pop("batches", batches)
-    return fit(initial, step, batches, **arguments)
+    observers = Observers(**observers)
+    return fit(initial, step, batches, plan, observers=observers, **arguments)
 
 
 def assert_same(found, expected) -> None:

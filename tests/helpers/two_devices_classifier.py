@@ -13,10 +13,11 @@ import numpy as np
 from flowjax_ood.evaluation.accuracy import predict_logits
 from flowjax_ood.runtime.parallel import MODES, Parallel
 from flowjax_ood.training.batches import batches_with_outliers
-from flowjax_ood.training.objectives import outlier_exposure
-from flowjax_ood.training.optimizers import make_classifier_optimizer
-from flowjax_ood.training.state import create_classifier_state
-from flowjax_ood.training.step import crop_flip, make_classifier_step
+from flowjax_ood.training.inputs import crop_flip
+from flowjax_ood.training.objectives import CrossEntropy, OutlierExposure
+from flowjax_ood.training.optimizers import make_optimizer
+from flowjax_ood.training.state import create_state
+from flowjax_ood.training.step import make_train_step
 from tests.helpers.tiny_classifier import TinyClassifier, batch, images, labels
 
 KEY = jax.random.key(3, impl="threefry2x32")
@@ -24,17 +25,18 @@ KEY = jax.random.key(3, impl="threefry2x32")
 
 def steps(parallel: Parallel, norm: bool, outliers: bool) -> dict[str, np.ndarray]:
     """State and metrics after three steps with augmentation."""
-    module, objective = TinyClassifier(norm=norm), {}
-    optimizer = make_classifier_optimizer("sgd", 0.1, l2=1e-3)
+    objective = (OutlierExposure if outliers else CrossEntropy)(
+        TinyClassifier(norm=norm), augment=crop_flip
+    )
+    optimizer = make_optimizer(
+        0.1, name="sgd", clip_norm=0, l2=1e-3, scales_apart=False
+    )
     batches = [batch(range(8 * k, 8 * k + 8)) for k in range(3)]
     if outliers:
-        objective = {"objective": outlier_exposure()}
         of = batches_with_outliers(images(), labels(), 255 - images(), 8, 4, seed=0)
         batches = [of(k) for k in range(3)]
-    step = parallel.wrap_step(
-        make_classifier_step(module, optimizer, augment=crop_flip, **objective)
-    )
-    state = create_classifier_state(module, optimizer, jax.random.key(0), images(1))
+    step = parallel.wrap_step(make_train_step(objective, optimizer))
+    state = create_state(objective.module, optimizer, jax.random.key(0), images(1))
     state = parallel.place_state(state)
     for one in batches:
         state, metrics = step(state, parallel.place_batch(one), KEY)

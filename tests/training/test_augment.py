@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood.data.dequantize import example_keys
-from flowjax_ood.training.step import crop_flip
+from flowjax_ood.training.inputs import crop_flip
 
 
 def images(count=5, size=(6, 7)):

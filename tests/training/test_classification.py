@@ -10,21 +10,21 @@ from flowjax_ood.evaluation.accuracy import evaluate_accuracy, predict_logits
 from flowjax_ood.runtime.parallel import MODES, Parallel
 from flowjax_ood.training.batches import image_batches, labelled_batches
 from flowjax_ood.training.logs.window import NonFiniteLossError
-from flowjax_ood.training.loop import fit
-from flowjax_ood.training.objectives import cross_entropy
-from flowjax_ood.training.state import create_classifier_state, fine_tuning_state
-from flowjax_ood.training.step import make_classifier_step
+from flowjax_ood.training.loop import Plan, fit
+from flowjax_ood.training.objectives import CrossEntropy, cross_entropy
+from flowjax_ood.training.state import create_state, fine_tuning_state
+from flowjax_ood.training.step import make_train_step
 from tests.helpers.other_process import found_by
 from tests.helpers.tiny_classifier import TinyClassifier, batch, images, labels
 
 KEY = jax.random.key(3, impl="threefry2x32")
 
 
-def start(module=None, optimizer=None, **kwargs):
+def start(module=None, optimizer=None):
     """`(state, compiled step)`; not donated: tests look at the old state."""
     module, optimizer = module or TinyClassifier(), optimizer or optax.sgd(1.0)
-    state = create_classifier_state(module, optimizer, jax.random.key(0), images(1))
-    return state, jax.jit(make_classifier_step(module, optimizer, **kwargs))
+    state = create_state(module, optimizer, jax.random.key(0), images(1))
+    return state, jax.jit(make_train_step(CrossEntropy(module), optimizer))
 
 
 def same(found, expected):
@@ -90,14 +90,14 @@ def test_dropout_depends_on_key_step_and_index():
 def test_tokens_are_taken_as_they_are():
     module, optimizer = TinyClassifier(), optax.sgd(0.1)
     x = np.random.default_rng(0).integers(0, 4, (8, 16)).astype(np.int32)
-    state = create_classifier_state(module, optimizer, jax.random.key(0), x)
+    state = create_state(module, optimizer, jax.random.key(0), x)
     given = {"x": x, "label": labels()[:8], "index": np.arange(8, dtype=np.int32)}
-    step = make_classifier_step(module, optimizer)
+    step = make_train_step(CrossEntropy(module), optimizer)
     _, metrics = step(state, given, KEY)
     logits = module.apply(state.variables(), x)
-    expected, _ = cross_entropy(logits, given)
+    expected, _ = cross_entropy(logits, given["label"])
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-6)
-    augmented = make_classifier_step(module, optimizer, augment=lambda x, keys: x)
+    augmented = make_train_step(CrossEntropy(module, lambda x, keys: x), optimizer)
     with pytest.raises(ValueError, match='"x"'):
         augmented(state, given, KEY)
 
@@ -111,11 +111,11 @@ def test_augmentation_comes_before_the_division():
         return 255 - x
 
     module, optimizer = TinyClassifier(), optax.sgd(1.0)
-    state = create_classifier_state(module, optimizer, KEY, images(1))
-    step = make_classifier_step(module, optimizer, augment=augment)
+    state = create_state(module, optimizer, KEY, images(1))
+    step = make_train_step(CrossEntropy(module, augment), optimizer)
     given = batch()
     new, metrics = step(state, given, KEY)
-    plain = make_classifier_step(module, optimizer)
+    plain = make_train_step(CrossEntropy(module), optimizer)
     inverted = given | {"image": 255 - given["image"]}
     same(jax.device_get((new, metrics)), plain(state, inverted, KEY))
     step(state, batch(range(7, -1, -1)), KEY)
@@ -158,20 +158,19 @@ def train(workdir, num_steps, norm=True, dropout=0.25, **changed):
     optimizer = optax.sgd(0.05, momentum=0.9)
 
     def initial():
-        return create_classifier_state(module, optimizer, KEY, images(1))
+        return create_state(module, optimizer, KEY, images(1))
 
     arguments = {
         "key": KEY,
         "batch_size": 8,
-        "num_steps": num_steps,
         "parallel": Parallel("jit", jax.devices()[:1]),
         "workdir": workdir,
-        "log_every": 5,
     }
-    step = make_classifier_step(module, optimizer)
+    step = make_train_step(CrossEntropy(module), optimizer)
+    plan = Plan(num_steps, log_every=5)
     given = changed.pop("labels", labels())
     batches = labelled_batches(images(), given, 8, seed=5)
-    return module, fit(initial, step, batches, **arguments | changed)
+    return module, fit(initial, step, batches, plan, **arguments | changed)
 
 
 def test_a_run_resumes_bit_for_bit(tmp_path, capfd):

@@ -7,12 +7,17 @@ import optax
 import pytest
 
 from flowjax_ood.training.optimizers import (
-    CLASSIFIER_OPTIMIZERS,
-    epoch_decay,
-    make_classifier_optimizer,
+    OPTIMIZERS,
+    make_optimizer,
     make_schedule,
-    step_decay,
 )
+
+
+def classifiers(name, rate, *, l2=0.0, **options):
+    """An optimiser of classifiers: nothing is clipped, L2 decays all."""
+    options |= {"l2": l2, "clip_norm": 0.0, "scales_apart": False}
+    return make_optimizer(rate, name=name, **options)
+
 
 SHAPES = {"kernel": (3, 4), "bias": (4,)}
 
@@ -57,8 +62,8 @@ def test_adadelta(l2):
         moves = 0.9 * moves + 0.1 * move**2
         return p - 0.7 ** (step // 2) * move, (squares, moves)
 
-    rate = epoch_decay(1.0, 0.7, 2)
-    compare(make_classifier_optimizer("adadelta", rate, l2=l2), rule)
+    rate = make_schedule(1.0, "epoch_decay", 6, decay=0.7, steps_per_epoch=2)
+    compare(classifiers("adadelta", rate, l2=l2), rule)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -75,7 +80,7 @@ def test_sgd(nesterov, reset_at, momentum):
         move = g + momentum * memory if nesterov else memory
         return p - 0.1 * move, memory
 
-    optimizer = make_classifier_optimizer(
+    optimizer = classifiers(
         "sgd",
         0.1,
         l2=5e-2,
@@ -87,7 +92,7 @@ def test_sgd(nesterov, reset_at, momentum):
 
 
 def test_sgd_without_momentum():
-    plain = make_classifier_optimizer("sgd", 0.1, momentum=0.0)
+    plain = classifiers("sgd", 0.1, momentum=0.0)
     compare(plain, lambda p, g, memory, step: (p - 0.1 * g, None))
 
 
@@ -99,7 +104,7 @@ def test_adam():
         move = unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
         return p - 1e-2 * move, (first, second)
 
-    compare(make_classifier_optimizer("adam", 1e-2), rule)
+    compare(classifiers("adam", 1e-2), rule)
 
 
 def test_the_rate_falls_every_epoch():
@@ -107,7 +112,9 @@ def test_the_rate_falls_every_epoch():
 
     A step is of the epoch that its first image is of.
     """
-    rate = epoch_decay(1.0, 0.7, 60_000 / 64)
+    rate = make_schedule(
+        1.0, "epoch_decay", 13_125, decay=0.7, steps_per_epoch=60_000 / 64
+    )
     for step in (0, 1, 937, 938, 1874, 1875, 13_124):
         epoch = step * 64 // 60_000
         np.testing.assert_allclose(rate(jnp.int32(step)), 0.7**epoch, rtol=1e-5)
@@ -115,11 +122,12 @@ def test_the_rate_falls_every_epoch():
 
 
 def test_the_rate_falls_at_boundaries():
-    rate = step_decay(0.1, 0.1, (150, 250))
+    rate = make_schedule(0.1, "step_decay", 350, decay=0.1, boundaries=(150, 250))
     steps = jnp.array([0, 149, 150, 249, 250, 10_000])
     expected = [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
     np.testing.assert_allclose(jax.vmap(rate)(steps), expected, rtol=1e-6)
-    np.testing.assert_allclose(step_decay(0.1, 0.1, ())(jnp.int32(5)), 0.1)
+    never = make_schedule(0.1, "step_decay", 350, decay=0.1)
+    np.testing.assert_allclose(never(jnp.int32(5)), 0.1)
 
 
 def test_other_schedules_join_in():
@@ -129,7 +137,7 @@ def test_other_schedules_join_in():
     def rule(p, g, memory, step):
         return p - expected[step] * g, None
 
-    optimizer = make_classifier_optimizer("sgd", rate, momentum=0.0)
+    optimizer = classifiers("sgd", rate, momentum=0.0)
     compare(optimizer, rule, steps=4)
 
 
@@ -143,7 +151,7 @@ def test_other_schedules_join_in():
 )
 def test_bad_names_and_rates_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        make_classifier_optimizer(*arguments)
+        classifiers(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -159,22 +167,23 @@ def test_bad_names_and_rates_are_refused(arguments, message):
     ],
 )
 def test_bad_options_are_refused(name, options, message):
-    assert name in CLASSIFIER_OPTIMIZERS
+    assert name in OPTIMIZERS
     with pytest.raises(ValueError, match=message):
-        make_classifier_optimizer(name, 0.1, **options)
+        classifiers(name, 0.1, **options)
 
 
 @pytest.mark.parametrize(
     ("schedule", "arguments", "message"),
     [
-        (epoch_decay, (-1.0, 0.7, 10), "learning_rate.*-1.0"),
-        (epoch_decay, (1.0, 0.0, 10), "factor.*0.0"),
-        (epoch_decay, (1.0, 0.7, 0), "steps_per_epoch.*0"),
-        (step_decay, (0.1, 0.1, (20, 10)), r"boundaries.*\(20, 10\)"),
-        (step_decay, (0.1, 0.1, (0, 10)), r"boundaries.*\(0, 10\)"),
-        (step_decay, (float("inf"), 0.1, ()), "learning_rate.*inf"),
+        ("epoch_decay", {"learning_rate": -1.0}, "learning_rate.*-1.0"),
+        ("epoch_decay", {"decay": 0.0}, "decay.*0.0"),
+        ("epoch_decay", {"steps_per_epoch": 0}, "steps_per_epoch.*0"),
+        ("step_decay", {"boundaries": (20, 10)}, r"boundaries.*\(20, 10\)"),
+        ("step_decay", {"boundaries": (0, 10)}, r"boundaries.*\(0, 10\)"),
+        ("step_decay", {"learning_rate": float("inf")}, "learning_rate.*inf"),
     ],
 )
 def test_bad_schedules_are_refused(schedule, arguments, message):
+    given = {"schedule": schedule, "num_steps": 100}
     with pytest.raises(ValueError, match=message):
-        schedule(*arguments)
+        make_schedule(**{"learning_rate": 0.1} | arguments, **given)

@@ -14,7 +14,7 @@ import pytest
 from flowjax_ood.runtime.shares import Share
 from flowjax_ood.training import feed as read_ahead
 from flowjax_ood.training.batches import image_batches
-from flowjax_ood.training.feed import Feed
+from flowjax_ood.training.feed import Feed, Prefetch
 
 WAYS = {
     "inline": {},
@@ -60,7 +60,7 @@ def soon(done, seconds: float = 20.0) -> bool:
 
 @every_way
 def test_batches_are_those_of_the_steps_in_order(batches, way):
-    with Feed(batches, START, **way) as feed:
+    with Feed(batches, START, Prefetch(**way)) as feed:
         got = feed.take(3)
         assert feed.step == START + 3
         peeked = feed.peek()
@@ -74,7 +74,7 @@ def test_batches_are_those_of_the_steps_in_order(batches, way):
 @every_way
 def test_a_part_is_read_of_every_batch(batches, way):
     part = Share(1, 2)
-    with Feed(batches, 0, part=part, **way) as feed:
+    with Feed(batches, 0, Prefetch(**way), part=part) as feed:
         assert same(feed.take(2), [batches(0, part), batches(1, part)])
 
 
@@ -92,7 +92,7 @@ class Damaged:
 
 @every_way
 def test_what_goes_wrong_is_said_and_no_batch_is_left_out(batches, way):
-    with Feed(Damaged(batches, START + 2), START, **way) as feed:
+    with Feed(Damaged(batches, START + 2), START, Prefetch(**way)) as feed:
         with pytest.raises(OSError, match="the record of step 7 is damaged"):
             feed.take(4)
         # nothing was taken, nothing of the steps behind it is handed out in its place
@@ -123,7 +123,7 @@ def test_waiting_is_counted():
 
 
 def test_reading_ahead_is_while_others_work():
-    with Feed(slow, 0, ahead=4, threads=1) as feed:
+    with Feed(slow, 0, Prefetch(ahead=4, threads=1)) as feed:
         feed.take(1)
         feed.reset_wait()
         time.sleep(0.6)
@@ -142,7 +142,7 @@ seen: list[int] = []
 
 def test_no_more_is_read_than_asked_for_and_ahead():
     seen.clear()
-    with Feed(counting, 2, ahead=3, threads=2) as feed:
+    with Feed(counting, 2, Prefetch(ahead=3, threads=2)) as feed:
         assert seen == []
         feed.take(2)
         assert soon(lambda: len(seen) == 5)
@@ -152,7 +152,7 @@ def test_no_more_is_read_than_asked_for_and_ahead():
 @pytest.mark.multiprocess
 def test_workers_leave_signals_to_the_trainer(batches):
     """Ctrl-C and a scheduler's SIGTERM reach them, too: one more batch may be needed"""
-    with Feed(batches, 0, ahead=2, workers=2) as feed:
+    with Feed(batches, 0, Prefetch(ahead=2, workers=2)) as feed:
         feed.take(1)
         # one of them may still be starting
         assert soon(lambda: len(multiprocessing.active_children()) == 2)
@@ -179,10 +179,10 @@ def test_workers_end_with_a_trainer_that_is_killed():
     code = (
         "import multiprocessing, os, signal, numpy as np\n"
         "from flowjax_ood.training.batches import image_batches\n"
-        "from flowjax_ood.training.feed import Feed\n"
+        "from flowjax_ood.training.feed import Feed, Prefetch\n"
         "if __name__ == '__main__':\n"
         "    batches = image_batches(np.zeros((9, 2, 2, 1), np.uint8), 3, 0)\n"
-        "    feed = Feed(batches, 0, ahead=2, workers=2)\n"
+        "    feed = Feed(batches, 0, Prefetch(ahead=2, workers=2))\n"
         "    feed.take(1)\n"
         "    print(*(p.pid for p in multiprocessing.active_children()), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -204,9 +204,9 @@ def test_workers_end_with_a_trainer_that_is_killed():
         ({"workers": 2}, "2 worker processes are of use only to read ahead"),
     ],
 )
-def test_sizes_that_do_not_go_together_are_refused(batches, way, said):
+def test_sizes_that_do_not_go_together_are_refused(way, said):
     with pytest.raises(ValueError, match=said):
-        Feed(batches, 0, **way)
+        Prefetch(**way)
 
 
 def test_steps_begin_at_0(batches):
@@ -218,4 +218,4 @@ def test_without_grain_nothing_is_read_ahead(batches, monkeypatch):
     monkeypatch.setattr(read_ahead, "find_spec", lambda name: None)
     assert same(Feed(batches, 0).take(1), [batches(0)])
     with pytest.raises(ImportError, match=r"pip install -e '\.\[streaming\]'"):
-        Feed(batches, 0, ahead=1, threads=1)
+        Prefetch(ahead=1, threads=1)

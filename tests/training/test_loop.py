@@ -417,9 +417,9 @@ def test_images_that_are_not_8_bit_are_refused(tmp_path):
             run.initial,
             run.step,
             image_batches(images().astype(np.float32), BATCH, seed=0),
+            loop.Plan(2),
             key=KEY,
             batch_size=BATCH,
-            num_steps=2,
             parallel=one_device(),
             workdir=tmp_path,
         )

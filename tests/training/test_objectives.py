@@ -1,5 +1,7 @@
 """Negative training: the objective by its formula, and what a batch holds."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import LogProbParts
 from flowjax_ood.runtime.parallel import AXIS
 from flowjax_ood.training.batches import batches_with_negatives, image_batches
-from flowjax_ood.training.objectives import negative_loss, negative_objective
+from flowjax_ood.training.objectives import Likelihood, Negative, negative_loss
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
 from tests.helpers.tiny_run import (
@@ -27,6 +29,8 @@ from tests.helpers.tiny_run import (
 LL = np.float32([-3, -40, -7, -100, -5, -99, -1, -250])
 NEGATIVE = np.tile([False, True], 4)
 NLL = 4.0  # mean of 3, 7, 5, 1
+# in place of a flow: images of four values
+FOUR = SimpleNamespace(dims=4)
 # threshold -> (N, loss)
 CASES = {
     -30.0: ([], NLL),
@@ -84,8 +88,8 @@ def test_a_broken_likelihood_of_an_image_to_learn_is_seen():
 @pytest.mark.parametrize("threshold", CASES)
 def test_parts_of_a_batch_average_to_the_whole(devices, threshold):
     """Also where N is spread unevenly, or missing in one part."""
-    objective = negative_objective(4, threshold, axis_name=AXIS)
-    whole = negative_objective(4, threshold)
+    objective = Negative(FOUR, threshold, AXIS).loss
+    whole = Negative(FOUR, threshold).loss
     # halves of it, so that the sum is exact
     parts = LogProbParts(LL / 2, LL / 2 + np.float32(4 * np.log(256)))
     batch = {"negative": NEGATIVE}
@@ -110,7 +114,7 @@ def test_parts_of_a_batch_average_to_the_whole(devices, threshold):
 
 def test_metrics_are_of_one_kind_of_image_each():
     parts = LogProbParts(LL / 2, LL / 2 + np.float32(4 * np.log(256)))
-    _, metrics = negative_objective(4, -100.0)(parts, {"negative": NEGATIVE})
+    _, metrics = Negative(FOUR, -100.0).loss(parts, {"negative": NEGATIVE})
     expected = {
         "bits_per_dim": NLL / (4 * np.log(2)),
         "bits_per_dim_prior": 8 + NLL / 2 / (4 * np.log(2)),
@@ -125,7 +129,7 @@ def test_metrics_are_of_one_kind_of_image_each():
 @pytest.mark.parametrize("threshold", [float("nan"), -float("inf")])
 def test_thresholds_that_say_nothing_are_refused(threshold):
     with pytest.raises(ValueError, match=f"threshold must be finite, got {threshold}"):
-        negative_objective(4, threshold)
+        Negative(FOUR, threshold)
 
 
 # --- batches ------------------------------------------------------------------------
@@ -178,8 +182,7 @@ def trained(threshold, steps=60, norm="light"):
     """Metrics of every step, `log p(x)` of both kinds after the last, and the state."""
     flow, optimizer = tiny_flow(norm), optax.adam(1e-2)
     state = create_state(flow, optimizer, jax.random.key(0), dequantized(images(BATCH)))
-    objective = negative_objective(flow.dims, threshold)
-    step = jax.jit(make_train_step(flow, optimizer, objective=objective))
+    step = jax.jit(make_train_step(Negative(flow, threshold), optimizer))
     batches = batches_with_negatives(images(), darker(), BATCH, 0)
     found = []
     for number in range(steps):
@@ -211,7 +214,7 @@ def test_without_negatives_above_the_threshold_it_is_maximum_likelihood():
     _, _, state = trained(threshold=1e9, steps=3)
     flow, optimizer = tiny_flow("light"), optax.adam(1e-2)
     alone = create_state(flow, optimizer, jax.random.key(0), dequantized(images(BATCH)))
-    step = jax.jit(make_train_step(flow, optimizer))
+    step = jax.jit(make_train_step(Likelihood(flow), optimizer))
     batches = image_batches(images(), BATCH, 0)
     for number in range(3):
         alone, _ = step(alone, batches(number), KEY)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from flowjax_ood.training.optimizers import (
-    OPTIMIZERS,
     clip_by_group_norm,
     make_optimizer,
     make_schedule,
@@ -87,7 +86,7 @@ def library(params, gradients, optimizer):
 
 
 @pytest.mark.parametrize("scales_apart", [True, False])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["adam", "rmsprop"])
 @pytest.mark.parametrize("sizes", SIZES)
 # the paper's numbers; and numbers for which every order of the parts gives another end
 @pytest.mark.parametrize(("clip", "l2", "decay"), [(100, 5e-5, 0), (1, 0.7, 0.3)])
@@ -155,7 +154,7 @@ def test_weight_decay_that_acts_on_nothing_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "sgd"}, "'sgd'.*adam, rmsprop"),
+        ({"name": "lion"}, "'lion'.*adam, rmsprop"),
         ({"clip_norm": -1.0}, "clip_norm.*-1"),
         ({"l2": -5e-5}, "l2.*-5e-05"),
         ({"weight_decay": float("nan")}, "weight_decay.*nan"),

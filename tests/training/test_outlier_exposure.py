@@ -8,12 +8,13 @@ import pytest
 
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
 from flowjax_ood.training.objectives import (
+    CrossEntropy,
+    OutlierExposure,
     cross_entropy,
-    outlier_exposure,
     outlier_loss,
 )
-from flowjax_ood.training.state import create_classifier_state
-from flowjax_ood.training.step import make_classifier_step
+from flowjax_ood.training.state import create_state
+from flowjax_ood.training.step import make_train_step
 from tests.helpers.tiny_classifier import TinyClassifier, batch, images, labels
 
 KEY = jax.random.key(3, impl="threefry2x32")
@@ -38,15 +39,13 @@ def test_the_loss_is_the_cross_entropy_from_uniform():
 def test_the_objective_adds_both(weight):
     module, optimizer = TinyClassifier(norm=True), optax.sgd(0.1)
     given = batches_with_outliers(images(), labels(), outliers(), 8, 6, seed=1)(0)
-    state = create_classifier_state(module, optimizer, KEY, images(1))
-    step = jax.jit(
-        make_classifier_step(module, optimizer, objective=outlier_exposure(weight))
-    )
+    state = create_state(module, optimizer, KEY, images(1))
+    step = jax.jit(make_train_step(OutlierExposure(module, weight), optimizer))
     new, metrics = step(state, given, KEY)
     # batch norm sees both kinds
     together = np.concatenate([given["image"], given["outlier"]]) / np.float32(255)
     logits, updates = module.apply(state.variables(), together, mutable=["batch_stats"])
-    own, expected = cross_entropy(logits[:8], {"label": given["label"]})
+    own, expected = cross_entropy(logits[:8], given["label"])
     unsure = outlier_loss(logits[8:]).mean()
     expected |= {
         "cross_entropy": own,
@@ -69,10 +68,8 @@ def test_outliers_are_augmented_by_keys_of_their_own():
 
     module, optimizer = TinyClassifier(), optax.sgd(0.1)
     given = batches_with_outliers(images(), labels(), outliers(), 40, 12, seed=1)(0)
-    state = create_classifier_state(module, optimizer, KEY, images(1))
-    step = make_classifier_step(
-        module, optimizer, augment=augment, objective=outlier_exposure()
-    )
+    state = create_state(module, optimizer, KEY, images(1))
+    step = make_train_step(OutlierExposure(module, augment=augment), optimizer)
     step(state, given, KEY)
     both = np.concatenate(seen)
     assert len(np.unique(both, axis=0)) == len(both) == 52
@@ -85,9 +82,8 @@ def test_training_makes_it_unsure_of_outliers():
     batches = batches_with_outliers(own, labels(), other, 20, 20, seed=1)
 
     def trained(weight):
-        state = create_classifier_state(module, optimizer, KEY, images(1))
-        objective = outlier_exposure(weight)
-        step = jax.jit(make_classifier_step(module, optimizer, objective=objective))
+        state = create_state(module, optimizer, KEY, images(1))
+        step = jax.jit(make_train_step(OutlierExposure(module, weight), optimizer))
         for k in range(150):
             state, metrics = step(state, batches(k), KEY)
         return jax.device_get(metrics)
@@ -120,8 +116,11 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"outliers must be uint8.*float32"):
         batches_with_outliers(images(), labels(), pixels, 8, 4, seed=0)
     with pytest.raises(ValueError, match="-1"):
-        outlier_exposure(-1)
+        OutlierExposure(TinyClassifier(), -1)
+    module, optimizer = TinyClassifier(), optax.sgd(0.1)
+    state = create_state(module, optimizer, KEY, images(1))
     with pytest.raises(ValueError, match="image, index, label"):
-        outlier_exposure()(jnp.zeros((8, 3)), batch())
-    with pytest.raises(ValueError, match="outlier_exposure"):
-        cross_entropy(jnp.zeros((9, 3)), batch() | {"outlier": outliers(1)})
+        make_train_step(OutlierExposure(module), optimizer)(state, batch(), KEY)
+    both = batches_with_outliers(images(), labels(), outliers(), 8, 4, seed=0)(0)
+    with pytest.raises(ValueError, match="OutlierExposure"):
+        make_train_step(CrossEntropy(module), optimizer)(state, both, KEY)

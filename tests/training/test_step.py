@@ -10,6 +10,7 @@ import pytest
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import ConditionalNormal
 from flowjax_ood.models import RealNVP
+from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.state import create_state, parameter_count
 from flowjax_ood.training.step import make_train_step
 from tests.helpers.tiny_run import (
@@ -37,7 +38,9 @@ def gradients(norm: str):
     flow, optimizer = tiny_flow(norm), optax.sgd(1.0)
     state = tiny(norm).initial()
     state = state.replace(opt_state=optimizer.init(state.params))
-    new, metrics = jax.jit(make_train_step(flow, optimizer))(state, batch(), KEY)
+    new, metrics = jax.jit(make_train_step(Likelihood(flow), optimizer))(
+        state, batch(), KEY
+    )
     grads = jax.tree.map(jnp.subtract, state.params, new.params)
     return state, new, jax.device_get(grads), metrics
 
@@ -171,20 +174,22 @@ def test_averaged_parameters():
     assert state.variables(average=False)["params"] is state.params
 
 
-@pytest.mark.parametrize("room", [True, False])
-def test_averaging_must_fit_the_state(room):
+@pytest.mark.parametrize("averaging", [True, False])
+def test_averaging_must_fit_the_state(averaging):
     """Otherwise the initial parameters would be taken for the average."""
     flow, optimizer = tiny_flow("light"), optax.sgd(1.0)
-    state = tiny("light", ema_decay=0.75 if room else 0.0).state
-    step = make_train_step(flow, optimizer, ema_decay=0.0 if room else 0.9)
-    with pytest.raises(ValueError, match=rf"create_state\(average={not room}\)"):
+    state = tiny("light", ema_decay=0.75 if averaging else 0.0).state
+    step = make_train_step(
+        Likelihood(flow), optimizer, ema_decay=0.0 if averaging else 0.9
+    )
+    with pytest.raises(ValueError, match=rf"create_state\(average={not averaging}\)"):
         step(state, batch(), KEY)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_bad_decays_are_refused(decay):
     with pytest.raises(ValueError, match=f"ema_decay.*{decay}"):
-        make_train_step(tiny_flow(), optax.sgd(1.0), ema_decay=decay)
+        make_train_step(Likelihood(tiny_flow()), optax.sgd(1.0), ema_decay=decay)
 
 
 def test_dropout_keys_differ_by_step_and_by_part_of_the_batch():
@@ -206,7 +211,7 @@ def test_dropout_keys_differ_by_step_and_by_part_of_the_batch():
     state = tiny("light").state.replace(
         params=variables["params"], opt_state=optimizer.init(variables["params"])
     )
-    step = make_train_step(flow, optimizer)
+    step = make_train_step(Likelihood(flow), optimizer)
 
     def key(at=0, first=0):
         used.clear()
@@ -238,7 +243,7 @@ def test_the_condition_reaches_the_loss():
     cond = np.eye(2, dtype=np.float32)[np.arange(BATCH) % 2]
     x = dequantized(images(BATCH))
     state = create_state(flow, optimizer, jax.random.key(0), x, cond)
-    step = jax.jit(make_train_step(flow, optimizer))
+    step = jax.jit(make_train_step(Likelihood(flow), optimizer))
     for number in range(2):
         x = noise_free_of_the_batch(np.arange(BATCH), number)
         log_prob = np.float64(flow.apply({"params": state.params}, x, cond))

@@ -9,6 +9,7 @@ from flowjax_ood.evaluation.likelihood import evaluate_likelihood
 from flowjax_ood.models import TabularRealNVP
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.training.batches import image_batches, vector_batches
+from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.optimizers import make_optimizer
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
@@ -61,7 +62,9 @@ def test_a_step_reports_nats(variables):
     optimizer = make_optimizer(1e-3, l2=0.0, scales_apart=False)
     state = create_state(FLOW, optimizer, jax.random.key(0), jnp.asarray(VECTORS))
     batch = {"x": jnp.asarray(VECTORS), "index": jnp.arange(23, dtype=jnp.int32)}
-    _, metrics = jax.jit(make_train_step(FLOW, optimizer))(state, batch, KEY)
+    _, metrics = jax.jit(make_train_step(Likelihood(FLOW), optimizer))(
+        state, batch, KEY
+    )
     assert set(metrics) == {"loss", "log_pz", "logdet", "grad_norm"}
     expected = FLOW.apply(state.variables(), VECTORS, method="log_prob_parts")
     assert metrics["log_pz"] == pytest.approx(float(expected.log_pz.mean()), rel=1e-5)

@@ -15,7 +15,7 @@ from experiments.benchmark.input_table import Reading, Round, make_rows, verdict
 from experiments.cli import run
 from experiments.core.config import load_config
 from flowjax_ood import data
-from flowjax_ood.training.feed import Feed
+from flowjax_ood.training.feed import Feed, Prefetch
 from tests.helpers.experiment_runs import CONFIGS, only_error
 
 TINY = ("benchmark", "--data", f"--config={CONFIGS / 'demo.py'}:smoke")
@@ -87,7 +87,7 @@ def test_a_step_is_timed():
 def reading(rounds=(), need=100.0) -> Reading:
     config = load_config(f"{CONFIGS / 'demo.py'}:smoke")
     images = data.load("fashion_mnist:train", source="synthetic", limit=8)
-    options = {"ahead": 0, "threads": 2, "workers": 0}
+    options = Prefetch(ahead=0, threads=2, workers=0)
     return Reading(Case("train", config, {}), images, options, list(rounds), need)
 
 
@@ -128,9 +128,9 @@ def slow(step, part):
 
 def test_what_was_read_while_nobody_asked_is_not_counted():
     one = reading()
-    one.options = {"ahead": 5, "threads": 1, "workers": 0}
+    one.options = Prefetch(ahead=5, threads=1, workers=0)
     one.case.config.train.batch_size = 4
-    with Feed(slow, 0, **one.options) as feed:
+    with Feed(slow, 0, one.options) as feed:
         feed.take(1)
         time.sleep(0.3)
         found = time_feed(feed, one, seconds=0.2)
@@ -150,7 +150,7 @@ def spin(step, part):
 
 @pytest.mark.multiprocess
 def test_what_workers_compute_is_counted():
-    with Feed(spin, 0, ahead=2, workers=1) as feed:
+    with Feed(spin, 0, Prefetch(ahead=2, workers=1)) as feed:
         feed.take(1)
         (worker,) = multiprocessing.active_children()
         before, own = processor_seconds(), time.process_time()

@@ -17,7 +17,6 @@ from experiments.core.config import known_configs, load_config
 from experiments.core.errors import UserError
 from experiments.core.keys import flatten
 from experiments.core.sets import load_sets, ood_places
-from experiments.detect.networks import classifier
 from flowjax_ood.ood.network import as_input
 from flowjax_ood.training.state import parameter_count
 from tests.helpers.experiment_runs import CONFIGS, read_results
@@ -143,7 +142,7 @@ def test_the_smoke_variant_of_every_file_builds(file):
     sets = load_sets(config)
     shape = sets.event_shape
     if "detect" in config:
-        module = classifier(config, 10)
+        module = build.classifier(config, 10)
         dtype = as_input(sets.inputs(sets.test)[:1]).dtype
         x = jax.ShapeDtypeStruct((2, *shape), dtype)
         assert jax.eval_shape(module.init, jax.random.key(0), x)["params"]

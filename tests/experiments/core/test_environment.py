@@ -124,6 +124,7 @@ use_compilation_cache()
 import jax, numpy as np, optax
 from flowjax_ood.models import RealNVP
 from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
 
@@ -136,7 +137,7 @@ image = np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4, 1)
 key = jax.random.key(0)
 state = create_state(flow, optimizer, key, (image + 0.5) / 256)
 state = parallel.place_state(state)
-step = parallel.wrap_step(make_train_step(flow, optimizer))
+step = parallel.wrap_step(make_train_step(Likelihood(flow), optimizer))
 batch = parallel.place_batch({"image": image, "index": np.arange(4)})
 for _ in range(3):
     given = state

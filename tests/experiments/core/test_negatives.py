@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_variants_are_whole(name, variant):
     # both kinds divide over up to eight devices
     assert config.train.batch_size % 8 == 0
     if variant == "smoke":
-        assert objective(config, load_sets(config), 8) is not None
+        assert objective(config, load_sets(config), SimpleNamespace(dims=8)) is not None
 
 
 def test_sets_are_told_of_or_not(sets):
@@ -188,7 +189,7 @@ def test_an_epoch_ends_with_the_smaller_set(sets):
     config = load("train.num_steps=0", "train.num_epochs=4")
     assert len(sets.negative) < len(sets.train)
     steps = -(-4 * len(sets.negative) // config.train.batch_size)
-    assert build.training(config, sets).num_steps == steps
+    assert build.training(config, sets).plan.num_steps == steps
 
 
 def test_results_tell_what_was_told(workdir):

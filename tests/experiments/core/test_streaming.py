@@ -289,8 +289,8 @@ def test_negatives_beside_a_streamed_set(arguments):
 
 
 def test_by_default_batches_are_read_in_the_steps_own_time(arguments):
-    assert build.feed_options(config_of(arguments))["ahead"] == 0
-    assert build.feed_options(config_of(arguments, STREAMED)) == {
+    assert build.prefetch(config_of(arguments)).ahead == 0
+    assert dataclasses.asdict(build.prefetch(config_of(arguments, STREAMED))) == {
         "ahead": build.READ_AHEAD,
         "threads": 2,
         "workers": 0,

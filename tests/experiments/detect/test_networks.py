@@ -205,7 +205,7 @@ def test_a_network_stays_in_its_mode(run):
         ("cifar10_detect", ["model.blocks=1"], "blocks and widths need one number"),
         ("cifar10_detect", ["model.precision=half"], "unknown precision 'half'"),
         ("fashion_mnist_detect", ["optimizer.name=sdg"], "unknown optimizer 'sdg'"),
-        ("cifar10_detect", ["optimizer.schedule=steps"], "unknown optimizer.schedule"),
+        ("cifar10_detect", ["optimizer.schedule=steps"], "unknown schedule 'steps'"),
         ("cifar10_detect", ["optimizer.boundaries=3,2"], "must be positive and rise"),
         ("cifar10_detect", ["optimizer.schedule=cosine"], "reset_momentum starts"),
         (

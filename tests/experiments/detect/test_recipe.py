@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments.core.build import classifier, num_steps, optimizer
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.keys import flatten
-from experiments.detect.networks import classifier
-from experiments.detect.recipe import num_steps, optimizer
 from flowjax_ood.training.state import parameter_count
 from tests.helpers.experiment_runs import CONFIGS
 
@@ -122,9 +121,9 @@ def step_at(update, step, gradient=0.0, momentum=0.0):
 def test_the_schedule_of_the_resnet_and_its_momentum():
     config = full("cifar10_detect")
     epoch = 50_000 / 128
-    steps = num_steps(config.train, 128, 50_000, "train")
+    steps = num_steps(config, 50_000)
     assert steps == 136_719  # 350 times 390.625
-    update = optimizer(config, epoch, steps)
+    update = optimizer(config, steps, epoch)
     # after 150 and 250 epochs: 58,593.75 and 97,656.25 steps
     for step, rate in [
         (0, 0.1),
@@ -142,9 +141,9 @@ def test_the_schedule_of_the_resnet_and_its_momentum():
 
 def test_the_schedule_of_lenet():
     config = full("fashion_mnist_detect")
-    steps = num_steps(config.train, 64, 60_000, "train")
+    steps = num_steps(config, 60_000)
     assert steps == 13_125
-    update = optimizer(config, 937.5, steps)
+    update = optimizer(config, steps, 937.5)
     first = step_at(update, 0, gradient=1.0)
     for step, epoch in [(937, 0), (938, 1), (1874, 1), (1875, 2), (steps - 1, 13)]:
         found = step_at(update, step, gradient=1.0)
