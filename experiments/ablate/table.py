@@ -1,4 +1,4 @@
-"""The table of an ablation: rows, their mean and spread over seeds, and its figures."""
+"""The table of an ablation: mean and deviation of its rows over seeds, and figures."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell
-from experiments.core.html import markdown_table
+from experiments.core import text
 from experiments.core.results import versions
 from flowjax_ood import figures
 from flowjax_ood.runtime.files import write_bytes
 
+TITLE = "Mean ± standard deviation over seeds"
 # of results.json: one value a run, and one a run and set
 SCALARS = ("params", "steps", "images_seen", "train_seconds", "images_per_second")
 PER_SET = ("auroc", "bits_per_dim", "bits_per_dim_median", "outlier_fraction")
@@ -92,45 +93,29 @@ def columns(content: dict) -> tuple[list[str], list[list[str]]]:
     rows = []
     for row in content["rows"]:
         cells = [row["name"], str(len(row["seeds"])), f"{row['params'][0]:,}"]
-        cells.append(_spread(row, "bits_per_dim", id_name))
+        cells.append(_plus_minus(row, "bits_per_dim", id_name))
         for name in ood:
-            cells.append(_spread(row, "bits_per_dim", name))
-            cells.append(_spread(row, "auroc", name))
+            cells.append(_plus_minus(row, "bits_per_dim", name))
+            cells.append(_plus_minus(row, "auroc", name))
         rows.append(cells)
     return headers, rows
 
 
-def _spread(row: dict, key: str, name: str) -> str:
-    mean, std = row[f"{key}_mean"][name], row[f"{key}_std"][name]
-    if mean is None:
-        return "not finite"
-    return f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}")
+def _plus_minus(row: dict, key: str, name: str) -> str:
+    return text.plus_minus(row[f"{key}_mean"][name], row[f"{key}_std"][name])
 
 
 def write_markdown(content: dict, path: Path) -> None:
-    """The table as Markdown, with what it does not hold yet."""
-    headers, rows = columns(content)
-    text = markdown_table(headers, rows)
-    text += "\n\nMean ± standard deviation over seeds.\n"
-    for name in content["missing"]:
-        text += f"\nNot done: {name}."
-    for name in content["failed"]:
-        text += f"\nDiverged: {name}."
-    write_bytes(path, f"{text.rstrip()}\n".encode())
+    """Write the table as Markdown, with what it does not hold yet."""
+    lines = [text.markdown_table(*columns(content)), "", f"{TITLE}.", ""]
+    lines += [f"Not done: {name}." for name in content["missing"]]
+    lines += [f"Diverged: {name}." for name in content["failed"]]
+    write_bytes(path, ("\n".join(lines).rstrip() + "\n").encode())
 
 
 def print_rows(content: dict) -> None:
-    """The table on the console."""
-    from rich.console import Console
-    from rich.table import Table
-
-    headers, rows = columns(content)
-    table = Table(title="mean ± standard deviation over seeds")
-    for number, name in enumerate(headers):
-        table.add_column(name, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    """Print the table on the terminal."""
+    text.print_table(*columns(content), title=TITLE)
 
 
 def figures_of(content: dict) -> dict:

@@ -135,10 +135,16 @@ def run_names(workdirs: Iterable[Path]) -> dict[Path, str]:
 
 
 def markdown_table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
+    headers: Sequence[str], rows: Iterable[Sequence[str]], align: str | int = 1
 ) -> str:
-    """A Markdown table: the first `left` columns hold words, the others numbers."""
-    rule = ["---"] * left + ["---:"] * (len(headers) - left)
+    """A Markdown table.
+
+    `align`: how many columns hold words, the others numbers; or one letter per column,
+    "l", "c" or "r".
+    """
+    if isinstance(align, int):
+        align = "l" * align + "r" * (len(headers) - align)
+    rule = [{"l": "---", "c": ":---:", "r": "---:"}[side] for side in align]
     cells = ([cell.replace("|", "\\|") for cell in row] for row in (headers, *rows))
     head, *lines = (f"| {' | '.join(row)} |" for row in cells)
     return "\n".join([head, f"| {' | '.join(rule)} |", *lines])

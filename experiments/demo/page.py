@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from experiments.core.document import Document
 from experiments.core.evaluation import Evaluated
-from experiments.core.html import Report
 from experiments.core.sets import Sets
 from experiments.core.text import decimals
 from experiments.demo import figures as draw
@@ -15,13 +15,13 @@ def write(
     workdir: Path,
     flows: dict[str, Evaluated],
     sets: Sets,
-    found: dict[str, tuple],
+    coupling: dict[str, tuple],
     seconds: float | None,
     fast: bool,
 ) -> Path:
     """Draw every figure into `workdir` and write report.html; returns its path.
 
-    `found` is what `first_coupling` tells of the baseline.
+    `coupling` is what `first_coupling` measured of the baseline.
     """
     images = first_sets(sets)
     id_name, ood_name = images
@@ -29,7 +29,7 @@ def write(
         "likelihoods": draw.histograms(flows, id_name),
         "roc": draw.roc(flows, id_name),
         "terms": draw.terms(flows, id_name),
-        "couplings": draw.coupling(found, id_name),
+        "couplings": draw.coupling(coupling, id_name),
         "latents": draw.latents(flows, images, id_name),
         "samples": draw.samples(flows, sets),
         "training": draw.training(flows),
@@ -38,27 +38,27 @@ def write(
         name: figures.save(figure, workdir / f"{name}.png")
         for name, figure in drawn.items()
     }
-    report = Report(
+    document = Document(
         "Why a flow trained on clothing prefers digits",
         "Two RealNVPs trained on FashionMNIST score unseen clothing and MNIST digits",
     )
     if fast:
-        report.text(
+        document.text(
             "This is a --fast run: the flows are all but untrained, and the numbers "
             "below only show that everything works."
         )
-    report.text(conclusion(flows, fast))
-    _numbers(report, flows)
-    captions = _captions(id_name, ood_name, found)
+    document.text(conclusion(flows, fast))
+    _numbers(document, flows)
+    captions = _captions(id_name, ood_name, coupling)
     for name, (heading, caption, alt) in captions.items():
-        report.section(heading)
-        report.figure(paths[name], caption, alt)
-    _facts(report, flows, seconds)
-    return report.write(workdir / "report.html")
+        document.section(heading)
+        document.figure(paths[name], caption, alt)
+    _facts(document, flows, seconds)
+    return document.write(workdir / "report.html")
 
 
 def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
-    """What the numbers say, in two or three sentences."""
+    """Say what the numbers mean, in two or three sentences."""
     sentences = []
     for name, flow in flows.items():
         for other, value in flow.results["auroc"].items():
@@ -83,7 +83,7 @@ def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
     return " ".join(sentences)
 
 
-def _numbers(report: Report, flows: dict[str, Evaluated]) -> None:
+def _numbers(document: Document, flows: dict[str, Evaluated]) -> None:
     rows, bold = [], []
     for name, flow in flows.items():
         for data, mean in flow.results["bits_per_dim"].items():
@@ -94,7 +94,7 @@ def _numbers(report: Report, flows: dict[str, Evaluated]) -> None:
                 bold.append((len(rows), 4))
             median = flow.results["bits_per_dim_median"][data]
             rows.append((name, data, decimals(mean), decimals(median), area))
-    report.table(
+    document.table(
         ("flow", "scored set", "bits/dim, mean", "bits/dim, median", "AUROC [95% CI]"),
         rows,
         "Likelihood as a detector. Fewer bits/dim = more likely. AUROC is the chance "
@@ -105,7 +105,7 @@ def _numbers(report: Report, flows: dict[str, Evaluated]) -> None:
 
 
 def _captions(
-    id_name: str, ood_name: str, found: dict[str, tuple]
+    id_name: str, ood_name: str, coupling: dict[str, tuple]
 ) -> dict[str, tuple[str, str, str]]:
     return {
         "likelihoods": (
@@ -127,7 +127,7 @@ def _captions(
         ),
         "couplings": (
             "What a coupling layer does",
-            _coupling_caption(found),
+            _coupling_caption(coupling),
             "Image, masked input, prediction and target of one coupling layer",
         ),
         "latents": (
@@ -149,8 +149,10 @@ def _captions(
     }
 
 
-def _facts(report: Report, flows: dict[str, Evaluated], seconds: float | None) -> None:
-    report.section("How it was made")
+def _facts(
+    document: Document, flows: dict[str, Evaluated], seconds: float | None
+) -> None:
+    document.section("How it was made")
     first = next(iter(flows.values())).results
     facts: dict[str, object] = {}
     if seconds is not None:
@@ -165,14 +167,14 @@ def _facts(report: Report, flows: dict[str, Evaluated], seconds: float | None) -
             + (f" ({rate:.0f} images/s)" if rate else "")
         )
     facts["versions"] = ", ".join(f"{k} {v}" for k, v in first["versions"].items())
-    report.facts(facts)
+    document.facts(facts)
 
 
-def _coupling_caption(found: dict[str, tuple]) -> str:
+def _coupling_caption(coupling: dict[str, tuple]) -> str:
     measured = "; ".join(
         f"{name}: correlation of -t with the hidden pixels {m['correlation']:.2f}, "
         f"mean s {m['mean_s']:+.2f}"
-        for name, (_, _, m) in found.items()
+        for name, (_, _, m) in coupling.items()
     )
     return (
         "The first checkerboard coupling of the baseline, on the first image of each "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.core.html import Report
+from experiments.core.document import Document
 from experiments.report.runs import KeptRun
 from experiments.report.words import duration, set_words, size_words
 from flowjax_ood import figures
@@ -24,8 +24,8 @@ OF_RUN = {
 TOGETHER = 4  # curves in one figure
 
 
-def add_overview(report: Report, content) -> None:
-    """Flows on the same images side by side: AUROC and bits/dim of every seed."""
+def add_overview(document: Document, content) -> None:
+    """Show flows on the same images side by side: AUROC and bits/dim of every seed."""
     by_set: dict[tuple[str, str], dict[str, list[KeptRun]]] = {}
     for key, runs in content.flows.items():
         if "bits_per_dim" in runs[0].results:
@@ -48,7 +48,7 @@ def add_overview(report: Report, content) -> None:
         figure = figures.ablation_rows(
             rows, id_name=id_name, title=f"Flows trained on {train}"
         )
-        report.figure(
+        document.figure(
             figures.png_bytes(figure),
             f"All flows trained on {train}, every seed. Left of 0.5, the other set is "
             "more likely.",
@@ -57,24 +57,24 @@ def add_overview(report: Report, content) -> None:
 
 
 def _by_set(runs: list[KeptRun], measure: str) -> dict[str, list]:
-    found: dict[str, list] = {}
+    by_set: dict[str, list] = {}
     for run in runs:
         for name, value in run.results[measure].items():
-            found.setdefault(name, []).append(value)
-    return found
+            by_set.setdefault(name, []).append(value)
+    return by_set
 
 
-def add_flow(report: Report, runs: list[KeptRun], names: dict) -> None:
-    """A flow's setting, how it was trained, and the figures of each of its runs."""
-    report.text(_setting(runs))
+def add_flow(document: Document, runs: list[KeptRun], names: dict) -> None:
+    """Add a flow's setting, how it was trained, and the figures of each of its runs."""
+    document.text(_setting(runs))
     for start in range(0, len(runs), TOGETHER):
-        _add_training(report, runs[start : start + TOGETHER], names)
+        _add_training(document, runs[start : start + TOGETHER], names)
     for run in runs:
         for file, (caption, alt) in OF_RUN.items():
             path = run.workdir / file
             if path.is_file():
                 name = names[run.workdir]
-                report.figure(path, f"{name}, seed {run.seed}. {caption}", alt)
+                document.figure(path, f"{name}, seed {run.seed}. {caption}", alt)
 
 
 def _setting(runs: list[KeptRun]) -> str:
@@ -89,8 +89,8 @@ def _setting(runs: list[KeptRun]) -> str:
     return f"{text[0].upper()}{text[1:]}: {results['images_seen']:,} {things} seen."
 
 
-def _add_training(report: Report, runs: list[KeptRun], names: dict) -> None:
-    """Training curves, of the runs whose metrics are there."""
+def _add_training(document: Document, runs: list[KeptRun], names: dict) -> None:
+    """Add training curves, of the runs whose metrics are there."""
     vectors = "nats" in runs[0].results
     curves = {}
     for run in runs:
@@ -110,7 +110,7 @@ def _add_training(report: Report, runs: list[KeptRun], names: dict) -> None:
         return
     figure = figures.training_curves(curves, unit="nats" if vectors else "bits/dim")
     unit = "Negative log-likelihood" if vectors else "Bits/dim"
-    report.figure(
+    document.figure(
         figures.png_bytes(figure),
         f"{unit} of the training batches.",
         f"training curves of {len(curves)} runs",

@@ -1,20 +1,14 @@
-"""The page of `report`: what it says at the top, its tables, and its order."""
+"""The document of `report`: its order, what it says at the top, and its tables."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from experiments.core.html import Report, markdown_table
+from experiments.core.document import Document
 from experiments.report import figures
 from experiments.report.published import NOT_AVAILABLE
 from experiments.report.rows import Row, pair_words, settings, single_runs, table
 from experiments.report.runs import KeptOutput, KeptRun
-from experiments.report.sections import (
-    ablation_caption,
-    ablation_table,
-    add_ablation,
-    add_inspection,
-    add_samples,
-)
+from experiments.report.sections import add_ablation, add_inspection, add_samples
 from experiments.report.words import duration, set_words
 
 TITLE = "Likelihood in and out of distribution"
@@ -52,17 +46,15 @@ class Content(NamedTuple):
 
     @property
     def runs(self) -> list[KeptRun]:
-        return [run for found in self.flows.values() for run in found]
+        return [run for runs in self.flows.values() for run in runs]
 
 
-def page(content: Content) -> Report:
-    """The whole page."""
-    report = Report(TITLE, inside(content))
-    report.text(READING)
-    report.facts(facts(content))
+def document(content: Content) -> Document:
+    """The whole report."""
+    report = Document(TITLE, inside(content))
+    report.text(READING).facts(facts(content))
     if content.rows:
-        report.section("Results")
-        report.text(findings(content))
+        report.section("Results").text(summary(content))
     for caption, headers, rows, align in tables(content):
         bold = [(n, headers.index("AUROC")) for n in range(len(rows))]
         report.table(headers, rows, caption, align, highlight=bold)
@@ -82,37 +74,12 @@ def page(content: Content) -> Report:
     for samples in content.samples:
         add_samples(report, samples, content.names[samples.workdir])
     if content.rows:
-        report.section("Every run")
         headers, rows, align = single_runs(content.rows, content.names)
-        report.table(headers, rows, SINGLE, align)
+        report.section("Every run").table(headers, rows, SINGLE, align)
     headers, rows, align = origins(content)
     if rows:
-        report.section("Data")
-        report.table(headers, rows, DATA, align)
+        report.section("Data").table(headers, rows, DATA, align)
     return report
-
-
-def markdown(content: Content) -> str:
-    """The tables, with what stands at the top of the page."""
-    parts = [f"# {TITLE}", inside(content) + ".", READING]
-    parts.append("\n".join(f"* {k}: {v}" for k, v in facts(content).items()))
-    for caption, headers, rows, align in tables(content):
-        parts += [caption, markdown_table(headers, rows, align)]
-    if content.rows:
-        parts += [PUBLISHED, *sources(content.rows)]
-        headers, rows, align = settings(content.flows, content.titles)
-        parts += [SETTINGS, markdown_table(headers, rows, align)]
-    for ablation in content.ablations:
-        headers, rows = ablation_table(ablation)
-        parts.append(ablation_caption(ablation, content.names[ablation.workdir]))
-        parts.append(markdown_table(headers, rows))
-    if content.rows:
-        headers, rows, align = single_runs(content.rows, content.names)
-        parts += [SINGLE, markdown_table(headers, rows, align)]
-    headers, rows, align = origins(content)
-    if rows:
-        parts += [DATA, markdown_table(headers, rows, align)]
-    return "\n\n".join(parts) + "\n"
 
 
 def tables(content: Content) -> Iterable[tuple]:
@@ -130,7 +97,7 @@ def tables(content: Content) -> Iterable[tuple]:
 
 
 def inside(content: Content) -> str:
-    """What the report is of, in a line."""
+    """Count what is in the report, in a line."""
     parts = []
     if content.flows:
         parts.append(_count(len(content.runs), "run"))
@@ -153,7 +120,6 @@ def facts(content: Content) -> dict[str, str]:
             seconds += sum(row["train_seconds"])
     software = ("flowjax_ood", "jax", "flax", "optax", "python")
     return {
-        "inside": inside(content),
         "training, without compilation": duration(seconds),
         "trained or evaluated on": _distinct(
             v["device"]
@@ -164,50 +130,50 @@ def facts(content: Content) -> dict[str, str]:
     } | {name: _distinct(v[name] for v in versions) for name in software}
 
 
-def findings(content: Content) -> str:
-    """Which pairs are the wrong way round, and which are not."""
-    rows = content.rows
+def summary(content: Content) -> str:
+    """Say which pairs are the wrong way round, and which are not."""
     said = {True: [], False: []}
-    for row in rows:
+    for row in content.rows:
         mean = sum(row.areas) / len(row.areas)
         said[mean < 0.5].append(
             f"{pair_words(row)} {mean:.3f} ({content.titles[row.flow]})"
         )
-    text = []
+    count, text = len(content.rows), []
     if said[True]:
         text.append(
-            f"In {len(said[True])} of {len(rows)} cases the other set is more likely "
+            f"In {len(said[True])} of {count} cases the other set is more likely "
             f"than the flow's own test set: {'; '.join(said[True])}."
         )
     if said[False]:
         text.append(
-            f"In {len(said[False])} of {len(rows)} it is not: {'; '.join(said[False])}."
+            f"In {len(said[False])} of {count} it is not: {'; '.join(said[False])}."
         )
     return " ".join(text)
 
 
 def sources(rows: list[Row]) -> list[str]:
     """The published bits/dim, and where the published numbers are from."""
-    found: dict[str, dict[str, None]] = {}
+    by_source: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.published:
             own, other = row.published.bits
             text = f"{pair_words(row)}: bits/dim {own} and {other}"
-            found.setdefault(row.published.source, {})[text] = None
+            by_source.setdefault(row.published.source, {})[text] = None
     return [
-        f"Published, {source}: {'; '.join(texts)}." for source, texts in found.items()
+        f"Published, {source}: {'; '.join(texts)}."
+        for source, texts in by_source.items()
     ]
 
 
 def origins(content: Content) -> tuple:
     """`(headers, rows, align)`: how many of which set were used, and from where."""
-    found: dict[tuple, None] = {}
+    different: dict[tuple, None] = {}
     data = [run.results["data"] for run in content.runs]
     data += [ablation.content["data"] for ablation in content.ablations]
     for described in (d for sets in data for d in sets.values()):
         row = tuple(described[key] for key in ("name", "split", "count", "origin"))
-        found[row] = None
-    return ["set", "split", "count", "origin"], list(found), "llrl"
+        different[row] = None
+    return ["set", "split", "count", "origin"], list(different), "llrl"
 
 
 def _count(number: int, what: str) -> str:

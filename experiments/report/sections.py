@@ -1,8 +1,11 @@
-"""What `ablate` and `samples` left, in the report."""
+"""Sections of a report on what `ablate`, `samples` and `inspect` left."""
+
+from functools import partial
 
 from experiments.ablate import table
+from experiments.core.document import Document
 from experiments.core.errors import UserError
-from experiments.core.html import Report
+from experiments.core.text import decimals
 from experiments.report.published import NOT_AVAILABLE
 from experiments.report.runs import KeptOutput, KeptRun
 
@@ -16,47 +19,6 @@ ABLATION = {
         "AUROC and bits/dim against the width of the bottleneck",
     ),
 }
-
-
-def ablation_table(ablation: KeptOutput) -> tuple[list[str], list[list[str]]]:
-    """The table that `ablate` prints, with images seen a run."""
-    headers, rows = table.columns(ablation.content)
-    seen = [sum(r["images_seen"]) / len(r["seeds"]) for r in ablation.content["rows"]]
-    rows = [[*row, f"{images:,.0f}"] for row, images in zip(rows, seen)]
-    return [*headers, "images seen"], rows
-
-
-def ablation_caption(ablation: KeptOutput, name: str) -> str:
-    """What the table is, and what of it is not there."""
-    caption = f"{name}: every row trained once a seed; mean ± standard deviation. "
-    caption += f"Published: {NOT_AVAILABLE}."
-    for what, left in (("Not done yet", "missing"), ("Diverged", "failed")):
-        if ablation.content.get(left):
-            caption += f" {what}: {'; '.join(ablation.content[left])}."
-    return caption
-
-
-def add_ablation(report: Report, ablation: KeptOutput, name: str) -> None:
-    """The table of an ablation, and its figures."""
-    report.section(f"Ablation: {name}")
-    headers, rows = ablation_table(ablation)
-    report.table(headers, rows, ablation_caption(ablation, name))
-    for file, (caption, alt) in ABLATION.items():
-        path = ablation.workdir / file
-        if path.is_file():
-            report.figure(path, f"{name}. {caption}", alt)
-
-
-def add_samples(report: Report, samples: KeptOutput, name: str) -> None:
-    """The figure of samples of several runs at several temperatures."""
-    runs = ", ".join(samples.content["runs"])
-    report.section(f"Samples: {name}")
-    path = samples.workdir / "samples.png"
-    if path.is_file():
-        caption = f"Samples of {runs}, from the same noise at several temperatures."
-        report.figure(path, caption, f"samples of {runs}")
-
-
 TERMS = ("log_prob", "log_pz", "logdet")
 # by the beginning of a file's name
 CAPTIONS = {
@@ -69,8 +31,37 @@ CAPTIONS = {
 }
 
 
-def add_inspection(report: Report, run: KeptRun, name: str) -> None:
-    """A short table and the figures of DIR/inspect, where there are any."""
+def add_ablation(document: Document, ablation: KeptOutput, name: str) -> None:
+    """Add the table that `ablate` prints, with images seen per run, and its figures."""
+    content = ablation.content
+    headers, rows = table.columns(content)
+    seen = [sum(r["images_seen"]) / len(r["seeds"]) for r in content["rows"]]
+    rows = [[*row, f"{images:,.0f}"] for row, images in zip(rows, seen)]
+    caption = f"{name}: every row trained once per seed; mean ± standard deviation. "
+    caption += f"Published: {NOT_AVAILABLE}."
+    for what, left in (("Not done yet", "missing"), ("Diverged", "failed")):
+        if content.get(left):
+            caption += f" {what}: {'; '.join(content[left])}."
+    document.section(f"Ablation: {name}")
+    document.table([*headers, "images seen"], rows, caption)
+    for file, (caption, alt) in ABLATION.items():
+        path = ablation.workdir / file
+        if path.is_file():
+            document.figure(path, f"{name}. {caption}", alt)
+
+
+def add_samples(document: Document, samples: KeptOutput, name: str) -> None:
+    """Add the figure of samples of several runs at several temperatures."""
+    runs = ", ".join(samples.content["runs"])
+    document.section(f"Samples: {name}")
+    path = samples.workdir / "samples.png"
+    if path.is_file():
+        caption = f"Samples of {runs}, from the same noise at several temperatures."
+        document.figure(path, caption, f"samples of {runs}")
+
+
+def add_inspection(document: Document, run: KeptRun, name: str) -> None:
+    """Add a short table and the figures of DIR/inspect, where there are any."""
     content = run.inspection
     if content is None:
         return
@@ -81,7 +72,7 @@ def add_inspection(report: Report, run: KeptRun, name: str) -> None:
             f"{run.workdir / 'inspect' / 'inspect.json'} lacks {error}; make it anew: "
             f"python -m experiments inspect --workdir={run.workdir}"
         ) from error
-    report.table(
+    document.table(
         headers,
         rows,
         f"{name}, inspected: medians in bits/dim of log p(x) = log p(z) + logdet, and "
@@ -91,21 +82,17 @@ def add_inspection(report: Report, run: KeptRun, name: str) -> None:
     for path in sorted((run.workdir / "inspect").glob("*.png")):
         kind = path.stem.rstrip("0123456789").rstrip("_")
         caption = CAPTIONS.get(kind, f"{path.name}.")
-        report.figure(path, f"{name}, inspected. {caption}", f"{kind} of {name}")
+        document.figure(path, f"{name}, inspected. {caption}", f"{kind} of {name}")
 
 
 def _terms(content: dict) -> tuple[list[str], list[list]]:
     headers = ["batch norm", "set", *("log p(x)", "log p(z)", "logdet")]
     headers += [f"AUROC, {term}" for term in headers[2:]]
-    rows = []
-    for mode, found in content["likelihood_terms"].items():
-        for name, values in found["sets"].items():
-            row = [mode, name, *(_number(values[f"{t}_bits_median"]) for t in TERMS)]
-            areas = found["auroc"].get(name)
-            row += [_number(areas[t]["value"]) if areas else None for t in TERMS]
+    rows, number = [], partial(decimals, missing="–")
+    for mode, terms in content["likelihood_terms"].items():
+        for name, values in terms["sets"].items():
+            row = [mode, name, *(number(values[f"{t}_bits_median"]) for t in TERMS)]
+            areas = terms["auroc"].get(name)
+            row += [number(areas[t]["value"]) if areas else None for t in TERMS]
             rows.append(row)
     return headers, rows
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.3f}"

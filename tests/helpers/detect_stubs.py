@@ -12,12 +12,14 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.core import build
 from experiments.core.config import load_config
+from experiments.core.evaluation import TrainedFlow
 from experiments.core.sets import Sets
 from experiments.detect import detectors
-from experiments.detect.flows import TrainedFlow
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.network import Network
+from flowjax_ood.training.loop import Run
+from flowjax_ood.training.state import TrainState
 
 FLOW = "experiments/configs/demo.py:smoke"
 CONFIG = "experiments/configs/fashion_mnist_detect.py:smoke"
@@ -96,11 +98,13 @@ def flow_config(*overrides: str) -> ConfigDict:
 
 def flow() -> TrainedFlow:
     """Of the same images, as it was before the first step."""
-    config = flow_config()
+    config, own = flow_config(), sets()
+    x = jnp.asarray(own.train.images / 256, jnp.float32)
     made = build.flow(config, SHAPE)
-    x = jnp.asarray(sets().train.images / 256, jnp.float32)
-    variables = jax.jit(made.init)(jax.random.key(0), x)
-    return TrainedFlow(Path("runs/flow"), config, made, variables, 7)
+    params = jax.jit(made.init)(jax.random.key(0), x)["params"]
+    state = TrainState(jnp.asarray(7), params, {}, (), {})
+    run = Run(state, seconds=1.0, images=1)
+    return TrainedFlow(Path("runs/flow"), config, own, run, "flow")
 
 
 def corrupted(tests: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

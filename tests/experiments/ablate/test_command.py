@@ -18,14 +18,15 @@ from tests.helpers.experiment_runs import CONFIGS, only_error
 
 # no bottleneck, and one of two widths: flows of two couplings on 8x8 images
 TINY = """
-from experiments.configs import common, demo
+from experiments.configs import demo
+from experiments.configs.shared import images
 
 def get_config(variant=""):
     config = demo.get_config("smoke")
     config.data.update(limit_train=48, limit_test=20, image_size=8)
     config.model.update(scales=1, couplings=2, width=2, blocks=2)
     config.eval.samples = 0
-    config = common.ablation(config, (
+    config = images.ablation(config, (
         {"model.mask": ("checkerboard",)},
         {"model.st_net": ("resnet_ae",), "model.latent_dim": (2, 1)},
     ))

@@ -1,4 +1,4 @@
-"""Reports: valid, self-contained, escaped HTML, and tables in Markdown."""
+"""Documents: valid, self-contained, escaped HTML, and the same text in Markdown."""
 
 import base64
 import re
@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from experiments.core.html import CSS, Report, markdown_table
+from experiments.core.document import CSS, Document
 
 VOID = {"meta", "img", "br", "link"}
 EVIL = "<script>alert('x')</script> & \"quotes\""
@@ -51,9 +51,9 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
-def full_report() -> Report:
+def full_document() -> Document:
     return (
-        Report(EVIL, EVIL)
+        Document(EVIL, EVIL)
         .facts({EVIL: EVIL, "images": 10000})
         .section(EVIL)
         .text(f"{EVIL}\n\nsecond {{paragraph}}")
@@ -64,7 +64,7 @@ def full_report() -> Report:
 
 
 def test_page_is_balanced_accessible_and_in_order():
-    text = full_report().html()
+    text = full_document().html()
     assert text.startswith("<!DOCTYPE html>")
     page = Page(text)
     assert page.all("html") == [{"lang": "en"}]
@@ -77,7 +77,7 @@ def test_page_is_balanced_accessible_and_in_order():
 
 
 def test_all_text_is_escaped_and_arrives_as_it_was():
-    page = Page(full_report().html())
+    page = Page(full_document().html())
     assert page.all("script") == []
     # Title twice, subtitle, fact name and value, heading, text, header, cell,
     # caption of the table and of the figure.
@@ -86,7 +86,7 @@ def test_all_text_is_escaped_and_arrives_as_it_was():
 
 
 def test_page_loads_nothing():
-    page = Page(full_report().html())
+    page = Page(full_document().html())
     for _, attrs in page.elements:
         assert "href" not in attrs
         assert not any(name.startswith("on") for name in attrs)
@@ -107,8 +107,8 @@ def test_style_serves_dark_mode_and_print():
 def test_figures_are_embedded_from_bytes_and_files(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(png())
-    by_path = Report("t").figure(path, "c", "alt").html()
-    assert by_path == Report("t").figure(png(), "c", "alt").html()
+    by_path = Document("t").figure(path, "c", "alt").html()
+    assert by_path == Document("t").figure(png(), "c", "alt").html()
     (image,) = Page(by_path).all("img")
     assert base64.b64decode(image["src"].split(",")[1]) == png()
     # 150 pixels to the inch, 96 CSS pixels to the inch.
@@ -119,16 +119,16 @@ def test_figures_that_are_no_png_or_have_no_alt_are_refused(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"GIF89a")
     with pytest.raises(ValueError, match=r"a\.png is not a PNG"):
-        Report("t").figure(path, "c", "alt")
+        Document("t").figure(path, "c", "alt")
     with pytest.raises(ValueError, match="alternative text"):
-        Report("t").figure(png(), "c", " ")
+        Document("t").figure(png(), "c", " ")
     with pytest.raises(FileNotFoundError):
-        Report("t").figure(tmp_path / "missing.png", "c", "alt")
+        Document("t").figure(tmp_path / "missing.png", "c", "alt")
 
 
 def test_table_aligns_highlights_and_formats():
     rows = [["a", np.float32(0.123456), 14707336], ["b", None, True]]
-    report = Report("t").table(["x", "y", "z"], rows, "c", "lcr", highlight=[(0, 1)])
+    report = Document("t").table(["x", "y", "z"], rows, "c", "lcr", highlight=[(0, 1)])
     text = report.html()
     assert '<td class="c"><strong>0.1235</strong></td>' in text
     assert '<td class="r">14,707,336</td>' in text
@@ -149,26 +149,56 @@ def test_table_aligns_highlights_and_formats():
 def test_bad_tables_are_named(kwargs, message):
     table = {"headers": ["a", "b"], "rows": [["x", 1]], "caption": "c"} | kwargs
     with pytest.raises(ValueError, match=message):
-        Report("t").table(**table)
+        Document("t").table(**table)
 
 
 def test_write_replaces_in_one_step_and_is_reproducible(tmp_path):
     path = tmp_path / "deep" / "report.html"
-    assert full_report().write(path) == path
+    assert full_document().write(path) == path
     first = path.read_bytes()
-    full_report().write(path)
+    full_document().write(path)
     assert path.read_bytes() == first
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
-    assert first.decode("utf-8") == full_report().html()
+    assert first.decode("utf-8") == full_document().html()
 
 
-def test_markdown_table():
-    table = markdown_table(["flow", "AUROC"], [["a|b", 0.04212], ["<i>\nx", None]])
-    assert table.split("\n") == [
+def test_markdown_has_the_text_and_the_tables():
+    document = (
+        Document("All <b>", "of it")
+        .text("first\n\nsecond\nline & more")
+        .facts({"images": 10000, "rate": None})
+        .section("Only a picture")
+        .figure(png(), "caption", "alt")
+        .section("Numbers")
+        .figure(png(), "caption", "alt")
+        .table(["flow", "AUROC"], [["a|b", 0.04212], ["<i>\nx", None]], "Each row.")
+    )
+    assert document.markdown().split("\n") == [
+        "# All &lt;b&gt;",
+        "",
+        "of it",
+        "",
+        "first",
+        "",
+        "second line &amp; more",
+        "",
+        "* images: 10,000",
+        "* rate: –",
+        "",
+        "## Numbers",
+        "",
+        "Each row.",
+        "",
         "| flow | AUROC |",
-        "| :--- | ---: |",
+        "| --- | ---: |",
         "| a\\|b | 0.04212 |",
         "| &lt;i&gt; x | – |",
+        "",
     ]
-    with pytest.raises(ValueError, match="row 0"):
-        markdown_table(["a"], [["x", "y"]])
+
+
+def test_the_suffix_says_which_form_is_written(tmp_path):
+    document = full_document()
+    path = document.write(tmp_path / "report.md")
+    assert path.read_text() == document.markdown()
+    assert "<script>" not in path.read_text()
