@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import add_config
+from experiments.core.options import add_config, number, several, whole_number
 
 MODES = ("train", "evaluate", "sample")
 # what a config says by three keys, by one name
@@ -71,8 +71,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=V1,V2,...",
         help="any key of the config, with the values it takes; may be given again",
     )
-    add("--seconds", type=float, default=2.0, help="length of a repeat (default: 2)")
-    add("--repeats", type=int, default=5, help="of each measurement (default: 5)")
+    add(
+        "--seconds",
+        type=number(),
+        default=2.0,
+        help="length of a repeat (default: 2)",
+    )
+    add(
+        "--repeats",
+        type=whole_number(1),
+        default=5,
+        help="of each measurement (default: 5)",
+    )
     add(
         "--interleave",
         action="store_true",
@@ -93,14 +103,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--need",
-        default="",
+        type=number(),
         metavar="RATE",
         help="with --data: images/s that the step takes, of an accelerator that is not "
         "here (default: measured on the devices here)",
     )
     add(
         "--devices",
-        default="",
+        type=several(whole_number(1), "1,2,4,8"),
+        default=(),
         metavar="N1,N2,...",
         help="weak scaling: time the training step on so many of the devices here",
     )

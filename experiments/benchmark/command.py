@@ -20,9 +20,7 @@ from flowjax_ood.precision import PRECISIONS
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark`: of models, of the input pipeline, or of weak scaling."""
-    requests.check_durations(args)
-    requests.one_kind(args)
-    requests.need(args)
+    requests.check(args)
     if args.data:
         # whoever times models has no use for data sets
         from experiments.benchmark.input import command

@@ -41,18 +41,17 @@ READING = tuple(
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark --data` as the command line asks for it."""
     cases, facts = requests.cases(args, overrides, ["train"])
-    need = requests.need(args)
     for case in cases:
         check(case.config)
     readings = with_sets(cases)
     facts["cores"] = cores()
-    facts["need_is"] = "given" if need else "measured on the devices here"
+    facts["need_is"] = "given" if args.need else "measured on the devices here"
     report = InputReport(args.out, readings, facts)
     rate_of = {}
     for reading in readings:
         key = _without(reading.case.config, READING)
         if key not in rate_of:
-            rate_of[key] = need or step_rate(reading.case, args)
+            rate_of[key] = args.need or step_rate(reading.case, args)
         reading.need = rate_of[key]
     measure(readings, report, args)
     report.close(finished=True)

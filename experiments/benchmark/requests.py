@@ -76,63 +76,32 @@ def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:
     return {name: 1e12 * value for name, value in zip(precisions, values)}
 
 
-def one_kind(args: argparse.Namespace) -> None:
-    """Raise UserError where two kinds of benchmark are asked for at once."""
+def check(args: argparse.Namespace) -> None:
+    """Raise UserError for arguments of two kinds of benchmark at once."""
+    models = {"mode": ",".join(MODES), "peak": "", "profile": None}
     if args.data and args.devices:
         raise UserError("--data and --devices are two benchmarks; drop one")
-
-
-def need(args: argparse.Namespace) -> float | None:
-    """Images a second as `--need` gives them, None if it does not.
-
-    Raises UserError for what has no use with `--data`, or without it.
-    """
-    if not args.data:
-        if args.need:
-            raise UserError("--need is of use with --data alone")
-        return None
-    for flag, others in (("mode", ",".join(MODES)), ("peak", ""), ("profile", None)):
-        if getattr(args, flag) != others:
-            raise UserError(f"--{flag} is of use without --data alone")
-    if not args.need:
-        return None
-    try:
-        rate = float(args.need)
-    except ValueError:
-        rate = math.nan
-    if not 0 < rate < math.inf:
-        raise UserError(f"--need takes the images/s of a step, got {args.need!r}")
-    return rate
+    if args.need and not args.data:
+        raise UserError("--need is of use with --data alone")
+    for flag, default in models.items():
+        given = getattr(args, flag) != default
+        if args.devices and flag == "mode":
+            if given and args.mode != "train":
+                raise UserError(
+                    f"--devices measures training alone, got --mode={args.mode}"
+                )
+        elif given and args.devices:
+            raise UserError(f"--{flag} is of no use with --devices")
+        elif given and args.data:
+            raise UserError(f"--{flag} is of no use with --data")
 
 
 def device_counts(args: argparse.Namespace, there: int) -> list[int]:
-    """The numbers of devices of `--devices`, ascending; UserError if `there` are fewer.
-
-    Also for what is of no use beside it.
-    """
-    for flag, others in (("peak", ""), ("profile", None), ("need", "")):
-        if getattr(args, flag) != others:
-            raise UserError(f"--{flag} is of no use with --devices")
-    if args.mode not in ("train", ",".join(MODES)):
-        raise UserError(f"--devices measures training alone, got --mode={args.mode}")
-    values = names("devices", args.devices)
-    if not all(value.isdecimal() and int(value) for value in values):
+    """The values of `--devices`, ascending; UserError if fewer are `there`."""
+    if max(args.devices) > there:
         raise UserError(
-            f"--devices takes numbers such as 1,2,4,8, got {args.devices!r}"
+            f"--devices={','.join(map(str, args.devices))}: there are {there} devices "
+            f"here; on CPU, start with JAX_NUM_CPU_DEVICES={max(args.devices)} in the "
+            "environment"
         )
-    found = sorted({int(value) for value in values})
-    if found[-1] > there:
-        raise UserError(
-            f"--devices={args.devices}: there are {there} devices here; on CPU, start "
-            f"with JAX_NUM_CPU_DEVICES={found[-1]} in the environment"
-        )
-    return found
-
-
-def check_durations(args: argparse.Namespace) -> None:
-    """Raise UserError unless there is something to measure."""
-    if not 0 < args.seconds < math.inf or args.repeats < 1:
-        raise UserError(
-            f"--seconds and --repeats must be positive, got {args.seconds} and "
-            f"{args.repeats}"
-        )
+    return sorted(args.devices)

@@ -1,7 +1,8 @@
 """Options that commands share, and the types of their values; light to import."""
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.core.errors import UserError
@@ -28,6 +29,55 @@ def refuse_overrides(command: str, overrides: Sequence[str], why: str = "") -> N
     """Raise UserError for `--config.KEY=VALUE` given to a command without a config."""
     if overrides:
         raise UserError(f"{command} takes no --config keys{why}")
+
+
+# --- types of values, for argparse --------------------------------------------------
+
+
+def whole_number(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+    """The type of a whole number from `least` to `most`."""
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        number = int(text) if text.isdecimal() else -1
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number {limits}")
+        return number
+
+    return parse
+
+
+def number(least: float = 0.0, above: bool = True) -> Callable[[str], float]:
+    """The type of a finite number above `least`, or of at least that much."""
+    limits = f"above {least:g}" if above else f"of at least {least:g}"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf or (above and value == least):
+            raise argparse.ArgumentTypeError(f"{text!r} is no number {limits}")
+        return value
+
+    return parse
+
+
+def several(item: Callable[[str], float], example: str) -> Callable[[str], tuple]:
+    """The type of one or more different values separated by commas, each an `item`."""
+
+    def parse(text: str) -> tuple:
+        values = [item(part.strip()) for part in text.split(",")]
+        if len(set(values)) < len(values):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} names a value twice; give different values such as {example}"
+            )
+        return tuple(values)
+
+    return parse
+
+
+# --- values that are checked after parsing ------------------------------------------
 
 
 def names(flag: str, text: str) -> list[str]:

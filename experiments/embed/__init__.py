@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from experiments.core.options import whole_number
+
 ENCODERS = ("efficientnet_lite0",)
 SUMMARY = "turn images into features of a pretrained encoder, in one .npz"
 EPILOG = """\
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--image-size",
-        type=int,
+        type=whole_number(1),
         default=224,
         metavar="PIXELS",
         help="side of the square that images are resized to; the encoder was trained "
@@ -49,11 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--path", metavar="DIR", help="the directory or file of the source"
     )
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="only the first N images of every set"
+        "--limit",
+        type=whole_number(1),
+        metavar="N",
+        help="only the first N images of every set",
     )
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=whole_number(1),
         metavar="N",
         help="images per batch on each device (default: 8 on CPU, which fit its "
         "caches; 256 elsewhere)",

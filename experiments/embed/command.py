@@ -73,11 +73,6 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raise UserError for arguments that would fail later."""
-    for name in ("image_size", "batch_size", "limit"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            option = name.replace("_", "-")
-            raise UserError(f"--{option} must be at least 1, got {value}")
     if args.out.suffix != ".npz":
         raise UserError(f"--out must be a file NAME.npz, got {args.out}")
     with user_errors("", ImportError, ValueError, OSError):

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
-from experiments.core.options import add_workdir
+from experiments.core.options import add_workdir, several, whole_number
 
 SUMMARY = "look into the latents and couplings of a run, in- and out-of-distribution"
 EPILOG = """\
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser, "directory of the run; DIR/inspect is replaced")
     add(
         "--images",
-        type=_indices,
+        type=several(whole_number(), "0,1,2"),
         default=default.images,
         metavar="I,J,...",
         help="positions of the images that are shown, in each set (default: 0,1,2)",
@@ -54,31 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         add(
             f"--{name}",
-            type=_at_least(least),
+            type=whole_number(least),
             default=getattr(default, name),
             metavar="N",
             help=f"{text} (default: {getattr(default, name)})",
         )
-
-
-def _at_least(least: int):
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a whole number of at least {least}"
-            )
-        return int(text)
-
-    return number
-
-
-def _indices(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of positions from 0, such as 0,1,2"
-        )
-    found = tuple(map(int, parts))
-    if len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"{text!r} names a position twice")
-    return found

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from experiments.core.options import number, whole_number
 from experiments.peers.tasks import LIBRARIES, OURS, TASKS
 
 PACKAGES = sorted({library.package for library in LIBRARIES.values()} - {OURS})
@@ -30,11 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--library", default="", help="libraries (default: all)")
     parser.add_argument(
-        "--batch", type=int, default=512, help="vectors in a batch (default: 512)"
+        "--batch",
+        type=whole_number(1),
+        default=512,
+        help="vectors in a batch (default: 512)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=1.0, help="length of a round (default: 1)"
+        "--seconds", type=number(), default=1.0, help="length of a round (default: 1)"
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of each library in turn (default: 5)"
+        "--rounds",
+        type=whole_number(1),
+        default=5,
+        help="of each library in turn (default: 5)",
     )

@@ -4,7 +4,6 @@ One flow of equal shape each, one process each, on the same cores; rounds go in 
 that a busy machine is as slow for all. Writes peers.json, prints a Markdown table.
 """
 
-import math
 import os
 import platform
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.core.environment import cores
 from experiments.core.errors import UserError, writing
 from experiments.core.options import known_names, refuse_overrides
 from experiments.core.results import versions, write_json
@@ -31,11 +31,6 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `peers`. Raises UserError for arguments that cannot be measured."""
     refuse_overrides("peers", overrides)
     tasks = list(dict.fromkeys(known_names("task", args.task, TASKS)))
-    if not 0 < args.seconds < math.inf or args.rounds < 1 or args.batch < 1:
-        raise UserError(
-            f"--seconds, --rounds and --batch must be positive, got {args.seconds}, "
-            f"{args.rounds} and {args.batch}"
-        )
     names = list(LIBRARIES)
     if args.library:
         # rates are stated against ours
@@ -162,13 +157,6 @@ def _description(name: str) -> dict:
     library = LIBRARIES[name]
     status = "measured" if installed(name) else "not installed"
     return {"library": name, "how": library.how, "status": status}
-
-
-def cores() -> int:
-    """Cores this process may use: what all libraries are given."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def processor() -> str:

@@ -1,5 +1,7 @@
 """The comparison as Markdown: one table a task, every library a row."""
 
+from experiments.core.text import MISSING, markdown_table
+
 COLUMNS = (
     "library",
     "way",
@@ -24,9 +26,7 @@ def markdown(content: dict) -> str:
     ]
     for task in dict.fromkeys(row["task"] for row in content["rows"]):
         rows = [_cells(row) for row in content["rows"] if row["task"] == task]
-        lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        parts.append(f"### {task}\n\n{table}")
+        parts.append(f"### {task}\n\n{markdown_table(COLUMNS, rows, left=2)}")
     return "\n\n".join(parts)
 
 
@@ -47,6 +47,6 @@ def _cells(row: dict) -> list[str]:
 
 def _ratio(measured: dict) -> str:
     if "ours_over_this" not in measured:
-        return "-"
+        return MISSING
     low, high = measured["ours_over_this_min"], measured["ours_over_this_max"]
     return f"{measured['ours_over_this']:.2f} ({low:.2f}-{high:.2f})"

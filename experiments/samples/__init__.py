@@ -1,9 +1,10 @@
 """The command `samples`: samples of several runs at several temperatures."""
 
 import argparse
-import math
 from dataclasses import dataclass
 from pathlib import Path
+
+from experiments.core.options import number, several, whole_number
 
 SUMMARY = "draw samples of one or more runs at several temperatures, in one figure"
 EPILOG = """\
@@ -54,47 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--temperatures",
-        type=_temperatures,
+        type=several(number(), "0.7,1.0"),
         default=SampleOptions.temperatures,
         metavar="T,...",
         help="standard deviations of the latents (default: 0.5,0.7,0.85,1.0)",
     )
     parser.add_argument(
         "--count",
-        type=_count,
+        type=whole_number(1, MOST),
         default=SampleOptions.count,
         metavar="N",
         help=f"samples shown in a group (default: {SampleOptions.count})",
     )
     parser.add_argument(
         "--seed",
-        type=_seed,
+        type=whole_number(),
         default=SampleOptions.seed,
         metavar="N",
         help=f"of the noise (default: {SampleOptions.seed})",
     )
-
-
-def _temperatures(text: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        values = ()
-    good = all(0 < t < math.inf for t in values)
-    if not values or not good or len(set(values)) < len(values):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no list of different positive numbers, such as 0.7,1.0"
-        )
-    return values
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MOST}")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
-    return int(text)

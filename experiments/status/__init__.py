@@ -1,8 +1,9 @@
 """The command `status`: progress and health of runs, from their files alone."""
 
 import argparse
-import math
 from pathlib import Path
+
+from experiments.core.options import number
 
 SUMMARY = "show the progress of runs: step, ETA, last checkpoint, health"
 EPILOG = """\
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--watch",
-        type=_seconds,
+        type=number(0.1, above=False),
         metavar="SECONDS",
         help="repeat after so many seconds, until Ctrl-C",
     )
@@ -54,15 +55,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read all of the newest checkpoint and compare checksums (slow if large)",
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0.1 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"a number of seconds from 0.1 on, such as 10, got {text!r}"
-        )
-    return seconds

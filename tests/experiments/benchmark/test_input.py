@@ -165,11 +165,9 @@ def test_what_workers_compute_is_counted():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--need=fast"], "--need takes the images/s of a step, got 'fast'"),
-        (["--need=-1"], "--need takes the images/s of a step, got '-1'"),
-        (["--mode=sample"], "--mode is of use without --data alone"),
-        (["--peak=1"], "--peak is of use without --data alone"),
-        (["--profile=x"], "--profile is of use without --data alone"),
+        (["--mode=sample"], "--mode is of no use with --data"),
+        (["--peak=1"], "--peak is of no use with --data"),
+        (["--profile=x"], "--profile is of no use with --data"),
         (["--config.data.source=npz", "--need=1"], "source 'npz' needs path="),
         (["--config.data.streaming=True", "--need=1"], "'embedded' has to be read"),
         (

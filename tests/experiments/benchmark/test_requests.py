@@ -88,10 +88,3 @@ def test_a_peak_for_all_precisions_or_one_for_each():
 def test_peaks_that_are_none(text):
     with pytest.raises(UserError, match=r"--peak takes .*float32, bfloat16"):
         requests.peaks(text, ["float32", "bfloat16"])
-
-
-@pytest.mark.parametrize("wrong", ["--seconds=0", "--seconds=inf", "--repeats=0"])
-def test_something_has_to_be_measured(wrong):
-    requests.check_durations(parsed())
-    with pytest.raises(UserError, match="--seconds and --repeats must be positive"):
-        requests.check_durations(parsed(wrong))

@@ -119,9 +119,9 @@ def test_what_the_sets_do_not_have_is_refused(tiny_run, capsys, arguments, messa
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--images=1,x", "not a list of positions"),
-        ("--images=1,1", "names a position twice"),
-        ("--images=-1", "not a list of positions"),
+        ("--images=1,x", "'x' is no whole number"),
+        ("--images=1,1", "names a value twice"),
+        ("--images=-1", "'-1' is no whole number"),
         ("--count=1", "at least 2"),
         ("--draws=0", "at least 1"),
         ("--averaged=two", "at least 2"),

@@ -144,7 +144,6 @@ def test_the_table_has_as_many_cells_in_every_line():
     [
         (["--library=fluxjax"], "unknown library 'fluxjax'; known: flowjax_ood, "),
         (["--task=affine,spine"], "unknown task 'spine'; known: affine, spline"),
-        (["--rounds=0"], "must be positive, got 1.0, 0 and 512"),
         (["--config.seed=1"], "peers takes no --config keys"),
     ],
 )

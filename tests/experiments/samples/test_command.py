@@ -128,12 +128,12 @@ def test_runs_of_other_images_are_refused(capsys, tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("--temperatures=0",), "'0' is no list of different positive numbers"),
-        (("--temperatures=1,1.0",), "different positive numbers"),
-        (("--temperatures=warm",), "'warm' is no list"),
-        (("--temperatures=",), "'' is no list"),
-        (("--count=0",), "'0' is no number from 1 to 64"),
-        (("--count=65",), "'65' is no number from 1 to 64"),
+        (("--temperatures=0",), "'0' is no number above 0"),
+        (("--temperatures=1,1.0",), "different values such as 0.7,1.0"),
+        (("--temperatures=warm",), "'warm' is no number"),
+        (("--temperatures=",), "'' is no number"),
+        (("--count=0",), "'0' is no whole number from 1 to 64"),
+        (("--count=65",), "'65' is no whole number from 1 to 64"),
         (("--seed=-1",), "'-1' is no whole number"),
     ],
 )
