@@ -33,8 +33,8 @@ def make_schedule(
       epoch in which its batch begins;
     * "step_decay": `decay ** (number of boundaries <= step)`.
 
-    Raises ValueError for unknown names, a warm-up longer than the run, numbers that are
-    not positive, and boundaries that do not rise.
+    The last two have no warm-up. Raises ValueError for unknown names, a warm-up that
+    does not fit, numbers that are not positive, and boundaries that do not rise.
     """
     if schedule not in SCHEDULES:
         raise ValueError(
@@ -50,21 +50,25 @@ def make_schedule(
             f"warmup_steps must lie in 0..num_steps ({num_steps}), got {warmup_steps}"
         )
     boundaries = _check_rising("boundaries", boundaries)
+    if schedule in ("epoch_decay", "step_decay") and warmup_steps:
+        raise ValueError(f"{schedule!r} has no warm-up; set warmup_steps to 0")
+    if schedule == "epoch_decay":
+        return optax.exponential_decay(
+            learning_rate, steps_per_epoch, decay, staircase=True
+        )
+    if schedule == "step_decay":
+        falling = _falling(decay, boundaries)
+        return lambda step: learning_rate * falling(step)
     if schedule == "cosine":
         shape = _cosine(warmup_steps, num_steps)
     elif schedule == "anneal":
         shape = _falling(0.5, (-(-8 * num_steps // 10), -(-9 * num_steps // 10)))
-    elif schedule == "epoch_decay":
-        shape = optax.exponential_decay(1.0, steps_per_epoch, decay, staircase=True)
-    elif schedule == "step_decay":
-        shape = _falling(decay, boundaries)
     else:
         shape = optax.constant_schedule(1.0)
 
     def rate(step):
         # The first step already moves: warm-up counts from 1. `optax.linear_schedule`
-        # from 1 / warmup_steps rounds otherwise, and runs would not be repeated bit for
-        # bit.
+        # rounds in another way, and with it trained parameters.
         warm = jnp.minimum(1.0, (step + 1) / max(warmup_steps, 1))
         return learning_rate * warm * shape(step)
 
@@ -72,10 +76,10 @@ def make_schedule(
 
 
 def _falling(factor: float, boundaries: Sequence[int]) -> optax.Schedule:
-    """`factor ** (number of boundaries <= step)`; boundaries may be the same step.
+    """`factor ** (number of boundaries <= step)`; two may be the same step.
 
-    `optax.piecewise_constant_schedule` has the same rates, but XLA fuses them with the
-    step otherwise, and the last bits of gradients differ.
+    `optax.piecewise_constant_schedule` has the same rates, but XLA compiles the step
+    around them in another way: the last bits of trained parameters differ.
     """
 
     def shape(step):

@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from flowjax_ood.training.optimizers import (
+    SCHEDULES,
     clip_by_group_norm,
     make_optimizer,
     make_schedule,
@@ -213,6 +215,50 @@ def test_anneal_of_a_short_run():
     np.testing.assert_allclose(warming, [0.8, 0.9 / 2, 1 / 4], rtol=1e-6)
 
 
+NUM, WARM = 40, 6
+RATE = 3e-4
+# name: (arguments, the closed formula of a step, the same schedule of optax)
+SHAPES_OF = {
+    "constant": ({}, lambda k: 1.0, optax.constant_schedule(1.0)),
+    "cosine": (
+        {},
+        lambda k: 0.5 * (1 + np.cos(np.pi * np.clip((k - WARM) / (NUM - WARM), 0, 1))),
+        lambda k: optax.cosine_decay_schedule(1.0, NUM - WARM)(max(k - WARM, 0)),
+    ),
+    "anneal": (
+        {},
+        lambda k: 0.5 ** ((k >= 0.8 * NUM) + (k >= 0.9 * NUM)),
+        optax.piecewise_constant_schedule(1.0, {32: 0.5, 36: 0.5}),
+    ),
+    # 937.5 steps in small: epochs are not whole
+    "epoch_decay": (
+        {"decay": 0.7, "steps_per_epoch": 7.5},
+        lambda k: 0.7 ** (2 * k // 15),
+        optax.exponential_decay(1.0, 7.5, 0.7, staircase=True),
+    ),
+    "step_decay": (
+        {"decay": 0.1, "boundaries": (9, 20)},
+        lambda k: 0.1 ** ((k >= 9) + (k >= 20)),
+        optax.piecewise_constant_schedule(1.0, {9: 0.1, 20: 0.1}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_step_has_the_rate_of_the_closed_formula_and_of_optax(name):
+    """The first step, the last, all boundaries, and those beyond the run."""
+    arguments, formula, shape = SHAPES_OF[name]
+    warmup = 0 if name.endswith("decay") else WARM
+    schedule = jax.jit(make_schedule(RATE, name, NUM, warmup, **arguments))
+    warm = optax.linear_schedule(1 / max(warmup, 1), 1.0, max(warmup - 1, 1))
+    for step in range(NUM + 3):
+        rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        rate = float(schedule(jnp.int32(step))) / RATE
+        assert rate == pytest.approx(rising * formula(step), rel=2e-6, abs=1e-7)
+        optaxs = float(warm(step)) * float(shape(step))
+        assert rate == pytest.approx(optaxs, rel=2e-6, abs=1e-7)
+
+
 def test_a_schedule_drives_the_optimiser():
     optimizer = make_optimizer(make_schedule(0.1, "constant", 100, 4), l2=0)
     params = {"dense": {"kernel": jnp.ones(2)}}
@@ -233,6 +279,7 @@ def test_a_schedule_drives_the_optimiser():
         ((1e-3, "constant", 0), "num_steps must be at least 1, got 0"),
         ((1e-3, "constant", 10, 11), r"warmup_steps must lie in 0..num_steps \(10\)"),
         ((1e-3, "constant", 10, -1), "got -1"),
+        ((1e-3, "step_decay", 10, 1), "'step_decay' has no warm-up"),
     ],
 )
 def test_bad_schedules_are_refused(arguments, message):
