@@ -23,6 +23,7 @@ from experiments.core.results import (
 )
 from experiments.core.run_config import check_hosts, read_config
 from experiments.core.sets import Sets, load_sets
+from experiments.core.text import run_name
 from experiments.core.workdir import keep_data
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
@@ -249,11 +250,6 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
 def _of_this_process(variables: dict) -> dict:
     """Arrays that each of several processes can use by itself, to draw samples, say."""
     return fetch(variables) if jax.process_count() > 1 else variables
-
-
-def run_name(workdir: Path) -> str:
-    """The name of a run in tables and figures; `.` has a name too."""
-    return workdir.resolve().name
 
 
 def dequantized(images: np.ndarray, key: jax.Array) -> jax.Array:

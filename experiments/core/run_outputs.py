@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from experiments.core.evaluation import Evaluated, TrainedFlow, evaluate, run_name
+from experiments.core import text
+from experiments.core.evaluation import Evaluated, TrainedFlow, evaluate
 from experiments.core.results import UNITS, unit_of, write_json
-from experiments.core.text import decimals
+from experiments.core.text import decimals, run_name
 from flowjax_ood import figures
 from flowjax_ood.runtime.processes import on_lead
 
@@ -70,27 +71,22 @@ def draw(evaluated: Evaluated) -> None:
 
 
 def print_table(runs: dict[str, dict]) -> None:
-    """Likelihood of every set and AUROC of every OOD set, one row a run and set.
+    """Print the likelihood of every set and the AUROC of every OOD set of each run.
 
-    Detectors without a flow follow that beside which they were measured. Flows on
+    Detectors without a flow follow the run with which they were measured. Flows on
     images, in bits/dim, and on vectors, in nats, have a table each.
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    title = "likelihood as a detector (AUROC < 0.5: the other set wins)"
     for unit in dict.fromkeys(map(unit_of, runs.values())):
-        table = Table(title=title)
-        for column in ("flow", "set", unit, "median", "AUROC", "95% CI"):
-            table.add_column(
-                column, justify="left" if column in ("flow", "set") else "right"
-            )
+        rows = []
         for flow, results in runs.items():
             if unit_of(results) == unit:
-                for row in _rows(flow, results, UNITS[unit]):
-                    table.add_row(*row)
-                table.add_section()
-        Console().print(table)
+                rows += [*_rows(flow, results, UNITS[unit]), None]
+        text.print_table(
+            ("flow", "set", unit, "median", "AUROC", "95% CI"),
+            rows,
+            title="likelihood as a detector (AUROC < 0.5: the other set wins)",
+            left=2,
+        )
 
 
 def _rows(flow: str, results: dict, key: str) -> list[tuple[str, ...]]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core.text import markdown_table, plus_minus
 from experiments.detect.score_cache import Scored
 from flowjax_ood import ood
 
@@ -192,15 +193,14 @@ def markdown(results: dict, id_name: str, compare: bool = True) -> str:
             f"### {id_name} ({results['evaluated'][id_name]:,}) against {name} "
             f"({results['evaluated'][name]:,})",
             "",
-            f"| {' | '.join(columns)} |",
-            "|---" * len(columns) + "|",
         ]
+        lines = []
         for r, numbers in zip(rows, known):
             cells = _cells(r, name)
             if any(known):
                 cells.append(numbers.text() if numbers else "")
-            parts.append(f"| {' | '.join(cells)} |")
-        parts.append("")
+            lines.append(cells)
+        parts += [markdown_table(columns, lines, 3), ""]
         if any(known):
             parts.append(
                 "Published: Huang et al. 2021, slides or README of their code."
@@ -212,9 +212,8 @@ def markdown(results: dict, id_name: str, compare: bool = True) -> str:
 
 def _cells(r: dict, name: str) -> list[str]:
     def percent(metric):
-        value, std = r[f"{metric}_mean"][name], r[f"{metric}_std"][name]
-        spread = "" if std is None else f" ± {100 * std:.1f}"
-        return f"{100 * value:.1f}{spread}"
+        mean, std = r[f"{metric}_mean"][name], r[f"{metric}_std"][name]
+        return plus_minus(100 * mean, std and 100 * std, digits=1)
 
     low, high = r["auroc_ci95"][name]
     return [

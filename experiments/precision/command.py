@@ -11,7 +11,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from experiments.core import build
+from experiments.core import build, text
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow, dequantized
 from experiments.core.results import likelihood_results, versions, write_json
@@ -79,24 +79,15 @@ def round_trip_error(flow, variables: dict, x: jax.Array) -> float:
 
 
 def print_rows(rows: dict[str, dict]) -> None:
-    """One row a precision: bits/dim and AUROC of every set, and the two errors."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="st-networks in lower precision")
-    table.add_column("precision")
+    """Print a row per precision: bits/dim and AUROC of every set, and the errors."""
     sets = next(iter(rows.values()))
     columns = [f"bits/dim {n}" for n in sets["bits_per_dim"]]
     columns += [f"AUROC {n}" for n in sets["auroc"]]
-    for column in (*columns, "nats off: median", "max", "round trip"):
-        table.add_column(column, justify="right")
+    lines = []
     for name, row in rows.items():
         values = [*row["bits_per_dim"].values(), *row["auroc"].values()]
         errors = [row[f"log_prob_from_float32_{k}"] for k in ("median", "max")]
-        errors.append(row["round_trip_error_max"])
-        table.add_row(
-            name,
-            *("not finite" if v is None else f"{v:.4f}" for v in values),
-            *(f"{e:.1e}" for e in errors),
-        )
-    Console(width=120).print(table)
+        errors = [f"{e:.1e}" for e in (*errors, row["round_trip_error_max"])]
+        lines.append([name, *(text.decimals(v, 4) for v in values), *errors])
+    headers = ["precision", *columns, "nats off: median", "max", "round trip"]
+    text.print_table(headers, lines, title="st-networks in lower precision", width=120)

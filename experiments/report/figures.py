@@ -3,8 +3,9 @@
 import numpy as np
 
 from experiments.core.document import Document
+from experiments.core.text import duration
 from experiments.report.runs import KeptRun
-from experiments.report.words import duration, set_words, size_words
+from experiments.report.words import set_words, size_words
 from flowjax_ood import figures
 from flowjax_ood.figures import style
 

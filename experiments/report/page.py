@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from experiments.core.document import Document
+from experiments.core.text import duration
 from experiments.report import figures
 from experiments.report.published import NOT_AVAILABLE
 from experiments.report.rows import Row, pair_words, settings, single_runs, table
 from experiments.report.runs import KeptOutput, KeptRun
 from experiments.report.sections import add_ablation, add_inspection, add_samples
-from experiments.report.words import duration, set_words
+from experiments.report.words import set_words
 
 TITLE = "Likelihood in and out of distribution"
 READING = (

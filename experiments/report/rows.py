@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.core.run_config import unread
+from experiments.core.text import NOT_FINITE, duration, plus_minus
 from experiments.report.published import NOT_AVAILABLE, Published, published
 from experiments.report.runs import KeptRun
 from experiments.report.words import (
-    duration,
     recipe_share,
     set_words,
     short_setting,
@@ -117,8 +117,8 @@ def table(rows: Sequence[Row], titles: dict[str, str], unit: str) -> tuple:
                 pair_words(row),
                 titles[row.flow],
                 area_text(row),
-                spread([r.results[shown][id_name] for r in row.runs], digits=2),
-                spread([r.results[shown][row.ood] for r in row.runs], digits=2),
+                mean_text([r.results[shown][id_name] for r in row.runs], digits=2),
+                mean_text([r.results[shown][row.ood] for r in row.runs], digits=2),
                 short_setting(run),
                 row.published.text() if row.published else NOT_AVAILABLE,
             ]
@@ -144,7 +144,7 @@ def scored_words(row: Row) -> str:
 def area_text(row: Row) -> str:
     """`mean ± spread (n = seeds)`, or one run's value with its confidence interval."""
     if len(row.runs) > 1:
-        return f"{spread(row.areas)} (n = {len(row.runs)})"
+        return f"{mean_text(row.areas)} (n = {len(row.runs)})"
     return interval_text(row.runs[0].results, row.ood)
 
 
@@ -154,14 +154,12 @@ def interval_text(found: dict, ood: str) -> str:
     return f"{found['auroc'][ood]:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def spread(values: Sequence[float | None], digits: int = 3) -> str:
+def mean_text(values: Sequence[float | None], digits: int = 3) -> str:
     """Mean ± sample standard deviation; None stands for a mean that is not finite."""
     if None in values:
-        return "not finite"
-    text = f"{np.mean(values):,.{digits}f}"
-    if len(values) > 1:
-        text += f" ± {np.std(values, ddof=1):,.{digits}f}"
-    return text
+        return NOT_FINITE
+    std = np.std(values, ddof=1) if len(values) > 1 else None
+    return plus_minus(np.mean(values), std, digits)
 
 
 def _baseline_lines(row: Row) -> list[list[str]]:
@@ -174,7 +172,9 @@ def _baseline_lines(row: Row) -> list[list[str]]:
             continue
         text = interval_text(found[0], row.ood)
         if len(found) > 1:
-            text = f"{spread([f['auroc'][row.ood] for f in found])} (n = {len(found)})"
+            text = (
+                f"{mean_text([f['auroc'][row.ood] for f in found])} (n = {len(found)})"
+            )
         fitted = f"fitted on {found[0]['fitted_on']:,} vectors"
         words = name.replace("_", " ")
         lines.append([pair_words(row), words, text, None, None, fitted, NOT_AVAILABLE])
@@ -196,8 +196,8 @@ def single_runs(rows: Sequence[Row], names: dict) -> tuple:
                     str(run.seed),
                     pair_words(row),
                     interval_text(found, row.ood),
-                    spread([mean]),
-                    spread([median]),
+                    mean_text([mean]),
+                    mean_text([median]),
                     UNIT_WORDS[row.unit],
                     found["data"][row.ood]["count"],
                 ]

@@ -111,16 +111,6 @@ def recipe_share(run: KeptRun) -> str:
     return f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
 
 
-def duration(seconds: float) -> str:
-    """`3 h 12 min`, `12 min` or `42 s`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def distinct_titles(flows: dict[str, KeptRun]) -> dict[str, str]:
     """`{key: title}`: every flow in words, with what tells those alike apart."""
     words = {key: model_words(run.config) for key, run in flows.items()}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.core import text as text_module
+from experiments.core import text
 from flowjax_ood import figures
 from flowjax_ood.data.sets import ImageSet
 
@@ -43,7 +43,7 @@ def picture(
 def row_label(name: str, found: dict) -> str:
     """A run's name, bits/dim of its own data, and AUROC of at most three OOD sets."""
     bits = found["bits_per_dim"][found["in_distribution"]]
-    lines = [name, f"{text_module.decimals(bits)} bits/dim"]
+    lines = [name, f"{text.decimals(bits)} bits/dim"]
     ood = list(found["auroc"].items())[:3]
     return "\n".join([*lines, *(f"AUROC {other} {area:.3f}" for other, area in ood)])
 
@@ -52,22 +52,19 @@ def note(found: dict) -> str:
     """The three ratios of a group, and how many samples were not finite."""
     if found["distance"] is None:
         return "not finite"
-    text = "d {distance:.2f}   r {roughness:.2f}   s {spread:.2f}".format(**found)
-    return text + (f"   {found['non_finite']} lost" if found["non_finite"] else "")
+    ratios = "d {distance:.2f}   r {roughness:.2f}   s {spread:.2f}".format(**found)
+    return ratios + (f"   {found['non_finite']} lost" if found["non_finite"] else "")
 
 
 def print_table(content: dict) -> None:
-    """Fidelity of every run and temperature, one row each."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="samples, relative to held-out images (1: as they are)")
-    for column in ("flow", "T", "distance", "roughness", "spread", "not finite"):
-        table.add_column(column, justify="left" if column == "flow" else "right")
+    """Print the fidelity of every run and temperature, one row each."""
+    headers = ("flow", "T", "distance", "roughness", "spread", "not finite")
+    rows = []
     for name, run in content.items():
         for temperature, found in run["temperatures"].items():
             ratios = [found[key] for key in ("distance", "roughness", "spread")]
-            shown = ["-" if r is None else f"{r:.2f}" for r in ratios]
-            table.add_row(name, temperature, *shown, str(found["non_finite"]))
-        table.add_section()
-    Console().print(table)
+            shown = [text.decimals(r, 2, text.MISSING) for r in ratios]
+            rows.append([name, temperature, *shown, str(found["non_finite"])])
+        rows.append(None)
+    title = "samples, relative to held-out images (1: as they are)"
+    text.print_table(headers, rows, title=title)

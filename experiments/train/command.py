@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments.core import evaluation, run_outputs
+from experiments.core import run_outputs
 from experiments.core.config import load_config
 from experiments.core.sets import load_sets
+from experiments.core.text import run_name
 from experiments.core.training_run import UNOBSERVED, Observation, train
 from flowjax_ood.runtime.processes import is_lead, on_all
 
@@ -28,7 +29,7 @@ def main(
     """Train, or resume, until `config` is done; then evaluate."""
     # a host without the data would keep the others waiting
     sets = on_all(lambda: load_sets(config, workdir))
-    label = evaluation.run_name(workdir)
+    label = run_name(workdir)
     trained = train(config, workdir, sets, label, observation)
     run = trained.run
     if is_lead():

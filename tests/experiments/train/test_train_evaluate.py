@@ -14,6 +14,7 @@ from experiments.cli import run
 from experiments.core import evaluation, run_outputs
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import read_config
+from experiments.core.text import run_name
 from experiments.train import command as train
 from tests.helpers.experiment_runs import TINY, read_bits, read_results, snapshot
 
@@ -225,5 +226,5 @@ def test_one_step_has_no_rate(tiny_run, monkeypatch, capsys):
 
 def test_a_run_has_a_name_wherever_it_is_called_from(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert evaluation.run_name(Path(".")) == tmp_path.name
-    assert evaluation.run_name(Path("runs/a/")) == "a"
+    assert run_name(Path(".")) == tmp_path.name
+    assert run_name(Path("runs/a/")) == "a"
