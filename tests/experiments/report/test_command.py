@@ -42,7 +42,7 @@ def test_runs_that_differ_in_their_seed_are_pooled(tmp_path, three_seeds):
     assert setting["parameters"] == "14,707,336"
     assert setting["size"] == "paper-size"
     assert setting["of recipe"] == "2.5%"
-    assert setting["time"] == "60 min"
+    assert setting["time"] == "1 h 00 min"
     single = cells(markdown, "run")
     assert [r["run"] for r in single] == ["run0", "run1", "run2"]
     assert single[1]["AUROC [95% CI]"] == "0.120 [0.110, 0.140]"

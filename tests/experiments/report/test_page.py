@@ -106,7 +106,7 @@ def test_the_page_holds_its_pictures_and_says_what_is_inside(tmp_path, three_see
     for run_name in ("run0, seed 0.", "run1, seed 1.", "run2, seed 2."):
         assert run_name in html
     for text in (html, markdown):
-        assert "3 h 0 min" in text  # of training, all seeds
+        assert "3 h 00 min" in text  # of training, all seeds
         assert "1 x Some Device" in text
         assert "0.10.2" in text
         assert "files of mnist:test" in text
