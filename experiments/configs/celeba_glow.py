@@ -7,12 +7,8 @@ Needs the sets prepared for TFDS; CelebA is resized to 32 and cropped as it is r
 208,932,480 parameters, 162 epochs: 3.69 EFLOP, about 51.2 hours at a sustained 20
 TFLOP/s.
 
-This recipe is known to blow up; fashion_mnist_glow.py says how. `:stable` trains the
-same flow by Adam with warm-up, cosine decay and averaged parameters.
-
-`:cpu` is a small flow on 10,000 of the same images, some minutes on two cores;
-`:smoke` and `:stable_smoke` run through in a minute, on synthetic images of the same
-shape.
+This recipe is known to blow up (docs/configs.md); `:stable` trains by Adam instead.
+`:cpu`: a small flow on 10,000 images, minutes. `:smoke`, `:stable_smoke`: a minute.
 """
 
 from experiments.configs.shared import glow

@@ -7,8 +7,7 @@ Needs the sets prepared for TFDS; CelebA is resized to 32 and cropped as it is r
 87,859,080 parameters, 102 epochs: 1.03 EFLOP, about 14.3 hours at a sustained 20
 TFLOP/s.
 
-`:cpu` is a small flow on 10,000 of the same images, some minutes on two cores;
-`:smoke` runs through in a minute, on synthetic images of the same shape.
+`:cpu`: a small flow on 10,000 images, minutes. `:smoke`: synthetic images, a minute.
 """
 
 from experiments.configs.shared import images

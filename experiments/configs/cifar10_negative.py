@@ -8,8 +8,7 @@ The original's own example: the paper's RealNVP for CIFAR-10 at half its learnin
 -100,000 nats. Of SVHN it is told nothing. Needs the sets prepared for TFDS. 87,859,080
 parameters, 102 epochs: 0.63 EFLOP, about 9 hours at a sustained 20 TFLOP/s.
 
-`:cpu` is a small flow on 10,000 of the same images, some minutes on two cores;
-`:smoke` runs through in a minute, on synthetic images of the same shape.
+`:cpu`: a small flow on 10,000 images, minutes. `:smoke`: synthetic images, a minute.
 """
 
 from experiments.configs.shared import images

@@ -16,15 +16,9 @@ has not been run at full size yet.
 
 `:cpu` is the same stack with st-networks of 16 channels and four residual blocks, which
 see nine rows beyond a pixel: 61,266 parameters, 1,000 steps of 32 images of the
-embedded sample. On two CPU cores with other work, training took 204 s and `inspect`
-67 s of processor time. Bits/dim of clothing 6.81 and of digits 6.49, AUROC 0.210 (95%
-CI 0.195 to 0.225). R^2 of -t with what is hidden, couplings 1, 2, 3: clothing 0.14,
-0.38, 0.34; digits -0.68, 0.18, 0.10. At this size coupling 2 reads content and no code:
-its correlation beyond the mean image is 0.42 for clothing (digits 0.21), falls to 0.00
-(0.01) with the rewritten half of another image, stays at 0.41 (0.24) where coupling 1
-wrote nothing, and at 0.34 (0.20) where it wrote the code of another image.
-
-`:smoke` runs through in a minute.
+embedded sample, 3.5 minutes on two cores. Bits/dim of clothing 6.81 and of digits 6.49,
+AUROC 0.210 [0.195, 0.225]; coupling 2 reads content and no code (docs/paper.md, section
+5, results/inspect_horizontal_cpu.json). `:smoke` runs through in a minute.
 """
 
 from experiments.configs.shared import images

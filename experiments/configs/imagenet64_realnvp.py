@@ -18,8 +18,7 @@ DIR/imagenet64/train and DIR/imagenet64/validation, add `--config.data.source=fo
 --config.data.path=DIR --config.data.ood_source=tfds`. The training images are held in
 memory, 15.7 GB; `--config.data.limit_train=N` takes the first N.
 
-`:cpu` is a small flow on 10,000 of the same images, some minutes on two cores;
-`:smoke` runs through in a minute, on synthetic images of the same shape.
+`:cpu`: a small flow on 10,000 images, minutes. `:smoke`: synthetic images, a minute.
 """
 
 from experiments.configs.shared import images

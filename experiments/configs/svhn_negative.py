@@ -9,8 +9,7 @@ with the smaller set, CIFAR-10's 50,000. Of CelebA it is told nothing. (Which se
 paper pairs with SVHN is not available to us.) Needs the sets prepared for TFDS.
 87,859,080 parameters, 102 epochs: 0.63 EFLOP, about 9 hours at a sustained 20 TFLOP/s.
 
-`:cpu` is a small flow on 10,000 of the same images, some minutes on two cores;
-`:smoke` runs through in a minute, on synthetic images of the same shape.
+`:cpu`: a small flow on 10,000 images, minutes. `:smoke`: synthetic images, a minute.
 """
 
 from experiments.configs.shared import images
