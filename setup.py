@@ -22,6 +22,8 @@ setup(
     package_data={"flowjax_ood.data.sources": ["embedded/*"]},
     install_requires=[
         "absl-py>=2.1",
+        # locks a workdir; before 4, who asks for a lock wipes the holder's name
+        "filelock>=4",
         "flax>=0.12",
         # tensorflow-datasets imports it without declaring it
         "importlib_resources>=6.4",

@@ -42,7 +42,7 @@ COMMANDS = {
 EXPERIMENT_ARROWS = {
     "__init__": set(),
     "configs": set(),
-    "core": {"configs"},
+    "core": set(),
     **{command: {"core"} for command in COMMANDS},
     # the one exception: the report shows an ablation by the ablation's own table
     "report": {"core", "ablate"},

@@ -18,13 +18,14 @@ from experiments.ablate.grid import Cell, cells
 from experiments.ablate.table import figures_of, print_rows, summary, write_markdown
 from experiments.core import build, evaluation, run_outputs, text
 from experiments.core.config import load_config
+from experiments.core.data_identity import keep_data
 from experiments.core.errors import UserError, user_errors
-from experiments.core.keys import of_vectors
+from experiments.core.keys import Kind, kind
 from experiments.core.results import write_json
 from experiments.core.run_config import keep_config
 from experiments.core.sets import Sets, load_sets
 from experiments.core.training_run import train
-from experiments.core.workdir import InUseError, keep_data, locked
+from experiments.core.workdir import InUseError, locked
 from flowjax_ood import figures
 from flowjax_ood.training.loop import NonFiniteLossError
 
@@ -137,7 +138,7 @@ class _Sets:
 
     def of(self, config: ConfigDict) -> Sets:
         # the seed draws fake images, splits tables, and says what is held back
-        drawn = config.data.source == "synthetic" or of_vectors(config)
+        drawn = config.data.source == "synthetic" or kind(config) is Kind.VECTORS
         drawn = drawn or config.data.get("validation")
         negative = [config.train.get(k) for k in ("negative", "negative_classes")]
         key = (config.data.to_json(), config.seed if drawn else None, *negative)

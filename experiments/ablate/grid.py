@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from experiments.core.checks import check
 from experiments.core.config import with_overrides
-from experiments.core.errors import UserError
-from experiments.core.keys import flatten
+from experiments.core.errors import UserError, user_errors
+from experiments.core.keys import among, flatten, names
 
 # The room that makes a config an ablation, and what it holds.
 KEYS = ("seeds", "grids")
-# what rows are compared on
-SCORED = {"data.test", "data.ood", "data.ood_source", "data.ood_path", "data.altered"}
 
 
 class Cell(NamedTuple):
@@ -55,11 +54,13 @@ def cells(config: ConfigDict) -> list[Cell]:
             settings = dict(zip(grid, values))
             if "seed" in settings:
                 raise UserError("seeds are set by config.ablate.seeds, not in a grid")
-            for key in SCORED.intersection(settings):
+            for key in filter(lambda key: among(key, names("scored")), settings):
                 raise UserError(
                     f"{key!r} cannot be in a grid: all rows are scored on the same sets"
                 )
             configs = {seed: _with(base, {**settings, "seed": seed}) for seed in seeds}
+            with user_errors(f"row {_name(settings)!r}", UserError):
+                check(configs[seeds[0]])
             # the same run by other words, such as a value that is the base's own
             same = json.dumps(flatten(configs[seeds[0]]), sort_keys=True, default=str)
             cell = Cell(_name(settings), _folder(settings), settings, configs)

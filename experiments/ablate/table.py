@@ -16,7 +16,8 @@ TITLE = "Mean ± standard deviation over seeds"
 SCALARS = ("params", "steps", "images_seen", "train_seconds", "images_per_second")
 PER_SET = ("auroc", "bits_per_dim", "bits_per_dim_median", "outlier_fraction")
 # the key whose values the bottleneck figure has on its axis
-BOTTLENECK, ST_NET = "model.latent_dim", "model.st_net"
+BOTTLENECK = "model.latent_dim"
+ST_NET = "model.st_net"
 # st-networks that pass everything through `latent_dim` numbers
 NARROW = ("resnet_ae", "autoencoder")
 

@@ -7,14 +7,13 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.benchmark import STACKINGS
-from experiments.core.keys import flatten
+from experiments.core.keys import TABLE, flatten
 
-# what every row says of its case: the config's key for it, and what no such key means
+# {column of every row: the config's key for it}
 COLUMNS = {
-    "batch_size": ("train.batch_size", None),
-    "precision": ("model.precision", "float32"),
-    "parallel": ("parallel", None),
-    "steps_per_call": ("train.steps_per_call", 1),
+    key.name.rpartition(".")[2]: key.name
+    for key in sorted(TABLE, key=lambda key: key.column)
+    if key.column
 }
 
 
@@ -38,7 +37,7 @@ def sweep(
     it does not take. Adapters, and steps in a call, matter to training alone:
     elsewhere they are "jit" and 1.
     """
-    own = {key for key, _ in COLUMNS.values()} | set(STACKINGS["chain"])
+    own = {*COLUMNS.values(), *STACKINGS["chain"]}
     varied = [k for choices in axes for k in choices[0] if k not in own]
     cases = {}
     for mode, *choices in itertools.product(modes, *axes):
@@ -51,7 +50,9 @@ def sweep(
         flat = flatten(config)
         # in the order of the sweep
         settings = {"mode": mode, **{key: flat[key] for key in varied}}
-        settings |= {column: flat.get(*key) for column, key in COLUMNS.items()}
+        # models without a precision have one: float32
+        flat.setdefault(COLUMNS["precision"], "float32")
+        settings |= {column: flat[key] for column, key in COLUMNS.items()}
         settings["stack"] = stacking(config)
         same = (mode, tuple((k, str(v)) for k, v in flat.items()))
         cases.setdefault(same, Case(mode, config, settings))

@@ -23,19 +23,15 @@ from experiments.benchmark.input_table import InputReport, Reading, Round, verdi
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import rates
 from experiments.core import build
-from experiments.core.checks import check_numbers, check_streaming
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
-from experiments.core.keys import flatten, of_vectors
+from experiments.core.keys import Kind, flatten, kind, names
 from experiments.core.sets import Sets, load_train
-from experiments.core.token_sets import of_tokens
 from flowjax_ood.training.feed import Feed
 
 # how images are read, of which a step knows nothing; but for the first, neither does
 # the set
-READING = tuple(
-    f"data.{key}" for key in ("streaming", "read_ahead", "read_threads", "read_workers")
-)
+READING = names("reading")
 
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
@@ -59,15 +55,13 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 def check(config: ConfigDict) -> None:
     """Raise UserError for a config whose input is not that of a flow on images."""
-    if "detect" in config or of_vectors(config) or of_tokens(config):
+    if kind(config) is not Kind.IMAGES:
         raise UserError("--data measures how flows are given images, and nothing else")
     if config.train.negative:
         raise UserError(
             "--data measures one set, and config.train.negative is a second: leave it "
             "out"
         )
-    check_numbers(config)
-    check_streaming(config)
     build.prefetch(config)
 
 

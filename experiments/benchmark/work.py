@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from experiments.benchmark.cases import Case
 from experiments.core import build
-from experiments.core.checks import check_numbers
 from experiments.core.errors import user_errors
 from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
@@ -66,7 +65,6 @@ def build_work(case: Case) -> Work:
     Every call makes a new function, whose tracing no cache of JAX's can shorten.
     """
     config = _resolved(case)
-    check_numbers(config)
     parallel = build.parallel(config, jax.devices()[: case.settings.get("devices")])
     shape = tuple(fake_images(config, 1).shape[1:])
     # every mode in the precision that is swept, evaluation too

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.checks import check_norm_group
 from experiments.core.errors import UserError, user_errors
+from experiments.core.keys import Kind, kind
 from experiments.core.sets import Sets
 from flowjax_ood import models
 from flowjax_ood.data.batching import batch_indices
@@ -172,11 +173,11 @@ def optimizer(
     """
     c = config.optimizer.to_dict()
     c.pop("ema_decay", None)
-    kind = "classifier" if "detect" in config else "flow"
+    family = "classifier" if kind(config).classifies else "flow"
     with user_errors("config.optimizer", ValueError, TypeError):
-        check_known("optimizer", c["name"], OPTIMIZERS[kind])
-        check_known("schedule", c["schedule"], SCHEDULES[kind])
-        if kind == "classifier":
+        check_known("optimizer", c["name"], OPTIMIZERS[family])
+        check_known("schedule", c["schedule"], SCHEDULES[family])
+        if family == "classifier":
             c = _in_steps(c, steps_per_epoch)
         names = ("learning_rate", "schedule", "warmup_steps", "decay")
         names += ("steps_per_epoch", "boundaries")
@@ -311,7 +312,7 @@ def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
         images, negatives = sets.train.images, sets.negative.images
         with user_errors("config.train.negative", ValueError):
             return batches_with_negatives(images, negatives, size, seed)
-    make = vector_batches if sets.standardizer else image_batches
+    make = vector_batches if sets.kind is Kind.VECTORS else image_batches
     return make(sets.inputs(sets.train), size, seed)
 
 

@@ -1,108 +1,76 @@
-"""Numbers of a config checked before work starts."""
+"""A config checked once, as it is loaded: all that needs neither data nor devices."""
 
 import math
 
 from ml_collections import ConfigDict
 
+from experiments.core import keys
 from experiments.core.errors import UserError
-from experiments.core.keys import BASELINES, KEYS, OF_IMAGES, flatten, of_vectors
-from experiments.core.token_sets import of_tokens
-
-# Least value of each number: found here, they cost no hours of training first.
-AT_LEAST = {
-    "seed": 0,
-    "data.limit_train": 0,
-    "data.limit_test": 0,
-    "data.image_size": 0,
-    "data.channels": 0,
-    "data.validation": 0,
-    "data.pca": -1,
-    "data.read_ahead": -1,
-    "data.read_threads": 0,
-    "data.read_workers": 0,
-    "model.couplings": 0,
-    "model.steps": 1,
-    "model.layers": 0,
-    "model.width": 1,
-    "model.blocks": 0,
-    "model.latent_dim": 1,
-    "model.dropout": 0,
-    "model.max_log_scale": 0,
-    "model.widths": 1,
-    "model.length": 6,
-    "model.embedding": 1,
-    "model.hidden": 1,
-    "model.depth": 1,
-    "model.norm_group": 0,
-    "optimizer.clip_norm": 0,
-    "optimizer.l2": 0,
-    "optimizer.weight_decay": 0,
-    "optimizer.ema_decay": 0,
-    "train.batch_size": 1,
-    "train.num_epochs": 0,
-    "train.num_steps": 0,
-    "train.negative_classes": 0,
-    "train.log_every": 1,
-    "train.checkpoint_every": 1,
-    "train.keep_checkpoints": 1,
-    "train.steps_per_call": 1,
-    "fsdp": 1,
-    "train.validate_every": 1,
-    "train.patience": 0,
-    "exposure.weight": 0,
-    "exposure.batch_size": 0,
-    "exposure.num_epochs": 0,
-    "exposure.num_steps": 0,
-    "exposure.l2": 0,
-    "eval.batch_size": 1,
-    "eval.seed": 0,
-    "eval.draws": 1,
-    "eval.recompute_batches": 1,
-    "eval.samples": 0,
-    "eval.neighbors": 1,
-    "eval.limit_baselines": 0,
-    "detect.networks": 1,
-    "detect.limit_fit": 0,
-    "detect.validation": 4,
-    "detect.dropout_passes": 0,
-    "detect.corrupted_images": 0,
-}
-
-# of the likelihoods of what is held back, for `train.validate_by`
-STATISTICS = ("mean", "median")
-# what FSSD can measure from, for `detect.fssd_noise`
-FSSD_NOISE = ("repository", "uniform", "validation")
+from experiments.core.keys import Key, Kind
+from experiments.core.set_names import check_negative, ood_names, ood_places
 
 
-def check_numbers(config: ConfigDict) -> None:
-    """Raise UserError for a number out of its range, naming the key."""
-    for key, value in flatten(config).items():
-        # some are several numbers, of a network's layers
-        numbers = value if isinstance(value, tuple) else (value,)
-        if key in AT_LEAST and not all(n >= AT_LEAST[key] for n in numbers):
-            raise UserError(
-                f"config.{key} must be at least {AT_LEAST[key]}, got {value}"
-            )
-    for room in ("optimizer", "exposure"):
-        rate = config.get(room, {}).get("learning_rate", 1.0)
-        if not 0 < rate < math.inf:
-            raise UserError(f"config.{room}.learning_rate must be positive, got {rate}")
-    if config.optimizer.get("ema_decay", 0) >= 1:
+def check(config: ConfigDict) -> None:
+    """Raise UserError, naming the key, for a value that no run can have."""
+    of, flat = keys.kind(config), keys.flatten(config)
+    if of is Kind.VECTORS and (missing := keys.missing(config)):
         raise UserError(
-            f"config.optimizer.ema_decay must be below 1, got "
-            f"{config.optimizer.ema_decay}; 0 is no averaging"
+            f"model {config.model.name!r} is on vectors, and this config is of images: "
+            f"{', '.join(missing)} missing; begin with experiments/configs/"
+            "tabular_sklearn.py, hepmass.py or fashion_mnist_embeddings.py"
+        )
+    rows = [(keys.ROWS[name], v) for name, v in flat.items() if name in keys.ROWS]
+    for key, value in rows:
+        # some are several numbers, of a network's layers, or several names
+        for each in value if isinstance(value, tuple) else (value,):
+            _check_value(key, each, value)
+        if of in (Kind.VECTORS, Kind.TOKENS) and key.off not in (None, value):
+            raise UserError(
+                f"config.{key.name} acts on images, and model {config.model.name!r} is "
+                f"on {of.name.lower()}; set it to {key.off!r}"
+            )
+    ood_names(config.data.test, config.data.ood)
+    ood_places(config.data)
+    check_negative(config)
+    _check_validation(config, of)
+    if config.data.streaming and of is not Kind.IMAGES:
+        raise UserError(
+            "config.data.streaming is for flows on images: all else reads the whole "
+            "training set; set it to False"
+        )
+    if of.classifies and config.detect.dropout_passes == 1:
+        raise UserError(
+            "config.detect.dropout_passes is 1, and one pass has no spread; set it to "
+            "2 or more, or to 0 for no MC Dropout"
         )
 
 
-def check_validation(config: ConfigDict) -> None:
-    """Raise UserError for what `data.validation` and its kin cannot be, of a flow.
+def _check_value(key: Key, each, value) -> None:
+    """Check one number or name of the `value` of a key."""
+    if key.least is not None and not each >= key.least:
+        raise UserError(f"config.{key.name} must be at least {key.least}, got {value}")
+    if key.above is not None and not key.above < each < math.inf:
+        bound = "positive" if key.above == 0 else f"above {key.above}"
+        raise UserError(f"config.{key.name} must be {bound}, got {value}")
+    if key.below is not None and not each < key.below:
+        raise UserError(f"config.{key.name} must be below {key.below}, got {value}")
+    if key.choices and each not in key.choices:
+        known = ", ".join(key.choices)
+        raise UserError(f"config.{key.name}: unknown {each!r}; known: {known}")
 
-    Whether it is a share, of vectors, or a number of images is for their own checks.
-    """
-    by = config.train.get("validate_by", STATISTICS[0])
-    if by not in STATISTICS:
+
+def _check_validation(config: ConfigDict, of: Kind) -> None:
+    """Check `data.validation`: a share of vectors, a number of images."""
+    held_back = config.data.get("validation", 0)
+    if of is Kind.VECTORS and not 0 <= held_back < 1:
         raise UserError(
-            f"config.train.validate_by: unknown {by!r}; known: {', '.join(STATISTICS)}"
+            "config.data.validation is the share of the training vectors to stop by, "
+            f"at least 0 and below 1, got {held_back}"
+        )
+    if of is Kind.IMAGES and type(held_back) is not int:
+        raise UserError(
+            f"config.data.validation is {held_back}, a share, as of vectors; of "
+            "images, give the number to hold back, such as 1000"
         )
 
 
@@ -121,67 +89,3 @@ def check_norm_group(config: ConfigDict, devices: int, **rows: int) -> None:
                 f"a batch that each of {devices} devices sees; take a divisor, or 0 for"
                 " statistics of the whole batch"
             )
-
-
-def check_detect(config: ConfigDict) -> None:
-    """Raise UserError for what the room `detect` asks for and there is not."""
-    c = config.detect
-    if c.fssd_noise not in FSSD_NOISE:
-        raise UserError(
-            f"config.detect.fssd_noise: unknown {c.fssd_noise!r}; known: "
-            f"{', '.join(FSSD_NOISE)}"
-        )
-    if c.dropout_passes == 1:
-        raise UserError(
-            "config.detect.dropout_passes is 1, and one pass has no spread; set it to "
-            "2 or more, or to 0 for no MC Dropout"
-        )
-
-
-def refuse_for_vectors(config: ConfigDict) -> None:
-    """Raise UserError for what only images have, in a config of vectors."""
-    for room, key in (("train", "negative"), ("data", "altered")):
-        value = config[room].get(key)
-        if value:
-            raise UserError(
-                f"config.{room}.{key} is of images, and this config's data are vectors:"
-                f" leave {value!r} out"
-            )
-
-
-def check_streaming(config: ConfigDict) -> None:
-    """Raise UserError for an experiment that has use for the whole training set."""
-    if "detect" in config or of_vectors(config) or of_tokens(config):
-        raise UserError(
-            "config.data.streaming is for flows on images: all else reads the whole "
-            "training set; set it to False"
-        )
-
-
-def check_keys(config: ConfigDict) -> None:
-    """Raise UserError for a config of vectors that says something else's keys."""
-    flat = flatten(config)
-    missing = [key for key in KEYS if key not in flat]
-    if missing:
-        raise UserError(
-            f"model {config.model.name!r} is on vectors, and this config is of images: "
-            f"{', '.join(missing)} missing; begin with experiments/configs/"
-            "tabular_sklearn.py, hepmass.py or fashion_mnist_embeddings.py"
-        )
-    for key, off in OF_IMAGES.items():
-        if flat.get(key, off) != off:
-            raise UserError(
-                f"config.{key} acts on images, and model {config.model.name!r} is on "
-                f"vectors; set it to {off!r}"
-            )
-    for name in config.eval.baselines:
-        if name not in BASELINES:
-            raise UserError(
-                f"config.eval.baselines: unknown {name!r}; known: "
-                f"{', '.join(BASELINES)}"
-            )
-    if not 0 <= config.data.validation < 1:
-        raise UserError(
-            "config.data.validation is the share of the training vectors to stop by, "
-            f"at least 0 and below 1, got {config.data.validation}"
-        )

@@ -9,19 +9,17 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from experiments.core.checks import check
 from experiments.core.errors import UserError
-from experiments.core.keys import among, flatten
+from experiments.core.keys import among, flatten, missing
 from experiments.core.options import known_configs
-
-# What every config has, whatever its experiment.
-ROOMS = ("seed", "parallel", "fsdp", "data", "model", "optimizer", "train", "eval")
 
 
 def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
-    """The config of `PATH[:VARIANT]` with `a.b=value` overrides applied.
+    """The config of `PATH[:VARIANT]` with `a.b=value` overrides applied, checked.
 
     Raises UserError for a missing or broken file, an unknown variant or key (with the
-    nearest known one), and a value of another type.
+    nearest known one), and for values that no run can have: see `checks.check`.
     """
     path, _, variant = where.partition(":")
     get_config = _get_config(path)
@@ -36,9 +34,11 @@ def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
         raise UserError(
             f"get_config of {path} returned a {type(config).__name__}, not a ConfigDict"
         )
-    check_rooms(config, path)
+    if absent := missing(config):
+        raise UserError(f"{path} is no whole config: {', '.join(absent)} missing")
     for override in overrides:
         _apply(config, override)
+    check(config)
     return config
 
 
@@ -74,26 +74,10 @@ def _broken(path: str, error: Exception) -> str:
     return f"config file {path}{at}: {type(error).__name__}: {error}"
 
 
-def check_rooms(config: dict | ConfigDict, origin: str | Path) -> None:
-    """Raise UserError for a config that lacks what every run reads."""
-    missing = [room for room in ROOMS if room not in config]
-    if not missing:
-        # the keys every run reads, whatever its model is
-        from experiments.configs.shared.classifiers import lenet
-        from experiments.configs.shared.images import real_nvp
-
-        # a room `detect` tells configs of classifiers from those of flows
-        needed = flatten((lenet if "detect" in config else real_nvp)("", "", ()))
-        found = flatten(config)
-        missing = [k for k in needed if k not in found and not k.startswith("model.")]
-    if missing:
-        raise UserError(f"{origin} is no whole config: {', '.join(missing)} missing")
-
-
 def with_overrides(
     config: ConfigDict, overrides: Sequence[str], keys: tuple[str, ...]
 ) -> ConfigDict:
-    """A run's config with overrides of the given keys, or of all below them, alone."""
+    """Set keys of a run's config: those of `keys`, or below them, and no others."""
     for override in overrides:
         key = override.partition("=")[0]
         if not among(key, keys):

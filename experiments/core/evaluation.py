@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from experiments.core import build
 from experiments.core.build import rows
-from experiments.core.config import with_overrides
-from experiments.core.keys import BASELINES, EVALUATE_KEYS
+from experiments.core.data_identity import keep_data
+from experiments.core.keys import BASELINES, Kind
 from experiments.core.results import (
     likelihood_results,
     over_draws,
@@ -24,7 +24,6 @@ from experiments.core.results import (
 from experiments.core.run_config import check_hosts, read_config
 from experiments.core.sets import Sets, load_sets
 from experiments.core.text import run_name
-from experiments.core.workdir import keep_data
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
@@ -63,7 +62,7 @@ class TrainedFlow:
 
         Args:
             workdir: directory of the run.
-            overrides: `a.b=value` for keys of its config, out of `EVALUATE_KEYS`.
+            overrides: `a.b=value` for keys of its config that `evaluate` may set.
             label: by default, the workdir's name.
 
         Raises:
@@ -71,7 +70,7 @@ class TrainedFlow:
                 or they are not those of the training.
             CheckpointError: if there is no checkpoint to read.
         """
-        config = with_overrides(read_config(workdir), overrides, keys=EVALUATE_KEYS)
+        config = read_config(workdir, overrides)
         check_hosts(config)
         # a host without the data would keep the others waiting
         sets = on_all(lambda: load_sets(config, workdir))
@@ -214,7 +213,7 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
         extra["running_statistics"] = likelihood_results(likelihoods, id_name)
     likelihoods = trained.likelihoods()
     described = {"train": sets.train, "test": sets.test, **sets.ood}
-    if sets.standardizer:
+    if sets.kind is Kind.VECTORS:
         measured = vector_results(likelihoods, id_name, sets.standardizer)
         extra["baselines"] = baseline_results(config, sets)
     else:
@@ -230,7 +229,7 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
         extra["validation"] = {"statistic": by, **(run.validation or {})}
     if sets.negative is not None:
         described["negative"] = sets.negative
-        extra["told"] = list(sets.told)
+        extra["told"] = list(sets.exposed)
     results = {
         "data": {name: s.describe() for name, s in described.items()},
         "in_distribution": id_name,

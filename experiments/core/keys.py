@@ -1,53 +1,289 @@
-"""Keys of a config as flat names."""
+"""One row per config key: the only table that knows about keys.
+
+What a key means and its default stand in experiments/configs/shared; what the commands
+may do with it stands here. To add a key is to add a line in each.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
 
 from ml_collections import ConfigDict
 
-# what `evaluate` may set: all but what the run was trained on
-# (the training images are read again and refused if they are others)
-EVALUATE_KEYS = (
-    "data.test",
-    "data.ood",
-    "data.limit_test",
-    "data.source",
-    "data.path",
-    "data.ood_source",
-    "data.ood_path",
-    "data.altered",
-    "data.channels",
-    "eval",
-)
+
+class Kind(enum.Enum):
+    """What an experiment trains: a flow, or classifiers whose detectors it compares."""
+
+    IMAGES = "a flow on images"
+    VECTORS = "a flow on vectors"
+    CLASSIFIER = "classifiers of images"
+    TOKENS = "classifiers of tokens"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is for the command `detect`."""
+        return self in CLASSIFIERS
 
 
-# models on vectors; all others are on images
-MODELS = ("tabular_real_nvp",)
-# what the configs of vectors have beside those of images
-KEYS = (
-    "data.constant",
-    "data.pca",
-    "data.whiten",
-    "eval.baselines",
-    "eval.neighbors",
-    "eval.limit_baselines",
-)
-# what acts on images alone, at what leaves it out
-OF_IMAGES = {
-    "data.image_size": 0,
-    "data.channels": 0,
-    "eval.samples": 0,
-    "eval.draws": 1,
-    "train.negative": "",
-    "train.negative_classes": 0,
+IMAGES, VECTORS, TOKENS = Kind.IMAGES, Kind.VECTORS, Kind.TOKENS
+FLOWS, CLASSIFIERS = (IMAGES, VECTORS), (Kind.CLASSIFIER, TOKENS)
+ALL = FLOWS + CLASSIFIERS
+
+# `model.name`, and what such a model is of
+MODELS = {
+    "real_nvp": IMAGES,
+    "glow": IMAGES,
+    "tabular_real_nvp": VECTORS,
+    "lenet": Kind.CLASSIFIER,
+    "resnet34": Kind.CLASSIFIER,
+    "bilstm": TOKENS,
 }
-# detectors without a flow that there are, for `eval.baselines`
+
+
+def kind(config: ConfigDict | dict) -> Kind:
+    """The kind of an experiment; of an unknown model, what its sections look like."""
+    likely = Kind.CLASSIFIER if "detect" in config else IMAGES
+    known = MODELS.get(config["model"].get("name"), likely)
+    return known if known.classifies == likely.classifies else likely
+
+
+# Whether another value of a key makes no difference, by the flat config it is in.
+Condition = Callable[[dict], bool]
+
+
+def always(config: dict) -> bool:
+    """Nothing that is computed depends on the key."""
+    return True
+
+
+def no_validation(config: dict) -> bool:
+    """Nothing is held back, so that nothing reads the key."""
+    return not config.get("data.validation")
+
+
+def no_images_held_back(config: dict) -> bool:
+    """Scores of images that are held back compare only under the same noise."""
+    return config.get("data.validation", 0) < 1
+
+
+def constant_rate(config: dict) -> bool:
+    """A longer run is the same run, where no schedule looks at its end."""
+    return config.get("optimizer.schedule") == "constant"
+
+
+def no_dropout(config: dict) -> bool:
+    """What classifiers drop is drawn where the mode of parallelism has it drawn."""
+    return "detect.networks" not in config
+
+
+@dataclass(frozen=True)
+class Key:
+    """A config key and what the commands may do with it.
+
+    Args:
+        name: such as "data.limit_test".
+        kinds: the kinds of experiment whose configs have it.
+        least: least value, of each number of a tuple.
+        above: all values are above this, and finite.
+        below: all values are below this.
+        choices: names it takes, each of a tuple's.
+        off: of a key that acts on images alone, the value for all else.
+        resume: when it may differ as a run goes on.
+        per_host: may differ between the processes of a run.
+        scored: says what is scored: not how rows of one table differ.
+        evaluate: may be set for a trained run (`scored` may, too).
+        pooled: when it may differ among runs that a report pools (`scored` may, too).
+        reading: how images are read, of which a training step knows nothing.
+        column: which column of every table of `benchmark` it is; 0 is none.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...] = ALL
+    least: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    off: object = None
+    resume: Condition | None = None
+    per_host: bool = False
+    scored: bool = False
+    evaluate: bool = False
+    pooled: Condition | None = None
+    reading: bool = False
+    column: int = 0
+
+    @property
+    def section(self) -> str:
+        """The part of the name before the first dot; a key without one is its own."""
+        return self.name.partition(".")[0]
+
+
+# of keys without a use unless something is held back
+UNREAD = {"resume": no_validation, "pooled": no_validation}
+# of keys that say how a run is evaluated
+ANEW = {"resume": always, "evaluate": True}
+# of keys of what is fitted to classifiers after their training
+LATER = {"resume": always}
+# what FSSD can measure from
+NOISE = ("repository", "uniform", "validation")
+# detectors without a flow
 BASELINES = ("mahalanobis", "nearest_neighbors")
 
+TABLE = (
+    Key("seed", least=0, pooled=always),
+    Key("parallel", resume=no_dropout, column=3),
+    Key("fsdp", least=1, resume=always),
+    Key("data.source", evaluate=True),
+    Key("data.path", resume=always, per_host=True, evaluate=True, pooled=always),
+    Key("data.train"),
+    Key("data.test", scored=True),
+    Key("data.ood", scored=True),
+    Key("data.ood_source", scored=True),
+    Key("data.ood_path", scored=True, resume=always, per_host=True),
+    Key("data.altered", scored=True, off=()),
+    Key("data.streaming", resume=always, reading=True),
+    Key("data.read_ahead", least=-1, resume=always, per_host=True, reading=True),
+    Key("data.read_threads", least=0, resume=always, per_host=True, reading=True),
+    Key("data.read_workers", least=0, resume=always, per_host=True, reading=True),
+    Key("data.limit_train", least=0),
+    Key("data.limit_test", least=0, scored=True),
+    Key("data.image_size", least=0, off=0),
+    Key("data.channels", least=0, off=0, evaluate=True),
+    Key("data.validation", FLOWS, least=0),
+    Key("data.constant", (VECTORS,)),
+    Key("data.pca", (VECTORS,), least=-1),
+    Key("data.whiten", (VECTORS,)),
+    Key("model.name"),
+    Key("model.scales", (IMAGES,)),
+    Key("model.couplings", FLOWS, least=0),
+    Key("model.steps", (IMAGES,), least=1),
+    Key("model.mask", FLOWS),
+    Key("model.st_net", (IMAGES,)),
+    Key("model.conv1x1", (IMAGES,)),
+    Key("model.layers", FLOWS, least=0),
+    Key("model.width", FLOWS, least=1),
+    Key("model.blocks", (IMAGES, Kind.CLASSIFIER), least=0),
+    Key("model.latent_dim", (IMAGES,), least=1),
+    Key("model.norm", (IMAGES,)),
+    Key("model.norm_group", (IMAGES, Kind.CLASSIFIER), least=0),
+    Key("model.skip", (IMAGES,)),
+    Key("model.zero_init", FLOWS),
+    Key("model.dropout", (VECTORS, TOKENS), least=0),
+    Key("model.max_log_scale", (VECTORS,), least=0),
+    Key("model.stack", (IMAGES,)),
+    Key("model.remat", (IMAGES,)),
+    Key("model.reversible", (IMAGES,)),
+    Key("model.precision", column=2),
+    Key("model.convolution", (IMAGES,)),
+    Key("model.mean", (Kind.CLASSIFIER,)),
+    Key("model.std", (Kind.CLASSIFIER,)),
+    Key("model.widths", (Kind.CLASSIFIER,), least=1),
+    Key("model.length", (TOKENS,), least=6),
+    Key("model.embedding", (TOKENS,), least=1),
+    Key("model.hidden", (TOKENS,), least=1),
+    Key("model.depth", (TOKENS,), least=1),
+    Key("optimizer.name"),
+    Key("optimizer.learning_rate", above=0),
+    Key("optimizer.schedule"),
+    Key("optimizer.warmup_steps", FLOWS),
+    Key("optimizer.decay", CLASSIFIERS),
+    Key("optimizer.boundaries", CLASSIFIERS),
+    Key("optimizer.clip_norm", FLOWS, least=0),
+    Key("optimizer.l2", least=0),
+    Key("optimizer.weight_decay", FLOWS, least=0),
+    Key("optimizer.scales_apart", FLOWS),
+    Key("optimizer.ema_decay", FLOWS, least=0, below=1),
+    Key("optimizer.momentum", CLASSIFIERS),
+    Key("optimizer.nesterov", CLASSIFIERS),
+    Key("optimizer.reset_momentum", CLASSIFIERS),
+    Key("train.batch_size", least=1, column=1),
+    Key("train.num_epochs", least=0, resume=constant_rate),
+    Key("train.num_steps", least=0, resume=constant_rate),
+    Key("train.augment", CLASSIFIERS, off="none"),
+    Key("train.negative", FLOWS, off=""),
+    Key("train.negative_classes", FLOWS, least=0, off=0),
+    Key("train.negative_threshold", FLOWS),
+    Key("train.steps_per_call", least=1, resume=always, column=4),
+    Key("train.log_every", least=1, resume=always, pooled=always),
+    Key("train.checkpoint_every", least=1, resume=always, pooled=always),
+    Key("train.keep_checkpoints", least=1, resume=always, pooled=always),
+    Key("train.validate_every", FLOWS, least=1, **UNREAD),
+    Key("train.patience", FLOWS, least=0, **UNREAD),
+    Key("train.validate_by", FLOWS, choices=("mean", "median"), **UNREAD),
+    # uint8 images alone are taken as outliers
+    Key("exposure.source", CLASSIFIERS, off=""),
+    Key("exposure.place", CLASSIFIERS),
+    Key("exposure.path", CLASSIFIERS),
+    Key("exposure.weight", CLASSIFIERS, least=0),
+    Key("exposure.batch_size", CLASSIFIERS, least=0),
+    Key("exposure.num_epochs", CLASSIFIERS, least=0),
+    Key("exposure.num_steps", CLASSIFIERS, least=0),
+    Key("exposure.learning_rate", CLASSIFIERS, above=0),
+    Key("exposure.l2", CLASSIFIERS, least=0),
+    # `results.json` holds the values of this section that its numbers come from
+    Key("eval.batch_size", least=1, pooled=always, **ANEW),
+    Key("eval.seed", FLOWS, least=0, resume=no_images_held_back, evaluate=True),
+    Key("eval.draws", FLOWS, least=1, off=1, **ANEW),
+    Key("eval.recompute_batches", FLOWS, least=1, **ANEW),
+    Key("eval.samples", FLOWS, least=0, off=0, pooled=always, **ANEW),
+    Key("eval.baselines", (VECTORS,), choices=BASELINES, **ANEW),
+    Key("eval.neighbors", (VECTORS,), least=1, **ANEW),
+    Key("eval.limit_baselines", (VECTORS,), least=0, **ANEW),
+    Key("detect.networks", CLASSIFIERS, least=1, **LATER),
+    Key("detect.detectors", CLASSIFIERS, **LATER),
+    Key("detect.limit_fit", CLASSIFIERS, least=0, **LATER),
+    Key("detect.validation", CLASSIFIERS, least=4, **LATER),
+    Key("detect.flows", CLASSIFIERS, off=(), **LATER),
+    # tokens have no gradient, and no noise between them
+    Key("detect.fssd_noise", CLASSIFIERS, choices=NOISE, off="validation", **LATER),
+    Key("detect.perturb", CLASSIFIERS, off=False, **LATER),
+    Key("detect.dropout_passes", CLASSIFIERS, least=0, **LATER),
+    Key("detect.corrupted", CLASSIFIERS, off=(), **LATER),
+    Key("detect.severities", CLASSIFIERS, **LATER),
+    Key("detect.corrupted_images", CLASSIFIERS, least=0, **LATER),
+    # a grid of flows, which no single run has
+    Key("ablate.seeds", ()),
+    Key("ablate.grids", ()),
+)
+ROWS = {key.name: key for key in TABLE}
 
-def of_vectors(config: ConfigDict) -> bool:
-    """Whether the experiment is on vectors."""
-    return config.model.get("name") in MODELS
+
+def names(fact: str, config: dict | None = None) -> tuple[str, ...]:
+    """Keys that have a fact, such as "per_host"; conditions are of a flat `config`.
+
+    A section all of whose keys have it goes by its own name.
+    """
+
+    def has(key: Key) -> bool:
+        if key.scored and fact in ("evaluate", "pooled"):
+            return True
+        value = getattr(key, fact)
+        return bool(value(config) if callable(value) else value)
+
+    found = []
+    for section, rows in groupby(TABLE, key=lambda key: key.section):
+        rows = list(rows)
+        having = [key.name for key in rows if has(key)]
+        found += [section] if len(having) == len(rows) else having
+    return tuple(found)
 
 
-def flatten(config, prefix: str = "") -> dict:
+def missing(config: ConfigDict | dict) -> list[str]:
+    """Sections or keys that experiments of its kind have and `config` has not.
+
+    But for those of `model`, which differ by the model's name.
+    """
+    common = (key.section for key in TABLE if key.kinds == ALL)
+    sections = [name for name in dict.fromkeys(common) if name not in config]
+    if sections:
+        return sections
+    flat, own = flatten(config), kind(config)
+    needed = (key for key in TABLE if own in key.kinds and key.section != "model")
+    return [key.name for key in needed if key.name not in flat]
+
+
+def flatten(config: ConfigDict | dict, prefix: str = "") -> dict:
     """`{"a.b": value}` of a nested config."""
     flat = {}
     for key, value in config.items():

@@ -1,112 +1,35 @@
 """config.json: the config of a run, kept in its workdir and read again."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 import flowjax_ood
-from experiments.core.config import check_rooms
+from experiments.core.checks import check
+from experiments.core.config import with_overrides
 from experiments.core.errors import UserError, user_errors, writing
-from experiments.core.keys import among, flatten
+from experiments.core.keys import among, flatten, missing, names
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
-
-# What may differ when a run goes on: nothing of this changes what is computed.
-# (Other images at another path are refused by their hash.)
-MAY_CHANGE = (
-    "data.path",
-    "data.ood_path",
-    "data.streaming",
-    "data.read_ahead",
-    "data.read_threads",
-    "data.read_workers",
-    "eval",
-    # of a classifier's run: what is fitted to it afterwards
-    "detect",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.steps_per_call",
-    "fsdp",
-)
-
-# What may differ between the processes of one run.
-OF_A_HOST = (
-    "data.path",
-    "data.ood_path",
-    "data.read_ahead",
-    "data.read_threads",
-    "data.read_workers",
-)
-
-# Keys that kept configs may lack, at what they were when nobody could set them.
-READING = {"streaming": False, "read_ahead": -1, "read_threads": 2, "read_workers": 0}
-LATER_KEYS = {
-    "data": {"ood_source": (), "ood_path": (), "altered": (), "channels": 0}
-    | READING
-    | {"validation": 0},
-    "train": {
-        "negative": "",
-        "negative_classes": 0,
-        "negative_threshold": -30_000.0,
-        "steps_per_call": 1,
-        "validate_every": 1000,
-        "patience": 0,
-        "validate_by": "mean",
-    },
-    "eval": {"draws": 1},
-}
-# The same of models, by their name.
-LATER_MODEL_KEYS = {"real_nvp": {"norm_group": 0}, "resnet34": {"norm_group": 0}}
-# The same of classifiers, which were all LeNets.
-LATER_CLASSIFIER_KEYS = {
-    "data": READING,
-    "optimizer": {
-        "schedule": "epoch_decay",
-        "boundaries": (150, 250),
-        "momentum": 0.9,
-        "nesterov": False,
-        "reset_momentum": False,
-    },
-    "train": {"augment": "none", "steps_per_call": 1},
-    # what networks do not read, or read anew when they go on
-    "exposure": {
-        "source": "",
-        "place": "",
-        "path": "",
-        "weight": 0.5,
-        "batch_size": 0,
-        "num_epochs": 1,
-        "num_steps": 0,
-        "learning_rate": 1e-3,
-        "l2": 5e-4,
-    },
-    "detect": {
-        "fssd_noise": "repository",
-        "perturb": True,
-        "dropout_passes": 32,
-        "corrupted": (),
-        "severities": (1, 2, 3, 4, 5),
-        "corrupted_images": 500,
-    },
-}
 
 
 def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
     """Write config.json, or check that the workdir's own asks for the same run.
 
-    `free`: keys, and rooms, that this run does not read, beside those of `MAY_CHANGE`.
+    `free`: keys, and sections, that this run does not read, besides those that may
+    change as it goes on.
 
     Raises UserError, changing nothing, if the workdir belongs to another config, holds
-    checkpoints of nobody knows which, or cannot be written.
+    checkpoints without a config.json, or cannot be written.
     """
     check_config(config, workdir, free)
     on_lead(lambda: _write(config, workdir))
 
 
 def check_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
-    """The checks of `keep_config`, which write nothing."""
+    """Check as `keep_config` does, and write nothing."""
     on_lead(lambda: _check(config, workdir, free))
 
 
@@ -114,9 +37,10 @@ def check_hosts(config: ConfigDict) -> None:
     """Raise UserError where the processes of a run were started with other configs.
 
     They would compile other programs, and wait for each other for ever, or average
-    what does not belong together. Where each finds its data is its own affair.
+    what does not belong together. Where each reads its data may differ.
     """
-    own = {k: repr(v) for k, v in flatten(config).items() if not among(k, OF_A_HOST)}
+    apart = names("per_host")
+    own = {k: repr(v) for k, v in flatten(config).items() if not among(k, apart)}
     own["version"] = flowjax_ood.__version__
     lead = on_lead(lambda: own)
     other = sorted(k for k in own.keys() | lead if own.get(k) != lead.get(k))
@@ -135,7 +59,7 @@ def _check(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
     file = workdir / "config.json"
     if file.exists():
         before, now = flatten(read_config(workdir)), flatten(config)
-        free += _may_change(now)
+        free += names("resume", now)
         changed = [
             f"{k} ({_value(before, k)} there, {_value(now, k)} now)"
             for k in sorted(before.keys() | now.keys())
@@ -148,7 +72,7 @@ def _check(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
             )
     elif any(workdir.glob("checkpoints/*")):
         raise UserError(
-            f"{workdir} holds checkpoints but no config.json to tell of which run; "
+            f"{workdir} holds checkpoints but no config.json to say of which run; "
             "restore it, or give another --workdir"
         )
 
@@ -165,31 +89,12 @@ def _value(flat: dict, key: str) -> str:
     return repr(flat[key]) if key in flat else "nothing"
 
 
-def _may_change(config: dict) -> tuple[str, ...]:
-    """Keys of a run that may be set anew when it goes on."""
-    keys = MAY_CHANGE + unread(config)
-    if config.get("data.validation", 0) >= 1:
-        # images held back, whose scores compare only under the same noise
-        keys = tuple(k for k in keys if k != "eval")
-        keys += tuple(k for k in config if among(k, ("eval",)) and k != "eval.seed")
-    if "detect.networks" not in config:
-        # what classifiers drop is drawn where the mode of parallelism has it drawn
-        keys += ("parallel",)
-    if config.get("optimizer.schedule") == "constant":
-        # a longer run is the same run, where no schedule looks at its end
-        keys += ("train.num_steps", "train.num_epochs")
-    return keys
+def read_config(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
+    """The config a run was started with, checked.
 
-
-def unread(config: dict) -> tuple[str, ...]:
-    """Keys of a flat config that no run reads, as its other keys are."""
-    if config.get("data.validation"):
-        return ()
-    return ("train.validate_every", "train.patience", "train.validate_by")
-
-
-def read_config(workdir: Path) -> ConfigDict:
-    """The config a run was started with."""
+    `overrides`: `KEY=VALUE` of keys that may be set for a trained run. Raises UserError
+    for other keys, and for a workdir without a whole config.
+    """
     file = workdir / "config.json"
     if not file.is_file():
         raise UserError(f"{workdir} holds no run (no config.json); train one first")
@@ -198,39 +103,11 @@ def read_config(workdir: Path) -> ConfigDict:
         raw = json.loads(file.read_text())
     if not isinstance(raw, dict):
         raise UserError(f"{file} is no config; {remedy}")
-    raw = _with_later_keys(raw)
-    check_rooms(raw, file)
-    return ConfigDict(_tuples(_renamed(raw)))
-
-
-def _with_later_keys(raw: dict) -> dict:
-    """A kept config with the keys it is too old to have."""
-    rooms = LATER_KEYS
-    if "detect" in raw:
-        # classifiers came later than those keys, and have no use for some
-        rooms = LATER_CLASSIFIER_KEYS
-        raw = {"exposure": {}} | raw
-    later = {
-        room: keys | raw[room]
-        for room, keys in rooms.items()
-        if isinstance(raw.get(room), dict)
-    }
-    return {"fsdp": 1} | raw | later
-
-
-def _renamed(raw: dict) -> dict:
-    """A kept config with its model's keys as they are called now, and all of them."""
-    model = dict(raw["model"])
-    model = LATER_MODEL_KEYS.get(model.get("name"), {}) | model
-    if "dtype" in model:
-        dtype = model.pop("dtype")
-        # "float32" left it to the accelerator how to multiply: by default, TF32
-        old = {"float32": "tensorfloat32"}
-        model["precision"] = old.get(dtype, dtype)
-        # keys that came with that name, at what they were when nobody could set them
-        since = {"stack": "chain", "remat": "none", "reversible": False}
-        model = since | {"convolution": "auto"} | model
-    return raw | {"model": model}
+    if absent := missing(raw):
+        raise UserError(f"{file} is no whole config: {', '.join(absent)} missing")
+    config = with_overrides(ConfigDict(_tuples(raw)), overrides, names("evaluate"))
+    check(config)
+    return config
 
 
 def _tuples(value):

@@ -8,12 +8,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import build
+from experiments.core.data_identity import keep_data
 from experiments.core.errors import UserError, user_errors
 from experiments.core.evaluation import TrainedFlow
+from experiments.core.keys import kind
 from experiments.core.run_config import check_config, check_hosts, keep_config
 from experiments.core.sets import Sets
 from experiments.core.vector_sets import keep_standardizer
-from experiments.core.workdir import keep_data, locked
+from experiments.core.workdir import locked
 from flowjax_ood.runtime.processes import is_lead, on_all, on_lead
 from flowjax_ood.training.logs.profiling import StepProfiler
 from flowjax_ood.training.logs.tensorboard import TensorBoard
@@ -43,7 +45,7 @@ def train(
             "the config describes a grid of runs (config.ablate); use the command "
             "`ablate`"
         )
-    if "detect" in config:
+    if kind(config).classifies:
         raise UserError(
             "the config describes classifiers and detectors (config.detect); use the "
             "command `detect`"

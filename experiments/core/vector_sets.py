@@ -1,57 +1,42 @@
-"""Sets of vectors: loaded, validation split off, standardised by what is trained on."""
+"""Sets of vectors: loaded, a validation set split off, standardised by the rest."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments.core.checks import check_keys
-from experiments.core.errors import UserError, user_errors
-from flowjax_ood.data.loading import load_vectors
+from flowjax_ood.data import loading
 from flowjax_ood.data.sets import VectorSet
 from flowjax_ood.data.splits import hold_back
 from flowjax_ood.data.standardize import Standardizer, fit_standardizer
 
-# of a run's workdir: the standardisation its flow was trained behind
+# in a run's workdir: the standardisation its flow was trained behind
 FILE = "standardization.npz"
 
 
-def load_vector_sets(
-    config: ConfigDict,
-    names: Sequence[str],
-    places: Sequence[tuple[str, str]],
-    workdir: Path | None,
-) -> tuple[VectorSet, VectorSet, dict, VectorSet | None, Standardizer]:
-    """`(train, test, {name: ood}, validation, standardizer)`, the vectors unchanged.
+def load_vectors(
+    config: ConfigDict, spec: str, limit: int, source: str, path: str
+) -> VectorSet:
+    """Vectors `name:split`; `limit` 0 is all of them."""
+    return loading.load_vectors(
+        spec,
+        source=source,
+        path=path or None,
+        limit=limit or None,
+        seed=config.seed,
+    )
 
-    `validation` is the share `data.validation` of the training set, drawn by the seed;
-    `train` is the rest, which alone the standardizer is fitted on. That of a run that
-    is there already is read from its workdir. Raises UserError naming the remedy.
+
+def standardized(
+    config: ConfigDict, whole: VectorSet, workdir: Path | None
+) -> tuple[VectorSet, VectorSet | None, Standardizer]:
+    """`(train, validation, standardizer)` of a training set, the vectors unchanged.
+
+    `validation` is the share `data.validation` of it, drawn by the seed; `train` is the
+    rest, which alone the standardizer is fitted on. That of a run that is there already
+    is read from its workdir. Raises ValueError naming the remedy.
     """
-    check_keys(config)
-    c = config.data
-
-    def load(spec, limit, source=c.source, path=c.path):
-        path, limit = path or None, limit or None
-        return load_vectors(
-            spec, source=source, path=path, limit=limit, seed=config.seed
-        )
-
-    with user_errors("config.data"):
-        whole, test = load(c.train, c.limit_train), load(c.test, c.limit_test)
-        ood = {
-            name: load(spec, c.limit_test, *place)
-            for name, spec, place in zip(names, c.ood, places)
-        }
-        train, validation = _split(whole, c.validation, config.seed)
-        standardizer = _standardizer(c, train, workdir)
-    for other in (test, *ood.values()):
-        if other.dims != train.dims:
-            raise UserError(
-                f"{other.name}:{other.split} has vectors of {other.dims} features, the "
-                f"training set of {train.dims}; compare sets of one kind"
-            )
-    return train, test, ood, validation, standardizer
+    train, validation = _split(whole, config.data.validation, config.seed)
+    return train, validation, _standardizer(config.data, train, workdir)
 
 
 def _split(whole: VectorSet, share: float, seed: int):

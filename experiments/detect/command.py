@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.config import load_config
 from experiments.core.errors import UserError, user_errors
+from experiments.core.keys import kind
 from experiments.core.results import versions, write_json
 from experiments.core.run_config import check_hosts
 from experiments.core.sets import Sets, load_sets
@@ -46,7 +47,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 
 def main(config: ConfigDict, workdir: Path) -> None:
     """Train or restore, detect, and write what was found."""
-    if "detect" not in config:
+    if not kind(config).classifies:
         raise UserError("this config trains a flow; use the command `train`")
     check_hosts(config)
     # a host without the data would keep the others waiting

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core.keys import Kind
 from experiments.core.sets import Sets
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.images import KINDS, NOISE, pseudo_outliers
 from flowjax_ood.data.outliers.tokens import pseudo_outlier_tokens
-from flowjax_ood.data.sets import TokenSet
 from flowjax_ood.ood import protocols
 from flowjax_ood.ood.detector import Detector, Given
 from flowjax_ood.ood.network import Network, Outputs
@@ -172,7 +172,7 @@ def made_outliers(sets: Sets, x: np.ndarray, seed: int) -> np.ndarray:
 
     Noise marks the singularity: FSSD would find it without learning anything.
     """
-    if isinstance(sets.train, TokenSet):
+    if sets.kind is Kind.TOKENS:
         return pseudo_outlier_tokens(x, len(sets.train.alphabet), seed)[0]
     kinds = [kind for kind in KINDS if kind not in NOISE]
     return pseudo_outliers(x, seed, kinds)[0]

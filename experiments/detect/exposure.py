@@ -13,7 +13,6 @@ from experiments.detect.networks import network_on_all_devices
 from experiments.detect.score_cache import Scored
 from flowjax_ood import data, ood
 from flowjax_ood.data.outliers.images import pseudo_outliers
-from flowjax_ood.data.sets import TokenSet
 from flowjax_ood.ood.network import Network
 
 NAME = "Outlier Exposure"
@@ -29,8 +28,6 @@ def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
     c = config.exposure
     if not c.source or not scores.wanted(config, NAME):
         return None
-    if isinstance(sets.train, TokenSet):
-        raise UserError('config.exposure is of images: set exposure.source to ""')
     if c.source == PSEUDO:
         # other streams than those that settings are chosen by
         return pseudo_outliers(sets.train.images, config.seed + 1)[0]

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
+from experiments.core.keys import kind
 from experiments.core.run_config import read_config
 from experiments.core.sets import Sets
 from experiments.detect import score_cache
@@ -30,7 +31,7 @@ def trained_flows(config: ConfigDict, sets: Sets) -> list[TrainedFlow]:
     """
     flows = []
     for workdir in map(Path, config.detect.flows):
-        if "detect" in read_config(workdir):
+        if kind(read_config(workdir)).classifies:
             raise UserError(
                 f"{workdir} holds a classifier; config.detect.flows takes workdirs of "
                 "the command `train`"

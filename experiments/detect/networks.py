@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import build
+from experiments.core.keys import names
 from experiments.core.sets import Sets
 from experiments.core.training_run import run_training
 from experiments.detect import recipe
@@ -17,9 +18,6 @@ from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
-
-# what tests a network, and does not train it
-TESTED = ("data.test", "data.ood", "data.ood_source", "data.altered", "data.limit_test")
 
 
 def seeded(config: ConfigDict, network: int) -> ConfigDict:
@@ -51,6 +49,8 @@ def train_classifier(
     """
     made = recipe.training(config, sets, outliers=outliers, start=start)
     exposed = outliers is not None or start is not None
+    # what tests a network does not train it
+    tested = names("scored")
     run = run_training(
         made,
         config,
@@ -58,7 +58,7 @@ def train_classifier(
         sets,
         label,
         _arrays(outliers, start),
-        free=TESTED if exposed else (*TESTED, "exposure"),
+        free=tested if exposed else (*tested, "exposure"),
     )
     module = build.classifier(config, recipe.classes(sets))
     # out of whatever placement it was trained in

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from experiments.core.data_identity import fingerprint
 from experiments.core.sets import Sets
-from experiments.core.workdir import fingerprint
 from experiments.detect import detectors, score_cache, table
 from experiments.detect.score_cache import Scored
 from flowjax_ood import ood

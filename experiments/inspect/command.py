@@ -13,6 +13,7 @@ from pathlib import Path
 
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
+from experiments.core.keys import Kind
 from experiments.core.results import versions, write_json
 from experiments.core.sets import Sets
 from experiments.inspect import InspectOptions
@@ -67,7 +68,7 @@ def main(trained: TrainedFlow, options: InspectOptions) -> None:
 
 def check(sets: Sets, options: InspectOptions) -> None:
     """Raise UserError for vectors, and images or a channel that the sets lack."""
-    if sets.standardizer:
+    if sets.kind is Kind.VECTORS:
         raise UserError("this run's flow is of vectors; inspect looks into images")
     channels = sets.test.images.shape[-1]
     if options.channel >= channels:

@@ -14,6 +14,7 @@ import numpy as np
 from experiments.core import build, text
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow, dequantized
+from experiments.core.keys import Kind
 from experiments.core.results import likelihood_results, versions, write_json
 from flowjax_ood.precision import BFLOAT16, FLOAT32, TENSORFLOAT32
 
@@ -35,7 +36,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 def main(trained: TrainedFlow) -> None:
     """Compare, print the table, and leave precision.json in the workdir."""
     config, sets = trained.config, trained.sets
-    if sets.standardizer:
+    if sets.kind is Kind.VECTORS:
         raise UserError("this run's flow is of vectors; precision scores images")
     x = dequantized(sets.test.images[:ROUND_TRIP], build.random_key(0))
     rows, exact = {}, None

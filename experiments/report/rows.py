@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.core.run_config import unread
+from experiments.core.keys import among, flatten, names
 from experiments.core.text import NOT_FINITE, duration, plus_minus
 from experiments.report.published import NOT_AVAILABLE, Published, published
 from experiments.report.runs import KeptRun
@@ -17,12 +17,6 @@ from experiments.report.words import (
     size_words,
 )
 
-# keys of the config in which pooled runs may differ: the seed; and what changes no
-# result, or is told by results.json instead, since `evaluate` may set it anew
-FREE = ("seed", "data.path", "data.test", "data.ood", "data.altered", "eval")
-FREE += ("data.ood_source", "data.ood_path", "data.limit_test")
-FREE += ("train.log_every", "train.checkpoint_every", "train.keep_checkpoints")
-FREE_EVAL = ("batch_size", "samples")
 UNIT_WORDS = {"bits_per_dim": "bits/dim", "nats": "nats"}
 # what is shown of a set: of vectors the median, as single ones may be millions out
 SHOWN = {"bits_per_dim": "bits_per_dim", "nats": "nats_median"}
@@ -61,18 +55,16 @@ def pooled(runs: Sequence[KeptRun]) -> dict[str, list[KeptRun]]:
 
 def _what(run: KeptRun) -> str:
     """All that makes a run what it is, but for its seed and its OOD sets."""
-    free = FREE + unread(run.config)
-    config = {
-        key: value
-        for key, value in run.config.items()
-        if not any(key == f or key.startswith(f"{f}.") for f in free)
-    }
-    scored = {k: v for k, v in run.results["eval"].items() if k not in FREE_EVAL}
+    # results.json holds the `eval` that its numbers come from: `evaluate` may set it
+    said = flatten({"eval": run.results["eval"]})
+    config = {k: v for k, v in run.config.items() if not among(k, ("eval",))} | said
+    free = names("pooled", config)
+    config = {k: v for k, v in config.items() if not among(k, free)}
     sets = {k: _described(run, k) for k in ("train", "test")}
     # a validation set stops every seed at a step of its own
     stopped = "validation" in run.results
     steps = None if stopped else run.results["steps"]
-    parts = (config, steps, scored, sets)
+    parts = (config, steps, sets)
     return json.dumps(parts, sort_keys=True, default=str)
 
 

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.core import run_outputs
 from experiments.core.config import load_config
+from experiments.core.keys import Kind
 from experiments.core.sets import load_sets
 from experiments.core.text import run_name
 from experiments.core.training_run import UNOBSERVED, Observation, train
@@ -34,8 +35,8 @@ def main(
     run = trained.run
     if is_lead():
         # one step alone is compilation, which is not timed
-        kind = "vectors" if sets.standardizer else "images"
-        rate = f" at {run.images_per_second:.0f} {kind}/s" if run.images else ""
+        what = "vectors" if sets.kind is Kind.VECTORS else "images"
+        rate = f" at {run.images_per_second:.0f} {what}/s" if run.images else ""
         best = ", the best of the validation set" if run.validation else ""
         print(f"trained to step {trained.step}{best}{rate}")
     run_outputs.main(trained)

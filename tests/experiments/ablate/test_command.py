@@ -264,9 +264,12 @@ def test_series_share_all_but_the_width_of_the_bottleneck():
     }
 
 
+DIGITS = {"train.negative": ("mnist:train",), "train.negative_classes": (0, 5)}
+
+
 def test_data_is_read_anew_where_a_row_has_other_data(monkeypatch):
     monkeypatch.setattr(ablate, "load_sets", lambda _: object())
-    sets, rows = ablate._Sets(), cells(grid({"train.negative_classes": (0, 5)}))
+    sets, rows = ablate._Sets(), cells(grid(DIGITS))
     first, second = (cell.configs[0] for cell in rows)
     found = sets.of(first)
     assert sets.of(first) is found

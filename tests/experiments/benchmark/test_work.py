@@ -145,6 +145,5 @@ def test_sampling_is_as_much_arithmetic_as_evaluation():
     ],
 )
 def test_what_cannot_be_measured_is_found_without_computing(overrides, stack, message):
-    (case,) = cases(*overrides, stacks=(stack,))
     with pytest.raises(UserError, match=message):
-        count(case)
+        count(*cases(*overrides, stacks=(stack,)))

@@ -12,11 +12,12 @@ from experiments.cli import run
 from experiments.configs.shared import glow
 from experiments.configs.shared import images as common
 from experiments.core import build
-from experiments.core.checks import check_numbers
+from experiments.core.checks import check
 from experiments.core.config import known_configs, load_config
 from experiments.core.errors import UserError
 from experiments.core.keys import flatten
-from experiments.core.sets import load_sets, ood_places
+from experiments.core.set_names import ood_places
+from experiments.core.sets import load_sets
 from flowjax_ood.ood.network import as_input
 from flowjax_ood.training.state import parameter_count
 from tests.helpers.experiment_runs import CONFIGS, read_results
@@ -137,7 +138,7 @@ def test_the_smoke_variant_of_every_file_builds(file):
     assert config.data.source in ("embedded", "synthetic", "sklearn")
     # a classifier that knows nothing gives detectors nothing to read
     assert 0 < config.train.num_steps <= (200 if "detect" in config else 4)
-    check_numbers(config)
+    check(config)
     assert ood_places(config.data)
     sets = load_sets(config)
     shape = sets.event_shape
@@ -208,7 +209,7 @@ def test_every_variant_is_whole_and_fits(name, variant):
     assert {k: type(v) for k, v in flat.items()} == {
         k: type(v) for k, v in base.items()
     }
-    check_numbers(config)
+    check(config)
     flow = build.flow(config, shape_of(name))
     assert flow.event_shape == shape_of(name)
     # the commands make up to eight CPU devices, and boards have eight chips

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.configs.shared import vectors
 from experiments.core import build
-from experiments.core.checks import check_keys, check_numbers
+from experiments.core.checks import check
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.keys import flatten
@@ -46,8 +46,7 @@ def test_every_variant_is_whole_and_fits(name, variant, dims):
     assert {k: type(v) for k, v in flat.items()} == {
         k: type(v) for k, v in base.items()
     }
-    check_numbers(config)
-    check_keys(config)
+    check(config)
     dims = config.data.pca if config.data.pca > 0 else dims
     assert 0 < count_parameters(config, dims) < 30_000_000
     assert config.train.batch_size % 8 == 0

@@ -15,7 +15,6 @@ from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import flatten
 from experiments.core.negatives import check_apart
-from experiments.core.run_config import read_config
 from experiments.core.sets import load_sets
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results, snapshot
 
@@ -100,7 +99,7 @@ def test_variants_are_whole(name, variant):
 
 def test_sets_are_told_of_or_not(sets):
     assert list(sets.ood) == NAMES
-    assert sets.told == ("mnist classes 0-4",)
+    assert sets.exposed == ("mnist classes 0-4",)
     told, untold = (sets.ood[name] for name in NAMES[:2])
     assert set(told.labels) <= set(range(5))
     assert set(untold.labels) <= set(range(5, 10))
@@ -115,14 +114,14 @@ def test_sets_are_told_of_or_not(sets):
 def test_a_flow_told_of_all_classes_is_told_of_the_whole_set():
     sets = load_sets(load("train.negative_classes=0", "data.altered="))
     assert list(sets.ood) == ["mnist"]
-    assert sets.told == ("mnist",)
+    assert sets.exposed == ("mnist",)
     assert len(sets.negative) == 64
 
 
 def test_without_negatives_nothing_is_told():
     config = load("train.negative=", "train.negative_classes=0")
     sets = load_sets(config)
-    assert (sets.negative, sets.told) == (None, ())
+    assert (sets.negative, sets.exposed) == (None, ())
     assert next(iter(sets.ood)) == "mnist"
     assert "negative" not in build.batches(config, sets)(0)
 
@@ -173,9 +172,8 @@ def test_images_to_learn_are_no_negatives(sets):
 
 @pytest.mark.parametrize("key", ["train.negative=mnist:train", "data.altered=dimmed"])
 def test_vectors_have_neither_negatives_nor_alterations(key):
-    config = load_config(f"{CONFIGS / 'tabular_sklearn.py'}:smoke", [key])
-    with pytest.raises(UserError, match="is of images, and this config's data are ve"):
-        load_sets(config)
+    with pytest.raises(UserError, match=r"acts on images, and model .* is on vectors"):
+        load_config(f"{CONFIGS / 'tabular_sklearn.py'}:smoke", [key])
 
 
 def test_a_threshold_that_says_nothing_is_refused(sets):
@@ -235,14 +233,3 @@ def test_a_run_goes_on_with_its_own_negatives_alone(capsys, workdir, tmp_path):
     assert run([*TRAIN, f"--workdir={copy}"]) == 2
     assert "the training images are not those" in only_error(capsys.readouterr().err)
     assert snapshot(copy) == before
-
-
-def test_a_kept_config_of_before_goes_on(workdir, tmp_path):
-    raw = json.loads((workdir / "config.json").read_text())
-    for key in ("negative", "negative_classes", "negative_threshold"):
-        del raw["train"][key]
-    del raw["data"]["altered"]
-    (tmp_path / "config.json").write_text(json.dumps(raw))
-    config = read_config(tmp_path)
-    assert (config.train.negative, config.data.altered) == ("", ())
-    assert config.train.negative_threshold == -30_000.0

@@ -8,7 +8,8 @@ from PIL import Image
 
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
-from experiments.core.sets import load_sets, ood_names, ood_places
+from experiments.core.set_names import ood_names, ood_places
+from experiments.core.sets import load_sets
 from tests.helpers.experiment_runs import CONFIGS
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"

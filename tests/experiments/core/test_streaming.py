@@ -17,10 +17,10 @@ import pytest
 from experiments.cli import run
 from experiments.core import build
 from experiments.core.config import load_config
+from experiments.core.data_identity import SAMPLED, fingerprint, keep_data, sampled_rows
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.sets import check_others, load_sets
-from experiments.core.workdir import SAMPLED, fingerprint, keep_data, sampled_rows
 from experiments.inspect import InspectOptions
 from experiments.inspect.subject import subject
 from flowjax_ood import data
@@ -226,15 +226,6 @@ def test_fingerprints_of_a_streamed_set_are_of_a_sample(arguments, tmp_path):
     keep_data(kept, tmp_path)
 
 
-def test_a_workdir_from_before_there_were_samples(arguments, tmp_path):
-    kept = load_sets(config_of(arguments)).train
-    (tmp_path / "data.json").write_text(json.dumps(fingerprint(kept)))
-    keep_data(kept, tmp_path)
-    streamed = load_sets(config_of(arguments, STREAMED)).train
-    with pytest.raises(UserError, match=r"too old to tell.*data\.streaming to False"):
-        keep_data(streamed, tmp_path)
-
-
 def test_samples_are_spread_over_the_set():
     np.testing.assert_array_equal(sampled_rows(5), range(5))
     rows = sampled_rows(1_281_149)
@@ -269,9 +260,8 @@ def test_what_cannot_be_streamed_is_said_before_training(
     "name", ["fashion_mnist_detect.py:smoke", "genomics_detect.py:smoke", "hepmass.py"]
 )
 def test_other_experiments_do_not_stream(name):
-    config = load_config(f"{CONFIGS}/{name}", ["data.streaming=True"])
     with pytest.raises(UserError, match="streaming is for flows on images"):
-        load_sets(config)
+        load_config(f"{CONFIGS}/{name}", ["data.streaming=True"])
 
 
 def test_negatives_beside_a_streamed_set(arguments):

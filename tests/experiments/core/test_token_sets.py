@@ -8,8 +8,8 @@ import tensorflow_datasets as tfds
 
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
+from experiments.core.keys import TABLE, Kind, kind
 from experiments.core.sets import load_sets
-from experiments.core.token_sets import OF_IMAGES, of_tokens
 from flowjax_ood.data.sets import TokenSet
 from flowjax_ood.ood.network import as_input
 from tests.helpers.experiment_runs import CONFIGS
@@ -65,9 +65,9 @@ def test_the_seed_and_the_limits_are_those_of_the_config():
 
 
 def test_configs_of_images_are_none_of_tokens():
-    assert of_tokens(load_config(GENOMES))
+    assert kind(load_config(GENOMES)) is Kind.TOKENS
     for name in (IMAGES, FASHION):
-        assert not of_tokens(load_config(name))
+        assert kind(load_config(name)) is Kind.CLASSIFIER
         assert load(config=name).inputs(load(config=name).train).dtype == np.uint8
 
 
@@ -115,11 +115,14 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("key", OF_IMAGES)
+OFF = {row.name: row.off for row in TABLE if row.off is not None}
+
+
+@pytest.mark.parametrize("key", OTHER)
 def test_what_only_images_have_is_refused(key):
     message = error(f"{key}={OTHER[key]}")
     assert f"config.{key} acts on images, and model 'bilstm' is on tokens" in message
-    assert f"set it to {OF_IMAGES[key]!r}" in message
+    assert f"set it to {OFF[key]!r}" in message
 
 
 @pytest.mark.parametrize(

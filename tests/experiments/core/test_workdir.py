@@ -4,17 +4,18 @@ import dataclasses
 import fcntl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.core import workdir as of_workdirs
 from experiments.core.config import load_config
+from experiments.core.data_identity import _check_equal, fingerprint, keep_data
 from experiments.core.errors import UserError
 from experiments.core.run_config import keep_config
-from experiments.core.workdir import InUseError, keep_data, locked
+from experiments.core.workdir import InUseError, locked
 from flowjax_ood import data
 from tests.helpers.experiment_runs import TINY, only_error
 
@@ -76,29 +77,20 @@ def test_two_processes_do_not_share_a_workdir(tmp_path):
 
 
 @pytest.mark.parametrize("goes", [True, False])
-def test_a_run_that_starts_while_someone_looks_is_not_refused(
-    tmp_path, monkeypatch, goes
-):
+def test_a_run_that_starts_while_someone_looks_is_not_refused(tmp_path, goes):
     """`status` holds the lock, shared, for an instant; one that stays is refused."""
-    waited = []
     with (tmp_path / ".lock").open("w+") as looking:
         looking.write("17")
         looking.flush()
         fcntl.flock(looking, fcntl.LOCK_SH)
-
-        def sleep(seconds):
-            waited.append(seconds)
-            if goes:
-                fcntl.flock(looking, fcntl.LOCK_UN)
-
-        monkeypatch.setattr(of_workdirs.time, "sleep", sleep)
         if goes:
+            release = threading.Timer(0.02, fcntl.flock, (looking, fcntl.LOCK_UN))
+            release.start()
             with locked(tmp_path), pytest.raises(BlockingIOError):
                 fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
         else:
             with pytest.raises(InUseError, match="by process 17"), locked(tmp_path):
                 pass
-    assert waited == [of_workdirs.GLANCE]
 
 
 def test_a_run_may_become_longer_where_no_schedule_looks_at_its_end(tmp_path):
@@ -130,8 +122,6 @@ def test_classifiers_keep_their_parallelism(tmp_path):
 
 
 def test_data_of_another_host_are_refused():
-    from experiments.core.workdir import _check_equal, fingerprint
-
     lead, own = fingerprint(images()), fingerprint(images())
     _check_equal(own, lead)
     own["sha256"] = "0"
@@ -140,8 +130,6 @@ def test_data_of_another_host_are_refused():
 
 
 def test_hashes_see_every_byte():
-    from experiments.core.workdir import fingerprint
-
     plain = images()
     turned = np.asfortranarray(plain.images)
     again = dataclasses.replace(plain, images=turned)

@@ -10,13 +10,6 @@ import pytest
 
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
-from experiments.core.keys import flatten
-from experiments.core.run_config import (
-    LATER_CLASSIFIER_KEYS,
-    LATER_MODEL_KEYS,
-    keep_config,
-    read_config,
-)
 from experiments.core.sets import load_sets
 from experiments.detect import networks
 from flowjax_ood.data.outliers.images import pseudo_outliers
@@ -136,39 +129,6 @@ def test_exposure_from_the_first_step(tmp_path):
     _, _, facts = train(config, tmp_path, outliers=outliers())
     # the steps and the optimiser of an ordinary training
     assert facts["steps"] == 4
-
-
-def test_a_network_of_before_there_was_exposure_is_restored(run):
-    workdir, (_, variables, facts) = run()
-    file = workdir / "config.json"
-    old = json.loads(file.read_text())
-    for room, keys in LATER_CLASSIFIER_KEYS.items():
-        for key in keys:
-            del old[room][key]
-    del old["exposure"]
-    # all there was
-    detect = ("networks", "detectors", "limit_fit", "validation", "flows")
-    old["detect"] = {key: old["detect"][key] for key in detect}
-    assert set(old["model"]) == {"name", "mean", "std"}
-    assert set(old["optimizer"]) == {"name", "learning_rate", "decay", "l2"}
-    assert "augment" not in old["train"]
-    file.write_text(json.dumps(old))
-    kept = (workdir / "checkpoints").stat().st_mtime_ns
-    _, again, fact = train(tiny(), workdir)
-    same(again, variables)
-    assert fact["train_seconds"] == facts["train_seconds"]
-    assert (workdir / "checkpoints").stat().st_mtime_ns == kept
-    assert flatten(read_config(workdir)) == flatten(tiny())
-
-
-def test_a_network_of_before_there_were_groups_is_restored(tmp_path):
-    config = tiny("cifar10_detect")
-    keep_config(config, tmp_path)
-    old = config.to_dict()
-    for key in LATER_MODEL_KEYS["resnet34"]:
-        del old["model"][key]
-    (tmp_path / "config.json").write_text(json.dumps(old))
-    assert flatten(read_config(tmp_path)) == flatten(config)
 
 
 def test_groups_of_batch_norm_train_another_network(run, tmp_path):

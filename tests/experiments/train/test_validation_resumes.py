@@ -1,6 +1,5 @@
 """Runs that hold images back go on, are streamed, and are as before without any."""
 
-import json
 import logging
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from experiments.cli import run
 from experiments.core import build
+from experiments.core.checks import check
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.keys import flatten
@@ -74,18 +74,12 @@ def test_half_of_it_may_be_streamed(held_run, prepared, tmp_path):
 
 
 def test_without_it_nothing_changes(tmp_path):
-    """Of a config from before there were such keys, and whatever they are."""
+    """Whatever the keys say that only a validation set has a use for."""
     arguments = ("train", *ASTRAY, "--config.train.num_steps=4")
     plain = train(tmp_path / "plain", arguments=arguments)
     before = train(
         tmp_path / "before", "--config.train.num_steps=3", arguments=arguments
     )
-    file = before / "config.json"
-    old = json.loads(file.read_text())
-    assert old["data"].pop("validation") == 0
-    for key in ("validate_every", "patience", "validate_by"):
-        del old["train"][key]
-    file.write_text(json.dumps(old))
     unread = ("--config.train.validate_every=1", "--config.train.patience=1")
     train(before, *unread, arguments=arguments)
     assert_same_arrays(saved(plain)[4], saved(before)[4])
@@ -137,7 +131,7 @@ def test_of_images_it_is_no_share():
     with config.ignore_type():
         config.data.validation = 0.1
     with pytest.raises(UserError, match=r"is 0\.1, a share, as of vectors; of images"):
-        load_sets(config)
+        check(config)
 
 
 def test_looks_that_never_come_are_refused_before_anything_is_written(tmp_path, capsys):
