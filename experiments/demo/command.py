@@ -50,7 +50,7 @@ def main(workdir: Path, fast: bool = False) -> None:
     images = first_sets(sets)
     coupling = first_coupling(flows[BASELINE].trained, images)
     content = summary(flows, seconds, fast)
-    content["first_coupling"] = {name: m for name, (_, _, m) in coupling.items()}
+    content["first_coupling"] = {name: m for name, (_, m) in coupling.items()}
     write_json(workdir / "results.json", content)
     report = page.write(workdir, flows, sets, coupling, seconds, fast)
     run_outputs.print_table({name: flow.results for name, flow in flows.items()})

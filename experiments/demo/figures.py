@@ -21,23 +21,26 @@ def first_sets(sets: Sets) -> dict[str, np.ndarray]:
     return {sets.test.name: sets.test.images, ood_name: ood_set.images}
 
 
-def first_coupling(trained: TrainedFlow, images) -> dict[str, tuple]:
-    """`{set: (record of the first coupling, what is measured of it)}`.
+def first_coupling(trained: TrainedFlow, images) -> dict[str, tuple[dict, dict]]:
+    """Show and measure the first coupling: `{set: (panels, measures)}`.
 
-    Over the first images of each set: the correlation of -t with the hidden pixels, and
+    Panels, of the first image of a set, are those of `figures.coupling_panels`.
+    Measures, over its first images: the correlation of -t with the hidden pixels, and
     the mean log-scale s where the coupling acts.
     """
-    found = {}
+    sets = {}
     for name, pixels in images.items():
         x = dequantized(pixels[:CORRELATED], random_key(0))
         record, *_ = couplings.record_couplings(trained.flow, trained.variables, x)
-        measured = {
+        (maps,) = couplings.image_maps(trained.flow, [record])
+        panels = {"image": np.asarray(x[0])} | {k: v[0] for k, v in maps.items()}
+        measures = {
             "correlation": couplings.prediction_correlation(record),
             "mean_s": float(record.s[:, record.changed].mean()),
             "images": len(x),
         }
-        found[name] = (np.asarray(x), record, measured)
-    return found
+        sets[name] = (panels, measures)
+    return sets
 
 
 def histograms(flows, id_name):
@@ -76,19 +79,10 @@ def terms(flows, id_name):
     return figures.split_likelihood(parts, id_name=id_name, dims=dims)
 
 
-def coupling(found: dict[str, tuple], id_name: str):
-    """The first coupling on one image of each set, with correlations over many."""
-    rows, correlation = [], {}
-    for name, (x, record, measured) in found.items():
-        shown = {
-            "image": x[0],
-            "input": np.where(record.seen, record.x[0], np.nan),
-            "-t": np.where(record.changed, -record.t[0], np.nan),
-            "target": np.where(record.changed, record.x[0], np.nan),
-            "s": np.where(record.changed, record.s[0], np.nan),
-        }
-        rows.append((name, name == id_name, shown))
-        correlation[name] = measured["correlation"]
+def coupling(sets: dict[str, tuple], id_name: str):
+    """Draw the first coupling on an image of each set, with correlations over many."""
+    rows = [(name, name == id_name, panels) for name, (panels, _) in sets.items()]
+    correlation = {name: m["correlation"] for name, (_, m) in sets.items()}
     if not np.isfinite(list(correlation.values())).all():
         correlation = None
     return figures.coupling_panels(rows, correlation=correlation)

@@ -174,7 +174,7 @@ def _coupling_caption(coupling: dict[str, tuple]) -> str:
     measured = "; ".join(
         f"{name}: correlation of -t with the hidden pixels {m['correlation']:.2f}, "
         f"mean s {m['mean_s']:+.2f}"
-        for name, (_, _, m) in coupling.items()
+        for name, (_, m) in coupling.items()
     )
     return (
         "The first checkerboard coupling of the baseline, on the first image of each "
