@@ -16,10 +16,11 @@ from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell, cells
 from experiments.ablate.table import figures_of, print_rows, summary, write_markdown
-from experiments.core import build, evaluation, run_outputs, text
+from experiments.core import build, run_outputs, text
 from experiments.core.config import load_config
 from experiments.core.data_identity import keep_data
 from experiments.core.errors import UserError, user_errors
+from experiments.core.evaluation import evaluate
 from experiments.core.keys import Kind, kind
 from experiments.core.results import write_json
 from experiments.core.run_config import keep_config
@@ -112,7 +113,7 @@ def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
     with locked(workdir):
         if _done(config, workdir):
             return False
-        results = run_outputs.leave(evaluation.evaluate(trained))
+        results = run_outputs.leave(evaluate(trained))
     # programs of flows that are done with would fill the memory
     jax.clear_caches()
     areas = ", ".join(f"{name} {area:.3f}" for name, area in results["auroc"].items())

@@ -71,10 +71,10 @@ def draw(evaluated: Evaluated) -> None:
 
 
 def print_table(runs: dict[str, dict]) -> None:
-    """Print the likelihood of every set and the AUROC of every OOD set of each run.
+    """Print the likelihood of every set and AUROC of every OOD set, run by run.
 
-    Detectors without a flow follow the run with which they were measured. Flows on
-    images, in bits/dim, and on vectors, in nats, have a table each.
+    Detectors without a flow follow the flow on whose vectors they were measured. Flows
+    on images, in bits/dim, and on vectors, in nats, have a table each.
     """
     for unit in dict.fromkeys(map(unit_of, runs.values())):
         rows = []

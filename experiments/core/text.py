@@ -80,6 +80,11 @@ def decimals(value: float | None, digits: int = 3, missing: str = NOT_FINITE) ->
     return missing if value is None else f"{value:.{digits}f}"
 
 
+def interval(value: float, low: float, high: float) -> str:
+    """`0.123 [0.100, 0.150]`: a value and its confidence interval."""
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
 def share(value: float | None) -> str:
     """`12.3%` of 0.123."""
     return MISSING if value is None else f"{value:.1%}"

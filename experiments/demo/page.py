@@ -5,7 +5,7 @@ from pathlib import Path
 from experiments.core.document import Document
 from experiments.core.evaluation import Evaluated
 from experiments.core.sets import Sets
-from experiments.core.text import decimals
+from experiments.core.text import decimals, interval
 from experiments.demo import figures as draw
 from experiments.demo.figures import CORRELATED, first_sets
 from flowjax_ood import figures
@@ -70,7 +70,7 @@ def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
             else:
                 verdict = f"cannot tell {other} from its own test set"
             sentences.append(
-                f"The {name} flow {verdict}: AUROC {value:.3f} [{low:.3f}, {high:.3f}]."
+                f"The {name} flow {verdict}: AUROC {interval(value, low, high)}."
             )
     if not fast:
         sentences.append(
@@ -89,8 +89,8 @@ def _numbers(document: Document, flows: dict[str, Evaluated]) -> None:
         for data, mean in flow.results["bits_per_dim"].items():
             area = None
             if data in flow.results["auroc"]:
-                low, high = flow.results["auroc_ci95"][data]
-                area = f"{flow.results['auroc'][data]:.3f} [{low:.3f}, {high:.3f}]"
+                ends = flow.results["auroc_ci95"][data]
+                area = interval(flow.results["auroc"][data], *ends)
                 bold.append((len(rows), 4))
             median = flow.results["bits_per_dim_median"][data]
             rows.append((name, data, decimals(mean), decimals(median), area))

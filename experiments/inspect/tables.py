@@ -1,53 +1,60 @@
 """The tables that `inspect` prints."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from experiments.core.text import MISSING, decimals, print_table
 
 TERMS = {"log_prob": "log p(x)", "log_pz": "log p(z)", "logdet": "logdet"}
+MEASURES = {
+    "correlation": "corr",
+    "r2": "R²",
+    "r2_linear": "R² lin.",
+    "mean_s": "s",
+    "logdet": "logdet",
+}
+_number = partial(decimals, missing=MISSING)
 
 
 def print_tables(content: Mapping) -> None:
-    """Print everything of inspect.json that is a number a reader looks for first."""
-    _couplings(content)
-    _terms(content)
-    _visibility(content)
-    if content["coadaptation"]["sets"] is not None:
-        _coadaptation(content["coadaptation"])
+    """Print what a reader of inspect.json looks for first."""
+    _couplings(content["couplings"])
+    _terms(content["likelihood_terms"])
+    _visibility(content["latents"], content["options"]["draws"])
+    coadaptation = content["coadaptation"]
+    if coadaptation["sets"] is None:
+        print(f"co-adaptation: not measured. {coadaptation['why_not']}")
     else:
-        why = content["coadaptation"]["why_not"]
-        print(f"co-adaptation: not measured. {why}")
+        _coadaptation(coadaptation["sets"], coadaptation["depth"])
 
 
 def _print(title: str, left: tuple, right: tuple, rows: list) -> None:
     print_table((*left, *right), rows, title=title, left=len(left), width=100)
 
 
-def _couplings(content):
-    sets, rows = content["couplings"]["sets"], []
-    measures = {"correlation": "corr", "r2": "R²", "r2_linear": "R² lin."}
-    measures |= {"mean_s": "s", "logdet": "logdet"}
-    for k, layer in enumerate(content["couplings"]["layers"]):
+def _couplings(content: Mapping) -> None:
+    rows = []
+    for k, layer in enumerate(content["layers"]):
         event = "x".join(map(str, layer["shape"]))
-        for n, (name, measured) in enumerate(sets.items()):
+        for n, (name, measured) in enumerate(content["sets"].items()):
             first = (str(k + 1), event) if n == 0 else ("", "")
-            rows.append([*first, name, *(_number(measured[k][m]) for m in measures)])
+            rows.append((*first, name, *(_number(measured[k][m]) for m in MEASURES)))
     _print(
         "couplings: −t against what they change; s and logdet in nats",
         ("coupling", "event", "set"),
-        tuple(measures.values()),
+        tuple(MEASURES.values()),
         rows,
     )
 
 
-def _terms(content):
+def _terms(content: Mapping) -> None:
     rows = []
-    for mode, found in content["likelihood_terms"].items():
-        for n, (name, values) in enumerate(found["sets"].items()):
+    for mode, terms in content.items():
+        for n, (name, values) in enumerate(terms["sets"].items()):
             row = [_number(values[f"{t}_bits_median"]) for t in TERMS]
-            areas = found["auroc"].get(name)
+            areas = terms["auroc"].get(name)
             row += [_number(areas[t]["value"]) if areas else "" for t in TERMS]
-            rows.append([mode if n == 0 else "", name, *row])
+            rows.append((mode if n == 0 else "", name, *row))
         rows.append(None)
     _print(
         "log p(x) = log p(z) + logdet: medians, bits/dim on [0, 1); AUROC by each",
@@ -57,15 +64,15 @@ def _terms(content):
     )
 
 
-def _visibility(content):
-    rows, keys = [], ("correlation", "correlation_others", "identified")
-    draws = content["options"]["draws"]
+def _visibility(content: Mapping, draws: int) -> None:
     named = {"one_draw": "one draw", "mean": f"mean of {draws}"}
-    for latents, modes in content["latents"].items():
-        for mode, sets in modes.items():
-            for name, v in sets.items():
-                values = [_number(v.get(k)) for k in keys]
-                rows.append([mode, name, named[latents], *values])
+    keys = ("correlation", "correlation_others", "identified")
+    rows = [
+        (mode, name, named[what], *(_number(measured.get(k)) for k in keys))
+        for what, modes in content.items()
+        for mode, sets in modes.items()
+        for name, measured in sets.items()
+    ]
     _print(
         "edges of an image in its latents: correlation of local structures",
         ("batch norm", "set", "latents"),
@@ -74,15 +81,15 @@ def _visibility(content):
     )
 
 
-def _coadaptation(content):
-    rows, depth, sets = [], content["depth"], content["sets"]
+def _coadaptation(sets: Mapping, depth: int) -> None:
+    rows = []
     for act in next(iter(sets.values())):
-        for name, found in sets.items():
-            for k, layer in list(enumerate(found[act]))[depth : depth + 2]:
+        for name, layers in sets.items():
+            for k, layer in list(enumerate(layers[act]))[depth : depth + 2]:
                 own, donor = layer["own"], layer["donor"] or {}
                 values = [own["r2"], donor.get("r2"), own["correlation_within"]]
                 values += [donor.get("correlation_within"), layer["mean_s"]]
-                rows.append([act, name, str(k + 1), *map(_number, values)])
+                rows.append((act, name, str(k + 1), *map(_number, values)))
         rows.append(None)
     _print(
         f"co-adaptation: after an intervention before coupling {depth + 1}",
@@ -90,7 +97,3 @@ def _coadaptation(content):
         ("R²", "R² donor", "corr within", "donor's", "mean s"),
         rows,
     )
-
-
-def _number(value: float | None) -> str:
-    return decimals(value, missing=MISSING)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.core import text
 from experiments.core.keys import among, flatten, names
-from experiments.core.text import NOT_FINITE, duration, plus_minus
 from experiments.report.published import NOT_AVAILABLE, Published, published
 from experiments.report.runs import KeptRun
 from experiments.report.words import (
@@ -50,7 +50,7 @@ def pooled(runs: Sequence[KeptRun]) -> dict[str, list[KeptRun]]:
         while run.seed in (r.seed for r in flows.get(f"{same}#{copy}", ())):
             copy += 1
         flows.setdefault(f"{same}#{copy}", []).append(run)
-    return {key: sorted(found, key=lambda r: r.seed) for key, found in flows.items()}
+    return {key: sorted(runs, key=lambda r: r.seed) for key, runs in flows.items()}
 
 
 def _what(run: KeptRun) -> str:
@@ -69,19 +69,19 @@ def _what(run: KeptRun) -> str:
 
 
 def _described(run: KeptRun, name: str) -> list:
-    found = run.results["data"][name]
-    return [found[key] for key in ("name", "split", "source", "count")]
+    described = run.results["data"][name]
+    return [described[key] for key in ("name", "split", "source", "count")]
 
 
 def rows_of(flows: dict[str, list[KeptRun]]) -> list[Row]:
     """A row for every flow and OOD set: runs that scored the same set are together."""
     rows = []
     for key, runs in flows.items():
-        found: dict[tuple, list[KeptRun]] = {}
+        alike: dict[tuple, list[KeptRun]] = {}
         for run in runs:
             for ood in run.results["auroc"]:
-                found.setdefault((ood, *_described(run, ood)), []).append(run)
-        for (ood, *_), scored in found.items():
+                alike.setdefault((ood, *_described(run, ood)), []).append(run)
+        for (ood, *_), scored in alike.items():
             data = scored[0].results["data"]
             known = published(_model(scored[0]), data, ood)
             rows.append(Row(key, scored, ood, known))
@@ -120,56 +120,54 @@ def table(rows: Sequence[Row], titles: dict[str, str], unit: str) -> tuple:
 
 
 def pair_words(row: Row) -> str:
-    """`FashionMNIST → MNIST`, and that the flow was told of the latter if it was."""
+    """`FashionMNIST → MNIST`; the latter marked if the flow was trained against it."""
     results = row.runs[0].results
     train = set_words(results["data"]["train"], split=False)
     return f"{train} → {scored_words(row)}"
 
 
 def scored_words(row: Row) -> str:
-    """The OOD set's name; said to be no news to the flow where it was told of it."""
+    """The OOD set's name, marked if the flow was trained against it."""
     results = row.runs[0].results
-    told = ", told of" if row.ood in results.get("told", ()) else ""
-    return f"{set_words(results['data'][row.ood])}{told}"
+    mark = ", told of" if row.ood in results.get("told", ()) else ""
+    return f"{set_words(results['data'][row.ood])}{mark}"
 
 
 def area_text(row: Row) -> str:
-    """`mean ± spread (n = seeds)`, or one run's value with its confidence interval."""
-    if len(row.runs) > 1:
-        return f"{mean_text(row.areas)} (n = {len(row.runs)})"
-    return interval_text(row.runs[0].results, row.ood)
+    """`mean ± deviation (n = seeds)`, or one run's value with its interval."""
+    return _over_seeds([run.results for run in row.runs], row.ood)
 
 
-def interval_text(found: dict, ood: str) -> str:
+def _over_seeds(rankings: Sequence[dict], ood: str) -> str:
+    if len(rankings) == 1:
+        return interval_text(rankings[0], ood)
+    return f"{mean_text([r['auroc'][ood] for r in rankings])} (n = {len(rankings)})"
+
+
+def interval_text(ranking: dict, ood: str) -> str:
     """An AUROC with the 95% interval of its images."""
-    low, high = found["auroc_ci95"][ood]
-    return f"{found['auroc'][ood]:.3f} [{low:.3f}, {high:.3f}]"
+    return text.interval(ranking["auroc"][ood], *ranking["auroc_ci95"][ood])
 
 
 def mean_text(values: Sequence[float | None], digits: int = 3) -> str:
     """Mean ± sample standard deviation; None stands for a mean that is not finite."""
     if None in values:
-        return NOT_FINITE
-    std = np.std(values, ddof=1) if len(values) > 1 else None
-    return plus_minus(np.mean(values), std, digits)
+        return text.NOT_FINITE
+    deviation = np.std(values, ddof=1) if len(values) > 1 else None
+    return text.plus_minus(np.mean(values), deviation, digits)
 
 
 def _baseline_lines(row: Row) -> list[list[str]]:
     """Detectors without a flow, on the vectors of the row above."""
     lines = []
-    run = row.runs[0]
-    for name in run.results.get("baselines", {}):
-        found = [r.results["baselines"].get(name) for r in row.runs]
-        if not all(f and row.ood in f["auroc"] for f in found):
+    for name in row.runs[0].results.get("baselines", {}):
+        rankings = [r.results["baselines"].get(name) for r in row.runs]
+        if not all(r and row.ood in r["auroc"] for r in rankings):
             continue
-        text = interval_text(found[0], row.ood)
-        if len(found) > 1:
-            text = (
-                f"{mean_text([f['auroc'][row.ood] for f in found])} (n = {len(found)})"
-            )
-        fitted = f"fitted on {found[0]['fitted_on']:,} vectors"
+        area = _over_seeds(rankings, row.ood)
+        fitted = f"fitted on {rankings[0]['fitted_on']:,} vectors"
         words = name.replace("_", " ")
-        lines.append([pair_words(row), words, text, None, None, fitted, NOT_AVAILABLE])
+        lines.append([pair_words(row), words, area, None, None, fitted, NOT_AVAILABLE])
     return lines
 
 
@@ -180,18 +178,18 @@ def single_runs(rows: Sequence[Row], names: dict) -> tuple:
     lines = []
     for row in rows:
         for run in row.runs:
-            found = run.results
-            mean, median = (found[row.unit + end][row.ood] for end in ("", "_median"))
+            results = run.results
+            mean, median = (results[row.unit + end][row.ood] for end in ("", "_median"))
             lines.append(
                 [
                     names[run.workdir],
                     str(run.seed),
                     pair_words(row),
-                    interval_text(found, row.ood),
+                    interval_text(results, row.ood),
                     mean_text([mean]),
                     mean_text([median]),
                     UNIT_WORDS[row.unit],
-                    found["data"][row.ood]["count"],
+                    results["data"][row.ood]["count"],
                 ]
             )
     return headers, lines, "lllrrrlr"
@@ -214,7 +212,7 @@ def settings(flows: dict[str, list[KeptRun]], titles: dict[str, str]) -> tuple:
                 results["params"],
                 seen,
                 recipe_share(runs[0]) or NOT_AVAILABLE,
-                duration(np.mean([r.results["train_seconds"] for r in runs])),
+                text.duration(np.mean([r.results["train_seconds"] for r in runs])),
             ]
         )
     return headers, lines, "llllrrrr"

@@ -139,11 +139,11 @@ def _differences(runs: list[KeptRun]) -> list[str]:
         for key in configs[0]
         if not key.startswith(ignored) and len({repr(c.get(key)) for c in configs}) > 1
     ]
-    told = [
+    settings = [
         ", ".join(f"{key.split('.')[-1]} {c.get(key)}" for key in changed)
         for c in configs
     ]
-    if len(changed) <= 3 and len(set(told)) == len(runs):
-        return told
+    if len(changed) <= 3 and len(set(settings)) == len(runs):
+        return settings
     names = run_names([r.workdir for r in runs])
     return [names[r.workdir] for r in runs]

@@ -1,4 +1,4 @@
-"""What `samples` found, as a figure and as a table."""
+"""The figure and the table of `samples`."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def picture(
     held_out: ImageSet,
     measured: int,
 ):
-    """The figure: held-out images, then a row a run and a group a temperature.
+    """Draw held-out images, then one row per run, one column group per temperature.
 
     `samples`: `{run: {temperature: images}}`; `content`: `runs` of samples.json, its
     numbers of `measured` samples.
@@ -40,31 +40,34 @@ def picture(
     )
 
 
-def row_label(name: str, found: dict) -> str:
+def row_label(name: str, run: dict) -> str:
     """A run's name, bits/dim of its own data, and AUROC of at most three OOD sets."""
-    bits = found["bits_per_dim"][found["in_distribution"]]
+    bits = run["bits_per_dim"][run["in_distribution"]]
     lines = [name, f"{text.decimals(bits)} bits/dim"]
-    ood = list(found["auroc"].items())[:3]
+    ood = list(run["auroc"].items())[:3]
     return "\n".join([*lines, *(f"AUROC {other} {area:.3f}" for other, area in ood)])
 
 
-def note(found: dict) -> str:
+def note(fidelity: dict) -> str:
     """The three ratios of a group, and how many samples were not finite."""
-    if found["distance"] is None:
+    if fidelity["distance"] is None:
         return "not finite"
-    ratios = "d {distance:.2f}   r {roughness:.2f}   s {spread:.2f}".format(**found)
-    return ratios + (f"   {found['non_finite']} lost" if found["non_finite"] else "")
+    ratios = "d {distance:.2f}   r {roughness:.2f}   s {spread:.2f}".format(**fidelity)
+    lost = fidelity["non_finite"]
+    return ratios + (f"   {lost} lost" if lost else "")
 
 
 def print_table(content: dict) -> None:
-    """Print the fidelity of every run and temperature, one row each."""
-    headers = ("flow", "T", "distance", "roughness", "spread", "not finite")
+    """Print fidelity of every run and temperature."""
     rows = []
     for name, run in content.items():
-        for temperature, found in run["temperatures"].items():
-            ratios = [found[key] for key in ("distance", "roughness", "spread")]
-            shown = [text.decimals(r, 2, text.MISSING) for r in ratios]
-            rows.append([name, temperature, *shown, str(found["non_finite"])])
+        for temperature, fidelity in run["temperatures"].items():
+            ratios = [fidelity[key] for key in ("distance", "roughness", "spread")]
+            shown = [text.decimals(r, 2, missing=text.MISSING) for r in ratios]
+            rows.append((name, temperature, *shown, str(fidelity["non_finite"])))
         rows.append(None)
-    title = "samples, relative to held-out images (1: as they are)"
-    text.print_table(headers, rows, title=title)
+    text.print_table(
+        ("flow", "T", "distance", "roughness", "spread", "not finite"),
+        rows,
+        title="samples, relative to held-out images (1: as they are)",
+    )

@@ -134,7 +134,7 @@ def test_what_another_process_evaluated_meanwhile_stays(
         return found
 
     monkeypatch.setattr(ablate, "train", trained_and_overtaken)
-    monkeypatch.delattr(ablate.evaluation, "evaluate")  # not called
+    monkeypatch.delattr(ablate, "evaluate")  # not called
     assert run(["ablate", f"--config={config_file}", f"--workdir={done}"]) == 0
     assert file.read_bytes() == kept
 
