@@ -100,7 +100,7 @@ def test_steps_are_gradient_descent_on_the_loss_by_hand(case):
         params = jax.tree.map(lambda p, g: p - np.float32(RATE) * g, params, slope)
         state, metrics = step(state, batches(number), KEY)
         np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
-        if case == "negative":
+        if case == "negative" and number == 0:
             # some of the negatives are pushed, some are not
             assert 0 < metrics["negative_fraction"] < 1
     tiny_run.assert_close(state.params, params, rtol=1e-5, atol=1e-6)
