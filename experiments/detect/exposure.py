@@ -32,7 +32,7 @@ def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
         # other streams than those that settings are chosen by
         return pseudo_outliers(sets.train.images, config.seed + 1)[0]
     with user_errors("config.exposure"):
-        found = data.load(
+        loaded = data.load(
             c.source,
             source=c.place or config.data.source,
             path=(c.path if c.place else c.path or config.data.path) or None,
@@ -40,22 +40,22 @@ def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
             channels=config.data.channels or None,
             seed=config.seed,
         )
-    if found.images.shape[1:] != sets.train.images.shape[1:]:
+    if loaded.images.shape[1:] != sets.train.images.shape[1:]:
         raise UserError(
-            f"the outliers {c.source} are of shape {found.images.shape[1:]}, the "
+            f"the outliers {c.source} are of shape {loaded.images.shape[1:]}, the "
             f"training images {sets.train.images.shape[1:]}; set config.data.image_size"
             " or config.data.channels"
         )
-    known = {image.tobytes() for image in found.images}
-    for name, one in {sets.test.name: sets.test, **sets.ood}.items():
-        seen = sum(image.tobytes() in known for image in one.images)
+    known = {image.tobytes() for image in loaded.images}
+    for name, tested in {sets.test.name: sets.test, **sets.ood}.items():
+        seen = sum(image.tobytes() in known for image in tested.images)
         if seen:
             raise UserError(
                 f"{seen} images of {name}, which is tested, are among the outliers "
                 f"{c.source} of config.exposure.source: detection would be of what the "
                 "network was told; name another set"
             )
-    return found.images
+    return loaded.images
 
 
 def exposed_network(
@@ -63,25 +63,25 @@ def exposed_network(
     sets: Sets,
     workdir: Path,
     network: Network,
-    told: np.ndarray,
+    outliers: np.ndarray,
     label: str,
 ) -> tuple[Network, dict]:
-    """A trained network after it was told of outliers, and facts of that training.
+    """A trained network fine-tuned with outliers, and facts of that training.
 
-    `workdir` of the network, whose training goes on in one beside it.
+    `workdir` of the network; the fine-tuning's is next to it.
     """
-    place = workdir.with_name(f"{workdir.name}_exposed")
+    exposed = workdir.with_name(f"{workdir.name}_exposed")
     start = jax.device_get(network.variables)
     module, variables, facts = networks.train_classifier(
-        config, place, sets, label, outliers=told, start=start
+        config, exposed, sets, label, outliers=outliers, start=start
     )
     return network_on_all_devices(module, variables), facts
 
 
 def exposed_run(
-    config: ConfigDict, network: Network, facts: dict, tests: dict, room: Path
+    config: ConfigDict, network: Network, facts: dict, tests: dict, directory: Path
 ) -> Scored:
-    """MSP of a network that was told of outliers."""
+    """MSP of a network fine-tuned with outliers, its scores kept in `directory`."""
     batch, source = config.eval.batch_size, config.exposure.source
     of = "made outliers" if source == PSEUDO else f"outliers ({source})"
 
@@ -97,4 +97,4 @@ def exposed_run(
         )
 
     key = score_cache.digest(network.variables, tests, [batch, source])
-    return score_cache.kept(room, f"{NAME} {detectors.NONE}", key, compute)
+    return score_cache.kept(directory, f"{NAME} {detectors.NONE}", key, compute)

@@ -110,7 +110,7 @@ def _exposure_optimizer(config: ConfigDict, steps: int) -> optax.GradientTransfo
 
 
 def _augmentation(config: ConfigDict, x: np.ndarray) -> Augment | None:
-    """That of `train.augment`; UserError for one that is unknown, or not of images."""
+    """The augmentation of `train.augment`; UserError where it cannot be."""
     name = config.train.augment
     with user_errors("config", ValueError):
         build.check_known("train.augment", name, AUGMENTATIONS)

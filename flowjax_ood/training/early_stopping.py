@@ -1,9 +1,9 @@
 """Early stopping: train until the validation likelihood no longer rises, keep the best.
 
 A flow on few or heavy-tailed vectors overfits within some epochs, its log-determinants
-growing without end where nobody looks; one on images may go astray late in a long run.
+growing without end away from the data; a flow on images may diverge late in a long run.
 The state that counts is that of the highest validation likelihood, which `fit` returns
-and keeps beside the newest checkpoints. Without patience that is all: the best is kept.
+and keeps in a directory of its own. Without patience, training goes to its last step.
 """
 
 import math
@@ -19,13 +19,14 @@ from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkp
 from flowjax_ood.training.logs.window import NonFiniteLossError
 from flowjax_ood.training.state import TrainState
 
-# of a run's workdir; two: the best of the newest checkpoint, and of the one before
+# in a run's workdir; two are kept: the best of the newest checkpoint, and of the last
+# but one
 DIRECTORY, KEEP = "best", 2
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What to stop by: `score(variables)`, higher is better, every `every` steps.
+    """Score training by `score(variables)`, higher is better, every `every` steps.
 
     `score` is usually the mean log-likelihood of validation data in nats; `variables`
     are the averaged ones where there are any. Training ends once `patience` scores in a
@@ -48,9 +49,9 @@ class Validation:
 class EarlyStopping:
     """The best state so far, and how long ago it was; all of it survives interruption.
 
-    What a checkpoint remembers is `facts()`; `save()` comes before the checkpoint is
-    written, so that every checkpoint's best state is on disk. Without a `validation`
-    nothing is ever due.
+    A checkpoint holds its `facts()`; `save()` comes before the checkpoint is written,
+    so that every checkpoint's best state is on disk. Without a `validation` nothing is
+    ever due.
     """
 
     def __init__(
@@ -61,14 +62,14 @@ class EarlyStopping:
         self._state: TrainState | None = None
         self._checkpoints = None
         if validation:
-            # as many as there are checkpoints that may speak of one
+            # as many as there are checkpoints, which name a best state each
             self._checkpoints = Checkpoints(Path(workdir) / DIRECTORY, max(keep, KEEP))
 
     def resume_at(self, step: int, facts: dict) -> None:
-        """Go on from a checkpoint of `step` that remembers `facts` as `validation`.
+        """Resume from a checkpoint of `step` that holds `facts` as `validation`.
 
-        Drops what an interrupted run found beyond it. Raises CheckpointError where the
-        best state that it speaks of is gone.
+        Drops the best states of later steps. Raises CheckpointError where the best
+        state that it names is gone.
         """
         if not self.validation:
             return
@@ -80,11 +81,11 @@ class EarlyStopping:
         self._checkpoints.drop_after(step)
 
     def facts(self) -> dict:
-        """What a checkpoint has to remember, JSON-able: `validation`, if anything."""
+        """`{"validation": ...}` for a checkpoint to hold, JSON-able; or nothing."""
         if not self.step:
             return {}
-        found = {"score": self.score, "step": self.step, "since": self.since}
-        return {"validation": found}
+        best = {"score": self.score, "step": self.step, "since": self.since}
+        return {"validation": best}
 
     def due(self, step: int) -> bool:
         """Whether to `look` after this step."""
@@ -130,7 +131,7 @@ class EarlyStopping:
 
 
 def restore_best(workdir: str | Path, template: Any, facts: dict) -> TrainState:
-    """The best state that a checkpoint of `workdir`, with `facts`, speaks of.
+    """The best state that a checkpoint of `workdir` names in its `facts`.
 
     Raises CheckpointError where it is damaged or gone.
     """

@@ -135,7 +135,7 @@ class Feed:
         self.waited = 0.0
 
     def close(self) -> None:
-        """End the threads and processes that read ahead; the feed may go on later."""
+        """End the threads and processes that read ahead; `take` may start others."""
         iterator, self._iterator = self._iterator, None
         if iterator is not None:
             iterator.close()

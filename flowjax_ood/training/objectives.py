@@ -36,7 +36,7 @@ from flowjax_ood.training.inputs import (
 
 
 class Objective(Protocol):
-    """What `make_train_step` minimises.
+    """A loss that `make_train_step` minimises.
 
     A step applies `module`, or its `method`, to `inputs(batch, step_key)` and takes the
     gradient of the loss by its parameters.

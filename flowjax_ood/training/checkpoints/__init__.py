@@ -1,1 +1,1 @@
-"""Save and restore through orbax; find damage before it is read."""
+"""Checkpoints: saved and restored through orbax, checked for damage."""

@@ -1,4 +1,4 @@
-"""Checkpoints: orbax behind one small door."""
+"""Save and restore the state of a run through orbax."""
 
 import logging
 import shutil
@@ -19,7 +19,7 @@ from flowjax_ood.training.checkpoints.errors import (
     difference,
 )
 
-# where damaged checkpoints are put, beside the directory of the good ones
+# where damaged checkpoints are put, next to the directory of the good ones
 ASIDE = "damaged_checkpoints"
 
 
@@ -28,7 +28,7 @@ class Damaged(NamedTuple):
 
     step: int
     reason: str
-    place: Path
+    path: Path
 
 
 class Checkpoints:
@@ -36,14 +36,16 @@ class Checkpoints:
 
     Each holds a pytree of arrays and a small JSON-able dict. Writing is atomic: what
     an interrupted save leaves behind is never taken for a checkpoint. Every file's
-    length and checksum are kept beside it, so damage is found before it is read.
+    length and checksum are kept with it, so damage is seen before it is read.
     Looking for checkpoints writes nothing; the directory is made by the first save.
 
     With `background`, `save` returns once the arrays are copied, and a thread writes
-    them; `written(step, seconds)` is told when they are on disk, on process 0.
+    them; `written(step, seconds)` is called when they are on disk, on process 0.
 
-    Of several processes, all do the same, on storage that they share. Process 0 says
+    Of several processes, all call alike, on storage that they share. Process 0 decides
     what is there, and arrays that are spread over processes are written by each.
+
+    Raises ValueError for `keep` below 1.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Checkpoints:
 
         class Manager(ocp.CheckpointManager):
             def reached_preemption(self, step: int) -> bool:
-                # the loop asks, by a count of its own, which this must not disturb
+                # the loop asks in its own way, which this must not disturb
                 return False
 
             def _finalize(self, *args):
@@ -131,7 +133,7 @@ class Checkpoints:
             raise errors.unwritten(self._path(step), error) from error
 
     def wait(self) -> None:
-        """Until what is written in the background is on disk, or CheckpointError."""
+        """Return once all is on disk; CheckpointError where it cannot be written."""
         if self._pending is None:
             return
         try:
@@ -174,37 +176,36 @@ class Checkpoints:
     def restore_newest(self, template: Any) -> tuple[Any, dict, list[Damaged]]:
         """`(state, facts, set aside)` of the newest checkpoint that is whole.
 
-        Damaged ones that are newer go to the directory `damaged_checkpoints` beside
-        this one: nothing of them is lost, and training may write their steps again.
+        Damaged ones that are newer move to `damaged_checkpoints`, next to `directory`:
+        nothing of them is lost, and training may write their steps again.
         Raises CheckpointError, changing nothing, where none is whole, there is none, or
         the newest whole one belongs to another model.
         """
-        damaged, found = {}, None
+        damaged, restored = {}, None
         for step in reversed(self.steps()):
             try:
-                found = self.restore(template, step)
+                restored = self.restore(template, step)
             except DamagedCheckpointError as error:
                 damaged[step] = error
                 continue
             break
-        if found is None:
+        if restored is None:
             if damaged:
                 raise errors.none_whole(self.directory, damaged)
             raise errors.nothing_there(self.directory)
         aside = [self._set_aside(step, e.reason) for step, e in damaged.items()]
         if aside:
             self._manager.reload()
-        return *found, aside
+        return *restored, aside
 
     def _set_aside(self, step: int, reason: str) -> Damaged:
         def move() -> str:
-            room = self.directory.parent / ASIDE
-            room.mkdir(exist_ok=True)
-            place = room / f"{step}"
-            while place.exists():
-                place = place.with_name(place.name + "+")
-            self._path(step).rename(place)
-            return str(place)
+            path = self.directory.parent / ASIDE / f"{step}"
+            path.parent.mkdir(exist_ok=True)
+            while path.exists():
+                path = path.with_name(path.name + "+")
+            self._path(step).rename(path)
+            return str(path)
 
         return Damaged(step, reason, Path(on_lead(move)))
 
@@ -271,7 +272,7 @@ class Checkpoints:
 
 
 def _not_orbax(record: logging.LogRecord) -> bool:
-    """Orbax tells of every save in a dozen lines, and of what it raises once more."""
+    """Whether a log record is not orbax's, which logs every save in a dozen lines."""
     return "orbax" not in record.pathname or record.levelno >= logging.CRITICAL
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint, and what to do: the words of its errors."""
+"""The errors of checkpoints: what is wrong, and what to do about it."""
 
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,9 @@ def difference(template: Any, metadata: Any) -> str:
     """The first leaf that differs between a pytree and the one that was saved."""
     wanted = _leaves(template)
     # older orbax gives the tree itself
-    found = _leaves(getattr(metadata, "tree", metadata))
-    for name in [*wanted, *found]:
-        want, got = wanted.get(name), found.get(name)
+    saved = _leaves(getattr(metadata, "tree", metadata))
+    for name in [*wanted, *saved]:
+        want, got = wanted.get(name), saved.get(name)
         if want != got:
             return (
                 f"{name} is {got or 'not in it'}, the model "

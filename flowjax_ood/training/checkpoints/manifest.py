@@ -1,4 +1,4 @@
-"""Lengths and checksums of a directory's files: damage is found before it is read.
+"""Lengths and checksums of a directory's files, to see damage before it is read.
 
 The array format below our checkpoints checks its index, but not the arrays: a flipped
 bit in a large one would be read back as another number.
@@ -23,7 +23,7 @@ def write(directory: Path) -> None:
 
 
 def damage(directory: Path, checksums: bool = True) -> str:
-    """What is wrong with the files below `directory`; empty if nothing is.
+    """Say what is wrong with the files below `directory`; empty if nothing is.
 
     Without `checksums`, by their lengths alone: nothing large is read.
 
@@ -50,8 +50,8 @@ def damage(directory: Path, checksums: bool = True) -> str:
 
 
 def _files(directory: Path) -> list[str]:
-    found = (p for p in directory.rglob("*") if p.is_file())
-    names = (p.relative_to(directory).as_posix() for p in found)
+    files = (p for p in directory.rglob("*") if p.is_file())
+    names = (p.relative_to(directory).as_posix() for p in files)
     return sorted(n for n in names if not n.startswith(NAME) and n != NOTES)
 
 

@@ -1,26 +1,26 @@
-"""events.jsonl: what happened in the life of a run, one JSON object a line.
+"""events.jsonl: the history of a run, a JSON object a line.
 
 Every line has `time` (UTC, ISO 8601 with milliseconds: `2025-03-01T09:30:00.125Z`) and
-`event`, one of those below, with its facts; readers leave alone what they do not know.
+`event`, listed below, with its facts; readers ignore what they do not know.
 
 | event         | when                                  | facts                        |
 |---------------|---------------------------------------|------------------------------|
 | `started`     | a session begins, new or resumed      | `step`, `num_steps`, and all |
 |               |                                       | of `surroundings()`          |
-| `resumed`     | it goes on from a checkpoint          | `step`                       |
-| `checkpoint`  | one is on disk                        | `step`, `seconds`, `bytes`   |
+| `resumed`     | it starts from a checkpoint           | `step`                       |
+| `checkpoint`  | a checkpoint is on disk               | `step`, `seconds`, `bytes`   |
 |               |                                       | where they were counted      |
 | `fallback`    | a damaged checkpoint was set aside,   | `step`, `reason`, `to`       |
 |               | that of step `to` restored instead    |                              |
-| `warning`     | somebody should know                  | `message`                    |
+| `warning`     | somebody should look                  | `message`                    |
 | `interrupted` | stopped by a signal, all saved        | `signal` (its name), `step`  |
 | `diverged`    | loss, gradient or state is not finite | `step`, `what`               |
 | `failed`      | it ended by any other error           | `error`; `step` if known     |
 | `finished`    | training is done                      | `step`                       |
 
-`step` counts finished steps. A session is `started` and all up to the next one, but
-for a `fallback`, which comes before it. The last four end it (`ENDINGS`); one without
-an ending was killed, or is still running.
+`step` counts finished steps. A session is `started` and all up to the next `started`,
+but for a `fallback`, which comes before it. The last four end it (`ENDINGS`); a session
+without an ending was killed, or is still running.
 
 Unlike metrics.jsonl, this file is never trimmed when a run is resumed: it is a history.
 """
@@ -49,7 +49,7 @@ ENDINGS = ("interrupted", "diverged", "failed", "finished")
 class EventLog:
     """Appends events to the JSON-lines file at `path`; makes its directory if need be.
 
-    Several threads may share one. Of several processes, one writes: process 0.
+    Several threads may share it. Of several processes, process 0 writes.
     """
 
     def __init__(self, path: str | Path):
@@ -58,10 +58,10 @@ class EventLog:
         self._warned = False
 
     def write(self, event: str, /, **facts) -> None:
-        """Append one event. What the disk refuses costs a line on standard error, once.
+        """Append an event; warn on standard error, once, where the disk refuses.
 
-        A training must not end because its diary is full: no OSError is raised. Facts
-        that JSON does not know (NaN, paths) are written as text.
+        A full disk must not stop training: OSError is swallowed. Facts that JSON does
+        not know (NaN, paths) are written as text.
         """
         record = {"time": timestamp(), "event": event} | _plain(facts)
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
@@ -116,7 +116,7 @@ def read(path: str | Path) -> list[dict]:
 
 
 def surroundings() -> dict:
-    """Where a session runs, for its `started` event; starts JAX's devices.
+    """Describe where a session runs, for its `started` event; starts JAX's devices.
 
     `processes`, `devices` (of all processes), `device` (their kind), `platform`,
     `host`, `pid` and `versions`. Host and process are those of the caller.
@@ -191,7 +191,7 @@ class RunEvents:
         if self._lead:
             warn(
                 f"the checkpoint of step {damaged.step} is damaged ({damaged.reason}); "
-                f"it is kept as {damaged.place}, and training goes on from step {to}"
+                f"it is kept as {damaged.path}, and training goes on from step {to}"
             )
 
     @contextmanager

@@ -36,7 +36,7 @@ class MetricLog:
         write_bytes(self.path, "".join(json.dumps(r) + "\n" for r in kept).encode())
 
     def write(self, step: int, **values) -> None:
-        """Append one record. Raises ValueError for NaN and infinity: not JSON."""
+        """Append a record. Raises ValueError for NaN and infinity: not JSON."""
         record = {"step": step} | {k: _plain(v) for k, v in values.items()}
         line = json.dumps(record, allow_nan=False) + "\n"
         with self.path.open("a") as file:
@@ -46,7 +46,7 @@ class MetricLog:
 def read(path: str | Path) -> list[dict]:
     """The records of a metrics file; a last line cut short by a crash is left out.
 
-    Raises ValueError naming the line where another one is not a record.
+    Raises ValueError naming the line where any other is not a record.
     """
     # a crash may leave any bytes at the end of a file
     lines = Path(path).read_text(errors="replace").split("\n")

@@ -13,8 +13,8 @@ def profiled_steps(text: str) -> tuple[int, int]:
 
     Raises ValueError for anything else.
     """
-    found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
-    first, last = (int(n) for n in found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    first, last = (int(n) for n in match.groups()) if match else (0, 0)
     if not 1 <= first <= last:
         raise ValueError(
             f"steps to profile are FIRST:LAST with 1 <= FIRST <= LAST, such as 20:24, "
@@ -26,7 +26,7 @@ def profiled_steps(text: str) -> tuple[int, int]:
 class StepProfiler:
     """Traces steps `first` to `last` (counted from 1, both included) into `directory`.
 
-    The loop calls `before` and `after` around every call that trains one step or
+    The loop calls `before` and `after` around every call that trains a step or
     several; the calls that hold a step to profile are traced whole. Of several
     processes, process 0 traces, and its own devices alone. A session that starts
     beyond `last` traces nothing. Choose `first` past the first steps of a session:

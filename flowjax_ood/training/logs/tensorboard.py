@@ -1,4 +1,4 @@
-"""Metrics for others to show: TensorBoard's event files, beside metrics.jsonl.
+"""Metrics in TensorBoard's event files, next to metrics.jsonl.
 
 A sink has the interface of `MetricLog`: `resume_at(step)` before the first record of a
 session, `write(step, **values)` as training goes, and `close()`.
@@ -16,7 +16,7 @@ class TensorBoard:
     `tensorboard --logdir DIR` shows them, with those of other runs below DIR. Each
     session leaves a file of its own; what an interrupted one wrote beyond the
     checkpoint it is resumed from is purged when they are shown. Records are on disk
-    when `write` returns. Of several processes, one writes: process 0.
+    when `write` returns. Of several processes, process 0 writes.
 
     Raises ImportError without tensorboardX (`pip install -e '.[tensorboard]'`), which
     needs no TensorFlow. A disk that refuses costs a line on standard error, not the
@@ -39,14 +39,14 @@ class TensorBoard:
         self._refused = False
 
     def resume_at(self, step: int) -> None:
-        """Go on after `step`: what earlier sessions wrote beyond it is not shown."""
+        """Hide what earlier sessions wrote beyond `step`."""
         from tensorboardX.proto.event_pb2 import SessionLog
 
         start = SessionLog(status=SessionLog.START)
         self._add(step=step + 1, session_log=start)
 
     def write(self, step: int, **values) -> None:
-        """Add one record; values that are no numbers are left out."""
+        """Add a record; values that are no numbers are left out."""
         from tensorboardX.proto.summary_pb2 import Summary
 
         scalars = [

@@ -36,7 +36,7 @@ class MetricWindow:
         self._timed = 0
 
     def add(self, metrics: dict, count: int = 1) -> None:
-        """The metrics of one more call: still on the devices, perhaps not computed.
+        """Add the metrics of a call: still on the devices, perhaps not computed.
 
         Scalars of a step, or `[count]` of several.
         """
@@ -80,8 +80,8 @@ def check_metrics(metrics: dict, step: int) -> None:
 
 def check_state(state, step: int) -> None:
     """Raise NonFiniteLossError unless all of the state after `step` is finite."""
-    found = jax.device_get(_all_finite(state))  # found where it lives
-    for path, fine in jax.tree_util.tree_leaves_with_path(found):
+    finite = jax.device_get(_all_finite(state))  # computed where the state lives
+    for path, fine in jax.tree_util.tree_leaves_with_path(finite):
         if not fine:
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             raise NonFiniteLossError(step, f"{name} is not finite after it")
@@ -98,7 +98,7 @@ def _all_finite(state):
 
 
 def _each(metrics: dict) -> list[dict]:
-    """Metrics `[K]` of a call as those of its K steps; scalars as those of one."""
+    """Split metrics `[K]` of a call into those of each step; scalars are of one."""
     values = {name: np.atleast_1d(value) for name, value in metrics.items()}
     count = len(next(iter(values.values())))
     return [{name: value[k] for name, value in values.items()} for k in range(count)]

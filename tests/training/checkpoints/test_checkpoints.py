@@ -245,7 +245,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside(directory, spoil):
         assert_same(checkpoints.restore(state())[0], state(1))
     # once more: the first one is not written over
     spoil(directory / "8" / "state" / "manifest.ocdbt")
-    assert newest(directory)[2][0].place == place.with_name("8+")
+    assert newest(directory)[2][0].path == place.with_name("8+")
     assert place.is_dir()
 
 
