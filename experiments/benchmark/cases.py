@@ -1,4 +1,4 @@
-"""The cases of a benchmark: every combination that is asked for, checked."""
+"""The cases of a benchmark: every combination of the swept settings, checked."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class Case(NamedTuple):
 
     mode: str
     config: ConfigDict
-    # {column: value}: the mode, `COLUMNS`, the stacking, and the keys varied besides
+    # {column: value}: the mode, `COLUMNS`, the stacking, and the other varied keys
     settings: dict
 
 
@@ -60,7 +60,7 @@ def sweep(
 
 
 def stacking(config: ConfigDict) -> str:
-    """How the couplings of a config are stacked, as one of `STACKINGS` says it."""
+    """The stacking of a config's couplings, one of `STACKINGS`."""
     model = config.model
     options = [model.get("remat", "none")]
     if model.get("reversible", False):
@@ -80,7 +80,7 @@ def short(column: str) -> str:
 
 
 def label(settings: dict, columns: Sequence[str]) -> str:
-    """A case in a few words, by what tells it from the others."""
+    """A case in a few words: its mode, and its values of `columns`."""
     shown = [settings["mode"]]
     for column in columns:
         if column in ("precision", "parallel", "stack"):

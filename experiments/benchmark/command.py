@@ -1,25 +1,25 @@
-"""`benchmark --config=FILE[:VARIANT]`: throughput of any model on fake images.
+"""`benchmark --config=FILE[:VARIANT]`: measure the throughput of any model.
 
-Sweeps over modes and any key of the config; prints a table, and writes benchmark.json,
-.csv, .md and .png. What the numbers are: throughput.py.
+Sweeps over modes and any key of the config, on fake images; prints a table, and writes
+benchmark.json, .csv, .md and .png, whose numbers throughput.py defines.
 """
 
 import argparse
 from collections.abc import Sequence
 
-from experiments import benchmark as asked
-from experiments.benchmark import requests
+from experiments.benchmark import MODES, requests
 from experiments.benchmark.cases import Case
 from experiments.benchmark.loop import checked, measure_and_report
 from experiments.benchmark.throughput import ThroughputReport
 from experiments.benchmark.timing import measured_peak
-from experiments.core import build, options
+from experiments.core import build
 from experiments.core.environment import no_compilation_cache
+from experiments.core.options import known_names
 from flowjax_ood.precision import PRECISIONS
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Run `benchmark`: of models, of the input pipeline, or of weak scaling."""
+    """Run `benchmark`: of models, of an input pipeline, or of weak scaling."""
     requests.check(args)
     if args.data:
         # whoever times models has no use for data sets
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 def measure_models(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Measure every combination of modes and settings that `args` ask for."""
-    modes = options.known_names("mode", args.mode, asked.MODES)
+    modes = known_names("mode", args.mode, MODES)
     cases, facts = requests.cases(args, overrides, modes)
     precisions = list(dict.fromkeys(c.settings["precision"] for c in cases))
     given = requests.peaks(args.peak, precisions)

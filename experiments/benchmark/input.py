@@ -1,9 +1,9 @@
 """`benchmark --data`: does the input keep up with the training step?
 
 Measures the config's own input pipeline on this host alone: from its real images, in
-memory or streamed, to batches in memory, with which nothing is computed. Beside it
-stands how many images a second the training step takes, measured in the same run on the
-devices here, or given by --need. What each number is: input_table.py.
+memory or streamed, to batches in memory, with which nothing is computed. Compared
+with the images a second that the training step takes, measured in the same run on the
+devices here, or given by --need. input_table.py defines the numbers.
 """
 
 import argparse
@@ -35,7 +35,7 @@ READING = names("reading")
 
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Run `benchmark --data` as the command line asks for it."""
+    """Run `benchmark --data`."""
     cases, facts = requests.cases(args, overrides, ["train"])
     for case in cases:
         check(case.config)
@@ -108,7 +108,7 @@ def measure(
 def time_feed(feed: Feed, reading: Reading, seconds: float) -> Round:
     """Batches taken one after another, until `seconds` are over.
 
-    Those that were read while nobody asked for any are taken before.
+    Batches that were read ahead of the first request are taken before.
     """
     feed.take(1 + 2 * reading.options.ahead + reading.options.workers)
     work, began, taken = processor_seconds(), time.perf_counter(), 0
@@ -122,7 +122,7 @@ def time_feed(feed: Feed, reading: Reading, seconds: float) -> Round:
 
 
 def processor_seconds() -> float | None:
-    """What this process and its workers have computed; None where that is not known."""
+    """Seconds of cores used by this process and its workers; None if not known."""
     seconds = time.process_time()
     for worker in multiprocessing.active_children():
         try:

@@ -1,4 +1,4 @@
-"""The numbers of `benchmark --data`: what each is, and how it follows from the times.
+"""The numbers of `benchmark --data`, and how each follows from measured times.
 
 A row has the settings of its case (`set`, `source`, `held` in memory or streamed,
 `batch_size`, `read_ahead`, `read_threads`, `read_workers`, and every key given to
@@ -53,7 +53,7 @@ class Reading:
 
     @property
     def settings(self) -> dict:
-        """What tells it from others."""
+        """The settings of the case."""
         config, plain = self.case.config, self.case.settings
         ahead = self.options.ahead
         found = {
@@ -62,13 +62,13 @@ class Reading:
             "held": "streamed" if config.data.streaming else "in memory",
             "batch_size": config.train.batch_size,
             "read_ahead": ahead,
-            # nobody else reads where nothing is read ahead
+            # no thread reads where nothing is read ahead
             "read_threads": self.options.threads if ahead else 0,
             "read_workers": self.options.workers,
         }
         varied = {k: v for k, v in plain.items() if "." in k}
         said = {key for key in varied if key.removeprefix("data.") in found}
-        # what `held` says
+        # `held` says that
         said.add("data.streaming")
         return found | {k: v for k, v in varied.items() if k not in said}
 

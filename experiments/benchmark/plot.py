@@ -112,7 +112,7 @@ def _line(axes: Axes, rows, x, column, spread, look) -> list[float]:
 
 
 def _look(index: int) -> dict:
-    """Of a line: told apart by colour, dashes and marker, also where two coincide."""
+    """Colour, dashes and marker of a line: apart even where two coincide."""
     return {
         "color": COLORS[index % len(COLORS)],
         "marker": MARKERS[index % len(MARKERS)],

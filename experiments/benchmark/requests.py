@@ -14,7 +14,7 @@ from experiments.core.options import known_names, names
 def cases(
     args: argparse.Namespace, overrides: Sequence[str], modes: Sequence[str]
 ) -> tuple[list[Case], dict]:
-    """`(cases, facts)`: all that are asked for; their config and how they are timed."""
+    """`(cases, facts)`: all cases; their config, and how they are timed."""
 
     def load(more):
         return load_config(args.config, [*overrides, *more])

@@ -19,7 +19,7 @@ PROFILED = 3
 
 
 class Startup(NamedTuple):
-    """What comes before the first step: seconds, and memory per device in bytes.
+    """The cost before the first step: seconds, and memory per device in bytes.
 
     `first` is everything: tracing, lowering and compiling, which are None where a
     function compiles as it is first called (pmap), and so is its memory. Outputs that
@@ -68,7 +68,7 @@ class CaseRun:
 
     @contextlib.contextmanager
     def failures_kept(self):
-        """What goes wrong inside ends this case alone."""
+        """Turn exceptions inside into the `error` of this case."""
         try:
             yield
         except Exception as error:

@@ -1,7 +1,7 @@
 """`benchmark --devices=1,2,4,8`: weak scaling of the training step.
 
 Every device has the same batch, so with perfect scaling a step takes as long on eight
-devices as on one. What each number is: scaling_table.py.
+devices as on one. scaling_table.py defines the numbers.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class ScalingRun(CaseRun):
     def time(self, seconds: float) -> None:
         super().time(seconds)
         if self.reduce:
-            # shorter: only its share of the step is asked for
+            # shorter: only its share of the step matters
             self.reduce_rounds.append(time_round(self.reduce, seconds / 4))
 
     def release(self) -> None:
@@ -58,7 +58,7 @@ class ScalingRun(CaseRun):
 
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Run `benchmark --devices` as the command line asks for it."""
+    """Run `benchmark --devices`."""
     counts = requests.device_counts(args, len(jax.devices()))
     if jax.process_count() > 1:
         raise UserError("--devices measures the devices of one process")

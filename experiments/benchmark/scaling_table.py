@@ -1,4 +1,4 @@
-"""The numbers of `benchmark --devices`: what each is, and how it follows from times.
+"""The numbers of `benchmark --devices`, and how each follows from measured times.
 
 A row has the settings of its case (as in throughput.py; `batch_size` is that of all
 devices together), `devices`, `batch_per_device`, `image_shape`, `parameters` and
@@ -96,7 +96,7 @@ def _reference(run, runs: Sequence):
 
 
 def kind(run) -> str:
-    """What a case has in common with itself on other devices."""
+    """The settings that a case shares with itself on other devices."""
     own = ("devices", "batch_size")
     return str({k: v for k, v in run.case.settings.items() if k not in own})
 

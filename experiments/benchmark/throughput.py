@@ -1,4 +1,4 @@
-"""The numbers of a benchmark: what each is, and how it follows from what was timed.
+"""The numbers of a benchmark, and how each follows from measured times.
 
 A row has the settings of its case (mode, batch_size, precision, parallel,
 steps_per_call, stack, and every key given to --vary), then:

@@ -37,7 +37,7 @@ def time_round(call: Callable[[], object], seconds: float) -> list[float]:
 
 
 def summary(rounds: Sequence[Sequence[float]]) -> Timing:
-    """What `time_round` measured, over all rounds."""
+    """Quantiles and medians of the seconds that `time_round` gave, over all rounds."""
     everything = np.concatenate([np.asarray(times) for times in rounds])
     p10, p50, p90 = np.quantile(everything, [0.1, 0.5, 0.9])
     medians = [float(np.median(times)) for times in rounds]
@@ -45,7 +45,7 @@ def summary(rounds: Sequence[Sequence[float]]) -> Timing:
 
 
 def warm_up(call: Callable[[], object], calls: int = 2) -> None:
-    """Run what is not to be counted: first calls allocate."""
+    """Run a few calls that do not count: the first ones allocate memory."""
     for _ in range(calls):
         jax.block_until_ready(call())
 

@@ -1,4 +1,4 @@
-"""What a case computes: its function, its arguments, its arithmetic."""
+"""The computation of a case: its function, its arguments, its arithmetic."""
 
 from collections.abc import Callable
 from functools import partial
@@ -47,7 +47,7 @@ class Work(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What is known of a case before it runs; FLOPs are of a call, on all devices.
+    """Facts about a case before it runs; FLOPs are of a call, on all devices.
 
     `flops` are the model's, `executed_flops` with what rematerialisation and reversible
     back-propagation compute once more.

@@ -1,1 +1,1 @@
-"""What two or more commands need; never imports a command."""
+"""Shared by two or more commands; never imports a command."""

@@ -1,8 +1,8 @@
 """`--distributed`: several processes, one a host, as one run.
 
-On a TPU pod slice, under SLURM and under Open MPI, JAX finds the others by itself.
-Elsewhere each process is told: `--coordinator=HOST:PORT --num-processes=N
---process-id=K`, the same HOST:PORT, an address of process 0, for all.
+On a TPU pod slice, under SLURM and under Open MPI, JAX finds the other processes.
+Elsewhere each process is started with `--coordinator=HOST:PORT --num-processes=N
+--process-id=K`, where HOST:PORT is an address of process 0, the same for all.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from flowjax_ood.runtime.messages import first_line
 
 # exit status: another process is gone, and the command can be started again
 LOST = 75
-# what errors of JAX's say where it is the others that are gone
+# words in errors of JAX that may mean that other processes are gone
 OF_CONTACT = (
     "gloo",
     "nccl",
@@ -33,36 +33,38 @@ FLAGS = ("coordinator", "num_processes", "process_id")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The flags of a command that runs on several hosts."""
+    """Add the flags of a command that runs on several hosts."""
     group = command.add_argument_group(
         "several hosts", "start the same command on every host, with one workdir"
     )
     group.add_argument(
         "--distributed",
         action="store_true",
-        help="on TPU pods, SLURM and Open MPI, that is all; elsewhere the next three",
+        help="enough on TPU pods, SLURM and Open MPI; elsewhere, add the next three",
     )
     group.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="an address of process 0 that all reach, and a free port of it",
+        help="an address of process 0 that all hosts reach, and a free port there",
     )
-    group.add_argument("--num-processes", type=int, metavar="N", help="in all")
+    group.add_argument(
+        "--num-processes", type=int, metavar="N", help="number of processes"
+    )
     group.add_argument("--process-id", type=int, metavar="K", help="0 to N - 1")
     group.add_argument(
         "--join-timeout",
         type=int,
         default=300,
         metavar="SECONDS",
-        help="how long to wait for the others at the start (default: 300)",
+        help="how long to wait for the other processes at the start (default: 300)",
     )
 
 
 def initialize(args: argparse.Namespace) -> None:
-    """Join the other processes, if `args` say that there are any.
+    """Join the other processes, if `args` name any; call before JAX is used.
 
-    Before JAX is used. Raises UserError for flags that do not go together, and where
-    the others cannot be found.
+    Raises UserError for flags that do not go together, and if the other processes
+    cannot be reached.
     """
     given = {name: getattr(args, name, None) for name in FLAGS}
     if not _wanted(getattr(args, "distributed", False), given):
@@ -71,7 +73,7 @@ def initialize(args: argparse.Namespace) -> None:
 
     from flowjax_ood.runtime.signals import release_sigterm
 
-    # the only collectives of CPUs that go from process to process
+    # the only collectives of CPUs between processes
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
@@ -98,9 +100,9 @@ def initialize(args: argparse.Namespace) -> None:
 
 
 def lost_contact(error: Exception) -> str:
-    """What to say of an error of JAX's own if the other processes may be its cause.
+    """The message for an error of JAX that other processes may have caused.
 
-    Empty where they cannot be.
+    Empty where they cannot have.
     """
     import jax
 
@@ -118,8 +120,8 @@ def leave(command: Callable[[], int]) -> NoReturn:
     """Run a command and exit with its status.
 
     A process of several that fails exits at once. The others may be waiting for it in a
-    collective: they learn of its end by its absence, and waiting for them here, as JAX
-    does, would only put that off.
+    collective and notice its end only by its absence; waiting for them here, as JAX
+    does, would delay that.
     """
     try:
         status = command()
@@ -134,7 +136,7 @@ def leave(command: Callable[[], int]) -> NoReturn:
 
 
 def leave_others(status: int) -> None:
-    """Exit at once, if there are others that may be waiting for this process."""
+    """Exit at once, if other processes may be waiting for this one."""
     if _joined():
         sys.stdout.flush()
         sys.stderr.flush()
@@ -150,14 +152,16 @@ def _joined() -> bool:
 
 
 def _wanted(distributed: bool, given: dict) -> bool:
-    """Whether to join others; UserError for flags that do not go together."""
+    """Whether to join other processes; UserError for flags that do not go together."""
     names = {name: f"--{name.replace('_', '-')}" for name in FLAGS}
-    told = [names[name] for name in FLAGS if given[name] is not None]
-    if not told:
+    set_flags = [names[name] for name in FLAGS if given[name] is not None]
+    if not set_flags:
         return distributed
-    missing = [name for name in names.values() if name not in told]
+    missing = [name for name in names.values() if name not in set_flags]
     if missing:
-        raise UserError(f"{', '.join(told)} is given; give {', '.join(missing)}, too")
+        raise UserError(
+            f"{', '.join(set_flags)} is given; give {', '.join(missing)}, too"
+        )
     count, number = given["num_processes"], given["process_id"]
     if count < 1 or not 0 <= number < count:
         raise UserError(

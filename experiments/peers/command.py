@@ -1,7 +1,8 @@
-"""`peers --out=DIR`: our training step and log-density beside other libraries'.
+"""`peers --out=DIR`: compare our training step and log-density with other libraries'.
 
-One flow of equal shape each, one process each, on the same cores; rounds go in turn, so
-that a busy machine is as slow for all. Writes peers.json, prints a Markdown table.
+Every library builds a flow of the same shape in its own process, on the same cores, and
+rounds take turns, so that a busy machine slows all of them alike. Writes peers.json and
+prints a Markdown table.
 """
 
 import os
@@ -87,7 +88,7 @@ def main(
 
 
 def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:
-    """A row for every library: what it is, and its rates in every mode."""
+    """A row for every library: its description, and its rates in every mode."""
     rows = {name: {"task": task, **_description(name)} for name in names}
     present = [name for name in names if rows[name]["status"] == "measured"]
     with workers(present, threads) as running:
@@ -111,7 +112,7 @@ def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:
 
 
 def _measure(attempt, present, rows, mode, batch, rounds, seconds) -> None:
-    """Rounds of one mode, in turn; adds the mode's numbers to `rows`."""
+    """Time rounds of one mode in turn, and add the mode's numbers to `rows`."""
     began = {n: attempt(n, lambda w: w.ask(first=mode)) for n in list(present)}
     if not present:
         return
@@ -136,13 +137,13 @@ def _measure(attempt, present, rows, mode, batch, rounds, seconds) -> None:
 
 
 def _turns(names: list[str], number: int) -> list[str]:
-    """All names, beginning with another one in every round."""
+    """All names, starting with a different name in every round."""
     start = number % max(1, len(names))
     return names[start:] + names[:start]
 
 
 def _ratio(rates: dict[str, list[float]], name: str) -> dict:
-    """Our rate over theirs, in each round: what slows a round slows both."""
+    """Our rate over theirs, round by round: a slow round is slow for both."""
     if OURS not in rates or len(rates[OURS]) != len(rates[name]):
         return {}
     ratios = np.divide(rates[OURS], rates[name])
@@ -160,7 +161,7 @@ def _description(name: str) -> dict:
 
 
 def processor() -> str:
-    """What the machine calls its processor."""
+    """The model name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""One process a library: only one of them works at a time."""
+"""One process per library, of which only one works at a time."""
 
 import importlib.util
 import json
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class PeerError(Exception):
-    """A library's process ended before it answered; says the last it had to say."""
+    """A library's process ended before it answered; the message is its last line."""
 
 
 def installed(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The comparison as Markdown: one table a task, every library a row."""
+"""The comparison as Markdown: one table per task, one row per library."""
 
 from experiments.core.text import MISSING, markdown_table
 
@@ -26,7 +26,7 @@ def markdown(content: dict) -> str:
     ]
     for task in dict.fromkeys(row["task"] for row in content["rows"]):
         rows = [_cells(row) for row in content["rows"] if row["task"] == task]
-        parts.append(f"### {task}\n\n{markdown_table(COLUMNS, rows, left=2)}")
+        parts.append(f"### {task}\n\n{markdown_table(COLUMNS, rows, 2)}")
     return "\n\n".join(parts)
 
 

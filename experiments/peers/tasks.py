@@ -1,4 +1,4 @@
-"""What is compared: the flow, its size, and who can build it."""
+"""The flow that is compared, its size, and the libraries that can build it."""
 
 import importlib
 from collections.abc import Callable

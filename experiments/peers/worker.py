@@ -1,6 +1,6 @@
 """`python -m experiments.peers.worker`: one library in a process of its own.
 
-Reads one JSON object a line and answers each by one: `{"build": ...}`, then
+Reads one JSON object per line and answers each with one: `{"build": ...}`, then
 `{"first": mode}` and `{"round": mode, "seconds": s}` any number of times. Idle between.
 """
 
@@ -17,7 +17,7 @@ from experiments.peers.tasks import LIBRARIES, Calls, Shape
 
 
 def build(name: str, task: str, shape: dict, threads: int) -> tuple[Calls, dict]:
-    """The flow of one library, and what is known of it before it runs."""
+    """The flow of a library, and its description before it runs."""
     library, shape = LIBRARIES[name], Shape(**shape)
     runtime = {"torch": ("torch",), "jax": ("jax", "jaxlib")}
     kind = "torch" if "torch" in library.module else "jax"

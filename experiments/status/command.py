@@ -1,8 +1,8 @@
-"""`status --workdir DIR ...`: how runs are getting on, from their files alone.
+"""`status --workdir DIR ...`: show the progress of runs, from their files alone.
 
-JAX is not imported, so the answer is there in a fraction of a second; nothing is
-written, and nothing is taken from a run that trains. `--json` prints the records that
-`record.py` describes; else a page for one run, a table for several.
+JAX is not imported, so the answer takes a fraction of a second; nothing is written, and
+a run that trains is not disturbed. `--json` prints the records that `record.py`
+describes; otherwise, a single run has a page, and several runs have a table.
 """
 
 import json

@@ -1,15 +1,15 @@
 """One run as `status --json` prints it: numbers, from what its files say.
 
-Times are UTC in ISO 8601, durations in seconds, sizes in bytes; what is not known is
+Times are UTC in ISO 8601, durations in seconds, sizes in bytes; unknown values are
 null. `{"time", "attention": number of runs that need it, "runs": [...]}`, each run:
 
-- `workdir`, `name` (the last parts of it that tell it from the others)
+- `workdir`, `name` (its path below the directory that all runs share)
 - `state`, `why`: as `status --help` explains, and the reason in words
-- `attention`: a list of what somebody has to look at; `notes`: what is good to know
+- `attention`: messages that somebody has to act on; `notes`: other messages
 - `step`, `num_steps`, `fraction`: steps done, planned, and their ratio
 - `steps_per_second`, `images_per_second`, `input_wait` (fraction of the time spent
-  waiting for input), `eta_seconds`: of training; the last also of one that stopped,
-  were it to go on
+  waiting for input), `eta_seconds`: until training ends, or would end if a stopped
+  run were resumed
 - `metric`: `name` ("bits_per_dim" or "loss"), `value` (mean of the last records),
   `change` over the last `over_steps` steps, `clear` (more than its noise, and than
   1e-4 of the value), `history` (at most 60 values, evenly spread over the run)

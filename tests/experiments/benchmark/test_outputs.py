@@ -8,7 +8,6 @@ from experiments.benchmark.outputs import (
     table,
 )
 from experiments.benchmark.throughput import make_rows
-from experiments.core.text import number
 from tests.helpers.benchmark_runs import fake_run
 
 PEAKS = {"float32": 1e12}
@@ -69,9 +68,3 @@ def test_the_printed_table_is_whole(capsys):
     for cell in (*table(rows, settings)[0], "scan+reversible", "4,321", "1.00"):
         assert cell in shown
     assert "On a machine." in shown
-
-
-def test_numbers_have_three_digits():
-    assert number(None) == "-"
-    found = [number(v) for v in (123456.7, 123.4, 12.34, 1.234, 0.01234)]
-    assert found == ["123,457", "123", "12.3", "1.23", "0.0123"]

@@ -2,7 +2,6 @@
 
 import pytest
 
-from experiments.core import text as words
 from experiments.status.display import page, table
 from tests.helpers.status_runs import (
     DONE,
@@ -88,53 +87,3 @@ def test_an_evaluated_run_shows_its_results(tmp_path):
     assert "✔ evaluated" in text
     assert "2.913 bits/dim" in text
     assert "mnist 0.085" in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, "?"),
-        (0.4, "0 s"),
-        (99, "99 s"),
-        (100, "2 min"),
-        (3569, "59 min"),
-        (3571, "1 h 00 min"),
-        (8000, "2 h 13 min"),
-        (57_600, "16 h"),
-        (367_200, "4 d 6 h"),
-        (1_000_000, "12 d"),
-    ],
-)
-def test_durations(seconds, text):
-    assert words.duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1110, "1.1 kB"),
-        (43e6, "43 MB"),
-        (9.99e11, "999 GB"),
-    ],
-)
-def test_sizes(count, text):
-    assert words.size(count) == text
-
-
-def test_percentages_are_never_more_than_done():
-    fractions = (None, 0.0, 0.004, 0.999, 1.0)
-    assert [words.percent(f) for f in fractions] == ["", "0 %", "<1 %", "99 %", "100 %"]
-
-
-def test_sparklines_show_the_course():
-    assert words.sparkline([1.0]) == ""
-    assert words.sparkline([2.0, 2.0, 2.0]) == "▁▁▁"
-    line = words.sparkline([float(v) for v in range(8)])
-    assert line == "".join(sorted(line))
-    assert (line[0], line[-1]) == ("▁", "█")
-    # one value far above the others does not flatten them
-    course = words.sparkline([1000.0, 4.0, 3.0, 2.0, 1.0])
-    assert course[0] == "█"
-    assert len(set(course[1:])) >= 3

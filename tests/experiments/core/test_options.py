@@ -1,0 +1,35 @@
+"""The types of options: their limits, and their errors."""
+
+from argparse import ArgumentTypeError
+
+import pytest
+
+from experiments.core.options import number, several, whole_number
+
+
+def test_values_within_their_limits():
+    assert whole_number()("0") == 0
+    assert whole_number(1, 64)("64") == 64
+    assert number()("0.5") == 0.5
+    assert number(0.1, above=False)("0.1") == 0.1
+    assert several(whole_number(), "0,1")("2, 0,1") == (2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "said"),
+    [
+        (whole_number(1), "0", "'0' is no whole number of at least 1"),
+        (whole_number(1, 64), "65", "'65' is no whole number from 1 to 64"),
+        (whole_number(), "1.5", "'1.5' is no whole number of at least 0"),
+        (whole_number(), "-1", "'-1' is no whole number of at least 0"),
+        (number(), "0", "'0' is no number above 0"),
+        (number(), "nan", "'nan' is no number above 0"),
+        (number(), "inf", "'inf' is no number above 0"),
+        (number(0.1, above=False), "0.09", "'0.09' is no number of at least 0.1"),
+        (several(number(), "0.7,1.0"), "1,1.0", "different values such as 0.7,1.0"),
+        (several(number(), "0.7,1.0"), "1,,2", "'' is no number above 0"),
+    ],
+)
+def test_others_are_refused(parse, text, said):
+    with pytest.raises(ArgumentTypeError, match=said):
+        parse(text)
