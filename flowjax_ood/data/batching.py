@@ -1,4 +1,4 @@
-"""Which examples a step sees: a pure function of (seed, step), equal on every host."""
+"""Choose the examples of a step: a pure function of (seed, step), equal on any host."""
 
 from collections.abc import Iterator
 from functools import lru_cache

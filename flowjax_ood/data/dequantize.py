@@ -1,4 +1,4 @@
-"""Dequantisation: uint8 images to a density's domain [0, 1), and exactly back.
+"""Dequantise uint8 images to a density's domain [0, 1), and exactly back.
 
 The key is explicit and one per example, so an image's noise depends on its key alone:
 not on the batch it came in, and not on the devices the batch is spread over.

@@ -20,7 +20,7 @@ def load(
     channels: int | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """The images of `spec`, `"name"` or `"name:split"` (split `"test"` by default).
+    """Load the images of `spec`: `"name"` or `"name:split"`, by default `"test"`.
 
     Args:
         spec: for example `"fashion_mnist:train"`.
@@ -38,8 +38,12 @@ def load(
             times; None leaves the images as they are.
         seed: of the fake images of `synthetic`; no other source uses it.
 
-    Returns an `ImageSet`. Raises `ValueError` for an unknown source, name or split, and
-    `FileNotFoundError` for data that is not there; both say how to get it.
+    Returns:
+        The split, with its provenance.
+
+    Raises:
+        ValueError: an unknown source, name or split; says which there are.
+        FileNotFoundError: data that is not there; says how to get it.
     """
     name, split = parse_spec(spec)
     check_request(limit=limit, image_size=image_size, channels=channels)
@@ -104,7 +108,7 @@ def load_vectors(
     limit: int | None = None,
     seed: int = 0,
 ) -> VectorSet:
-    """The vectors of `spec`, `"name"` or `"name:split"` (split `"test"` by default).
+    """Load the vectors of `spec`: `"name"` or `"name:split"`, by default `"test"`.
 
     Args:
         spec: for example `"hepmass0:train"`.
@@ -116,8 +120,13 @@ def load_vectors(
         limit: take the first `limit` vectors; more than there are is an error.
         seed: of the splits of `sklearn` and the fake vectors of `synthetic`.
 
-    Returns a `VectorSet`. Raises `ValueError`, `FileNotFoundError` and `ImportError`,
-    which say what there is and how to get the rest.
+    Returns:
+        The split, with its provenance.
+
+    Raises:
+        ValueError: an unknown source, name or split; says which there are.
+        FileNotFoundError: data that is not there; says how to get it.
+        ImportError: scikit-learn is not installed.
     """
     name, split = parse_spec(spec)
     check_request(limit=limit)
@@ -153,7 +162,7 @@ def check_request(
     image_size: int | None = None,
     channels: int | None = None,
 ) -> None:
-    """Raise TypeError or ValueError for what no source can give."""
+    """Raise TypeError or ValueError for a request that no source can meet."""
     for name, value in (("limit", limit), ("image_size", image_size)):
         if value is not None:
             integer(name, value, 1, f"; None means no {name}")

@@ -19,7 +19,7 @@ ALTERATIONS = {
 
 
 def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Shorter side to `size` (PIL bilinear with antialiasing), then the centre square.
+    """Resize the shorter side to `size` (PIL bilinear, antialiased), crop the centre.
 
     uint8 `[H, W, C]` (C 1 or 3) -> uint8 `[size, size, C]`. Equal to torchvision's
     `Resize(size)` then `CenterCrop(size)` on a PIL image: the longer side is rounded
@@ -46,7 +46,7 @@ def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_all(images: np.ndarray, size: int) -> np.ndarray:
-    """`resize_center_crop` of each of uint8 `[N, H, W, C]`, on all cores."""
+    """Apply `resize_center_crop` to each of uint8 `[N, H, W, C]`, on all cores."""
     out = np.empty((len(images), size, size, images.shape[3]), np.uint8)
 
     def resize(index: int) -> None:
@@ -57,7 +57,7 @@ def resize_all(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def for_each(work: Callable[[int], None], count: int) -> None:
-    """Calls `work(0) ... work(count - 1)` on threads; raises what the first one raises.
+    """Call `work(0) ... work(count - 1)` on threads; raise what the first one raises.
 
     Threads suffice: PIL lets go of the interpreter lock while it decodes and resizes.
     """
@@ -69,7 +69,7 @@ def for_each(work: Callable[[int], None], count: int) -> None:
 
 
 def describe_resize(size: int) -> str:
-    """What `resize_center_crop` did, in the words of an `ImageSet.origin`."""
+    """Say what `resize_center_crop` did, for an `ImageSet.origin`."""
     return (
         f"shorter side resized to {size} (PIL bilinear), centre-cropped {size}x{size}"
     )
@@ -89,7 +89,7 @@ def to_grayscale(images: np.ndarray) -> np.ndarray:
 
 
 def to_rgb(images: np.ndarray) -> np.ndarray:
-    """Grey repeated three times: uint8 `[N, H, W, 1]` -> uint8 `[N, H, W, 3]`.
+    """Repeat grey three times: uint8 `[N, H, W, 1]` -> uint8 `[N, H, W, 3]`.
 
     Three channels are returned as they are.
     """
@@ -98,7 +98,7 @@ def to_rgb(images: np.ndarray) -> np.ndarray:
 
 
 def describe_channels(channels: int) -> str:
-    """What `to_grayscale` or `to_rgb` did, in the words of an `ImageSet.origin`."""
+    """Say what `to_grayscale` or `to_rgb` did, for an `ImageSet.origin`."""
     return {1: "made grey (ITU-R 601 luma)", 3: "grey repeated as RGB"}[channels]
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that follow from what they are for, on every platform alike.
+"""Random numbers that follow from a key of numbers and text, on every platform alike.
 
 `bits` and `permutation` are made of raw Philox bits, which NumPy promises never to
 change; of the methods of its `Generator`, it does not. `Streams` and `generator` use

@@ -9,8 +9,8 @@ import numpy as np
 class StoredSet:
     """Base of frozen dataclasses with `name`, `split`, `labels`, `source`, `origin`.
 
-    `FIELD` names the attribute that holds the events, `[N, ...]`, and `KIND` is what
-    errors call them, `VALUES` what one is made of.
+    `FIELD` names the attribute that holds the events, `[N, ...]`. Errors call the
+    events `KIND`, and the parts of an event `VALUES`.
     """
 
     FIELD: ClassVar[str]
@@ -23,7 +23,7 @@ class StoredSet:
         return getattr(self, self.FIELD)
 
     def check_facts(self, what: str) -> None:
-        """Raises unless the labels go with the events and the origin is one line."""
+        """Raise unless the labels go with the events and the origin is one line."""
         if self.labels is not None:
             check_labels(self.labels, len(self), what, self.KIND)
         if not self.origin or "\n" in self.origin:
@@ -33,7 +33,7 @@ class StoredSet:
         return len(self.events)
 
     def describe(self) -> dict[str, Any]:
-        """JSON-ready provenance, as it is written in `results.json`."""
+        """Return the provenance, JSON-ready, as it is written in `results.json`."""
         return {
             "name": self.name,
             "split": self.split,
@@ -44,22 +44,22 @@ class StoredSet:
         }
 
     def at(self, rows: np.ndarray | slice) -> Self:
-        """The events, and labels, at `rows`: indices, a slice or a mask `[N]`."""
+        """Take the events, and labels, at `rows`: indices, a slice or a mask `[N]`."""
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, **{self.FIELD: self.events[rows]}, labels=labels)
 
     def without(self, rows: np.ndarray) -> Self:
-        """All but those at the indices `rows`, in the same order."""
+        """Leave out the events at the indices `rows`; all others stay in order."""
         kept = np.ones(len(self), bool)
         kept[rows] = False
         return self.at(kept)
 
     def noted(self, what: str) -> Self:
-        """The same set, its origin saying also `what` was done to it."""
+        """Return the same set, its origin saying also `what` was done to it."""
         return replace(self, origin=f"{self.origin}; {what}")
 
     def take(self, n: int) -> Self:
-        """First `n` of them; more than there are is an error, never fewer."""
+        """Take the first `n`; ValueError for more than there are, never fewer."""
         if not 1 <= n <= len(self):
             raise ValueError(
                 f"{self.name}:{self.split} from source {self.source!r} holds "
@@ -181,12 +181,12 @@ class TokenSet(StoredSet):
         return self.tokens.shape[1]
 
     def text(self, row: int) -> str:
-        """Sequence `row` in the characters of the alphabet."""
+        """Spell sequence `row` in the characters of the alphabet."""
         return "".join(self.alphabet[token] for token in self.tokens[row])
 
 
 def check_images(images: np.ndarray, what: str) -> None:
-    """Raises unless `images` is a non-empty uint8 `[N, H, W, C]` with C 1 or 3."""
+    """Raise unless `images` is a non-empty uint8 `[N, H, W, C]` with C 1 or 3."""
     remedy = "; images are stored as uint8 0..255 and dequantised on the device"
     if np.issubdtype(getattr(images, "dtype", object), np.floating):
         remedy += "; for floats in [0, 1]: np.round(255 * x).astype(np.uint8)"
@@ -211,7 +211,7 @@ def check_images(images: np.ndarray, what: str) -> None:
 
 
 def check_vectors(vectors: np.ndarray, what: str) -> None:
-    """Raises unless `vectors` is a non-empty float32 `[N, D]`, all of it finite."""
+    """Raise unless `vectors` is a non-empty float32 `[N, D]`, all of it finite."""
     remedy = "; write np.asarray(x, np.float32)"
     _check_dtype(
         vectors, np.float32, f"{what}: vectors must be a float32 array", remedy
@@ -236,7 +236,7 @@ def check_vectors(vectors: np.ndarray, what: str) -> None:
 
 
 def check_labels(labels: np.ndarray, count: int, what: str, kind: str) -> None:
-    """Raises unless `labels` is int32 `[count]`; `kind`: what they are labels of."""
+    """Raise unless `labels` is int32 `[count]`; `kind` names the things labelled."""
     _check_dtype(labels, np.int32, f"{what}: labels must be an int32 array")
     if labels.shape != (count,):
         raise ValueError(
@@ -246,7 +246,7 @@ def check_labels(labels: np.ndarray, count: int, what: str, kind: str) -> None:
 
 
 def class_labels(labels: np.ndarray | None, count: int) -> np.ndarray:
-    """`labels` as int32 `[count]`; ValueError for anything but classes 0, 1, ..."""
+    """Return `labels` as int32 `[count]`; ValueError unless they are 0, 1, ..."""
     if labels is None:
         raise ValueError("these images have no labels; a classifier needs them")
     labels = np.asarray(labels)

@@ -8,12 +8,12 @@ import numpy as np
 
 from flowjax_ood.data.archives import open_archive, write_archive
 
-# of the feature's largest magnitude: below, its spread is rounding of float32
+# share of a feature's largest magnitude below which its spread is rounding of float32
 CONSTANT = 1e-6
 CHOICES = ("error", "drop")
-# as `pca`: all components that there are
+# value of `pca` that keeps all components
 ALL = -1
-# transformed at a time: float64 on the way takes bounded memory
+# rows transformed at a time: float64 on the way takes bounded memory
 ROWS = 65536
 
 
@@ -43,7 +43,7 @@ class Standardizer:
 
     @property
     def output_dims(self) -> int:
-        """How many numbers a transformed vector has."""
+        """Length of a transformed vector."""
         return len(self.kept) if self.components is None else self.components.shape[1]
 
     @property
@@ -61,7 +61,7 @@ class Standardizer:
         return float(scale)
 
     def transform(self, vectors: np.ndarray) -> np.ndarray:
-        """float32 `[N, output_dims]` of vectors `[N, dims]`."""
+        """Map vectors `[N, dims]` to float32 `[N, output_dims]`; else ValueError."""
         if vectors.ndim != 2 or vectors.shape[1] != self.dims:
             raise ValueError(
                 f"the standardisation was fitted on vectors [N, {self.dims}], got "
@@ -75,7 +75,7 @@ class Standardizer:
         return out
 
     def describe(self) -> dict[str, Any]:
-        """JSON-ready account of what is done to a vector, for `results.json`."""
+        """Return an account of what is done to a vector, for `results.json`."""
         dropped = np.setdiff1d(np.arange(self.dims), self.kept)
         account = {
             "features": self.dims,
@@ -112,18 +112,23 @@ class Standardizer:
 def fit_standardizer(
     vectors: np.ndarray, *, constant: str = "error", pca: int = 0, whiten: bool = True
 ) -> Standardizer:
-    """The `Standardizer` of training vectors `[N, D]`.
+    """Fit a `Standardizer` to training vectors `[N, D]`.
 
     Args:
+        vectors: float32 `[N, D]`, N at least 2.
         constant: what to do with features without spread: `"error"`, or `"drop"` them
             (and with them whatever they could tell of other data).
         pca: principal components to keep; 0 is no PCA, -1 keeps all that the training
             vectors span.
         whiten: divide each component by its standard deviation.
 
-    Raises ValueError for constant features that are not to be dropped, and for more
-    components than the training vectors span. Components are unique up to rounding:
-    the largest entry of each is positive.
+    Returns:
+        The map. Components are unique up to rounding: the largest entry of each is
+        positive.
+
+    Raises:
+        ValueError: constant features that are not to be dropped, and more components
+            than the training vectors span.
     """
     if constant not in CHOICES:
         raise ValueError(f"unknown constant {constant!r}; known: {', '.join(CHOICES)}")

@@ -1,4 +1,4 @@
-"""Sets of images that stay where they are, and are read as they are asked for."""
+"""Sets of images that stay on disk, and are read as they are indexed."""
 
 import os
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ import numpy as np
 from flowjax_ood.data.loading import check_request, parse_spec
 from flowjax_ood.data.preprocess import describe_channels, to_grayscale, to_rgb
 from flowjax_ood.data.sets import ImageSet, StoredSet
-from flowjax_ood.data.sources.tfds import Found, find_images
+from flowjax_ood.data.sources.tfds import Prepared, find_images
 
-# the sources whose images can be read one by one, without reading the others first
+# sources whose images can be read singly, without reading the others first
 STREAMED_SOURCES = ("tfds",)
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedImages:
-    """uint8 `[N, H, W, C]` as `images[rows]`: what is asked for is read, no more.
+    """uint8 `[N, H, W, C]` as `images[rows]`: these rows are read, and no more.
 
     `rows` are one index, a slice, or an integer array `[B]`. It is no array: NumPy is
-    refused the whole of it, with a TypeError. Threads may read at the same time. What
-    is pickled is where the images are: another process opens them anew.
+    refused the whole of it, with a TypeError. Threads may read at the same time. Its
+    pickle says where the images are: another process opens them anew.
     """
 
     name: str
@@ -40,9 +40,9 @@ class StreamedImages:
     ndim = 4
 
     def __post_init__(self):
-        found = self._found
-        first = self._recoloured(found.image_of(0, found.data[0])[None])
-        count = found.count - len(self.left_out)
+        prepared = self._prepared
+        first = self._recoloured(prepared.image_of(0, prepared.data[0])[None])
+        count = prepared.count - len(self.left_out)
         object.__setattr__(self, "shape", (count, *first.shape[1:]))
 
     def __len__(self) -> int:
@@ -60,30 +60,31 @@ class StreamedImages:
         wanted = np.where(at < 0, at + len(self), at).reshape(-1)
         outside = at.reshape(-1)[(wanted < 0) | (wanted >= len(self))]
         if len(outside):
+            last = len(self) - 1
             raise IndexError(
-                f"{self._found.what} has images 0 to {len(self) - 1}, not {outside[0]}"
+                f"{self._prepared.what} has images 0 to {last}, not {outside[0]}"
             )
         records = self.records(wanted).tolist()
         return self._read(records).reshape(*at.shape, *self.shape[1:])
 
     def records(self, rows: np.ndarray) -> np.ndarray:
-        """Where the images at `rows`, integers `[B]` from 0, are in what is stored."""
+        """Return the records that hold the images at `rows`, integers `[B]` from 0."""
         # before the j-th that is left out, as many stay as its record, less j
         staying = self.left_out - np.arange(len(self.left_out))
         return rows + np.searchsorted(staying, rows, side="right")
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         raise TypeError(
-            f"{self._found.what} is read as it is asked for, and something here needs "
-            "all of it in memory; load it without streaming"
+            f"{self._prepared.what} is read as it is asked for, and something here "
+            "needs all of it in memory; load it without streaming"
         )
 
     def __getstate__(self) -> dict:
         # an open file belongs to its process
-        return {k: v for k, v in self.__dict__.items() if k != "_found"}
+        return {k: v for k, v in self.__dict__.items() if k != "_prepared"}
 
     @cached_property
-    def _found(self) -> Found:
+    def _prepared(self) -> Prepared:
         return find_images(
             self.name,
             self.split,
@@ -93,17 +94,18 @@ class StreamedImages:
         )
 
     def _read(self, wanted: list[int]) -> np.ndarray:
-        found = self._found
+        prepared = self._prepared
         images = np.empty((len(wanted), *self.shape[1:]), np.uint8)
         try:
-            examples = _examples(found, wanted)
+            examples = _examples(prepared, wanted)
         except (OSError, RuntimeError) as error:
             raise ValueError(
-                f"{found.what}: images cannot be read ({error}); prepare the set again"
+                f"{prepared.what}: images cannot be read ({error}); prepare the set "
+                "again"
             ) from error
         for row, (index, example) in enumerate(zip(wanted, examples)):
-            image = self._recoloured(found.image_of(index, example)[None])[0]
-            found.check_shape(index, image, self.shape[1:])
+            image = self._recoloured(prepared.image_of(index, example)[None])[0]
+            prepared.check_shape(index, image, self.shape[1:])
             images[row] = image
         return images
 
@@ -115,12 +117,12 @@ class StreamedImages:
 
 @dataclass(frozen=True, eq=False)
 class StreamedImageSet(StoredSet):
-    """A split of a data set, as `ImageSet`, but for its images, which are not read.
+    """A split of a data set like `ImageSet`, but its images are read as indexed.
 
     Attributes:
         name, split, source, origin: as of an `ImageSet`.
         images: uint8 `[N, H, W, C]`, read as they are indexed.
-        labels: None: of what is read here, nothing needs them.
+        labels: None: no user of streamed images needs them.
     """
 
     FIELD = "images"
@@ -143,20 +145,20 @@ class StreamedImageSet(StoredSet):
         return self.images.shape[1:]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The images at `indices [B]`, uint8 `[B, H, W, C]`."""
+        """Read the images at `indices [B]`: uint8 `[B, H, W, C]`."""
         return self.images[np.asarray(indices)]
 
     def describe(self) -> dict:
-        """As of an `ImageSet`, and that it was streamed."""
+        """Return the provenance, and that the set was streamed."""
         return super().describe() | {"streamed": True}
 
     def at(self, rows: np.ndarray | slice) -> ImageSet:
-        """The images at `rows`, indices or a slice, in memory."""
-        found = self.images[rows]
-        return ImageSet(self.name, self.split, found, None, self.source, self.origin)
+        """Read the images at `rows`, indices or a slice, into memory."""
+        images = self.images[rows]
+        return ImageSet(self.name, self.split, images, None, self.source, self.origin)
 
     def without(self, rows: np.ndarray) -> Self:
-        """All but those at the indices `rows`, streamed as well."""
+        """Leave out the images at the indices `rows`; the rest is streamed as well."""
         images = self.images
         left_out = np.union1d(images.left_out, images.records(np.asarray(rows)))
         return replace(self, images=replace(images, left_out=left_out))
@@ -171,10 +173,10 @@ def stream(
     image_size: int | None = None,
     channels: int | None = None,
 ) -> StreamedImageSet:
-    """The images that `load` reads with the same arguments, read as they are needed.
+    """Open the images that `load` reads with the same arguments, to be read as needed.
 
     Image `i` is `load(...).images[i]`, bit for bit. Of images of several sizes, one
-    that differs is found when it is read. Raises ValueError for a source whose images
+    that differs raises when it is read. Raises ValueError for a source whose images
     cannot be read one by one, and what `load` raises.
     """
     name, split = parse_spec(spec)
@@ -187,13 +189,13 @@ def stream(
         )
     path = None if path is None else os.fspath(path)
     images = StreamedImages(name, split, path, limit, image_size, channels)
-    found = images._found
-    origin = found.origin
-    if channels is not None and found.data[0]["image"].shape[-1] != channels:
+    prepared = images._prepared
+    origin = prepared.origin
+    if channels is not None and prepared.data[0]["image"].shape[-1] != channels:
         origin += f"; {describe_channels(channels)}"
     return StreamedImageSet(name, split, images, source, origin)
 
 
-def _examples(found: Found, wanted: list[int]) -> Sequence[dict]:
-    many = getattr(found.data, "__getitems__", None)
-    return many(wanted) if many else [found.data[index] for index in wanted]
+def _examples(prepared: Prepared, wanted: list[int]) -> Sequence[dict]:
+    many = getattr(prepared.data, "__getitems__", None)
+    return many(wanted) if many else [prepared.data[index] for index in wanted]

@@ -1,4 +1,4 @@
-"""Base densities: what the latents of a flow are distributed as.
+"""Base densities: the distributions of a flow's latents.
 
 Any Flax module with `log_prob(z, cond) -> [B]` (nats) and
 `sample(key, shape, num, temperature, cond)` will do as the base of a `Flow`.
@@ -39,11 +39,11 @@ class StandardNormal(nn.Module):
     """N(0, I) on an event of any shape; no parameters, `cond` is ignored."""
 
     def log_prob(self, z: Event, cond=None) -> jax.Array:
-        """`[B]`, nats."""
+        """`log N(z; 0, I)`: `[B]`, nats."""
         return standard_normal_log_prob(z)
 
     def sample(self, key, shape: Shape, num: int, temperature=1.0, cond=None) -> Event:
-        """`num` events of `shape` from N(0, temperature^2 I)."""
+        """Draw `num` events of `shape` from N(0, temperature^2 I)."""
         return jax.tree.map(lambda noise: temperature * noise, _noise(key, shape, num))
 
 
@@ -84,7 +84,7 @@ class ConditionalNormal(nn.Module):
         super().__post_init__()
 
     def log_prob(self, z: Event, cond=None) -> jax.Array:
-        """`[B]`, nats."""
+        """`log N(z; mean(cond), diag exp(2 log_scale(cond)))`: `[B]`, nats."""
         parts = leaves(z)
         shape = tuple(part.shape[1:] for part in parts)
         mean, log_scale = self._parts(shape, cond, len(parts[0]))
@@ -104,7 +104,7 @@ class ConditionalNormal(nn.Module):
         return drawn if isinstance(noise, tuple) else drawn[0]
 
     def mean_and_log_scale(self, shape: Shape, cond) -> tuple[Event, Event]:
-        """Mean and log standard deviation of events of `shape`, each `[B, *shape]`.
+        """Compute mean and log standard deviation of events, each `[B, *shape]`.
 
         With `per="channel"` the axes between the first and the last have length 1.
         """

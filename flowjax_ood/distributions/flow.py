@@ -37,6 +37,7 @@ class LogProbParts(NamedTuple):
 
     @property
     def log_prob(self) -> jax.Array:
+        """Log-density `[B]` in nats."""
         return self.log_pz + self.logdet
 
 
@@ -71,25 +72,28 @@ class Flow(nn.Module):
         return self.log_prob(x, cond)
 
     def log_prob(self, x: jax.Array, cond=None) -> jax.Array:
-        """Log-density `[B]` in nats of `x [B, *event_shape]`; images in [0, 1)."""
+        """`log p_Z(f(x)) + log |det df/dx|` of `x [B, *event_shape]`: `[B]`, nats.
+
+        Images are in [0, 1). Raises ValueError for x or cond of another shape or dtype.
+        """
         return self.log_prob_parts(x, cond).log_prob
 
     def log_prob_parts(self, x: jax.Array, cond=None) -> LogProbParts:
-        """The two terms of the log-density, each `[B]` in nats."""
+        """Compute the two terms of the log-density, each `[B]` in nats."""
         z, logdet = self._forward(x, cond)
         return LogProbParts(self.base.log_prob(z, cond), logdet)
 
     def latents(self, x: jax.Array, cond=None) -> Event:
-        """The latent event of x: an array, or a tuple of arrays, coarsest last."""
+        """`z = f(x)`, the latent event: an array, or several, coarsest last."""
         return self._forward(x, cond)[0]
 
     def from_latents(self, z: Event, cond=None) -> jax.Array:
-        """The event whose latents are z."""
+        """`x = f^-1(z)`: `[B, *event_shape]`, the events whose latents are z."""
         self._check_cond(cond, len(leaves(z)[0]), "events")
         return self.bijector.inverse(z, self._for_bijector(cond))[0]
 
     def sample(self, key, num: int, temperature=1.0, cond=None) -> jax.Array:
-        """`num` events; the base's standard deviation is scaled by `temperature`.
+        """Draw `num` events; the base's standard deviation is scaled by `temperature`.
 
         `cond`: one row per sample; `jnp.repeat(row[None], num, axis=0)` for one row.
         Image samples may fall slightly outside [0, 1): clip before showing them.
@@ -100,12 +104,12 @@ class Flow(nn.Module):
         return self.from_latents(z, cond)
 
     def bits_per_dim(self, x: jax.Array, cond=None) -> jax.Array:
-        """Bits per dimension `[B]` of dequantised 8-bit images `x` in [0, 1)."""
+        """Compute bits/dim `[B]` of dequantised 8-bit images `x` in [0, 1)."""
         return bits_per_dim(self.log_prob(x, cond), self.dims)
 
     @nn.nowrap
     def latent_shape(self):
-        """Shape of the latent event, or shapes of its arrays; checks the event's size.
+        """Return the shape of the latent event, or the shapes of its arrays.
 
         Raises ValueError where the bijector cannot take events of `event_shape`.
         """

@@ -23,14 +23,20 @@ def predict_logits(
     label: str | None = None,
     parallel: Parallel | None = None,
 ) -> np.ndarray:
-    """Class scores of every example, once and in order: float32 `[N, C]`.
+    """Compute class scores of every example, once and in order: float32 `[N, C]`.
 
-    `examples`: uint8 images `[N, H, W, C]`, or what the module takes as it is, equal on
-    every process. Running batch statistics, no dropout. Progress is shown under
-    `label`, if it is given. `parallel`: the devices that share every batch, which is
-    filled up to a multiple of them; None is this process's first one.
+    With running batch statistics, and no dropout.
+
+    Args:
+        module: the classifier.
+        variables: of the module.
+        examples: uint8 images `[N, H, W, C]`, or arrays that the module takes as they
+            are; equal on every process.
+        batch_size: rounded up to a multiple of the devices.
+        label: of the progress that is shown; None shows none.
+        parallel: the devices that share every batch; None is this process's first one.
     """
-    found, done = [], 0
+    parts, done = [], 0
     if parallel is not None:
         variables = parallel.place_copies(variables)
         batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
@@ -42,11 +48,11 @@ def predict_logits(
     with progress(label, len(examples), "images") if label else silent as shown:
         for at, mask in padded_batches(len(examples), batch_size):
             logits = fetch(_logits(module, variables, place(examples[at])))
-            found.append(np.asarray(logits, np.float32)[mask])
+            parts.append(np.asarray(logits, np.float32)[mask])
             done += int(mask.sum())
             if shown:
                 shown.advance(done)
-    return np.concatenate(found)
+    return np.concatenate(parts)
 
 
 def evaluate_accuracy(
@@ -58,10 +64,10 @@ def evaluate_accuracy(
     label: str | None = None,
     parallel: Parallel | None = None,
 ) -> float:
-    """The fraction of `images` whose largest class score is that of their label.
+    """Compute the fraction of `images` whose largest class score is their label's.
 
-    As `predict_logits`, of which see. Raises ValueError unless there is a label, a
-    non-negative integer, for each image.
+    Other arguments are those of `predict_logits`. Raises ValueError unless there is a
+    label, a non-negative integer, for each image.
     """
     labels = class_labels(labels, len(images))
     logits = predict_logits(module, variables, images, batch_size, label, parallel)

@@ -1,4 +1,4 @@
-"""Batch-norm statistics recomputed over training data, before evaluation."""
+"""Recompute batch-norm statistics over training data, before evaluation."""
 
 from collections.abc import Callable, Iterable
 
@@ -16,19 +16,28 @@ def recompute_batch_stats(
     batches: Iterable[jax.Array | tuple],
     place: Callable = lambda x: x,
 ) -> dict:
-    """`variables` whose running statistics are those of the given batches, pooled.
+    """`mean = E[m]`, `var = E[v] + E[m^2] - E[m]^2`: statistics of all batches, pooled.
 
-    `mean = E[m]`, `var = E[v] + E[m^2] - E[m]^2` over the batches' means m and unbiased
-    variances v, every batch passing through the flow in batch-statistics mode. The
-    running averages of training lag behind the weights and let the likelihood of rare
-    inputs explode (in the paper's code, outliers wreck the means); these do not lag.
-
-    `batches`: dequantised images `x [B, ...]`, or pairs `(x, cond)` for a conditional
-    flow, all of one size; `place` puts each of their arrays on the devices. Without
-    batch norm, `variables` come back as they are. Raises ValueError for no batch,
-    batches of several sizes, tuples that are not pairs, and layers that keep running
-    statistics without sowing their batch's `mean` and `var` in `batch_moments`.
+    Expectations are over the batches' means m and unbiased variances v, every batch
+    passing through the flow in batch-statistics mode. The running averages of training
+    lag behind the weights and let the likelihood of rare inputs explode (in the paper's
+    code, outliers wreck the means); these do not lag.
     Source: Wu and Johnson 2021, section 3 ("precise BN").
+
+    Args:
+        flow: of these variables.
+        variables: not changed.
+        batches: dequantised images `x [B, ...]`, or pairs `(x, cond)` for a conditional
+            flow, all of one size.
+        place: puts each of their arrays on the devices.
+
+    Returns:
+        `variables` with new running statistics; as they are without batch norm.
+
+    Raises:
+        ValueError: no batch, batches of several sizes, tuples that are not pairs, and
+            layers that keep running statistics without sowing their batch's `mean` and
+            `var` in `batch_moments`.
     """
     running = variables.get("batch_stats")
     if not running:
@@ -41,7 +50,7 @@ def recompute_batch_stats(
             _, updates = flow.apply(variables, *batch, mutable=collections)
         return updates.get("batch_moments", {})
 
-    sizes, found = set(), []
+    sizes, results = set(), []
     for batch in batches:
         if not isinstance(batch, tuple):
             batch = (batch,)
@@ -55,17 +64,17 @@ def recompute_batch_stats(
                 f"batches of {sorted(sizes)} images weigh the same in the pooled "
                 "statistics; give batches of one size"
             )
-        found.append(moments(variables, jax.tree.map(place, batch)))
-    if not found:
+        results.append(moments(variables, jax.tree.map(place, batch)))
+    if not results:
         raise ValueError("recompute_batch_stats needs at least one batch, got none")
-    if jax.tree.structure(found[0]) != jax.tree.structure(running):
+    if jax.tree.structure(results[0]) != jax.tree.structure(running):
         raise ValueError(
             "a layer of this flow keeps running statistics but does not sow the mean "
             "and var of its batch in `batch_moments`; use networks.BatchNorm"
         )
     # float64: the spread of the means is a small difference of large squares
     stacked = jax.tree.map(
-        lambda *leaves: np.stack(leaves).astype(np.float64), *fetch(found)
+        lambda *leaves: np.stack(leaves).astype(np.float64), *fetch(results)
     )
     return variables | {"batch_stats": _pooled(stacked)}
 

@@ -1,4 +1,4 @@
-"""Likelihood of every image of a set, exactly once."""
+"""Score every image of a set by its likelihood, exactly once."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -28,11 +28,13 @@ class Likelihoods(NamedTuple):
 
     @property
     def log_prob(self) -> np.ndarray:
+        """Log-density in nats, float64 `[N]`."""
         # float64: the two terms are large and of opposite sign
         return self.log_pz.astype(np.float64) + self.logdet
 
     @property
     def bits_per_dim(self) -> np.ndarray:
+        """Bits per dimension of 8-bit images, float64 `[N]`."""
         return bits_per_dim(self.log_prob, self.dims)
 
 
@@ -47,9 +49,9 @@ def evaluate_likelihood(
     cond: np.ndarray | None = None,
     label: str | None = "likelihood",
 ) -> Likelihoods:
-    """Likelihoods of `images`, uint8 `[N, H, W, C]`, with running batch statistics.
+    """Score `images`, uint8 `[N, H, W, C]`, with running batch statistics.
 
-    Or of vectors, floating-point `[N, D]`, which are scored as they are.
+    Vectors, floating-point `[N, D]`, are scored as they are.
 
     One dequantisation draw per image, which depends on `key` and the image's position
     alone: up to rounding, the result does not depend on `batch_size` (rounded up to a
@@ -59,8 +61,18 @@ def evaluate_likelihood(
     Of several processes, all call it with all the images; each scores its own part of
     every batch, and all get the likelihoods.
 
-    `cond`: floating-point `[N, K]`, a condition for each image; raises ValueError for
-    another number of rows. Without a `label` no progress is shown.
+    Args:
+        flow: of these variables.
+        variables: of the flow.
+        images: uint8 `[N, H, W, C]`, or vectors, floating-point `[N, D]`.
+        key: typed PRNG key of the dequantisation.
+        batch_size: how many are scored at a time.
+        parallel: the devices that share every batch.
+        cond: floating-point `[N, K]`, a condition for each image.
+        label: of the progress that is shown; None shows none.
+
+    Raises:
+        ValueError: another number of conditions than of images.
     """
     if cond is not None:
         cond = np.asarray(cond)
@@ -129,7 +141,7 @@ def batch_likelihood_terms(flow: Flow) -> Callable[[dict, jax.Array], tuple]:
     Batch norm uses the mean and variance of this very batch, as in training. The result
     is a score of an image *in its group*: a batch of OOD images alone tells the layers
     so. To score images one by one, use running statistics
-    (`training.likelihood.evaluate_likelihood`). The variables are not changed.
+    (`evaluate_likelihood`). The variables are not changed.
     """
 
     @jax.jit

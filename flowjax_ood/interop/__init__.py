@@ -1,4 +1,4 @@
-"""Checkpoints of other code."""
+"""Load checkpoints of other code: the paper's PyTorch flows, EfficientNet's weights."""
 
 from flowjax_ood.interop.architectures import ARCHITECTURES
 from flowjax_ood.interop.efficientnet import load_efficientnet_lite0

@@ -1,4 +1,4 @@
-"""Which flow a checkpoint of the paper's code belongs to, read off its tensors."""
+"""Read off its tensors which flow a checkpoint of the paper's code belongs to."""
 
 import re
 
@@ -24,7 +24,17 @@ def build(
     architecture: str,
     event_shape: tuple[int, ...],
 ) -> Flow:
-    """The flow whose parameters the tensors are; `prefixes` are its couplings'."""
+    """Build the flow that the tensors are the parameters of.
+
+    Args:
+        reader: of the checkpoint's tensors.
+        prefixes: of the names of each coupling's tensors, in order.
+        architecture: one of `ARCHITECTURES`.
+        event_shape: `(H, W, C)`, or `(D,)` for the tabular flow.
+
+    Raises:
+        ValueError: tensors of another architecture.
+    """
     state = reader.state
     first = prefixes[0] + ".st_net."
     names = [k.removeprefix(first) for k in state if k.startswith(first)]

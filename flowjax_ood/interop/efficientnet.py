@@ -76,20 +76,20 @@ def check_fit(module: EfficientNetLite0, variables: dict) -> None:
     x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     needed = jax.eval_shape(module.init, jax.random.key(0), x)
     shapes = jax.tree_util.tree_leaves_with_path(dict(needed))
-    found = dict(jax.tree_util.tree_leaves_with_path(variables))
+    ours = dict(jax.tree_util.tree_leaves_with_path(variables))
     for path, like in shapes:
-        if found[path].shape != like.shape:
+        if ours[path].shape != like.shape:
             name = "/".join(key.key for key in path)
             raise ValueError(
-                f"not EfficientNet-Lite0: {name} has shape {found[path].shape}, not "
+                f"not EfficientNet-Lite0: {name} has shape {ours[path].shape}, not "
                 f"{like.shape}"
             )
 
 
 def imagenet_weights() -> Path:
-    """The weights' file in the installed package, checked by its SHA-256.
+    """Locate the weights' file in the installed package, and check its SHA-256.
 
-    The package is found by its metadata, and not imported: it is there for the file.
+    The package is located by its metadata, and not imported: it is there for the file.
     """
     try:
         files = importlib.metadata.files(PACKAGE)
@@ -103,16 +103,16 @@ def imagenet_weights() -> Path:
         raise ValueError(
             f"the installed {PACKAGE} lacks {FILE}: install its version 0.1.0"
         )
-    found = sha256(paths[0])
-    if found != SHA256:
+    digest = sha256(paths[0])
+    if digest != SHA256:
         raise ValueError(
-            f"{paths[0]} has SHA-256 {found}, not {SHA256}: install {PACKAGE}==0.1.0 "
+            f"{paths[0]} has SHA-256 {digest}, not {SHA256}: install {PACKAGE}==0.1.0 "
             "again, or give its path to use it as it is"
         )
     return paths[0]
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Of a file's bytes, in hexadecimal."""
+    """Compute the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -29,16 +29,20 @@ def load_original(
     architecture: str,
     event_shape: tuple[int, ...],
 ) -> tuple[Flow, dict]:
-    """`(flow, variables)` equal to the original model that `state` belongs to.
-
-    * `state`: `{original name: array}` of the whole network;
-    * `architecture`: the original's class name, one of `ARCHITECTURES`;
-    * `event_shape`: `(H, W, C)`, or `(D,)` for the tabular flow.
+    """Load `(flow, variables)` equal to the original model that `state` belongs to.
 
     Scales, widths, blocks, st-network and normalisation are read off the tensors.
     Latents and densities agree with the original's, except that it adds the constant
-    `D log(255/256)` to every log-determinant. Raises ValueError for an unknown
-    architecture and for tensors that are missing, left over or of the wrong shape.
+    `D log(255/256)` to every log-determinant.
+
+    Args:
+        state: `{original name: array}` of the whole network.
+        architecture: the original's class name, one of `ARCHITECTURES`.
+        event_shape: `(H, W, C)`, or `(D,)` for the tabular flow.
+
+    Raises:
+        ValueError: an unknown architecture, and tensors that are missing, left over or
+            of the wrong shape.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(
@@ -99,13 +103,13 @@ def _strip(name: str) -> str:
 
 def _coupling_prefixes(state) -> list[str]:
     suffix = ".rescale.weight_g"
-    found = [k.removesuffix(suffix) for k in state if k.endswith(suffix)]
-    if not found:
+    prefixes = [k.removesuffix(suffix) for k in state if k.endswith(suffix)]
+    if not prefixes:
         raise ValueError(
             "no coupling layers found: expected tensors named '*.rescale.weight_g' as "
             f"in the paper's code, got e.g. {sorted(state)[:3]}"
         )
-    return sorted(found, key=lambda p: [int(n) for n in re.findall(r"\d+", p)])
+    return sorted(prefixes, key=lambda p: [int(n) for n in re.findall(r"\d+", p)])
 
 
 def _check(flow: Flow, variables: dict) -> None:
@@ -113,9 +117,9 @@ def _check(flow: Flow, variables: dict) -> None:
     x = jax.ShapeDtypeStruct((2, *flow.event_shape), jnp.float32)
     needed = dict(jax.eval_shape(flow.init, jax.random.key(0), x))
     flatten = jax.tree_util.tree_leaves_with_path
-    found = {jax.tree_util.keystr(path): a.shape for path, a in flatten(variables)}
+    shapes = {jax.tree_util.keystr(path): a.shape for path, a in flatten(variables)}
     for path, like in flatten(needed):
-        shape = found.get(jax.tree_util.keystr(path))
+        shape = shapes.get(jax.tree_util.keystr(path))
         if shape != like.shape:
             where = "/".join(key.key for key in path)
             raise ValueError(

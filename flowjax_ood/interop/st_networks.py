@@ -1,10 +1,10 @@
-"""The st-networks of the paper's code, read from their tensors."""
+"""Read the st-networks of the paper's code from their tensors."""
 
 from flowjax_ood.interop.tensors import TensorReader, arrays, chw_rows
 
 
 def read_coupling(reader: TensorReader, prefix: str) -> tuple[dict, dict]:
-    """`(params, batch_stats)` of an affine coupling, whatever its st-network."""
+    """Read `(params, batch_stats)` of an affine coupling, whatever its st-network."""
     net = prefix + ".st_net."
     stats: dict = {}
     if reader.holds(net + "fc_z.weight"):
@@ -24,6 +24,7 @@ def read_coupling(reader: TensorReader, prefix: str) -> tuple[dict, dict]:
 
 
 def resnet(reader: TensorReader, net: str) -> tuple[dict, dict]:
+    """Read `(params, batch_stats)` of `ResNet` or `ResNetAE`."""
     params, stats = {}, {}
     params["in_conv"] = reader.wn_conv(net + "in_conv.")
     params["out_conv"] = reader.wn_conv(net + "out_conv.")
@@ -55,6 +56,7 @@ def resnet(reader: TensorReader, net: str) -> tuple[dict, dict]:
 
 
 def autoencoder(reader: TensorReader, net: str) -> dict:
+    """Read the parameters of `Autoencoder`."""
     params = {}
     for i in range(4):
         conv = reader.take(f"{net}encoder.{i}.0.weight").transpose(2, 3, 1, 0)
@@ -75,6 +77,7 @@ def autoencoder(reader: TensorReader, net: str) -> dict:
 
 
 def mlp(reader: TensorReader, net: str) -> dict:
+    """Read the parameters of `MLP`."""
     layers = [reader.dense(f"{net}{i}.") for i in linear_maps(reader.state, net)]
     names = [
         "in_dense",
@@ -85,6 +88,7 @@ def mlp(reader: TensorReader, net: str) -> dict:
 
 
 def highway(reader: TensorReader, net: str) -> dict:
+    """Read the parameters of `Highway`."""
     params = {
         name: reader.conv(f"{net}{name}.conv.") for name in ("in_conv", "out_conv")
     }
@@ -97,12 +101,13 @@ def highway(reader: TensorReader, net: str) -> dict:
 
 
 def glow_convnet(reader: TensorReader, net: str) -> dict:
-    # places in a torch Sequential with activations in between
-    places = {"in_conv": 0, "mid_conv": 2, "out_conv": 4}
-    return {name: reader.conv(f"{net}{k}.conv.") for name, k in places.items()}
+    """Read the parameters of `GlowConvNet`."""
+    # positions in a torch Sequential with activations in between
+    positions = {"in_conv": 0, "mid_conv": 2, "out_conv": 4}
+    return {name: reader.conv(f"{net}{k}.conv.") for name, k in positions.items()}
 
 
 def linear_maps(state, net: str) -> list[int]:
-    """Places of the linear maps in a torch `Sequential` of maps and activations."""
+    """List the positions of linear maps in a torch `Sequential`, ascending."""
     inside = (k.removeprefix(net).split(".")[0] for k in state if k.startswith(net))
-    return sorted({int(place) for place in inside if place.isdigit()})
+    return sorted({int(position) for position in inside if position.isdigit()})

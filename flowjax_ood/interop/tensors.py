@@ -1,4 +1,4 @@
-"""Tensors of a torch checkpoint, one by one, in this library's layouts."""
+"""Take tensors out of a torch checkpoint, in this library's layouts."""
 
 from collections.abc import Mapping
 
@@ -8,23 +8,25 @@ import numpy as np
 
 
 class TensorReader:
-    """Takes tensors out of a state one by one, in this library's layout."""
+    """Takes tensors out of a state by name, and knows which are left."""
 
     def __init__(self, state: Mapping[str, np.ndarray]):
         self.state = state
         self.left = set(state)
 
     def take(self, name: str) -> np.ndarray:
+        """Take a tensor as float32, in torch's layout; ValueError if it is missing."""
         if name not in self.state:
             raise ValueError(f"the checkpoint lacks the tensor {name!r}")
         self.left.discard(name)
         return self.state[name].astype(np.float32)
 
     def size(self, name: str) -> int:
-        """Number of outputs of a torch weight."""
+        """Return the number of outputs of a torch weight."""
         return self.take(name).shape[0]
 
     def holds(self, name: str) -> bool:
+        """Return whether there is a tensor of this name."""
         return name in self.state
 
     def finish(self) -> None:
@@ -34,6 +36,7 @@ class TensorReader:
             raise ValueError(f"{len(self.left)} tensors were not used, e.g. {some}")
 
     def wn_conv(self, prefix: str) -> dict:
+        """Take a weight-normed convolution: `v [h, w, I, O]`, `g [O]`, maybe `bias`."""
         v = self.take(prefix + "conv.weight_v").transpose(2, 3, 1, 0)
         out = {"v": v, "g": self.take(prefix + "conv.weight_g").reshape(-1)}
         if prefix + "conv.bias" in self.state:
@@ -41,15 +44,17 @@ class TensorReader:
         return arrays(out)
 
     def conv(self, prefix: str) -> dict:
-        """A plain convolution: torch `[O, I, h, w]` to `[h, w, I, O]`."""
+        """Take a plain convolution: torch `[O, I, h, w]` to `[h, w, I, O]`."""
         kernel = self.take(prefix + "weight").transpose(2, 3, 1, 0)
         return arrays({"kernel": kernel, "bias": self.take(prefix + "bias")})
 
     def dense(self, prefix: str) -> dict:
+        """Take a linear map: torch `[O, I]` to `[I, O]`."""
         weight, bias = self.take(prefix + "weight"), self.take(prefix + "bias")
         return arrays({"kernel": weight.T, "bias": bias})
 
-    def norms(self, prefix: str, params: dict, stats: dict):
+    def norms(self, prefix: str, params: dict, stats: dict) -> None:
+        """Take the batch norms there are, into `params` and `stats`."""
         for name in ("in_norm", "out_norm"):
             at = f"{prefix}{name}."
             if at + "weight" in self.state:
@@ -70,5 +75,5 @@ def chw_rows(matrix, channels: int):
 
 
 def arrays(tree: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    """Numpy arrays as JAX arrays."""
+    """Convert NumPy arrays to JAX arrays."""
     return {k: jnp.asarray(v) for k, v in tree.items()}

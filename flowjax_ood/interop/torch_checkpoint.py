@@ -1,4 +1,4 @@
-"""Files of `torch.save`, read without torch and without running what they hold.
+"""Read files of `torch.save` without torch, and without running what they hold.
 
 A torch checkpoint is a pickle, and unpickling runs whatever functions the file names.
 Here only a few names are understood, which describe tensors; any other one ends the
@@ -27,10 +27,10 @@ BIG_ENDIAN = "written on a big-endian machine, or does not say on which"
 
 
 def read_torch_checkpoint(path: str | os.PathLike) -> Any:
-    """What `torch.load(path)` returns, tensors as NumPy arrays, safely.
+    """Read the content of `torch.load(path)` safely, tensors as NumPy arrays.
 
-    Reads both formats of `torch.save`: the zip archive of torch 1.6 and later, and the
-    one before it. Returns the dicts, lists, tuples, numbers and strings of the file,
+    Both formats of `torch.save` are read: the zip archive of torch 1.6 and later, and
+    the older one. Returns the dicts, lists, tuples, numbers and strings of the file,
     each tensor as a read-only array of its shape and dtype; tensors that shared memory
     share it. Attributes of dicts, such as the `_metadata` of a state dict, are dropped.
 
@@ -58,15 +58,15 @@ def read_torch_checkpoint(path: str | os.PathLike) -> Any:
 def read_state_dict(
     path: str | os.PathLike, key: str | None = None
 ) -> dict[str, np.ndarray]:
-    """The tensors `{name: array}` of a checkpoint, or of its entry `key`.
+    """Read the tensors `{name: array}` of a checkpoint, or of its entry `key`.
 
     `load_original(read_state_dict("last.pth.tar", key="net"), ...)` reads a checkpoint
     of the paper's code. Raises as `read_torch_checkpoint` does, and
     CheckpointFormatError for a file, or an entry, that is no dict of tensors.
     """
-    found = read_torch_checkpoint(path)
-    outer = found if isinstance(found, Mapping) else {}
-    state = found if key is None else outer.get(key)
+    content = read_torch_checkpoint(path)
+    outer = content if isinstance(content, Mapping) else {}
+    state = content if key is None else outer.get(key)
     values = list(state.values()) if isinstance(state, Mapping) else []
     if values and all(isinstance(value, np.ndarray) for value in values):
         return dict(state)
@@ -153,7 +153,5 @@ def _array(storage: Storage, data: bytes) -> np.ndarray:
     return np.frombuffer(data, storage.dtype) if data else np.zeros(0, storage.dtype)
 
 
-def _cut_short(storage: Storage, found: int) -> str:
-    return (
-        f"storage {storage.key} of {storage.bytes} bytes has only {found} in the file"
-    )
+def _cut_short(storage: Storage, left: int) -> str:
+    return f"storage {storage.key} of {storage.bytes} bytes has only {left} in the file"

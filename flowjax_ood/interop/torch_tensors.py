@@ -21,6 +21,7 @@ class Storage(NamedTuple):
 
     @property
     def bytes(self) -> int:
+        """Length in the file."""
         return self.count * self.dtype.itemsize
 
 
@@ -36,7 +37,7 @@ class Tensor(NamedTuple):
 def rebuild_tensor(
     storage, offset, size, stride, requires_grad, hooks, metadata=None
 ) -> Tensor:
-    """Stands in for `torch._utils._rebuild_tensor_v2`."""
+    """Stand in for `torch._utils._rebuild_tensor_v2`."""
     numbers = (offset, *size, *stride)
     if (
         not isinstance(storage, Storage)
@@ -52,7 +53,7 @@ def rebuild_tensor(
 
 
 def rebuild_parameter(data, requires_grad, hooks) -> Tensor:
-    """Stands in for `torch._utils._rebuild_parameter`."""
+    """Stand in for `torch._utils._rebuild_parameter`."""
     if not isinstance(data, Tensor):
         raise CheckpointFormatError("a parameter without its tensor")
     return data

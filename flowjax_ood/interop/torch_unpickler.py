@@ -42,6 +42,7 @@ class TorchUnpickler(pickle.Unpickler):
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str):
+        """Return a stand-in for the class or function, if it is one of a few."""
         full = f"{module}.{name}"
         if full not in _CALLS and full not in STORAGE_DTYPES:
             raise CheckpointFormatError(
@@ -51,6 +52,7 @@ class TorchUnpickler(pickle.Unpickler):
         return _Name(full)
 
     def persistent_load(self, pid) -> Storage:
+        """Describe a storage, whose numbers are read later."""
         match pid:
             case (
                 "storage",

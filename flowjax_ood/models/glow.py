@@ -24,7 +24,7 @@ ST_NETS = ("highway", "glow_convnet")
 
 
 def first_half_changes(k: int, shape) -> masks.CouplingMask:
-    """Channel-wise, the first half of the channels changed, for every k.
+    """Mask channels: the first half of them is changed, for every k.
 
     No alternation: the 1x1 convolution before each coupling mixes the channels.
     """
@@ -49,7 +49,7 @@ def Glow(
     precision: str | Precision = FLOAT32,
     base: nn.Module | None = None,
 ) -> Flow:
-    """A Glow on images `[B, H, W, C]` in [0, 1).
+    """Build a Glow on images `[B, H, W, C]` in [0, 1).
 
     Each scale: squeeze, `steps` times (ActNorm, 1x1 convolution, affine coupling), and,
     but for the last, half of the channels factored out. Scale by `tanh`, as in RealNVP;

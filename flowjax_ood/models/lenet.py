@@ -76,7 +76,7 @@ class LeNet(nn.Module):
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """The largest of every 2x2 pixels, `[B, H, W, C]` -> `[B, H // 2, W // 2, C]`.
+    """Take the largest of 2x2 pixels: `[B, H, W, C]` -> `[B, H // 2, W // 2, C]`.
 
     As maxima of strided slices: XLA's own window maximum has a gradient
     (select-and-scatter) that is slow on CPU. Of equal pixels, the gradient is shared.

@@ -48,7 +48,7 @@ def RealNVP(
     precision: str | Precision = FLOAT32,
     base: nn.Module | None = None,
 ) -> Flow:
-    """A RealNVP on images `[B, H, W, C]` in [0, 1).
+    """Build a RealNVP on images `[B, H, W, C]` in [0, 1).
 
     Each scale: couplings with `mask` (3, and 4 at the last scale), then, but for the
     last: squeeze, 3 channel-wise couplings, half of the channels factored out. The
@@ -156,7 +156,7 @@ def TabularRealNVP(
     precision: str | Precision = FLOAT32,
     base: nn.Module | None = None,
 ) -> Flow:
-    """A RealNVP on vectors `[B, dim]`: MLP couplings that alternate between the halves.
+    """Build a RealNVP on vectors `[B, dim]`: MLP couplings that alternate the halves.
 
     No preprocessing inside: standardise the data first. Source: the paper, appendix K
     (tables) and section 8 (embeddings). `mask="halves"` computes the same kind of
@@ -218,12 +218,12 @@ class Stacking:
             )
 
     def run(self, block: Callable[[int], list[Bijector]], n: int) -> list[Bijector]:
-        """`block(0), ..., block(n - 1)` in a row, or one `Repeat` of `block(0)`."""
+        """Stack `block(0), ..., block(n - 1)`, or make one `Repeat` of `block(0)`."""
         if self.stack == "chain":
             return [bijector for k in range(n) for bijector in block(k)]
         first = block(0)
-        one = first[0] if len(first) == 1 else Chain(first)
-        return [Repeat(one, n, self.stack, self.remat, self.reversible)]
+        body = first[0] if len(first) == 1 else Chain(first)
+        return [Repeat(body, n, self.stack, self.remat, self.reversible)]
 
 
 def _check_coverage(strategy, couplings: int, shape) -> None:

@@ -11,7 +11,7 @@ from jax import lax
 from flowjax_ood.networks.layers import Dense, uniform_fan_in
 from flowjax_ood.precision import FLOAT32, Precision
 
-# where the top layer is tapped, as parts of the sequence's length; and at its end
+# positions of the top layer's taps, as parts of the sequence's length; and at its end
 TAPPED = ((2, 5), (3, 5), (4, 5))
 
 
@@ -43,7 +43,7 @@ class BiLSTM(nn.Module):
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """Where the top layer is tapped: 100, 150, 200 and 249 of length 250."""
+        """Positions of the top layer's taps: 100, 150, 200 and 249 of length 250."""
         return (*(self.length * a // b for a, b in TAPPED), self.length - 1)
 
     @property
@@ -97,14 +97,14 @@ class BiLSTM(nn.Module):
         # unsigned, a negative token is as far out as one too large: both give NaN
         at = tokens.astype(jnp.uint32)
         h = jnp.take(self.table, at, axis=0, mode="fill", fill_value=math.nan)
-        found = {"embedding": h.reshape(len(h), -1)}
+        taps = {"embedding": h.reshape(len(h), -1)}
         for k, pair in enumerate(zip(self.forwards, self.backwards)):
             if k:
                 h = self.drop(h, deterministic=not self.has_rng("dropout"))
             h = jnp.concatenate([lstm(h) for lstm in pair], -1)
-        found |= {f"lstm_{t}": h[:, t] for t in self.positions}
-        logits = self.classifier(found[self.penultimate])
-        return found, logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        taps |= {f"lstm_{t}": h[:, t] for t in self.positions}
+        logits = self.classifier(taps[self.penultimate])
+        return taps, logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
     @nn.nowrap
     def head(self, variables: dict) -> tuple[jax.Array, jax.Array]:

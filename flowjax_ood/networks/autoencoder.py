@@ -13,7 +13,7 @@ WIDTHS = (32, 64, 64, 128)
 
 
 def sizes(size: int, stride: int) -> list[int]:
-    """Height or width after each of the encoder's convolutions, input first."""
+    """List the height or width, of the input and after each convolution."""
     out = [size]
     for step in (1, 1, stride, stride):
         out.append((out[-1] - KERNEL) // step + 1)
@@ -74,4 +74,5 @@ class Autoencoder(nn.Module):
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
+    """`max(x, 0.01 x)`."""
     return nn.leaky_relu(x, 0.01)

@@ -17,7 +17,7 @@ from flowjax_ood.precision import FLOAT32, Precision
 
 
 def uniform_fan_in(fan_in: int):
-    """Initializer U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's for weight and bias."""
+    """Make the initializer U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's default."""
     bound = 1 / math.sqrt(fan_in)
 
     def init(key, shape, dtype=jnp.float32):
@@ -130,7 +130,7 @@ class Dense(nn.Module):
 
 
 def add_condition(net: nn.Module, h: jax.Array, cond) -> jax.Array:
-    """h, plus a learned linear map of `cond [B, K]` at every position, if it is given.
+    """`h + linear(cond)` at every position, or h where `cond [B, K]` is None.
 
     Call inside a compact method of `net`: the map becomes its layer `cond`, and
     computes in its `precision`. Raises ValueError where `net` has that layer, and cond

@@ -116,14 +116,14 @@ def stem(net: ResNet | ResNetAE, x, cond):
 
 
 def head(net: ResNet | ResNetAE, h, features: int):
-    """1x1 convolution of `relu(norm(h))`."""
+    """`conv1x1(relu(norm(h)))`: `[B, H, W, features]`."""
     h = nn.relu(normalise(h, net.norm, "out_norm", net.norm_group))
     conv = partial(WNConv, zero_init=net.zero_init, precision=net.precision)
     return conv(features, 1, name="out_conv")(h)
 
 
 def normalise(h, norm: str, name: str, group: int = 0):
-    """Batch norm or nothing; called inside a compact method."""
+    """Apply batch norm or nothing; called inside a compact method."""
     if norm == "batch":
         return BatchNorm(group=group, name=name)(h)
     if norm == "none":

@@ -1,6 +1,6 @@
-"""Functions of a batch applied to a whole set, one shape for all batches.
+"""Apply functions of a batch to a whole set, with one shape for all batches.
 
-Where batches are computed is the caller's to say: `with spread(...)`.
+The caller says where batches are computed: `with spread(...)`.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def compiled(function: Callable, **options) -> Callable:
 
 
 def at_once(x, batch_size: int) -> int:
-    """How many rows of `x` go through a network together: at most `batch_size`."""
+    """Choose how many rows of `x` go through a network together: up to `batch_size`."""
     images = np.ndim(x) == 4
     on_cpu = jax.default_backend() == "cpu"
     return min(batch_size, CPU_IMAGES) if images and on_cpu else batch_size
@@ -57,7 +57,7 @@ _PLACEMENT: ContextVar[_Placement | None] = ContextVar(
 def spread(
     put: Callable[[Any], Any], get: Callable[[Any], Any], multiple: int
 ) -> Iterator[None]:
-    """While it is active, every batch that a detector looks at is spread over devices.
+    """Spread every batch that a detector looks at over devices, in this with-block.
 
     For detectors on all devices of one or several processes, which all compute with the
     same rows, in the same order:
@@ -70,11 +70,13 @@ def spread(
         put: a pytree of NumPy arrays `[B, ...]`, equal on all processes, to arrays that
             are split over all devices.
         get: such arrays, whole, as NumPy arrays on every process.
-        multiple: what B divides by; batches are filled up to it.
+        multiple: batches are filled up to a multiple of it.
 
-    Every row is scored once in all. Batches stay as they are but for what fills them,
-    so scores do not depend on the devices, those of dropout included. Raises ValueError
-    where `multiple` is below 1.
+    Every row is scored once in all. Batches stay as they are but for the rows that fill
+    them up, so scores do not depend on the devices, those of dropout included.
+
+    Raises:
+        ValueError: `multiple` is below 1.
     """
     if multiple < 1:
         raise ValueError(f"batches are of a multiple of 1 or more rows, not {multiple}")
@@ -86,7 +88,7 @@ def spread(
 
 
 def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]:
-    """`function` of every `batch_size` rows of `x [N, ...]`, in order, as NumPy arrays.
+    """Yield `function` of every `batch_size` rows of `x [N, ...]`, in order, in NumPy.
 
     `x` may be a pytree of arrays of as many rows, as `Outputs` are. `function` takes
     `[batch_size, ...]` and returns arrays of as many rows. The last batch is filled up
@@ -111,11 +113,11 @@ def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]
                 return rows
             return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)])
 
-        found = get(function(put(jax.tree.map(filled, x))))
-        yield jax.tree.map(lambda a, n=present: a[:n], found)
+        results = get(function(put(jax.tree.map(filled, x))))
+        yield jax.tree.map(lambda a, n=present: a[:n], results)
 
 
 def in_batches(function: Callable[[Any], Any], x, batch_size: int) -> Any:
-    """What `batches` yields, put together: arrays `[N, ...]`."""
+    """Concatenate the results of `batches`: arrays `[N, ...]`."""
     parts = list(batches(function, x, batch_size))
     return jax.tree.map(lambda *a: np.concatenate(a), *parts)

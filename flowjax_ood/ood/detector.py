@@ -1,4 +1,4 @@
-"""What all detectors have in common: `fit(network, given)`, then `score(x)`."""
+"""The base of all detectors: `fit(network, given)`, then `score(x)`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from flowjax_ood.ood.network import Network, Outputs
 
 @dataclass(frozen=True)
 class Requires:
-    """What a detector needs besides the trained network."""
+    """The needs of a detector besides the trained network."""
 
     train_data: bool = False
     labels: bool = False
@@ -26,7 +26,7 @@ class Requires:
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What detectors may be fitted on; a detector takes of it what it `requires`.
+    """Data that detectors may be fitted on; a detector takes of it what it `requires`.
 
     `train`: outputs of in-distribution training images, with their `labels [N]`.
     `id_validation`, `ood_validation`: inputs `[M, ...]` to choose by; the second are
@@ -44,10 +44,10 @@ class Given:
 class Fitted:
     """A fitted detector: `score(x) -> [N]`, higher = more in-distribution.
 
-    `network` is what it was fitted to: for ensembles, the networks. If `of_outputs`,
+    `network` is the one it was fitted to; for ensembles, all of them. If `of_outputs`,
     `function` is a pytree (`jax.tree_util.Partial`) of `Outputs -> [B]`, so that one
     forward pass serves many detectors; else `(x [N, ...], batch_size) -> [N]`, made of
-    compiled programs. `chosen` holds what was chosen by validation data, for the
+    compiled programs. `chosen` holds the settings chosen by validation data, for the
     record.
     """
 
@@ -59,7 +59,7 @@ class Fitted:
     chosen: dict[str, Any] = field(default_factory=dict)
 
     def score(self, x, batch_size: int = 250) -> np.ndarray:
-        """Scores of inputs `[N, ...]`, float32 `[N]`. ValueError where one is NaN.
+        """Score inputs `[N, ...]`: float32 `[N]`. Raises ValueError where one is NaN.
 
         `batch_size`: at most so many go through the network at a time.
         """
@@ -68,11 +68,14 @@ class Fitted:
         return self._checked(self.function(x, batch_size))
 
     def score_outputs(self, outputs: Outputs, batch_size: int = 250) -> np.ndarray:
-        """Scores of the inputs whose outputs these are."""
+        """Score inputs by their outputs: float32 `[N]`. Raises as `score` does.
+
+        Raises TypeError for a detector that needs the inputs themselves.
+        """
         if not self.of_outputs:
             raise TypeError(f"{self.name} needs inputs, not outputs: use score(x)")
-        found = in_batches(partial(_apply, self.function), outputs, batch_size)
-        return self._checked(found)
+        scores = in_batches(partial(_apply, self.function), outputs, batch_size)
+        return self._checked(scores)
 
     def _checked(self, scores: np.ndarray) -> np.ndarray:
         bad = np.isnan(scores)
@@ -102,6 +105,7 @@ class Detector:
     requires: ClassVar[Requires] = Requires()
 
     def prepared(self, network: Network, given: Given) -> Callable[[Outputs], Any]:
+        """Fit, and return the score as a function of `Outputs` to `[B]`."""
         raise NotImplementedError(f"{type(self).__name__} must define prepared or fit")
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:

@@ -13,7 +13,7 @@ _ROWS = 8192
 
 
 def checked(features, dims: int | None = None) -> jax.Array | np.ndarray:
-    """The array of `features`, which must be finite real numbers `[N, D]`, N, D >= 1.
+    """Return `features` as an array: finite real numbers `[N, D]`, N and D at least 1.
 
     `dims`: the D they must have. Values are not looked at while tracing (inside `jit`).
     Raises TypeError for other dtypes, ValueError for the rest.
@@ -44,12 +44,12 @@ def checked(features, dims: int | None = None) -> jax.Array | np.ndarray:
 
 
 def rounded(array: np.ndarray) -> np.ndarray:
-    """float64 values that the dtype JAX computes in holds exactly."""
+    """Round to the dtype JAX computes in; returns float64."""
     return np.asarray(jax.numpy.asarray(array), np.float64)
 
 
 def class_indices(labels, count: int) -> np.ndarray:
-    """Labels `[count]`, any integers, as indices 0 ... K-1 of the classes there are."""
+    """Turn labels `[count]`, any integers, into indices 0 ... K-1 of their classes."""
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, got dtype {labels.dtype}")
@@ -61,7 +61,7 @@ def class_indices(labels, count: int) -> np.ndarray:
 
 
 def class_means(x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Mean of the rows of each class: float64 `[K, D]`, classes 0 ... K-1 of `x`."""
+    """Average the rows of each class: float64 `[K, D]`, classes 0 ... K-1 of `x`."""
     means = np.zeros((classes.max() + 1, x.shape[1]))
     for k in range(len(means)):
         means[k] = x[classes == k].mean(0, dtype=np.float64)

@@ -23,14 +23,14 @@ class Estimate(NamedTuple):
 
 
 def mean_ci(values, level: float = 0.95) -> Estimate:
-    """Mean of independent runs with Student's t-interval, for spread over seeds.
+    """`mean ± t_{(1 + level)/2, n-1} s / sqrt(n)`: Student's interval over seeds.
 
-    `mean ± t_{(1 + level)/2, n-1} s / sqrt(n)`, s the standard deviation with n - 1.
-    Assumes that runs scatter normally; a bounded metric close to its bound does not.
+    The mean of n independent runs, s their standard deviation with n - 1. Assumes that
+    runs scatter normally; a bounded metric close to its bound does not.
 
     Raises:
-      ValueError: fewer than two values (one run says nothing of the spread), or a
-        value that is not finite.
+        ValueError: fewer than two values (one run says nothing of the spread), or a
+            value that is not finite.
     """
     check_level(level)
     values = check_scores("values", values)
@@ -54,10 +54,10 @@ def mean_ci(values, level: float = 0.95) -> Estimate:
 
 
 def logit_interval(value: float, log_odds: float, std: float, level: float) -> Estimate:
-    """Normal interval on the log-odds scale, so that it stays inside [0, 1].
+    """`expit(log_odds ± z std / (value (1 - value)))`: an interval inside [0, 1].
 
-    `expit(log_odds ± z std / (value (1 - value)))`, `std` on the scale of `value`
-    (delta method). `log_odds` is logit(value), less its bias where that is known.
+    Normal on the log-odds scale, `std` on the scale of `value` (delta method).
+    `log_odds` is logit(value), less its bias where that is known.
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     reach = z * std / (value * (1 - value))
@@ -66,10 +66,10 @@ def logit_interval(value: float, log_odds: float, std: float, level: float) -> E
 
 
 def unseen_fraction(n: int, level: float) -> float:
-    """Largest share of a population that n draws miss with probability 1 - level.
+    """`1 - (1 - level)^(1/n)`: the share of a population that n draws may all miss.
 
-    Clopper & Pearson's (1934) one-sided bound for 0 successes in n trials,
-    `1 - (1 - level)^(1/n)`: about 3/n at 95% (the "rule of three").
+    The largest one missed with probability 1 - level: Clopper & Pearson's (1934)
+    one-sided bound for 0 successes in n trials, about 3/n at 95% ("rule of three").
     """
     return -math.expm1(math.log1p(-level) / n)
 
@@ -84,7 +84,7 @@ def bootstrap_interval(
     scale: Literal["logit", "percentile"],
     floor: float = 0.0,
 ) -> Estimate:
-    """Stratified bootstrap of `statistic(positive, negative)` in [floor, 1].
+    """Bootstrap `statistic(positive, negative)` in [floor, 1], stratified.
 
     Each replicate redraws the positives and the negatives separately, as multinomial
     counts over the distinct thresholds, in O(n). `scale="percentile"` takes quantiles

@@ -50,16 +50,23 @@ class Mahalanobis:
         shrinkage: Shrinkage = 0.0,
         relative: bool = False,
     ) -> "Mahalanobis":
-        """From in-distribution features `[N, D]` and, if given, integer labels `[N]`.
+        """Fit to in-distribution features.
 
-        shrinkage: in [0, 1], how far the covariance is moved towards a multiple of the
-        identity; or "ledoit_wolf". At 0, directions without variance (dead features,
-        N <= D) are left out by a pseudo-inverse: a change in them goes unnoticed. With
-        `relative`, both covariances are shrunk, each towards its own.
+        Args:
+            features: finite numbers `[N, D]`.
+            labels: integers `[N]`; without them there is one mean.
+            shrinkage: in [0, 1], how far the covariance is moved towards a multiple of
+                the identity; or "ledoit_wolf". At 0, directions without variance (dead
+                features, N <= D) are left out by a pseudo-inverse: a change in them
+                goes unnoticed.
+            relative: take off the distance to one Gaussian for all features. Both
+                covariances are shrunk, each towards its own multiple.
 
-        Raises TypeError or ValueError for features that are not finite numbers `[N, D]`
-        or do not vary, labels that do not go with them, another shrinkage, and
-        `relative` with fewer than two classes.
+        Raises:
+            TypeError: features that are no real numbers, labels that are no integers.
+            ValueError: features that are not finite, not `[N, D]` or do not vary,
+                labels that do not go with them, another shrinkage, and `relative` with
+                fewer than two classes.
         """
         x = np.asarray(checked(features))
         one = np.zeros(len(x), np.int64)
@@ -80,7 +87,7 @@ class Mahalanobis:
         )
 
     def score(self, features) -> jax.Array:
-        """`[B]` of features `[B, D]`; higher is more in-distribution.
+        """Score features `[B, D]`: `[B]`, higher is more in-distribution.
 
         Raises TypeError or ValueError for features of another D, or not finite.
         """

@@ -32,7 +32,7 @@ _ROUNDING = 1e-12
 
 
 def auroc(id_scores, ood_scores, *, level: float = 0.95) -> Estimate:
-    """Area under the ROC curve: `P(id > ood) + P(id = ood) / 2`.
+    """`P(id > ood) + P(id = ood) / 2`: the area under the ROC curve.
 
     Exact under ties (Mann-Whitney by mid-ranks). Both classes play the same part:
     `auroc(a, b) = 1 - auroc(b, a)`, intervals included.
@@ -81,7 +81,7 @@ def aupr(
     n_boot: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Area under the precision-recall curve, with the positive class named.
+    """Compute the area under the precision-recall curve, the positive class named.
 
     Over the distinct thresholds k, with recall R_k and precision P_k:
       * `"step"`: `sum_k (R_k - R_{k-1}) P_k`, R_0 = 0: average precision, as in
@@ -120,7 +120,7 @@ def fpr_at_tpr(
     n_boot: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Share of negatives taken for positives once `tpr` of the positives are found.
+    """Compute the share of negatives accepted where `tpr` of the positives are.
 
     `positive="id"`: OOD images accepted when the threshold accepts `tpr` of the ID
     images (Ren et al. 2019; FSSD's FPR80). `positive="ood"`: ID images rejected when
@@ -150,7 +150,7 @@ def detection_accuracy(
     n_boot: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Best balanced accuracy over thresholds: `max (TPR + TNR) / 2`, at least 1/2.
+    """`max (TPR + TNR) / 2` over thresholds: the best balanced accuracy, at least 1/2.
 
     Either class may be the positive one. Choosing the threshold on the test images
     makes it optimistic: most of all for scores close to random, where its interval,
@@ -171,7 +171,7 @@ def detection_accuracy(
 
 
 def roc_curve(id_scores, ood_scores) -> tuple[np.ndarray, np.ndarray]:
-    """ROC curve `(fpr [K+1], tpr [K+1])`, ID positive, from (0, 0) to (1, 1).
+    """Compute the ROC curve `(fpr [K+1], tpr [K+1])`, ID positive, (0, 0) to (1, 1).
 
     One point per distinct score, from the highest down, so that straight lines
     between the points enclose exactly `auroc`.

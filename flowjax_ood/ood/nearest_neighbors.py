@@ -44,13 +44,19 @@ class NearestNeighbors:
     def fit(
         cls, features, *, k: int = 50, normalize: bool = True
     ) -> "NearestNeighbors":
-        """From in-distribution features `[N, D]`; k = 1 is the nearest.
+        """Fit to in-distribution features.
 
-        k: 50 in Sun et al. for CIFAR-10, 1000 for ImageNet. Fitted features themselves
-        score with themselves as the first neighbour.
+        Fitted features themselves score with themselves as the first neighbour.
 
-        Raises TypeError or ValueError for features that are not finite numbers
-        `[N, D]`, and a k that is not in 1 ... N.
+        Args:
+            features: finite numbers `[N, D]`.
+            k: 1 is the nearest; in Sun et al. 50 for CIFAR-10, 1000 for ImageNet.
+            normalize: divide every feature by its length first.
+
+        Raises:
+            TypeError: features that are no real numbers, or a k that is no integer.
+            ValueError: features that are not finite or not `[N, D]`, and a k that is
+                not in 1 ... N.
         """
         x = np.asarray(checked(features))
         rows, dims = x.shape
@@ -78,7 +84,7 @@ class NearestNeighbors:
         )
 
     def score(self, features) -> jax.Array:
-        """`[B]` of features `[B, D]`; higher is more in-distribution.
+        """Score features `[B, D]`: `[B]`, higher is more in-distribution.
 
         Raises TypeError or ValueError for features of another D, or not finite.
         """

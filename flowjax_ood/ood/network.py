@@ -15,9 +15,9 @@ Taps = dict[str, jax.Array]
 
 
 class Outputs(NamedTuple):
-    """What one forward pass leaves of each input, reduced so that a set fits in memory.
+    """The results of a forward pass, reduced so that those of a set fit in memory.
 
-    `logits [N, C]`; `features [N, D]`, what the last linear layer reads (the logits
+    `logits [N, C]`; `features [N, D]`, the input of the last linear layer (the logits
     where the network names no such tap); `pooled {layer: [N, d]}`, the mean over
     positions of each layer's channels.
     """
@@ -73,7 +73,7 @@ class Network:
 
     @classmethod
     def of(cls, module, variables) -> "Network":
-        """Of one of this library's classifiers, or of a module with the same facts."""
+        """Wrap one of this library's classifiers, or a module with the same facts."""
         # once, not at every call
         variables = jax.tree.map(jnp.asarray, variables)
         return cls(
@@ -88,11 +88,11 @@ class Network:
         )
 
     def taps(self, x: jax.Array) -> tuple[Taps, jax.Array]:
-        """`apply` of a batch as it is stored; a pure function, for use inside `jit`."""
+        """Call `apply` on a batch as it is stored; pure, for use inside `jit`."""
         return self.apply(self.variables, as_input(x))
 
     def outputs(self, x: jax.Array) -> Outputs:
-        """`Outputs` of a batch; a pure function, for use inside `jit`."""
+        """Compute the `Outputs` of a batch; pure, for use inside `jit`."""
         taps, logits = self.taps(x)
         missing = {*self.layers, self.penultimate} - {*taps, None}
         if missing:
@@ -108,7 +108,7 @@ class Network:
         return Outputs(logits, features, pooled)
 
     def collect(self, x, batch_size: int = 250) -> Outputs:
-        """`Outputs` of all of `x [N, ...]` as NumPy arrays, in batches."""
+        """Compute the `Outputs` of all of `x [N, ...]` as NumPy arrays, in batches."""
         return in_batches(partial(_outputs, self), x, at_once(x, batch_size))
 
 
@@ -143,27 +143,27 @@ def _outputs(network: Network, x):
 
 @compiled
 def logits_of(network: Network, x) -> jax.Array:
-    """Logits alone, `[B, C]`."""
+    """Compute logits alone, `[B, C]`."""
     return network.taps(x)[1]
 
 
 def as_input(x: jax.Array) -> jax.Array:
-    """What a network takes: uint8 pixels become floats in [0, 1], all else stays."""
+    """Divide uint8 pixels by 255, to floats in [0, 1]; all else stays."""
     return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else jnp.asarray(x)
 
 
 def pool(tap: jax.Array) -> jax.Array:
-    """Mean over positions: `[B, ..., C]` -> `[B, C]`."""
+    """Average over positions: `[B, ..., C]` -> `[B, C]`."""
     return jnp.mean(tap, axis=tuple(range(1, tap.ndim - 1)))
 
 
 def flat(tap: jax.Array) -> jax.Array:
-    """`[B, ...]` -> `[B, D]`."""
+    """Flatten `[B, ...]` -> `[B, D]`."""
     return tap.reshape(len(tap), -1)
 
 
 def check_images(x, what: str) -> np.ndarray:
-    """`x` as an array that gradients can be taken by; TypeError for tokens."""
+    """Return `x` as an array that gradients can be taken by; TypeError for tokens."""
     x = np.asarray(x)
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""What hyper-parameters are chosen from, and how: FSSD's protocol and its parts.
+"""Choose hyper-parameters by validation data: FSSD's protocol and its parts.
 
 Source: the public code of Huang et al. 2021, which follows Lee et al. 2018: 1,000
 images of the in-distribution test set and 1,000 of the very set that is then detected
@@ -25,7 +25,7 @@ class Split(NamedTuple):
 
 
 def split(count: int, validation: int = VALIDATION, seed: int = SEED) -> Split:
-    """A seeded permutation of `count`: two halves of `validation`, and the rest.
+    """Split a seeded permutation of `count`: two halves of `validation`, and the rest.
 
     The published vectors, by NumPy's legacy generator. Raises ValueError where nothing
     would be left to test on, and for fewer than 4 to validate by.
@@ -43,7 +43,7 @@ def split(count: int, validation: int = VALIDATION, seed: int = SEED) -> Split:
 def repository_noise(
     shape: tuple[int, int, int], ood_count: int, images: int = NOISE_IMAGES
 ) -> np.ndarray:
-    """The noise of FSSD's code: float64 `[images, H, W, C]`, in [-0.5, 0.496].
+    """Draw the noise of FSSD's code: float64 `[images, H, W, C]`, in [-0.5, 0.496].
 
     `(n - 127.5) / 255` with n of the stream that shuffled the `ood_count` test
     outliers. Fed to the network as normalised pixels: mean + std * noise in [0, 1].
@@ -56,9 +56,9 @@ def repository_noise(
 
 
 def tnr_at_tpr95(id_scores, ood_scores) -> float:
-    """Share of outliers rejected where 95 % of in-distribution inputs are accepted."""
-    found = fpr_at_tpr(id_scores, ood_scores, tpr=0.95, positive="id", n_boot=0)
-    return 1 - found.value
+    """Compute the share of outliers rejected where 95 % of ID inputs are accepted."""
+    fpr = fpr_at_tpr(id_scores, ood_scores, tpr=0.95, positive="id", n_boot=0)
+    return 1 - fpr.value
 
 
 class Weights(NamedTuple):
@@ -72,7 +72,7 @@ class Weights(NamedTuple):
 
 
 def logistic_weights(id_features, ood_features) -> Weights:
-    """Of scikit-learn's cross-validated logistic regression, as FSSD's code calls it.
+    """Fit scikit-learn's cross-validated logistic regression, as FSSD's code does.
 
     In-distribution is 1. Ten strengths of L2 in 1e-4 ... 1e4, five folds, accuracy; not
     standardised. The linear function instead of the probability, which saturates and
@@ -104,7 +104,7 @@ def logistic_weights(id_features, ood_features) -> Weights:
 
 
 def uniform_weights(id_features) -> Weights:
-    """The mean of the features, each standardised on in-distribution inputs.
+    """Average the features, each standardised on in-distribution inputs.
 
     A feature that does not vary counts for nothing.
     """

@@ -1,4 +1,4 @@
-"""Two score lists reduced to counts at their distinct thresholds.
+"""Reduce two lists of scores to counts at their distinct thresholds.
 
 Every metric of a score depends on the two lists only through how many positives and
 how many negatives sit at each distinct value, in order. Working on these counts makes
@@ -60,9 +60,9 @@ def check_scores(name: str, scores) -> np.ndarray:
     float64 one to one. Infinite scores are ranked like any other.
 
     Raises:
-      TypeError: the scores are not real numbers.
-      ValueError: they are not one-dimensional, are empty, hold NaN, or hold integers
-        that float64 cannot tell apart.
+        TypeError: the scores are not real numbers.
+        ValueError: they are not one-dimensional, are empty, hold NaN, or hold integers
+            that float64 cannot tell apart.
     """
     try:
         array = np.asarray(scores)

@@ -1,14 +1,14 @@
-"""Words on standard error, and errors of others in a line of ours."""
+"""Warnings on standard error, and errors of other libraries in one line."""
 
 import sys
 
 
 def warn(text: str) -> None:
-    """One line, on its way at once: `warning: ...`."""
+    """Print the line `warning: ...` on standard error, at once."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, at most 300 characters; its name if it says nothing."""
+    """Return the first line of an error, at most 300 characters, or else its name."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:300]

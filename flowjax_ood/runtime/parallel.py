@@ -28,7 +28,7 @@ MODES = ("jit", "pmap", "shard_map")
 
 
 class Parallel:
-    """Where arrays live, and how a step is spread over `devices`.
+    """Places arrays on `devices`, and spreads a step over them.
 
     Args:
         mode: one of `MODES`.
@@ -85,8 +85,7 @@ class Parallel:
             )
 
     def place_state(self, state: Any) -> Any:
-        """Put a pytree, equal on every process, on the devices: a copy on each, or its
-        shards."""
+        """Put a pytree, equal on every process, on the devices: copies or shards."""
         if self.mode == "pmap":
             # of this process's devices: pmap knows of the others
             n = self.local
@@ -99,7 +98,7 @@ class Parallel:
         return jax.tree.map(from_whole, jax.device_get(state), placed)
 
     def global_state(self, state: Any) -> Any:
-        """The pytree as it was before `place_state`, wherever its copies live."""
+        """Return the pytree as it was before `place_state`, wherever copies live."""
         if self.mode == "pmap":
             return jax.tree.map(first_copy, state)
         if self.fsdp == 1:
@@ -107,17 +106,17 @@ class Parallel:
         return self._gather(state)
 
     def to_save(self, state: Any) -> Any:
-        """The pytree as a checkpoint takes it: NumPy arrays, or shards of one whole."""
+        """Return the pytree as a checkpoint takes it: NumPy arrays, or shards."""
         if self.mode == "pmap" or self.part.count == 1:
             return jax.device_get(self.global_state(state))
         return state
 
     def place_batch(self, batch: Any) -> Any:
-        """Put this process's part of a batch, arrays `[B / processes, ...]`, on its
-        devices, as part of global arrays `[B, ...]`.
+        """Put this process's part of a batch on its devices.
 
-        Of a list of batches, for as many steps in one call, arrays are `[K, B, ...]`.
-        Raises ValueError where B does not divide evenly.
+        Arrays `[B / processes, ...]` become part of global arrays `[B, ...]`. Of a list
+        of batches, for as many steps in one call, arrays are `[K, B, ...]`. Raises
+        ValueError where B does not divide evenly.
         """
         axis = 0
         if isinstance(batch, list):

@@ -1,4 +1,4 @@
-"""Where arrays live: which axis is sharded, and global arrays made of local ones."""
+"""Place arrays on devices: the axis to shard, and global arrays of local ones."""
 
 import math
 from typing import Any

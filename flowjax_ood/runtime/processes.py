@@ -1,4 +1,4 @@
-"""Several processes of one run, a host each: who writes, and how they agree.
+"""Coordinate the processes of a run, one per host: who writes, and how they agree.
 
 Everything here is collective: all processes call it, in the same order. In a run of one
 process it costs nothing.
@@ -22,14 +22,14 @@ class ProcessError(RuntimeError):
 
 
 def is_lead() -> bool:
-    """Whether this is process 0, the only one that writes and shows progress."""
+    """Return whether this is process 0, the only one that writes and shows progress."""
     return jax.process_index() == 0
 
 
 def on_lead(action: Callable[[], T]) -> T:
-    """`action()` on process 0 alone; what it returns, JSON-able, on every process.
+    """Run `action` on process 0 alone; return its result, JSON-able, on every process.
 
-    What it raises there is a `ProcessError` everywhere else: nobody waits in vain.
+    An error there is a `ProcessError` everywhere else: nobody waits in vain.
     """
     if jax.process_count() == 1:
         return action()
@@ -37,24 +37,24 @@ def on_lead(action: Callable[[], T]) -> T:
 
 
 def on_all(action: Callable[[], T]) -> T:
-    """`action()` on every process, and go on only if none of them failed.
+    """Run `action` on every process, and go on only if none of them failed.
 
-    Where it raises, that is raised; elsewhere it is a `ProcessError` that quotes it.
+    An error is raised where it occurs; elsewhere as a `ProcessError` that quotes it.
     `action` itself must not be collective.
     """
     if jax.process_count() == 1:
         return action()
-    found = []
-    _together(lambda: found.append(action()))
-    return found[0]
+    results = []
+    _together(lambda: results.append(action()))
+    return results[0]
 
 
 def _together(action: Callable[[], Any]) -> list:
-    """What `action()` returns on each process, if it fails on none."""
+    """The result of `action` on each process, if it fails on none."""
     error, said = None, {}
     try:
         said["value"] = action()
-        json.dumps(said)  # here, where an error of it is told to all
+        json.dumps(said)  # here, so that its error reaches all processes
     except Exception as problem:
         error = problem
         said = {"error": str(error) or type(error).__name__}
@@ -68,7 +68,7 @@ def _together(action: Callable[[], Any]) -> list:
 
 
 def fetch(tree: Any) -> Any:
-    """The arrays of a pytree as NumPy arrays, whole, on every process.
+    """Return the arrays of a pytree as NumPy arrays, whole, on every process.
 
     Those that live on devices of several processes are gathered.
     """
@@ -96,7 +96,7 @@ def fetch(tree: Any) -> Any:
 
 
 def everyones(value: Any) -> list:
-    """What each process gives, JSON-able, by its number."""
+    """Gather the `value` of each process, JSON-able, in order of their numbers."""
     if jax.process_count() == 1:
         return [value]
     from jax.experimental import multihost_utils

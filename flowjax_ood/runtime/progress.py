@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with ETA on a terminal, lines elsewhere."""
+"""Show the progress of long work: a bar with ETA on a terminal, lines elsewhere."""
 
 import sys
 import time
@@ -31,6 +31,7 @@ class Progress:
         self.bar = self.task = None
 
     def open(self, done: int = 0) -> None:
+        """Begin, at `done` units."""
         self.offset = done
         if self.silent or not sys.stderr.isatty():
             return
@@ -54,6 +55,7 @@ class Progress:
         )
 
     def advance(self, done: int, **shown) -> None:
+        """Say that `done` units are done in all, and what else to show, by name."""
         if self.silent:
             return
         text = "  ".join(f"{k} {v}" for k, v in shown.items())
@@ -74,6 +76,7 @@ class Progress:
         self.printed, self.pending = now, ""
 
     def close(self) -> None:
+        """End the bar, or print a last line that is still due."""
         if self.bar is not None:
             self.bar.stop()
         elif self.pending:
@@ -82,7 +85,7 @@ class Progress:
 
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Progress]:
-    """A `Progress` that is closed however the work ends.
+    """Open a `Progress`, and close it however the work ends.
 
     Of several processes, the first one shows it.
     """

@@ -1,4 +1,4 @@
-"""How a batch is shared out: rows over processes, and a mesh axis over devices.
+"""Share out a batch: rows over processes, and a mesh axis over devices.
 
 Inside `shard_map` and `pmap` a layer sees one device's part of the batch. Whoever maps
 a step says so while it is traced, for layers that look at the whole batch:
@@ -25,7 +25,7 @@ _AXIS: ContextVar[str | None] = ContextVar("flowjax_ood_batch_axis", default=Non
 
 
 class Share(NamedTuple):
-    """Which of `count` equal parts of a batch, in order: what one process reads."""
+    """The part of a batch that a process reads: `index` of `count` equal ones."""
 
     index: int = 0
     count: int = 1
@@ -46,10 +46,10 @@ WHOLE = Share()
 
 @contextmanager
 def reducing_over(axis_name: str | None) -> Iterator[None]:
-    """While it is active, layers that are traced take batches to be spread over it.
+    """Tell layers traced in this with-block that batches are spread over an axis.
 
-    `axis_name`: of the enclosing `shard_map` or `pmap`, equal parts on all devices;
-    None says that arrays are whole again.
+    `axis_name` is that of the enclosing `shard_map` or `pmap`, with equal parts on all
+    devices; None says that arrays are whole again.
     """
     token = _AXIS.set(axis_name)
     try:
@@ -59,5 +59,5 @@ def reducing_over(axis_name: str | None) -> Iterator[None]:
 
 
 def batch_axis() -> str | None:
-    """The axis of the `reducing_over` that is active, None where arrays are whole."""
+    """Return the axis of the active `reducing_over`, None where arrays are whole."""
     return _AXIS.get()

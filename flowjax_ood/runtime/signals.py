@@ -17,7 +17,7 @@ from flowjax_ood.runtime.processes import everyones
 
 # of polls by all runs in this process: the service counts them, and they never go back
 _polls = itertools.count(1)
-# JAX's own handler of SIGTERM, once it was found
+# JAX's own handler of SIGTERM, once `release_sigterm` has seen it
 _service_handler: int | None = None
 
 
@@ -48,7 +48,7 @@ class StopRequest:
         self._previous = {}
 
     def agreed(self) -> int | None:
-        """The signal to stop for now, the same after the same step on every process.
+        """Return the signal to stop for now, the same on every process after a step.
 
         All processes ask after every step, or after every call of several steps. One
         that was not signalled stops for SIGTERM.
@@ -62,7 +62,7 @@ class StopRequest:
         return None
 
     def at_end(self) -> int | None:
-        """The signal that came to any process by now, the same answer on every one.
+        """Return the signal that came to any process by now, the same on every one.
 
         For a last look, after the last step: a collective, which waits for all.
         """
@@ -117,7 +117,7 @@ def release_sigterm() -> None:
 
 
 def _address(number: int) -> int:
-    """Where the handler of a signal is; the first field of the C library's struct."""
+    """Address of a signal's handler; the first field of the C library's struct."""
     action = ctypes.create_string_buffer(512)
     if ctypes.CDLL(None).sigaction(int(number), None, action):
         return 0

@@ -115,8 +115,8 @@ class Counted:
 def counted(streamed: StreamedImageSet) -> list[int]:
     """The records read of it from here on."""
     images = streamed.images
-    source = Counted(images._found.data)
-    images.__dict__["_found"] = images._found._replace(data=source)
+    source = Counted(images._prepared.data)
+    images.__dict__["_prepared"] = images._prepared._replace(data=source)
     return source.read
 
 
@@ -154,7 +154,7 @@ def test_it_pickles_as_where_the_images_are(streamed, kept):
     assert len(packed) < 1000
     again = pickle.loads(packed)
     assert again.images.shape == streamed.images.shape
-    assert "_found" not in vars(again.images)
+    assert "_prepared" not in vars(again.images)
     np.testing.assert_array_equal(again.read([7, 2]), kept.images[[7, 2]])
 
 
@@ -205,8 +205,8 @@ def test_images_of_another_size_are_found_when_they_are_read(streamed):
             return [one | {"image": one["image"][:20]} for one in found]
 
     images = streamed.images
-    odd = images._found._replace(data=Odd(images._found.data))
-    images.__dict__["_found"] = odd
+    odd = images._prepared._replace(data=Odd(images._prepared.data))
+    images.__dict__["_prepared"] = odd
     with pytest.raises(ValueError, match=r"image 3 is \(20, 28, 1\).*image_size="):
         streamed.read([3])
 
@@ -217,7 +217,7 @@ def test_records_that_cannot_be_read_name_the_set(streamed):
             raise OSError("no such file")
 
     images = streamed.images
-    gone = images._found._replace(data=Gone(images._found.data))
-    images.__dict__["_found"] = gone
+    gone = images._prepared._replace(data=Gone(images._prepared.data))
+    images.__dict__["_prepared"] = gone
     with pytest.raises(ValueError, match=r"tfds mnist:train: .*\(no such file\)"):
         streamed.read([3])

@@ -15,7 +15,7 @@ import pytest
 
 from flowjax_ood import data
 from flowjax_ood.interop import efficientnet, load_efficientnet_lite0
-from flowjax_ood.models import efficientnet as encoder_images
+from flowjax_ood.models import encoder_images
 
 GOLDEN = Path(__file__).parent / "efficientnet_lite0_golden.npz"
 

@@ -57,7 +57,7 @@ _CHUNK = 2**19  # values at a time: intermediates stay in the cache
 
 
 def corruptions_for(channels: int) -> tuple[str, ...]:
-    """The kinds that act on images of `channels`: grey ones (1) cannot be saturated."""
+    """Name the kinds that act on images of `channels`: grey (1) cannot be saturated."""
     if channels not in (1, 3):
         raise ValueError(f"images have 1 or 3 channels, not {channels}")
     return tuple(k for k in CORRUPTIONS if channels == 3 or k not in COLOUR_ONLY)
@@ -66,7 +66,7 @@ def corruptions_for(channels: int) -> tuple[str, ...]:
 def corrupt(
     images: np.ndarray, kind: str, severity: int, seed: int = 0, *, offset: int = 0
 ) -> np.ndarray:
-    """The images, corrupted: uint8 `[N, H, W, C]` -> uint8 of the same shape.
+    """Corrupt images: uint8 `[N, H, W, C]` -> uint8 of the same shape.
 
     Args:
         images: uint8, C 1 or 3, sides of at least 8 pixels.
@@ -100,7 +100,7 @@ def corrupt(
 
 
 def corrupted(images: ImageSet, kind: str, severity: int, seed: int = 0) -> ImageSet:
-    """`corrupt` of a whole set; its name and origin say what was done."""
+    """Corrupt a whole set; its name and origin say what was done. See `corrupt`."""
     return replace(
         images,
         name=f"{images.name} {kind} {severity}",

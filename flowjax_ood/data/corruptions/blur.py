@@ -6,7 +6,7 @@ from flowjax_ood.data.random import Streams
 
 
 def gaussian_blur(x: np.ndarray, streams: Streams, sigma: float) -> np.ndarray:
-    """Convolution with a Gaussian of `sigma` pixels; edge pixels repeat outwards."""
+    """Convolve with a Gaussian of `sigma` pixels; edge pixels repeat outwards."""
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(x, (0, sigma, sigma, 0), mode="nearest")
@@ -15,7 +15,7 @@ def gaussian_blur(x: np.ndarray, streams: Streams, sigma: float) -> np.ndarray:
 def defocus_blur(
     x: np.ndarray, streams: Streams, radius: float, softness: float
 ) -> np.ndarray:
-    """Convolution with a disk of `radius` pixels, whose edge is softened a little.
+    """Convolve with a disk of `radius` pixels, whose edge is softened a little.
 
     `softness` is the sigma, in pixels, of a Gaussian of 3 x 3 taps (5 x 5 for disks
     wider than 8). The image is mirrored at its edges.
@@ -31,7 +31,7 @@ def defocus_blur(
 
 
 def disk(radius: float, softness: float) -> np.ndarray:
-    """The kernel of `defocus_blur`, float32 `[K, K]` that sums to 1."""
+    """Make the kernel of `defocus_blur`: float32 `[K, K]` that sums to 1."""
     wide = radius > 8
     reach = int(radius) + (2 if wide else 1)
     at = np.arange(-reach, reach + 1)
@@ -47,7 +47,7 @@ def disk(radius: float, softness: float) -> np.ndarray:
 def glass_blur(
     x: np.ndarray, streams: Streams, sigma: float, reach: float, rounds: int
 ) -> np.ndarray:
-    """Pixels swapped at random with near ones, between two Gaussian blurs.
+    """Swap pixels at random with near ones, between two Gaussian blurs.
 
     `rounds` times, from the last pixel to the first, each pixel at least `reach` from
     the edges changes places with one at most `reach` rows and columns away.
@@ -79,7 +79,7 @@ def glass_blur(
 def motion_blur(
     x: np.ndarray, streams: Streams, radius: float, sigma: float
 ) -> np.ndarray:
-    """`streak` along a direction from U[-45, 45) degrees off the horizontal."""
+    """Apply `streak` along a direction from U[-45, 45) degrees off the horizontal."""
     angles = np.pi / 2 * (streams.uniform() - 0.5)
     return streak(x, angles, radius, sigma)
 
@@ -87,9 +87,9 @@ def motion_blur(
 def streak(
     x: np.ndarray, angles: np.ndarray, radius: float, sigma: float
 ) -> np.ndarray:
-    """One half of a Gaussian, drawn out from each pixel along a line.
+    """`out[p] = sum_i w_i x[p + i d]`: each pixel drawn out along a line.
 
-    `out[p] = sum_i w_i x[p + i d]`, `w_i` in proportion to `exp(-i^2 / 2 sigma^2)` for
+    One half of a Gaussian: `w_i` in proportion to `exp(-i^2 / 2 sigma^2)` for
     `i = 0 ... 2 radius`, with d the unit vector of the image's angle (radians `[N]`,
     0 to the right, pi/2 down) and `i d` rounded to whole pixels. Edge pixels repeat
     outwards.
@@ -112,7 +112,7 @@ def streak(
 
 
 def zoom_blur(x: np.ndarray, streams: Streams, count: int, step: float) -> np.ndarray:
-    """The mean of the image and `count` copies, zoomed by 1, 1 + step, 1 + 2 step..."""
+    """Average the image and `count` copies zoomed by 1, 1 + step, 1 + 2 step, ..."""
     total = x.copy()
     for k in range(count):
         total += zoom(x, 1 + k * step)
@@ -120,7 +120,7 @@ def zoom_blur(x: np.ndarray, streams: Streams, count: int, step: float) -> np.nd
 
 
 def zoom(x: np.ndarray, factor: float) -> np.ndarray:
-    """Images about their centre `factor` (at least 1) times as large, bilinear."""
+    """Enlarge images `factor` (at least 1) times about their centre, bilinear."""
     for axis in (1, 2):
         size = x.shape[axis]
         centre = (size - 1) / 2

@@ -22,7 +22,7 @@ def shot_noise(x: np.ndarray, streams: Streams, photons: float) -> np.ndarray:
 
 
 def impulse_noise(x: np.ndarray, streams: Streams, amount: float) -> np.ndarray:
-    """Each value is, with probability `amount`, 0 or 1 (each half of the time)."""
+    """Set each value, with probability `amount`, to 0 or 1 (half of the time each)."""
     u = streams.uniform(*x.shape[1:])
     x = np.where(u < amount / 2, np.float32(0), x)
     return np.where(u >= 1 - amount / 2, np.float32(1), x)
@@ -34,7 +34,7 @@ def speckle_noise(x: np.ndarray, streams: Streams, scale: float) -> np.ndarray:
 
 
 def brightness(x: np.ndarray, streams: Streams, amount: float) -> np.ndarray:
-    """`amount` added to the value V of HSV (to grey itself), at most to 1.
+    """Add `amount` to the value V of HSV (to grey itself), at most to 1.
 
     V is the largest channel. Hue and saturation stay: channels grow in proportion.
     """
@@ -70,7 +70,7 @@ def contrast(x: np.ndarray, streams: Streams, factor: float) -> np.ndarray:
 def elastic_transform(
     x: np.ndarray, streams: Streams, size: float, length: float, shift: float
 ) -> np.ndarray:
-    """The picture on a rubber sheet: smooth random waves, then a random affine map.
+    """Stretch the picture as a rubber sheet: smooth waves, then an affine map.
 
     All arguments are shares of the shorter side. Waves are `size` times U[-1, 1) noise
     blurred by a Gaussian of sigma `length`. Three corners of a square, a third of the
@@ -108,7 +108,7 @@ def elastic_transform(
 
 
 def pixelate(x: np.ndarray, streams: Streams, share: float) -> np.ndarray:
-    """Resized to `share` of each side and back, by PIL's box filter."""
+    """Resize to `share` of each side and back, by PIL's box filter."""
     from PIL import Image
 
     def pixelated(picture: "Image.Image") -> "Image.Image":
@@ -120,7 +120,7 @@ def pixelate(x: np.ndarray, streams: Streams, share: float) -> np.ndarray:
 
 
 def jpeg_compression(x: np.ndarray, streams: Streams, quality: int) -> np.ndarray:
-    """Written to JPEG by PIL at `quality` (1 to 95) and read again."""
+    """Write to JPEG by PIL at `quality` (1 to 95) and read again."""
     from PIL import Image
 
     def compressed(picture: "Image.Image") -> "Image.Image":

@@ -1,4 +1,4 @@
-"""How strong each severity is: the constants of CIFAR-10-C and of ImageNet-C.
+"""The strength of each severity: the constants of CIFAR-10-C and of ImageNet-C.
 
 Images below 64 pixels (shorter side) take those of CIFAR-10-C as they stand. Larger
 ones take those of ImageNet-C, whose lengths in pixels are for 224 x 224 and shrink or
@@ -119,7 +119,7 @@ _LENGTHS = {
 
 
 def parameters(kind: str, severity: int, side: int) -> tuple:
-    """The arguments of `kind` at `severity` for images whose shorter side is `side`."""
+    """Look up the arguments of `kind` at `severity`, for images of side `side`."""
     if side < LARGE:
         return SMALL_IMAGES[kind][severity - 1]
     lengths = _LENGTHS.get(kind, ())

@@ -22,7 +22,7 @@ def snow(
     sigma: float,
     keep: float,
 ) -> np.ndarray:
-    """Streaks of flakes that fall, over a picture made paler.
+    """Draw streaks of falling flakes over a picture made paler.
 
     Flakes are where noise N(mean, scale), zoomed `flake` times, exceeds `threshold`,
     drawn out by `streak` within 45 degrees of the vertical; added once as they are,
@@ -51,7 +51,7 @@ def frost(x: np.ndarray, streams: Streams, keep: float, cover: float) -> np.ndar
 
 
 def frost_texture(streams: Streams, height: int, width: int) -> np.ndarray:
-    """Ice on a window, float32 `[N, H, W, 1]` in [0, 1]: patches of crystals and grain.
+    """Grow ice on a window: float32 `[N, H, W, 1]` in [0, 1], crystals and grain.
 
     Where ice is thick follows a smooth plasma; there lie grains, a rough plasma, and
     crystals. These have needles along three lines 60 degrees apart, as ice has, turned
@@ -92,7 +92,7 @@ def spatter(
     opacity: float,
     softness: float,
 ) -> np.ndarray:
-    """Drops of water that catch the light, or splashes of mud (`opacity` 0).
+    """Add drops of water that catch the light, or splashes of mud (`opacity` 0).
 
     They lie where noise N(mean, scale), blurred by `sigma` pixels, exceeds `threshold`.
     Water is added as a pale turquoise, at most `opacity` of it, bright at edges that

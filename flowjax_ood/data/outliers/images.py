@@ -25,7 +25,7 @@ def pseudo_outliers(
     *,
     rows: Iterable[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An outlier for each image: `(outliers, kind)`.
+    """Make an outlier of each image: `(outliers, kind)`.
 
     Args:
         images: uint8 `[N, H, W, C]`, in-distribution, C 1 or 3.
@@ -35,11 +35,16 @@ def pseudo_outliers(
         rows: make only the outliers of these images (0 to N - 1); all if None. They
             equal those rows of all outliers.
 
-    Returns uint8 `[len(rows), H, W, C]`, and int32 `[len(rows)]`, an index of `kinds`.
-    Each run of `len(kinds)` images, from the first, has every kind once, in an order of
-    its own: kinds have equal shares. An outlier follows from (seed, row, kinds,
-    images). Raises `ValueError` or `TypeError` for an unknown kind, for `"rotated"` of
-    images that are not square, and for a single image where two are mixed.
+    Returns:
+        uint8 `[len(rows), H, W, C]`, and int32 `[len(rows)]`, an index of `kinds`. Each
+        run of `len(kinds)` images, from the first, has every kind once, in an order of
+        its own: kinds have equal shares. An outlier follows from (seed, row, kinds,
+        images).
+
+    Raises:
+        ValueError: an unknown kind, `"rotated"` of images that are not square, a single
+            image where two are mixed, images below 8 pixels a side.
+        TypeError: images that are not uint8.
     """
     check_images(images, "pseudo_outliers")
     kinds = chosen_kinds(kinds, KINDS)

@@ -1,9 +1,9 @@
 """Synthetic outliers made of in-distribution sequences alone, such as DNA.
 
-As `pseudo_outliers` of images: they stand in for out-of-distribution data wherever none
-may be seen, and imitate no set that a detector is tested on. From what is nearest to
-the sequences to what is furthest: some letters replaced, pieces in another order,
-letters in another order, and noise.
+Like `pseudo_outliers` of images, they stand in for out-of-distribution data wherever
+none may be seen, and imitate no set that a detector is tested on. From nearest to
+furthest: some letters replaced, pieces in another order, letters in another order, and
+noise.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ def pseudo_outlier_tokens(
     *,
     rows: Iterable[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An outlier for each sequence, which differs from it: `(outliers, kind)`.
+    """Make an outlier of each sequence, which differs from it: `(outliers, kind)`.
 
     Args:
         tokens: integers `[N, L]` in 0 ... `alphabet_size - 1`, in-distribution.
@@ -46,11 +46,16 @@ def pseudo_outlier_tokens(
         rows: make only the outliers of these sequences (0 to N - 1); all if None. They
             equal those rows of all outliers.
 
-    Returns `[len(rows), L]` of the dtype of `tokens`, and int32 `[len(rows)]`, an index
-    of `kinds`. Each run of `len(kinds)` sequences, from the first, has every kind once,
-    in an order of its own. An outlier follows from (seed, row, kinds, tokens). Raises
-    `ValueError` or `TypeError` for an unknown kind, for sequences too short to be cut
-    into two pieces, and for one that has no other order.
+    Returns:
+        `[len(rows), L]` of the dtype of `tokens`, and int32 `[len(rows)]`, an index of
+        `kinds`. Each run of `len(kinds)` sequences, from the first, has every kind
+        once, in an order of its own. An outlier follows from (seed, row, kinds,
+        tokens).
+
+    Raises:
+        ValueError: an unknown kind, sequences too short to be cut into two pieces, or a
+            sequence that has no other order.
+        TypeError: tokens that are not integers `[N, L]`.
     """
     tokens = np.asarray(tokens)
     _check_tokens(tokens, alphabet_size)
@@ -94,9 +99,9 @@ def _permuted(sequence, size, generator, what):
 def _uniform(sequence, size, generator, what):
     """Each token as likely, independent of all others."""
     while True:
-        found = generator.integers(size, size=len(sequence))
-        if (found != sequence).any():
-            return found
+        drawn = generator.integers(size, size=len(sequence))
+        if (drawn != sequence).any():
+            return drawn
 
 
 def _another_order(parts, generator, what):
@@ -107,9 +112,9 @@ def _another_order(parts, generator, what):
             "leave the sequence out, or this kind"
         )
     while True:
-        found = generator.permutation(parts)
-        if (found != parts).any():
-            return found
+        drawn = generator.permutation(parts)
+        if (drawn != parts).any():
+            return drawn
 
 
 # name -> what is done to a sequence

@@ -1,1 +1,1 @@
-"""Where sets come from: one file per source."""
+"""Sources of data sets, each in a file of its name."""

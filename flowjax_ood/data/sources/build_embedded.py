@@ -1,4 +1,4 @@
-"""Rebuilds the shipped samples from a directory of IDX files, or checks them.
+"""Rebuild the shipped samples from a directory of IDX files, or check them.
 
     python -m flowjax_ood.data.sources.build_embedded --idx DIR           # writes them
     python -m flowjax_ood.data.sources.build_embedded --idx DIR --check   # compares
@@ -24,7 +24,7 @@ _PRESET = 9 | lzma.PRESET_EXTREME
 
 
 def rebuild(idx: Path, parts: Sequence[Part] = PARTS) -> dict[str, bytes]:
-    """`{file name: uncompressed IDX bytes}` of every part, from the directory `idx`."""
+    """Return `{file name: uncompressed IDX bytes}` of all parts, read from `idx`."""
     files = {}
     for part in parts:
         whole = load_idx(part.name, part.taken_from, path=idx)
@@ -43,7 +43,7 @@ def rebuild(idx: Path, parts: Sequence[Part] = PARTS) -> dict[str, bytes]:
 
 
 def write(files: dict[str, bytes], out: Path) -> None:
-    """Compresses `files` into the directory `out`, with their `SHA256SUMS`."""
+    """Compress `files` into the directory `out`, with their `SHA256SUMS`."""
     out.mkdir(parents=True, exist_ok=True)
     sums = []
     for name, content in sorted(files.items()):
@@ -57,7 +57,7 @@ def write(files: dict[str, bytes], out: Path) -> None:
 
 
 def check(files: dict[str, bytes], out: Path) -> None:
-    """Raises `ValueError` unless `out` holds exactly `files` and agrees with its sums.
+    """Raise `ValueError` unless `out` holds exactly `files` and agrees with its sums.
 
     Contents are compared uncompressed: the sums pin the compressed bytes, and another
     version of liblzma may compress the same content otherwise.
@@ -76,6 +76,7 @@ def check(files: dict[str, bytes], out: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None, parts: Sequence[Part] = PARTS) -> None:
+    """Run the command line; SystemExit with a message where something is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m flowjax_ood.data.sources.build_embedded",
         description="Rebuilds the samples shipped with flowjax_ood, or checks them.",

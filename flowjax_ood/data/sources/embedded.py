@@ -16,9 +16,9 @@ SUMS = "SHA256SUMS"
 
 @dataclass(frozen=True)
 class Part:
-    """One shipped split: images `start ... start + count - 1` of an IDX source's split.
+    """A shipped split: images `start ... start + count - 1` of an IDX source's split.
 
-    `story` says in words what that is.
+    `story` says so in words.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Part:
     story: str
 
     def file(self, kind: str) -> str:
-        """File name of the part's `"images"` or `"labels"`."""
+        """Return the file name of the part's `"images"` or `"labels"`."""
         rank = {"images": 3, "labels": 1}[kind]
         prefix = self.name.replace("_", "-")
         return f"{prefix}-{self.split}-{kind}-idx{rank}-ubyte.xz"
@@ -76,7 +76,7 @@ PARTS = (
 
 
 def load_embedded(name: str, split: str, directory: Path = DIRECTORY) -> ImageSet:
-    """The shipped sample `name:split`, `[N, 28, 28, 1]` with labels.
+    """Load the shipped sample `name:split`, `[N, 28, 28, 1]` with labels.
 
     `fashion_mnist`: train 10,000, test 2,000. `mnist`: train 4,000, test 2,000, both
     from the training digits and disjoint. Every file is checked against `SHA256SUMS`
@@ -106,7 +106,7 @@ def _part(name: str, split: str) -> Part:
 
 
 def read_sums(directory: Path) -> dict[str, str]:
-    """`{file name: SHA-256}` of the directory's `SHA256SUMS`."""
+    """Read the directory's `SHA256SUMS` as `{file name: SHA-256}`."""
     file = directory / SUMS
     if not file.is_file():
         raise FileNotFoundError(f"no {file}; reinstall flowjax_ood")
@@ -115,7 +115,7 @@ def read_sums(directory: Path) -> dict[str, str]:
 
 
 def read_checked(directory: Path, name: str) -> bytes:
-    """Decompressed content of a shipped file, once its SHA-256 is known to agree."""
+    """Read and decompress a shipped file; ValueError unless its SHA-256 agrees."""
     file = directory / name
     if not file.is_file():
         raise FileNotFoundError(f"no {file}; reinstall flowjax_ood")

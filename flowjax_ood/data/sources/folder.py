@@ -27,7 +27,7 @@ def load_folder(
     image_size: int | None = None,
     channels: int | None = None,
 ) -> ImageSet:
-    """The image files of `split` in the directory `path/NAME`, or else in `path`.
+    """Read the image files of `split` in the directory `path/NAME`, or else in `path`.
 
     Layouts: `SPLIT/` or none, in it `CLASS/` or none, and in there the files
     (`folder_files.EXTENSIONS`). Where there are no split directories the files are
@@ -49,37 +49,37 @@ def load_folder(
     """
     files = find_files(name, split, path)
     what = f"folder {name}:{split}"
-    found = _Reader(image_size, channels, what)
+    reader = _Reader(image_size, channels, what)
     wanted = len(files.paths) if limit is None else limit
     position = 0
-    while found.count < wanted and position < len(files.paths):
+    while reader.count < wanted and position < len(files.paths):
         # on the second turn, as many as there were unreadable ones
-        take = files.paths[position : position + wanted - found.count]
-        found.read(take)
+        take = files.paths[position : position + wanted - reader.count]
+        reader.read(take)
         position += len(take)
-    if position and len(found.unreadable) > MOST_UNREADABLE * position:
+    if position and len(reader.unreadable) > MOST_UNREADABLE * position:
         raise ValueError(
-            f"{what}: {len(found.unreadable)} of {position} image files cannot be read "
-            f"({_some(found.unreadable)}), more than {MOST_UNREADABLE:.0%}: copy them "
-            "again, or remove them to go on without"
+            f"{what}: {len(reader.unreadable)} of {position} image files cannot be "
+            f"read ({_some(reader.unreadable)}), more than {MOST_UNREADABLE:.0%}: copy "
+            "them again, or remove them to go on without"
         )
-    if limit is not None and limit > found.count:
+    if limit is not None and limit > reader.count:
         raise ValueError(
-            f"{what} holds {found.count} readable images, so the first {limit} cannot "
-            f"be taken; ask for 1 to {found.count}, or for no limit"
+            f"{what} holds {reader.count} readable images, so the first {limit} cannot "
+            f"be taken; ask for 1 to {reader.count}, or for no limit"
         )
-    if found.unreadable:
-        warnings.warn(f"{what}: {_left_out(found.unreadable)}", stacklevel=2)
+    if reader.unreadable:
+        warnings.warn(f"{what}: {_left_out(reader.unreadable)}", stacklevel=2)
     labels = None
     if files.classes:
-        labels = np.array(files.labels[:position], np.int32)[found.kept]
+        labels = np.array(files.labels[:position], np.int32)[reader.kept]
     return ImageSet(
         name,
         split,
-        found.images(),
+        reader.images(),
         labels,
         "folder",
-        _origin(files, found, image_size, channels),
+        _origin(files, reader, image_size, channels),
     )
 
 
@@ -155,15 +155,15 @@ def _some(paths: Sequence[Path]) -> str:
     return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def _origin(files, found: _Reader, size: int | None, channels: int | None) -> str:
+def _origin(files, reader: _Reader, size: int | None, channels: int | None) -> str:
     parts = [f"image files in {files.directory}"]
     if files.classes:
         names = ", ".join(files.classes[:12])
         dots = ", ..." if len(files.classes) > 12 else ""
         kinds = "class" if len(files.classes) == 1 else "classes taking turns"
         parts.append(f"{len(files.classes)} {kinds} ({names}{dots})")
-    if found.unreadable:
-        parts.append(_left_out(found.unreadable))
+    if reader.unreadable:
+        parts.append(_left_out(reader.unreadable))
     if channels is not None:
         parts.append({1: "as grey (ITU-R 601 luma)", 3: "as RGB"}[channels])
     if size is not None:

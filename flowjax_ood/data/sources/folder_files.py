@@ -1,4 +1,4 @@
-"""Which image files a directory holds for a split, and in which order."""
+"""List the image files that a directory holds for a split, in reading order."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Files:
 
 
 def find_files(name: str, split: str, path: str | os.PathLike | None) -> Files:
-    """The files of `name:split`; layouts and order are those of `load_folder`."""
+    """List the files of `name:split`; layouts and order are those of `load_folder`."""
     directory = _split_directory(_root(name, path), name, split)
     folders = _folders(directory)
     images = _images(directory)

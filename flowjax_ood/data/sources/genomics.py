@@ -41,18 +41,22 @@ _UNKNOWN = 255
 def load_genomics(
     split: str, path: str | os.PathLike | None = None, limit: int | None = None
 ) -> TokenSet:
-    """`split` of genomics_ood, prepared by TFDS in the data_dir `path` (None: its own).
+    """Load `split` of genomics_ood, as TFDS prepared it.
 
     Args:
         split: one of `SPLITS`.
+        path: data_dir of TFDS; None is its own.
         limit: take so many sequences, at random, the same ones each time: the first of
             `RandomState(42).permutation`. Huang et al. 2021 take 50,000. Without it,
             all of them in stored order: a million for training.
 
-    Tokens are uint8 `[N, 250]`, A = 0, C = 1, G = 2, T = 3. Nothing is downloaded: a
-    set that is not prepared is a `FileNotFoundError` with the command that prepares it.
-    Raises `ValueError` for an unknown split, for a limit above what there is, and for
-    a sequence of another length or with other letters.
+    Returns:
+        Tokens, uint8 `[N, 250]`, A = 0, C = 1, G = 2, T = 3, and labels.
+
+    Raises:
+        FileNotFoundError: the set is not prepared; says how to. Nothing is downloaded.
+        ValueError: an unknown split, a limit above the number of sequences, and a
+            sequence of another length or with other letters.
     """
     _check_split(split)
     with suppress(ModuleNotFoundError):  # of a TFDS that has moved it
@@ -79,7 +83,7 @@ def load_genomics(
 def synthetic_genomics(
     split: str, count: int = 1024, length: int = LENGTH, seed: int = 0
 ) -> TokenSet:
-    """`count` fake sequences with the labels of `split`, for tests and smoke runs.
+    """Make `count` fake sequences with the labels of `split`, for tests and smoke runs.
 
     Each class is a Markov chain, `P(next letter | letter)` drawn from a flat Dirichlet
     distribution given (seed, class): a classifier can learn the classes, and those of
@@ -116,7 +120,7 @@ def synthetic_genomics(
 
 
 def tokens_of(sequence: str | bytes, what: str, length: int = LENGTH) -> np.ndarray:
-    """`"ACGT..."` as uint8 `[length]`; `what` names the sequence in errors."""
+    """Convert `"ACGT..."` to uint8 `[length]`; `what` names the sequence in errors."""
     if isinstance(sequence, str):
         sequence = sequence.encode()
     if len(sequence) != length:

@@ -42,7 +42,7 @@ _OTHER_TYPES = {
 def load_idx(
     name: str, split: str, *, path: str | os.PathLike | None = None
 ) -> ImageSet:
-    """The images and labels of `name:split` under the directory `path`.
+    """Read the images and labels of `name:split` under the directory `path`.
 
     Files are `[NAME-]SPLIT-images[-.]idx3-ubyte[.gz|.xz]`, `labels` and `idx1`
     likewise, in `path` itself, in a sub-directory named as the data set, or in a `raw/`
@@ -65,22 +65,21 @@ def load_idx(
     ours = ours or [f for f in files if not f.dataset]
     images = [f for f in ours if f.kind == "images"]
     if not images:
-        found = {f.spec for f in files if f.kind == "images"}
         raise unknown(
             f"a data set in {directory}",
             f"{name}:{split}",
-            found,
+            {f.spec for f in files if f.kind == "images"},
             f"put {name}-train-images-idx3-ubyte.gz and its like there, or pass "
             "another path",
         )
     images = [f for f in images if f.split == split]
     if not images:
-        found = sorted(
+        specs = sorted(
             {f.spec.replace("NAME", name) for f in ours if f.kind == "images"}
         )
         raise ValueError(
             f"no split {split!r} of {name!r} in {directory}; there is: "
-            f"{', '.join(found)}. Write {' or '.join(map(repr, found))}, or add the "
+            f"{', '.join(specs)}. Write {' or '.join(map(repr, specs))}, or add the "
             f"IDX files of that split"
         )
     chosen = min(images, key=_preference)
@@ -90,7 +89,7 @@ def load_idx(
 
 
 def read_idx(path: str | os.PathLike, rank: int) -> np.ndarray:
-    """uint8 array of `rank` dimensions from an IDX file, plain, `.gz` or `.xz`.
+    """Read a uint8 array of `rank` dimensions from an IDX file, plain, `.gz` or `.xz`.
 
     Raises `ValueError` naming the file when it is not one, is cut short, has bytes to
     spare, or holds another element type or number of dimensions.
@@ -100,7 +99,7 @@ def read_idx(path: str | os.PathLike, rank: int) -> np.ndarray:
 
 
 def decompress(data: bytes, file: str | os.PathLike) -> bytes:
-    """`data` decompressed as the suffix of `file` says: `.gz`, `.xz`, or not at all."""
+    """Decompress `data` as the suffix of `file` says: `.gz`, `.xz`, or not at all."""
     suffix = Path(file).suffix
     try:
         if suffix == ".gz":
@@ -115,7 +114,7 @@ def decompress(data: bytes, file: str | os.PathLike) -> bytes:
 
 
 def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
-    """uint8 array of `rank` dimensions from the bytes of an IDX file.
+    """Decode the bytes of an IDX file: a uint8 array of `rank` dimensions.
 
     `file` is named in the errors, which are those of `read_idx`.
     """
@@ -124,12 +123,12 @@ def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
             f"{file}: not an IDX file: it starts with 0x{data[:4].hex()}, "
             f"expected the magic number 0x0000080{rank}"
         )
-    kind, found_rank = data[2], data[3]
+    kind, stored_rank = data[2], data[3]
     if kind != _UINT8:
         kind_name = _OTHER_TYPES.get(kind, f"unknown type 0x{kind:02x}")
         raise ValueError(f"{file}: IDX elements must be uint8 (0x08), not {kind_name}")
-    if found_rank != rank:
-        raise ValueError(f"{file}: {found_rank} dimensions, expected {rank}")
+    if stored_rank != rank:
+        raise ValueError(f"{file}: {stored_rank} dimensions, expected {rank}")
     header = 4 + 4 * rank
     if len(data) < header:
         raise ValueError(
@@ -147,7 +146,7 @@ def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
 
 
 def encode_idx(array: np.ndarray) -> bytes:
-    """The bytes of an IDX file of this uint8 array; inverse of `decode_idx`."""
+    """Encode a uint8 array as the bytes of an IDX file; inverse of `decode_idx`."""
     if array.dtype != np.uint8:
         raise TypeError(f"IDX files are written from uint8 arrays, not {array.dtype}")
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, _UINT8, array.ndim, *array.shape)
@@ -202,17 +201,17 @@ def _scan(directory: Path) -> Iterator[_File]:
 
 
 def _labels(images: _File, files: list[_File]) -> np.ndarray | None:
-    """int32 labels from beside the images, of the same data set, or None."""
-    beside = [
+    """int32 labels from the directory of the images, of the same data set, or None."""
+    neighbours = [
         f
         for f in files
         if f.kind == "labels"
         and (f.path.parent, f.dataset, f.split)
         == (images.path.parent, images.dataset, images.split)
     ]
-    if not beside:
+    if not neighbours:
         return None
-    return read_idx(min(beside, key=_preference).path, rank=1).astype(np.int32)
+    return read_idx(min(neighbours, key=_preference).path, rank=1).astype(np.int32)
 
 
 def _preference(file: _File) -> tuple[int, str]:

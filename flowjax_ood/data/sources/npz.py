@@ -11,7 +11,7 @@ from flowjax_ood.data.sets import ImageSet, check_images
 def load_npz(
     name: str, split: str, *, path: str | os.PathLike | None = None
 ) -> ImageSet:
-    """The images and labels of `split` in `path`, or in `path/NAME.npz`.
+    """Read the images and labels of `split` in `path`, or in `path/NAME.npz`.
 
     Keys, the first that is there: `SPLIT_images` with `SPLIT_labels`; `SPLIT` with
     `SPLIT_labels` (the paper's `train` and `test` arrays); and, for the split `test`

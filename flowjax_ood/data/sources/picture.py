@@ -18,7 +18,7 @@ GREY, DEEP = ("1", "L", "LA", "La"), ("I", "F")
 def read_picture(
     path: Path, size: int | None = None, channels: int | None = None
 ) -> np.ndarray | None:
-    """The image file as uint8 `[H, W, C]`; None if it cannot be decoded.
+    """Read the image file as uint8 `[H, W, C]`; None if it cannot be decoded.
 
     C is 1 for files stored as grey (1 or 8 bits), 3 for all others: RGB, palettes,
     CMYK, YCbCr. `channels` 1 converts to grey by ITU-R 601 luma, 3 to RGB. An alpha

@@ -31,7 +31,7 @@ def load_tfds(
     limit: int | None = None,
     image_size: int | None = None,
 ) -> ImageSet:
-    """`name:split` of the data_dir `path` (None: TFDS's own), in its stored order.
+    """Load `name:split` of the data_dir `path` (None: TFDS's own), in stored order.
 
     Any TFDS image set with a feature `image`, and the short names of `ALIASES`
     (`celeba`, `svhn`, `imagenet64`); a split may be a slice (`train[:1000]`). CelebA is
@@ -42,12 +42,12 @@ def load_tfds(
     Nothing is downloaded: a set that is not prepared is a `FileNotFoundError` with the
     command that prepares it. Decoding and resizing use threads.
     """
-    found = find_images(name, split, path=path, limit=limit, image_size=image_size)
-    images, labels = _read(found)
-    return ImageSet(name, split, images, labels, "tfds", found.origin)
+    prepared = find_images(name, split, path=path, limit=limit, image_size=image_size)
+    images, labels = _read(prepared)
+    return ImageSet(name, split, images, labels, "tfds", prepared.origin)
 
 
-class Found(NamedTuple):
+class Prepared(NamedTuple):
     """Prepared images: the first `count` of `data`, each to be brought to `size`."""
 
     data: Sequence[dict]
@@ -58,7 +58,7 @@ class Found(NamedTuple):
     origin: str
 
     def image_of(self, index: int, example: dict) -> np.ndarray:
-        """The image of `data[index]`, uint8 `[H, W, C]`."""
+        """Return the image of `data[index]`, uint8 `[H, W, C]`."""
         image = example["image"]
         if image.dtype != np.uint8:
             raise TypeError(f"{self.what}: image {index} is {image.dtype}, not uint8")
@@ -80,8 +80,8 @@ def find_images(
     path: str | os.PathLike | None = None,
     limit: int | None = None,
     image_size: int | None = None,
-) -> Found:
-    """What `load_tfds` reads, found and checked, with no image read yet."""
+) -> Prepared:
+    """Find and check what `load_tfds` reads; no image is read yet."""
     tfds_name = ALIASES.get(name, name)
     builder = find_builder(tfds_name, name, path)
     if "image" not in builder.info.features:
@@ -105,11 +105,11 @@ def find_images(
         origin += f"; licence: {' '.join(licence.split())}"
     if size is not None:
         origin += f"; {describe_resize(size)}"
-    return Found(data, count, size, f"tfds {name}:{split}", origin)
+    return Prepared(data, count, size, f"tfds {name}:{split}", origin)
 
 
 def find_builder(tfds_name: str, name: str, path: str | os.PathLike | None) -> Any:
-    """The builder of TFDS's `tfds_name`, asked for as `name`, in the data_dir `path`.
+    """Return TFDS's builder of `tfds_name`, asked for as `name`, in data_dir `path`.
 
     Raises `ValueError` that names the nearest names TFDS knows.
     """
@@ -138,7 +138,7 @@ def open_split(
     path: str | os.PathLike | None,
     module: str | None = None,
 ) -> Sequence[dict]:
-    """Random access to the prepared examples of `split`, a name or a slice.
+    """Open the prepared examples of `split`, a name or a slice, for random access.
 
     `module` is the one to import first, for sets that TFDS does not find by name.
     Raises `ValueError` for an unknown split, and `FileNotFoundError` with the command
@@ -170,21 +170,21 @@ def open_split(
         ) from error
 
 
-def _read(found: Found) -> tuple[np.ndarray, np.ndarray | None]:
-    first = found.data[0]
-    shape = (found.count, *found.image_of(0, first).shape)
-    check_memory(shape, found.what)
+def _read(prepared: Prepared) -> tuple[np.ndarray, np.ndarray | None]:
+    first = prepared.data[0]
+    shape = (prepared.count, *prepared.image_of(0, first).shape)
+    check_memory(shape, prepared.what)
     images = np.empty(shape, np.uint8)
     labelled = "label" in first and np.ndim(first["label"]) == 0
-    labels = np.empty(found.count, np.int32) if labelled else None
+    labels = np.empty(prepared.count, np.int32) if labelled else None
 
     def read(index: int) -> None:
-        example = found.data[index]
-        image = found.image_of(index, example)
-        found.check_shape(index, image, shape[1:])
+        example = prepared.data[index]
+        image = prepared.image_of(index, example)
+        prepared.check_shape(index, image, shape[1:])
         images[index] = image
         if labels is not None:
             labels[index] = example["label"]
 
-    for_each(read, found.count)
+    for_each(read, prepared.count)
     return images, labels

@@ -19,7 +19,7 @@ SIDE_BY_SIDE = 8
 
 
 def ensemble_score(logits: jax.Array, score: Score) -> jax.Array:
-    """Of the logits of M members `[M, B, C]`, `[B]`; p_m their probabilities.
+    """Score the logits of M members `[M, B, C]`: `[B]`; p_m their probabilities.
 
     "mean_max": the mean of `max_c p_m` (FSSD's code); "max_mean": `max_c` of their mean
     (Lakshminarayanan et al. 2017), both as log-odds, `log(p / (1 - p))`, which rank

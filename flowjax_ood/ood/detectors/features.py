@@ -13,7 +13,7 @@ from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 
 TINY = 1e-12
-# of a length, what float32 sums may round it by
+# float32 sums may be wrong by this share of a length
 ROUNDING = 1e-5
 
 
@@ -42,18 +42,18 @@ def boundary_lengths(w) -> np.ndarray:
     w = np.asarray(w, np.float64)
     squares = np.sum(w * w, axis=0)
     terms = squares[:, None] + squares
-    found = terms - 2 * (w.T @ w)
-    for i in range(len(found)):
-        alike = np.flatnonzero(found[i] < 1e-6 * terms[i])
-        found[i, alike] = np.sum((w[:, alike] - w[:, i : i + 1]) ** 2, axis=0)
-    return np.sqrt(found)
+    squared = terms - 2 * (w.T @ w)
+    for i in range(len(squared)):
+        alike = np.flatnonzero(squared[i] < 1e-6 * terms[i])
+        squared[i, alike] = np.sum((w[:, alike] - w[:, i : i + 1]) ** 2, axis=0)
+    return np.sqrt(squared)
 
 
 def fdbd(z, f, lengths, mean):
-    """Mean distance to the decision boundaries, over that to the training mean.
+    """`1/(C-1) sum_{c != y} |z_y - z_c| / (|w_y - w_c| |f - mean|)` (Liu & Qin 2024).
 
-    `1/(C-1) sum_{c != y} |z_y - z_c| / (|w_y - w_c| |f - mean|)`, y the predicted
-    class; `lengths` `[C, C]` those of `boundary_lengths` (Liu & Qin 2024).
+    The mean distance to the decision boundaries over that to the training mean; y is
+    the predicted class, `lengths` `[C, C]` those of `boundary_lengths`.
     """
     y = jnp.argmax(z, axis=1)
     gaps = jnp.take_along_axis(z, y[:, None], axis=1) - z
@@ -72,7 +72,7 @@ def grad_norm(z, f):
 
 
 def nn_guide(z, f, bank, k):
-    """Energy times the mean of the k largest `<f, E_i b_i>` of a bank `[N, D]`.
+    """Multiply energy by the mean of the k largest `<f, E_i b_i>`, a bank `[N, D]`.
 
     All of length 1 before E_i, the energies of the bank's rows (Park et al. 2023).
     """

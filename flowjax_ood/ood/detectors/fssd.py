@@ -84,7 +84,7 @@ class FSSD(Detector):
 
     @classmethod
     def repository(cls, **changes) -> "FSSD":
-        """As the public code, with its batches of 512."""
+        """Configure FSSD as the public code does, with its batches of 512."""
         options = {
             "noise": "repository",
             "weights": "logistic",
@@ -106,14 +106,14 @@ class FSSD(Detector):
         )
 
     def singularity(self, network: Network, given: Given) -> dict[str, np.ndarray]:
-        """`{layer: F* [D]}`, float64."""
+        """Compute `{layer: F* [D]}`, float64."""
         x = self._noise(network, given)
         size = at_once(x, self.batch_size)
         total = dict.fromkeys(network.layers, 0.0)
         # a sum as it goes: activations of all layers are larger than the inputs
-        for found in batches(lambda rows: _activations(network, rows), x, size):
+        for part in batches(lambda rows: _activations(network, rows), x, size):
             for k in total:
-                total[k] = total[k] + np.sum(found[k], axis=0, dtype=np.float64)
+                total[k] = total[k] + np.sum(part[k], axis=0, dtype=np.float64)
         return {k: a / len(x) for k, a in total.items()}
 
     def _noise(self, network, given):
@@ -130,10 +130,10 @@ class FSSD(Detector):
         return (np.asarray(network.mean) + network.std * noise).astype(np.float32)
 
     def layer_scores(self, network: Network, given: Given) -> LayerScores:
-        """Distances of every layer, before they are combined."""
+        """Make the distances of every layer, before they are combined."""
         check_layers(self, network, given)
-        found = self.singularity(network, given)
-        points = {k: jnp.asarray(v, jnp.float32) for k, v in found.items()}
+        means = self.singularity(network, given)
+        points = {k: jnp.asarray(v, jnp.float32) for k, v in means.items()}
         score = Partial(_to_singularity, points)
         return LayerScores(network, score, self.form, self.sign, self.batch_size)
 

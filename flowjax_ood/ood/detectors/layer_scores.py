@@ -1,6 +1,6 @@
-"""Scores of several layers, each after a step of its own along its gradient.
+"""Score several layers, each after a step of its own along its gradient.
 
-What FSSD and the Mahalanobis detector share: `s_k(x + m d_k)`, d_k made of the gradient
+FSSD and the Mahalanobis detector share this: `s_k(x + m d_k)`, d_k made of the gradient
 of s_k at x.
 """
 
@@ -19,7 +19,7 @@ from flowjax_ood.ood.network import Network, as_input
 
 Form = Literal["sign", "zscore_sample", "zscore_batch"]
 FORMS = ("sign", "zscore_sample", "zscore_batch")
-# what a magnitude is chosen from in FSSD's code
+# the magnitudes that FSSD's code chooses from
 MAGNITUDES = (
     *(0.2, 0.18, 0.16, 0.14, 0.12, 0.1, 0.08, 0.06, 0.04, 0.02, 0.01),
     *(0.008, 0.006, 0.004, 0.002, 0.001, 0.0008, 0.0006, 0.0004, 0.0002, 0.0001, 0.0),
@@ -27,11 +27,11 @@ MAGNITUDES = (
 
 
 def direction(gradient: jax.Array, form: Form, std) -> jax.Array:
-    """A step in pixel units from the gradient `[B, ...]` of a score.
+    """Make a step in pixel units from the gradient `[B, ...]` of a score.
 
     "sign": its sign. "zscore_sample": the gradient by normalised pixels, less its mean,
     over its standard deviation (n - 1), of each input. "zscore_batch", as FSSD's code:
-    of all inputs of the batch together, so scores depend on their company.
+    of all inputs of the batch together, so a score depends on the other inputs.
 
     A gradient that is zero everywhere gives no step.
     """
@@ -64,12 +64,12 @@ class LayerScores:
         return self.network.layers
 
     def steps(self, x, batch_size: int = 250) -> np.ndarray:
-        """Steps of every layer, `[B, K, ...]`, of a batch `x [B, ...]`.
+        """Compute the steps of every layer, `[B, K, ...]`, of a batch `x [B, ...]`.
 
         `batch_size`: at most so many at a time, which nothing depends on.
         """
-        found = in_batches(self._gradients, x, at_once(x, batch_size))
-        return np.asarray(self._directions(found))
+        gradients = in_batches(self._gradients, x, at_once(x, batch_size))
+        return np.asarray(self._directions(gradients))
 
     def _gradients(self, x):
         return _gradients(self.network, self.score, x)
@@ -85,7 +85,7 @@ class LayerScores:
         )
 
     def table(self, x, magnitudes: Sequence[float], batch_size: int = 250):
-        """Scores of inputs at every magnitude, `[N, M, K]`; 0 takes no step.
+        """Score inputs at every magnitude: `[N, M, K]`; 0 takes no step.
 
         `batch_size`: at most so many at a time, which no score depends on.
         """
@@ -102,8 +102,8 @@ class LayerScores:
         for start in range(0, len(x), batch):
             rows = x[start : start + batch]
             pairs = rows, self.steps(rows, batch_size)
-            found = in_batches(lambda p: self._at(*p, magnitudes), pairs, size)
-            parts.append(np.stack(found, axis=1))
+            scores = in_batches(lambda p: self._at(*p, magnitudes), pairs, size)
+            parts.append(np.stack(scores, axis=1))
         return np.concatenate(parts)
 
 
@@ -124,7 +124,7 @@ def _plain(network, score, x):
 
 @compiled
 def _gradients(network, score, x):
-    """Of every layer's score by x, `[B, K, ...]`."""
+    """Gradients of every layer's score by x, `[B, K, ...]`."""
     x = as_input(x)
 
     # of a sum: rows do not depend on each other. XLA finds what the layers' passes have
@@ -145,8 +145,8 @@ def _directions(gradients, sign, form, std):
 def _moved(network, score, x, steps, magnitude):
     """`[B, K]` after the steps `[B, K, ...]`."""
     x = as_input(x)
-    found = [
+    scores = [
         _at(network, score, layer, x + magnitude * steps[:, k])
         for k, layer in enumerate(network.layers)
     ]
-    return jnp.stack(found, axis=1)
+    return jnp.stack(scores, axis=1)

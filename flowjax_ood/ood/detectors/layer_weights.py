@@ -1,4 +1,4 @@
-"""Scores of layers put together: the magnitude of the step and the layers' weights."""
+"""Combine the scores of layers: choose the step's magnitude and the layers' weights."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ def check_layers(detector, network: Network, given: Given) -> None:
 
 
 def check_finite(name: str, table: np.ndarray) -> np.ndarray:
-    """`table [N, ...]` of validation inputs; ValueError where it is NaN or infinite."""
+    """Return `table [N, ...]`; ValueError where validation inputs are not finite."""
     bad = ~np.isfinite(table.reshape(len(table), -1)).all(axis=1)
     if bad.any():
         raise ValueError(
@@ -62,11 +62,11 @@ def check_finite(name: str, table: np.ndarray) -> np.ndarray:
 def fit_layers(detector, scores: LayerScores, given: Given) -> Fitted:
     """Choose the magnitude and the weights, and put the detector together.
 
-    By its `magnitudes`, `weights` and `batch_size`.
-    "logistic": weights by logistic regression on the first halves of the validation
-    inputs; of the magnitudes, that of the highest TNR at TPR 95 % on the second halves,
-    the first of equals. "uniform", and one layer by its name, look at in-distribution
-    inputs alone, and take the first magnitude.
+    By its `magnitudes`, `weights` and `batch_size`. "logistic": weights by logistic
+    regression on the first halves of the validation inputs; of the magnitudes, that of
+    the highest TNR at TPR 95 % on the second halves, the first of equals. "uniform",
+    and a layer by its name, look at in-distribution inputs alone, and take the first
+    magnitude.
     """
     name, batch_size = detector.name, detector.batch_size
     magnitudes, weighting = detector.magnitudes, detector.weights

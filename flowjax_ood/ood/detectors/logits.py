@@ -41,9 +41,9 @@ def _gaps(z):
 
 
 def msp(z, temperature=1.0):
-    """Maximum softmax probability `max_c p_c` (Hendrycks & Gimpel 2017), as log-odds.
+    """`log(p / (1 - p))`, `p = max_c softmax(z / T)_c` (Hendrycks & Gimpel 2017).
 
-    `sigmoid(score)` is that probability.
+    The maximum softmax probability as log-odds: `sigmoid(score)` is p.
     """
     return log_odds(z / temperature)
 

@@ -42,11 +42,11 @@ def _table(network: Network, pairs, batch_size: int, x) -> np.ndarray:
     def of(rows):
         steps = {t: _step(network, rows, t) for t in moving}
         plain = None if all(m for m, _ in pairs) else logits_of(network, rows)
-        found = []
+        scores = []
         for m, t in pairs:
             z = logits_of(network, _along(rows, steps[t], m)) if m else plain
-            found.append(_confidence(z, t))
-        return tuple(found)
+            scores.append(_confidence(z, t))
+        return tuple(scores)
 
     return np.stack(in_batches(of, x, at_once(x, batch_size)), axis=1)
 

@@ -22,7 +22,7 @@ def react(f, clip):
 
 
 def _kept(f, pruned):
-    """Which entries are among the largest `1 - pruned` share of their row."""
+    """Mask of the entries among the largest `1 - pruned` share of their row."""
     count = max(1, f.shape[1] - int(np.floor(pruned * f.shape[1])))
     # the first of equals, as zeros are: a threshold would keep all of those
     largest = jax.lax.top_k(f, count)[1]
@@ -31,7 +31,7 @@ def _kept(f, pruned):
 
 
 def ash(f, pruned=0.65, variant="b"):
-    """Activation shaping (Djurisic et al. 2023): keep the largest 1 - pruned of a row.
+    """Keep the largest `1 - pruned` of a row, shaped (Djurisic et al. 2023).
 
     `p` sets all else to zero; `b` also sets every entry kept to `sum(f) / count`; `s`
     multiplies those kept by `exp(s1 / s2)`, the sums before and after. f must not be
@@ -49,7 +49,7 @@ def ash(f, pruned=0.65, variant="b"):
 
 
 def scale(f, pruned=0.85):
-    """All of f times `exp(s1 / s2)`, s2 the sum of its largest entries.
+    """`f exp(s1 / s2)`, s1 the sum of a row, s2 that of its largest entries.
 
     Source: Xu et al. 2024.
     """
