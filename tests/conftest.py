@@ -1,12 +1,16 @@
-"""How every test compiles, here and in the processes that tests start.
+"""How every test compiles, here and in the processes that tests start; their order.
 
 Most of what the tests wait for is XLA, on programs too small to gain by its work:
 without its optimisation passes all tests take about half the processor time.
 `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest ...` compiles as users do.
 """
 
+import gc
 import os
 from importlib.metadata import version
+from pathlib import Path
+
+import pytest
 
 QUICK = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 
@@ -17,3 +21,38 @@ if QUICK not in os.environ:
     if version("jaxlib").startswith("0.10."):
         given = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {given}".strip()
+
+# tracing allocates much and leaves few cycles: the usual 700 cost 5 % of the time
+gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_modifyitems(items):
+    """Start with the files that take longest, so that no worker ends alone.
+
+    Those are the files that start processes, then the commands, then the library.
+    """
+    waiting = {i.path for i in items if i.get_closest_marker("multiprocess")}
+    commands = Path(__file__).parent / "experiments"
+
+    def rank(item) -> tuple[bool, bool]:
+        return item.path not in waiting, commands not in item.path.parents
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory):
+    """Directory of compiled programs, of this session: not the user's own.
+
+    All workers and the processes that tests start share it, through the environment.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    directory = shared / "compiled"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(directory))
+        # every program, as environment.py has it for the commands
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        yield directory

@@ -7,14 +7,13 @@ from experiments.cli import run
 from tests.helpers.experiment_runs import CONFIGS, TINY
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory):
+@pytest.fixture(scope="package", autouse=True)
+def _compile_once(compiled):
     """Tests train and restore the same few flows: what is compiled is kept."""
     from jax.experimental.compilation_cache import compilation_cache
 
-    # every program, as startup.py has it for the commands: most compile in a moment
     changes = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_compilation_cache_dir": str(compiled),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
@@ -26,10 +25,7 @@ def _compile_once(tmp_path_factory):
         compilation_cache.reset_cache()
 
     configure(changes)
-    with pytest.MonkeyPatch.context() as patch:
-        # for the processes that tests start: not the user's own cache
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", changes["jax_compilation_cache_dir"])
-        yield
+    yield
     configure(before)
 
 

@@ -1,31 +1,24 @@
 """Commands as two real processes of one run, and as one with as many devices."""
 
 import json
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from tests.helpers.experiment_runs import PYTHON, ROOT, environment
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("localhost", 0))
-        return listening.getsockname()[1]
+from tests.helpers.run_scripts import free_port
 
 
 class Two:
     """Two processes of one command, started; ended at the end of a `with`."""
 
-    def __init__(self, compiled: Path, *argv, each: tuple = ((), ())):
+    def __init__(self, *argv, each: tuple = ((), ())):
         where = ("--num-processes=2", f"--coordinator=localhost:{free_port()}")
-        changes = {"JAX_COMPILATION_CACHE_DIR": str(compiled)}
         self.processes = [
             subprocess.Popen(
                 (*PYTHON, *argv, *where, f"--process-id={number}", *own),
                 cwd=ROOT,
-                env=environment(**changes),
+                env=environment(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

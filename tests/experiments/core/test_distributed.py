@@ -45,22 +45,22 @@ def story(tmp_path_factory):
     moved, plain = room / "moved", room / "plain"
     start = ("train", *ENDLESS, f"--workdir={moved}")
     told = {}
-    with Two(room / "compiled", *start) as two:
+    with Two(*start) as two:
         two.wait_for(moved, 4)
         two.processes[1].send_signal(signal.SIGTERM)
         told["terminated"] = two.finish()
     told["steps"] = steps_of(moved)
-    with Two(room / "compiled", *start) as two:
+    with Two(*start) as two:
         two.wait_for(moved, max(told["steps"]) + 40)
         two.processes[1].kill()
         told["killed"] = two.finish()
     # what a save leaves while it writes has a longer name
-    saved = [p.name for p in (moved / "checkpoints").iterdir()]
-    told["newest"] = max(int(name) for name in saved if name.isdigit())
+    names = [p.name for p in (moved / "checkpoints").iterdir()]
+    told["newest"] = max(int(name) for name in names if name.isdigit())
     last = f"--config.train.num_steps={told['newest'] + 12}"
     alone(*start, last, "--config.parallel=shard_map")
     alone("train", *ENDLESS, last, f"--workdir={plain}")
-    with Two(room / "compiled", "evaluate", f"--workdir={moved}") as two:
+    with Two("evaluate", f"--workdir={moved}") as two:
         evaluated = room / "before.json"
         shutil.copy(moved / "results.json", evaluated)
         told["bits"] = read_bits(moved)

@@ -16,7 +16,8 @@ from tests.helpers.experiment_runs import (
     only_error,
     read_results,
 )
-from tests.helpers.two_processes import Two, free_port
+from tests.helpers.run_scripts import free_port
+from tests.helpers.two_processes import Two
 
 
 @pytest.mark.multiprocess
@@ -27,7 +28,7 @@ def test_what_one_host_lacks_ends_all(tmp_path):
     other = ROOT.parent / "shared" / "data"
     there = f"--config.data.path={other if other.is_dir() else tmp_path}"
     each = ((there,), (f"--config.data.path={tmp_path / 'none'}",))
-    with Two(tmp_path / "compiled", *argv, each=each) as two:
+    with Two(*argv, each=each) as two:
         found = two.finish()
     assert [status for status, *_ in found] == [2, 2]
     assert "none" in only_error(found[1][2])
@@ -40,7 +41,7 @@ def test_other_configs_on_other_hosts_are_refused(tmp_path):
     workdir = tmp_path / "run"
     argv = ("train", *TINY, f"--workdir={workdir}")
     each = ((), ("--config.optimizer.learning_rate=0.05",))
-    with Two(tmp_path / "compiled", *argv, each=each) as two:
+    with Two(*argv, each=each) as two:
         found = two.finish()
     assert [status for status, *_ in found] == [2, 2]
     message = "another config than process 0: optimizer.learning_rate"
@@ -53,7 +54,7 @@ def test_other_configs_on_other_hosts_are_refused(tmp_path):
 def test_vectors_are_trained_by_two(tmp_path):
     workdir = tmp_path / "run"
     config = f"--config={ROOT / 'experiments/configs/hepmass.py'}:smoke"
-    with Two(tmp_path / "compiled", "train", config, f"--workdir={workdir}") as two:
+    with Two("train", config, f"--workdir={workdir}") as two:
         found = two.finish()
     assert [status for status, *_ in found] == [0, 0], found[0][2] + found[1][2]
     assert (workdir / "standardization.npz").is_file()
@@ -71,7 +72,7 @@ def test_a_workdir_in_use_is_refused_by_all(tmp_path):
         file.write(str(os.getpid()))
         file.flush()
         argv = ("train", *TINY, f"--workdir={workdir}")
-        with Two(tmp_path / "compiled", *argv) as two:
+        with Two(*argv) as two:
             found = two.finish()
     for status, _, err in found:
         assert status == 2

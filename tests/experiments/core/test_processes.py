@@ -77,12 +77,7 @@ def test_sigterm_saves_and_the_run_goes_on(tmp_path):
     )
     stopped_at = [0]
     for _ in range(2):
-        process = start(
-            "train",
-            *endless,
-            f"--workdir={workdir}",
-            JAX_COMPILATION_CACHE_DIR=str(tmp_path / "compiled"),
-        )
+        process = start("train", *endless, f"--workdir={workdir}")
         try:
             began = time.monotonic()
             while max(steps_of(workdir), default=0) < stopped_at[-1] + 3:

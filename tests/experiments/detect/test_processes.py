@@ -13,7 +13,7 @@ from tests.helpers.experiment_runs import (
     environment,
     read_results,
 )
-from tests.helpers.two_processes import free_port
+from tests.helpers.run_scripts import free_port
 
 # of the outputs, of gradients, of dropout, and of a network that is trained further;
 # the figure of layers has FSSD
@@ -33,18 +33,13 @@ TINY = (
 )
 
 
-def detect(workdir, processes: int, cache) -> list[tuple[str, str]]:
+def detect(workdir, processes: int) -> list[tuple[str, str]]:
     """`(stdout, stderr)` of each of the processes, which share two devices."""
     argv = [*PYTHON, "detect", *TINY, f"--workdir={workdir}"]
     if processes > 1:
         here = f"--coordinator=localhost:{free_port()}"
         argv += [here, f"--num-processes={processes}"]
-    env = environment(
-        JAX_NUM_CPU_DEVICES=str(2 // processes),
-        JAX_COMPILATION_CACHE_DIR=str(cache),
-        # compiled once and run a few times
-        XLA_FLAGS="--xla_backend_optimization_level=0",
-    )
+    env = environment(JAX_NUM_CPU_DEVICES=str(2 // processes))
     started = [
         subprocess.Popen(
             argv + ([f"--process-id={number}"] if processes > 1 else []),
@@ -71,7 +66,7 @@ def runs(tmp_path_factory):
     """`{processes: (workdir, what each told)}`."""
     place = tmp_path_factory.mktemp("detect")
     return {
-        count: (place / str(count), detect(place / str(count), count, place / "cache"))
+        count: (place / str(count), detect(place / str(count), count))
         for count in (1, 2)
     }
 
@@ -121,7 +116,7 @@ def test_two_processes_go_on_with_what_was_kept(runs, tmp_path):
     gone, stays = files[0], files[1]
     gone.unlink()
     written = stays.stat().st_mtime_ns
-    detect(workdir, 2, workdir.parent / "cache")
+    detect(workdir, 2)
     assert stays.stat().st_mtime_ns == written
     after = scores(workdir)
     assert after.keys() == before.keys()

@@ -23,7 +23,7 @@ UNEVEN = (
 @pytest.mark.multiprocess
 def test_two_processes_choose_as_one_does(tmp_path):
     both, one = tmp_path / "both", tmp_path / "one"
-    with Two(tmp_path / "compiled", *UNEVEN, f"--workdir={both}") as two:
+    with Two(*UNEVEN, f"--workdir={both}") as two:
         (status, out, err), (other, _, quiet) = two.finish()
     assert (status, other) == (0, 0), err + quiet
     assert "the best of the validation set" in out
