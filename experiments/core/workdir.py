@@ -25,7 +25,11 @@ def locked(workdir: Path) -> Iterator[None]:
     The lock is that of process 0, and goes with it, however it ends.
     """
     with ExitStack() as stack:
-        on_lead(lambda: stack.enter_context(_acquired(workdir)))
+
+        def acquire() -> None:  # what it returned would go to the other processes
+            stack.enter_context(_acquired(workdir))
+
+        on_lead(acquire)
         yield
 
 
