@@ -8,11 +8,12 @@ import jax
 import pytest
 
 from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.training.feed import IN_TURN, Prefetch
 from tests.helpers.tiny_run import tiny, train
 from tests.helpers.transfer_guard import Guarded
 
 STEPS = 6
-STREAMED = {"ahead": 2, "threads": 1}
+STREAMED = Prefetch(ahead=2, threads=1)
 
 
 def guarded(workdir, guard: Guarded, **changed):
@@ -23,20 +24,20 @@ def guarded(workdir, guard: Guarded, **changed):
 
 
 @pytest.mark.parametrize(
-    ("mode", "steps_per_call", "reading"),
+    ("mode", "steps_per_call", "prefetch"),
     [
-        ("jit", 1, None),
+        ("jit", 1, IN_TURN),
         ("jit", 3, STREAMED),
         ("shard_map", 1, STREAMED),
-        ("shard_map", 3, None),
-        ("pmap", 1, None),
+        ("shard_map", 3, IN_TURN),
+        ("pmap", 1, IN_TURN),
     ],
-    ids=lambda v: "memory" if v is None else "streamed" if v == STREAMED else str(v),
+    ids=lambda v: "memory" if v is IN_TURN else "streamed" if v == STREAMED else str(v),
 )
-def test_the_loop_transfers_nothing_unasked(tmp_path, mode, steps_per_call, reading):
+def test_the_loop_transfers_nothing_unasked(tmp_path, mode, steps_per_call, prefetch):
     guard = Guarded()
     parallel = Parallel(mode, jax.local_devices()[:1])
-    options = {"steps_per_call": steps_per_call, "reading": reading}
+    options = {"steps_per_call": steps_per_call, "prefetch": prefetch}
     found = guarded(tmp_path, guard, parallel=parallel, **options)
     assert found.state.step == STEPS
     assert guard.calls == STEPS / steps_per_call
