@@ -1,9 +1,10 @@
-"""`ablate --config=FILE[:VARIANT] --workdir=DIR`: a grid of runs, one table of them.
+"""`ablate --config=FILE[:VARIANT] --workdir=DIR`: train a grid of runs, in one table.
 
-Every combination of the grids is trained once a seed, in DIR/runs/ROW/seed_N, an
-ordinary run that `evaluate`, `inspect` and `report` take. Run again, it goes on: what
-is done stays, what was interrupted resumes. Several processes may share DIR: each run
-is done by one of them. ablation.json, .md and the figures follow every finished run.
+Every combination of the grids is trained once per seed, in DIR/runs/ROW/seed_N, an
+ordinary run that `evaluate`, `inspect` and `report` take. Started again, the command
+skips runs that are done and resumes those that were interrupted. Several processes may
+share DIR: each run is done by one of them. ablation.json, .md and the figures are
+written anew after every run.
 """
 
 import json
@@ -37,7 +38,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    """Do all runs that are not done, then leave the table and the figures.
+    """Do all runs that are not done, then write the table and the figures.
 
     Raises UserError before anything is trained for a row that cannot be, and at the
     end, after all others are done, for runs that diverged.
@@ -54,7 +55,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         where = folder(workdir, cell, seed)
         label = f"[{number}/{len(runs)}] {cell.name}, seed {seed}"
         try:
-            if _one(cell.configs[seed], where, sets, label):
+            if _run(cell.configs[seed], where, sets, label):
                 write(config, workdir, grid, failed)
         except NonFiniteLossError as error:
             # a result, too: the others go on
@@ -80,19 +81,19 @@ def main(config: ConfigDict, workdir: Path) -> None:
 
 
 def folder(workdir: Path, cell: Cell, seed: int) -> Path:
-    """The workdir of one run."""
+    """The workdir of a run."""
     return workdir / "runs" / cell.folder / f"seed_{seed}"
 
 
 def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> dict:
-    """ablation.json, ablation.md and the figures, of the runs that are done."""
-    found = {}
+    """Write ablation.json, ablation.md and the figures of the runs that are done."""
+    done = {}
     for cell in grid:
         for seed in cell.configs:
             file = folder(workdir, cell, seed) / "results.json"
             if file.is_file():
-                found[cell.name, seed] = json.loads(file.read_text())
-    content = summary(config, grid, found, failed)
+                done[cell.name, seed] = json.loads(file.read_text())
+    content = summary(config, grid, done, failed)
     write_json(workdir / "ablation.json", content)
     if content["rows"]:
         write_markdown(content, workdir / "ablation.md")
@@ -101,8 +102,8 @@ def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> 
     return content
 
 
-def _one(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
-    """Train and evaluate one run; False if that was done before."""
+def _run(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
+    """Train and evaluate a run; False if that was done before."""
     images = sets.of(config)
     if _done(config, workdir):
         # refuses those of other images

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -11,7 +12,7 @@ from experiments.core.config import with_overrides
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import among, flatten, names
 
-# The room that makes a config an ablation, and what it holds.
+# The section that makes a config an ablation, and what it holds.
 KEYS = ("seeds", "grids")
 
 
@@ -25,30 +26,30 @@ class Cell(NamedTuple):
 
 
 def cells(config: ConfigDict) -> list[Cell]:
-    """The rows of `config`, an ordinary config of a run with a room `ablate`:
+    """Make the rows of `config`, an ordinary config of a run with a section `ablate`:
 
     * `seeds`: `(0, 1, 2)`, the values that `seed` takes in every row;
     * `grids`: a tuple of `{key: (value, ...)}`. A grid is every combination of its
       values, its last key the fastest; the rows are those of all grids, each once.
 
-    A row is named by the keys that are set, without their room. Raises UserError for a
-    config without that room, and for keys and values that no run has.
+    A row is named by the keys that are set, without their section. Raises UserError for
+    a config without that section, and for keys and values that no run has.
     """
     if "ablate" not in config:
         raise UserError(
-            "the config describes one run, not an ablation (no `ablate` room); "
+            "the config describes one run, not an ablation (no `ablate` section); "
             "experiments/configs/*_ablation.py are ablations"
         )
-    room = config.ablate.to_dict()
-    if set(room) != set(KEYS):
+    section = config.ablate.to_dict()
+    if set(section) != set(KEYS):
         raise UserError(
-            f"config.ablate holds {', '.join(KEYS)}, not {', '.join(sorted(room))}"
+            f"config.ablate holds {', '.join(KEYS)}, not {', '.join(sorted(section))}"
         )
-    seeds, grids = room["seeds"], room["grids"]
+    seeds, grids = section["seeds"], section["grids"]
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"config.ablate.seeds must be different numbers, got {seeds}")
     base = ConfigDict({k: v for k, v in config.items() if k != "ablate"})
-    found = {}
+    rows: dict[str, Cell] = {}
     for grid in grids:
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values))
@@ -64,11 +65,11 @@ def cells(config: ConfigDict) -> list[Cell]:
             # the same run by other words, such as a value that is the base's own
             same = json.dumps(flatten(configs[seeds[0]]), sort_keys=True, default=str)
             cell = Cell(_name(settings), _folder(settings), settings, configs)
-            found.setdefault(same, cell)
-    if not found:
+            rows.setdefault(same, cell)
+    if not rows:
         raise UserError("config.ablate.grids holds no combination")
-    _check_names(found.values())
-    return list(found.values())
+    _check_names(rows.values())
+    return list(rows.values())
 
 
 def _with(base: ConfigDict, settings: dict) -> ConfigDict:
@@ -99,8 +100,8 @@ def _folder(settings: dict) -> str:
     return "".join(c if c.isalnum() or c in "=._-" else "_" for c in name)
 
 
-def _check_names(found) -> None:
-    names = [cell.folder for cell in found]
+def _check_names(rows: Iterable[Cell]) -> None:
+    names = [cell.folder for cell in rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(

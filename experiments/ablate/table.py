@@ -12,7 +12,7 @@ from flowjax_ood import figures
 from flowjax_ood.runtime.files import write_bytes
 
 TITLE = "Mean ± standard deviation over seeds"
-# of results.json: one value a run, and one a run and set
+# of results.json: one value per run, and one per run and set
 SCALARS = ("params", "steps", "images_seen", "train_seconds", "images_per_second")
 PER_SET = ("auroc", "bits_per_dim", "bits_per_dim_median", "outlier_fraction")
 # the key whose values the bottleneck figure has on its axis
@@ -22,8 +22,10 @@ ST_NET = "model.st_net"
 NARROW = ("resnet_ae", "autoencoder")
 
 
-def summary(config: ConfigDict, grid: list[Cell], found: dict, failed: dict) -> dict:
-    """ablation.json, from `{(row name, seed): results}` of the runs that are done.
+def summary(config: ConfigDict, grid: list[Cell], done: dict, failed: dict) -> dict:
+    """The content of ablation.json.
+
+    `done`: `{(row name, seed): results}` of the runs that are done; `failed`: reasons.
 
     A row holds lists in the order of its `seeds`, and `{measure}_mean` and
     `{measure}_std` of each set over them (the sample's, n - 1; null for one seed).
@@ -31,14 +33,14 @@ def summary(config: ConfigDict, grid: list[Cell], found: dict, failed: dict) -> 
     """
     rows, data, id_name = [], {}, None
     for cell in grid:
-        seeds = [seed for seed in cell.configs if (cell.name, seed) in found]
+        seeds = [seed for seed in cell.configs if (cell.name, seed) in done]
         if not seeds:
             continue
-        results = [found[cell.name, seed] for seed in seeds]
+        results = [done[cell.name, seed] for seed in seeds]
         data, id_name = results[0]["data"], results[0]["in_distribution"]
         rows.append(_row(cell, seeds, results))
     runs = [(cell.name, seed) for cell in grid for seed in cell.configs]
-    known = found.keys() | failed.keys()
+    known = done.keys() | failed.keys()
     base = {k: v for k, v in config.to_dict().items() if k != "ablate"}
     return {
         "in_distribution": id_name,
@@ -126,11 +128,11 @@ def figures_of(content: dict) -> dict:
         row["name"]: {"auroc": row["auroc"], "bits_per_dim": row["bits_per_dim"]}
         for row in content["rows"]
     }
-    found = {"ablation": figures.ablation_rows(rows, id_name=id_name)}
+    by_file = {"ablation": figures.ablation_rows(rows, id_name=id_name)}
     series = bottleneck_series(content["rows"])
     if series:
-        found["bottleneck"] = figures.bottleneck_curves(series, id_name=id_name)
-    return found
+        by_file["bottleneck"] = figures.bottleneck_curves(series, id_name=id_name)
+    return by_file
 
 
 def bottleneck_series(rows: list[dict]) -> dict:

@@ -1,4 +1,4 @@
-"""results.json: what a run found, with everything needed to place the numbers."""
+"""results.json: the measures of a run, and all that is needed to understand them."""
 
 import importlib.metadata
 import json
@@ -21,15 +21,14 @@ UNITS = {"bits/dim": "bits_per_dim", "nats": "nats"}
 
 
 def versions() -> dict:
-    """Versions of what computed the numbers, and the device they came from."""
+    """Versions of the packages that computed the numbers, and the device."""
     import flowjax_ood
 
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
     device = jax.devices()[0]
     return {
         "flowjax_ood": flowjax_ood.__version__,
         "python": platform.python_version(),
-        **found,
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
         "device": f"{jax.device_count()} x {device.device_kind}",
         "processes": jax.process_count(),
         "platform": device.platform,
@@ -37,12 +36,12 @@ def versions() -> dict:
 
 
 def unit_of(results: dict) -> str:
-    """What the likelihoods of a run's results are in, a key of `UNITS`."""
+    """The unit of a run's likelihoods, a key of `UNITS`."""
     return "nats" if "nats" in results else "bits/dim"
 
 
-def likelihood_results(found: dict, id_name: str) -> dict:
-    """bits/dim and AUROC from `{set: Likelihoods}`.
+def likelihood_results(likelihoods: dict, id_name: str) -> dict:
+    """Summarise `{set: Likelihoods}` of images: bits/dim, AUROC and more.
 
     Likelihood is the score, higher = more in-distribution. AUROC is P(likelihood of
     an ID image > that of an OOD image): below 0.5, the flow prefers the other set.
@@ -52,16 +51,16 @@ def likelihood_results(found: dict, id_name: str) -> dict:
     None.
     """
     with np.errstate(invalid="ignore"):
-        bits = {name: ll.bits_per_dim for name, ll in found.items()}
+        bits = {name: ll.bits_per_dim for name, ll in likelihoods.items()}
     known = {name: np.isfinite(b) for name, b in bits.items()}
     bits = {name: np.where(known[name], b, np.inf) for name, b in bits.items()}
-    scale = {name: ll.dims * np.log(2) for name, ll in found.items()}
+    scale = {name: ll.dims * np.log(2) for name, ll in likelihoods.items()}
     return {
         "bits_per_dim": {n: mean(b) for n, b in bits.items()},
         "bits_per_dim_median": {n: finite(np.median(b)) for n, b in bits.items()},
         # log p(x) = log p(z) + logdet, both per dimension in bits
-        "log_pz_bits": {n: mean(ll.log_pz / scale[n]) for n, ll in found.items()},
-        "logdet_bits": {n: mean(ll.logdet / scale[n]) for n, ll in found.items()},
+        "log_pz_bits": {n: mean(ll.log_pz / scale[n]) for n, ll in likelihoods.items()},
+        "logdet_bits": {n: mean(ll.logdet / scale[n]) for n, ll in likelihoods.items()},
         "outlier_fraction": {
             n: float(np.mean(~known[n] | (b > OUTLIER * np.median(b))))
             for n, b in bits.items()
@@ -72,7 +71,7 @@ def likelihood_results(found: dict, id_name: str) -> dict:
 
 
 def ranking(scores: dict[str, np.ndarray], id_name: str) -> dict:
-    """AUROC, AUPR and FPR at TPR 95 % of every OOD set, from `{set: scores [N]}`.
+    """Compute AUROC, AUPR and FPR at TPR 95 % of OOD sets from `{set: scores [N]}`.
 
     Scores are higher for more in-distribution; the ID set is the positive class.
     """
@@ -92,7 +91,7 @@ def ranking(scores: dict[str, np.ndarray], id_name: str) -> dict:
 
 
 def over_draws(draws: Sequence[dict]) -> dict:
-    """The first draw's `likelihood_results`, with the mean AUROC over all draws.
+    """Put the mean AUROC over all draws into the first draw's `likelihood_results`.
 
     The draws are of the dequantisation noise; with several, `auroc_per_draw` is `{set:
     [value a draw]}`, and `auroc_ci95` has the means of the intervals' ends: the
@@ -111,25 +110,25 @@ def over_draws(draws: Sequence[dict]) -> dict:
 
 
 def mean(values: np.ndarray) -> float | None:
-    """The mean, None where it is not finite."""
+    """Average in float64; None where the mean is not finite."""
     # float64: float32 sums of thousands of images round
     with np.errstate(invalid="ignore"):
         return finite(np.mean(values, dtype=np.float64))
 
 
 def finite(value) -> float | None:
-    """JSON has no infinity."""
+    """Make a number for JSON, which has no infinity: None stands for it."""
     return float(value) if np.isfinite(value) else None
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write in one step: a reader finds the old file or the new one."""
+    """Write in one step: a reader sees the old file or the new one."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_bytes(path, text.encode())
 
 
-def vector_results(found: dict, id_name: str, standardizer: Standardizer) -> dict:
-    """Nats and AUROC from `{set: Likelihoods}` of standardised vectors.
+def vector_results(likelihoods: dict, id_name: str, standardizer: Standardizer) -> dict:
+    """Summarise `{set: Likelihoods}` of standardised vectors: nats, AUROC and more.
 
     `nats` are of the standardised vector, `nats_raw` of the vector as it came, without
     its constant features: the former plus `log |det|` of the standardisation, a
@@ -141,7 +140,7 @@ def vector_results(found: dict, id_name: str, standardizer: Standardizer) -> dic
     # NaN and infinity either way: least likely, as a detector would have it
     nats = {
         name: np.where(np.isfinite(ll.log_prob), ll.log_prob, -np.inf)
-        for name, ll in found.items()
+        for name, ll in likelihoods.items()
     }
     means = {name: mean(values) for name, values in nats.items()}
     shift = standardizer.log_abs_det
@@ -151,11 +150,11 @@ def vector_results(found: dict, id_name: str, standardizer: Standardizer) -> dic
         "nats_median": {n: finite(np.median(v)) for n, v in nats.items()},
         "nats_raw": raw,
         # log p(x) = log p(z) + logdet
-        "log_pz_nats": {n: mean(ll.log_pz) for n, ll in found.items()},
-        "logdet_nats": {n: mean(ll.logdet) for n, ll in found.items()},
+        "log_pz_nats": {n: mean(ll.log_pz) for n, ll in likelihoods.items()},
+        "logdet_nats": {n: mean(ll.logdet) for n, ll in likelihoods.items()},
         "logdet_nats_range": {
             n: [finite(ll.logdet.min()), finite(ll.logdet.max())]
-            for n, ll in found.items()
+            for n, ll in likelihoods.items()
         },
         "non_finite": {n: int(np.isneginf(v).sum()) for n, v in nats.items()},
         **ranking(nats, id_name),

@@ -1,4 +1,4 @@
-"""Results, figures and the table that an evaluated run leaves."""
+"""Write the results and figures of an evaluated run, and print its table."""
 
 import numpy as np
 
@@ -96,10 +96,10 @@ def _rows(flow: str, results: dict, key: str) -> list[tuple[str, ...]]:
         interval = "-".join(map(decimals, ranking["auroc_ci95"][name]))
         return decimals(ranking["auroc"][name]), interval
 
-    rows, told = [], results.get("told", ())
+    rows, exposed = [], results.get("told", ())
     for name, mean in results[key].items():
         median = decimals(results[f"{key}_median"][name])
-        shown = f"{name} (told)" if name in told else name
+        shown = f"{name} (told)" if name in exposed else name
         rows.append((flow, shown, decimals(mean), median, *area(results, name)))
     for detector, ranking in results.get("baselines", {}).items():
         for name in ranking["auroc"]:

@@ -1,4 +1,4 @@
-"""The demo's figures, and what is measured for them."""
+"""The demo's figures, and the measures they need."""
 
 import numpy as np
 

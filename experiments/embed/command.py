@@ -1,4 +1,4 @@
-"""`embed --out=FILE SET ...`: images as the features of a pretrained encoder."""
+"""`embed --out=FILE SET ...`: turn images into features of a pretrained encoder."""
 
 import argparse
 import hashlib
@@ -54,20 +54,20 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     if args.out.exists() and not args.overwrite:
         meta["sets"] = sets_there(args, meta, images)
         done = {spec: embedded_before(spec, args) for spec in meta["sets"]}
-    waiting = {spec: found for spec, found in images.items() if spec not in done}
+    waiting = {spec: raw for spec, raw in images.items() if spec not in done}
     if waiting:
         encode, variables = encoder(args.image_size)
-    for spec, found in waiting.items():
-        vectors = embed(encode, variables, found.images, args.batch_size, spec)
+    for spec, raw in waiting.items():
+        vectors = embed(encode, variables, raw.images, args.batch_size, spec)
         done[spec] = VectorSet(
-            found.name, found.split, vectors, found.labels, "embeddings", found.origin
+            raw.name, raw.split, vectors, raw.labels, "embeddings", raw.origin
         )
-        meta["sets"][spec] = describe(found)
+        meta["sets"][spec] = describe(raw)
         # after every set: when it is interrupted, the command goes on there
         on_lead(lambda: write_embeddings(args.out, done, meta))
     if is_lead():
-        for spec, found in done.items():
-            print(f"{spec}: {len(found)} embeddings of {found.dims} numbers")
+        for spec, vectors in done.items():
+            print(f"{spec}: {len(vectors)} embeddings of {vectors.dims} numbers")
         print(f"they are in {args.out}")
 
 
@@ -81,13 +81,13 @@ def check(args: argparse.Namespace) -> None:
 
 
 def load(spec: str, args: argparse.Namespace) -> ImageSet:
-    """The images of one set."""
+    """Load the images of a set."""
     with user_errors():
         return data.load(spec, source=args.source, path=args.path, limit=args.limit)
 
 
 def describe(images: ImageSet) -> dict[str, Any]:
-    """Provenance of one set, and a hash of its pixels and labels."""
+    """Describe a set: its provenance, and a hash of its pixels and labels."""
     digest = hashlib.sha256(images.images.tobytes())
     if images.labels is not None:
         digest.update(images.labels.tobytes())
@@ -97,7 +97,7 @@ def describe(images: ImageSet) -> dict[str, Any]:
 def sets_there(
     args: argparse.Namespace, meta: dict, images: dict[str, ImageSet]
 ) -> dict[str, dict]:
-    """What the file holds already, `{set: description}`.
+    """Read what the file holds already, `{set: description}`.
 
     Raises UserError unless all could have come from this command.
     """
@@ -109,12 +109,12 @@ def sets_there(
         for key in SAME
         if before.get(key) != meta[key]
     ]
-    for spec, found in images.items():
+    for spec, raw in images.items():
         there = before["sets"].get(spec)
-        if there is not None and there.get("sha256") != describe(found)["sha256"]:
+        if there is not None and there.get("sha256") != describe(raw)["sha256"]:
             other.append(
                 f"{spec} of {there.get('count')} images from {there.get('source')} "
-                f"there, other {len(found)} images from {found.source} now"
+                f"there, other {len(raw)} images from {raw.source} now"
             )
     if other:
         raise UserError(
@@ -125,7 +125,7 @@ def sets_there(
 
 
 def embedded_before(spec: str, args: argparse.Namespace) -> VectorSet:
-    """The embeddings of a set that the file tells of."""
+    """Read the embeddings of a set from the file."""
     with user_errors(
         "", ValueError, TypeError, OSError, remedy="--overwrite replaces all of it"
     ):

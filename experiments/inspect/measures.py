@@ -1,4 +1,9 @@
-"""log p(x) = log p(z) + logdet of `inspect`: each term, by batch norm's statistics."""
+"""The measures of `inspect`: likelihood terms, couplings, and images in their latents.
+
+log p(x) = log p(z) + logdet, each term by running, recomputed and batch statistics of
+batch norm; what couplings predict and what they leak through one another
+(co-adaptation).
+"""
 
 import jax
 import numpy as np
@@ -28,21 +33,21 @@ def terms(s: Subject) -> dict[str, dict[str, Likelihoods]]:
     mixed" half of each group are ID images, half OOD images, so that its statistics do
     not tell the sets apart.
     """
-    found = {}
+    by_mode = {}
     for name, mode in s.modes.items():
         if not mode.batch:
-            found[name] = _running(s, mode, name)
+            by_mode[name] = _running(s, mode, name)
             continue
         score = batch_likelihood_terms(s.flow)
-        found[name] = {
+        by_mode[name] = {
             of: _joined(s, [score(mode.variables, x) for x, _ in groups])
             for of, groups in (
                 (n, s.batches(n, s.group, "batch statistics", full=True))
                 for n in s.sets
             )
         }
-        found[f"{name}, mixed"] = _mixed(s, score, mode)
-    return found
+        by_mode[f"{name}, mixed"] = _mixed(s, score, mode)
+    return by_mode
 
 
 def _running(s: Subject, mode: Mode, name: str) -> dict[str, Likelihoods]:
@@ -59,7 +64,7 @@ def _running(s: Subject, mode: Mode, name: str) -> dict[str, Likelihoods]:
 
 def _mixed(s: Subject, score, mode: Mode) -> dict[str, Likelihoods]:
     """Each OOD set in groups with the ID set; the ID set as it is with the first."""
-    half, found = max(1, s.group // 2), {}
+    half, by_set = max(1, s.group // 2), {}
     for name in s.sets:
         if name == s.id_name:
             continue
@@ -72,9 +77,9 @@ def _mixed(s: Subject, score, mode: Mode) -> dict[str, Likelihoods]:
             both = np.stack(jax.device_get(score(mode.variables, x)))
             own.append(both[:, :half])
             other.append(both[:, half:])
-        found.setdefault(s.id_name, _joined(s, own))
-        found[name] = _joined(s, other)
-    return found
+        by_set.setdefault(s.id_name, _joined(s, own))
+        by_set[name] = _joined(s, other)
+    return by_set
 
 
 def _joined(s: Subject, parts) -> Likelihoods:
@@ -82,13 +87,13 @@ def _joined(s: Subject, parts) -> Likelihoods:
     return Likelihoods(log_pz, logdet, s.flow.dims)
 
 
-def terms_results(s: Subject, found: dict[str, Likelihoods]) -> dict:
+def terms_results(s: Subject, likelihoods: dict[str, Likelihoods]) -> dict:
     """Means of both terms, in bits/dim, and AUROC of each of them alone as a score.
 
     AUROC is P(score of an ID image > that of an OOD image), as for likelihoods.
     """
     results, bits = {"images": {}, "sets": {}, "auroc": {}}, {}
-    for name, ll in found.items():
+    for name, ll in likelihoods.items():
         scale = ll.dims * np.log(2)
         with np.errstate(invalid="ignore"):
             nats = {"log_pz": ll.log_pz, "logdet": ll.logdet, "log_prob": ll.log_prob}
@@ -102,7 +107,7 @@ def terms_results(s: Subject, found: dict[str, Likelihoods]) -> dict:
             **{f"{k}_bits_median": finite(np.median(v)) for k, v in bits[name].items()},
             "non_finite": int((~known).sum()),
         }
-    for name in found:
+    for name in likelihoods:
         if name != s.id_name:
             areas = {
                 k: ood.auroc(bits[s.id_name][k], bits[name][k]) for k in bits[name]
@@ -114,7 +119,7 @@ def terms_results(s: Subject, found: dict[str, Likelihoods]) -> dict:
 
 
 def couplings(s: Subject) -> tuple[list[dict], dict[str, list[dict]]]:
-    """`(what each coupling is, {set: its measures})`."""
+    """`([description of each coupling], {set: [measures of each coupling]})`."""
     layers, measured = [], {}
     for name in s.sets:
         stats = coupling_statistics(
@@ -137,22 +142,22 @@ def coupling_rows(s: Subject, options: InspectOptions) -> list[tuple]:
 
 
 def coadapted(s: Subject) -> tuple[dict[str, dict] | None, str]:
-    """`({set: what coadaptation gives}, "")`, or None and why it cannot be measured."""
+    """`({set: result of coadaptation}, "")`, or None and why it cannot be measured."""
     size = min(DONORS, *map(len, s.sets.values()))
-    found = {}
+    measured = {}
     for name in s.sets:
         batches = (x for x, _ in s.batches(name, size, "co-adaptation", full=True))
         try:
-            found[name] = coadaptation(
+            measured[name] = coadaptation(
                 s.flow, s.trained.variables, batches, seed=s.trained.config.eval.seed
             )
         except UnsuitableFlow as why:
             return None, str(why)
-    return found, ""
+    return measured, ""
 
 
 def latent_rows(s: Subject, options: InspectOptions) -> list[tuple]:
-    """Rows of `latent_figures.latent_panels`, for the images asked for."""
+    """Rows of `figures.latent_panels`, for the images asked for."""
     return [
         (
             name,
@@ -185,7 +190,7 @@ def _columns(s: Subject, name: str, index: int, options: InspectOptions) -> dict
 
 def visible(s: Subject, options: InspectOptions) -> dict:
     """`{"one_draw" | "mean": {mode: {set: measures}}}` of images in their latents."""
-    found: dict = {"one_draw": {}, "mean": {}}
+    results: dict = {"one_draw": {}, "mean": {}}
     for mode_name, mode in s.modes.items():
         for name, image_set in s.sets.items():
             count = min(options.averaged, len(image_set))
@@ -199,8 +204,8 @@ def visible(s: Subject, options: InspectOptions) -> dict:
                     for at, mask in padded_batches(count, size)
                 ]
                 measured = _measured(pixels, np.concatenate(z))
-                found[what].setdefault(mode_name, {})[name] = measured
-    return found
+                results[what].setdefault(mode_name, {})[name] = measured
+    return results
 
 
 def _mean_latents(

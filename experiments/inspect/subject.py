@@ -21,7 +21,7 @@ BATCH = 50  # images at a time: a deep flow's couplings are all kept for them
 
 
 class Mode(NamedTuple):
-    """Where batch norm's statistics come from.
+    """A choice of batch norm's statistics.
 
     `batch`: from the batch itself; else they are those in `variables`. `latents`: from
     dequantised images, in image layout, compiled.
@@ -35,9 +35,9 @@ class Mode(NamedTuple):
 class Subject(NamedTuple):
     """The inspected flow and its images.
 
-    `flow` may be of other groups of batch norm than `trained.flow`. `modes`: the first
-    one is that of reported likelihoods; a flow without batch norm has no other. `sets`:
-    `{name: images}` that numbers are taken over, the ID set first.
+    `flow` has batch norm over whole batches where `trained.flow` has it over groups.
+    `modes`: the first is that of reported likelihoods; a flow without batch norm has no
+    other. `sets`: `{name: images}` that numbers are taken over, the ID set first.
     """
 
     trained: TrainedFlow
@@ -68,7 +68,7 @@ class Subject(NamedTuple):
     def draw(self, name: str, at: np.ndarray, draw: int = 0) -> jax.Array:
         """The images at positions `at [B]` of a set, dequantised.
 
-        Draw 0 is the one that reported likelihoods are of.
+        Reported likelihoods are of draw 0.
         """
         key = build.random_key(self.trained.config.eval.seed)
         key = key if draw == 0 else jax.random.fold_in(key, draw)
@@ -88,7 +88,7 @@ class Subject(NamedTuple):
 
 
 def subject(trained: TrainedFlow, options: InspectOptions) -> Subject:
-    """Everything that is inspected; batch-norm statistics, if any, are recomputed."""
+    """Prepare what is inspected; batch-norm statistics, if any, are recomputed."""
     flow, variables = trained.flow, trained.variables
     named = {"evaluation": (variables, False)}
     if trained.batch_norm:

@@ -25,7 +25,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 
 
 def main(workdirs: Sequence[Path], out: Path | None = None) -> Path:
-    """Write report.html and report.md into `out`; returns the path of the former.
+    """Write report.html and report.md into `out`; returns the path of the first.
 
     `out` is by default the directory `report` beside the first workdir. Raises
     UserError before anything is written for a workdir that holds no results.

@@ -1,4 +1,4 @@
-"""The report's pictures: those of the runs, and those that compare runs."""
+"""Pictures of the report: those of each run, and those that compare runs."""
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def add_overview(document: Document, content) -> None:
             same[content.titles[key]] = runs
     for (id_name, _), flows in by_set.items():
         sets = {s for runs in flows.values() for r in runs for s in r.results["auroc"]}
-        # one flow has its histograms below, and more colours cannot be told apart
+        # a single flow has its histograms below; more colours cannot be distinguished
         if len(flows) < 2 or len(sets) > len(style.OOD_COLORS):
             continue
         rows = {

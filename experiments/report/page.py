@@ -36,7 +36,7 @@ SINGLE = (
 
 
 class Content(NamedTuple):
-    """What a report is made of; flows and titles by the keys of `pooled`."""
+    """The content of a report; flows and titles by the keys of `pooled`."""
 
     flows: dict[str, list[KeptRun]]
     titles: dict[str, str]

@@ -1,8 +1,8 @@
-"""Numbers the authors of the paper left behind: the only ones printed as theirs.
+"""Numbers of the paper's authors: the only ones that reports print as theirs.
 
 The paper's AUROC tables are not among them. Two stored notebooks of its code hold mean
 bits/dim, and figures from which an AUROC can be read off. Everything else is
-`NOT_AVAILABLE`: a number from memory or from another paper is never put beside ours.
+`NOT_AVAILABLE`: a number from memory or from another paper is never compared with ours.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ NOT_AVAILABLE = "not available"
 
 
 class Published(NamedTuple):
-    """What is known of one flow on one pair of sets, and from where.
+    """Published numbers of a flow on a pair of sets, and their source.
 
     `bits` are mean bits/dim of the ID and the OOD test set, by the authors' count,
     0.006 higher than ours. `auroc` was read off a plot, and is printed only so.
@@ -22,19 +22,19 @@ class Published(NamedTuple):
     source: str
 
     def text(self) -> str:
-        """As a table has it."""
+        """The words of a table."""
         return f"about {self.auroc:.2f} (read off a plot)"
 
 
 class PublishedBpd(NamedTuple):
-    """A flow of the authors: keys of our config that make it that architecture."""
+    """A flow of the authors: the keys of our config that make the same architecture."""
 
     train: str
     shape: tuple[int, int, int]
     model: dict
     source: str
     # {OOD set: (AUROC, its bits/dim)}
-    found: dict[str, tuple[float, float]]
+    ood: dict[str, tuple[float, float]]
     own_bits: float
 
 
@@ -69,7 +69,7 @@ ALIASES = {"svhn_cropped": "svhn", "celeb_a": "celeba"}
 
 
 def published(model: dict, data: dict, ood: str) -> Published | None:
-    """What is known of this flow and pair; None for what is not.
+    """Look up the published numbers of a flow and a pair of sets; None if unknown.
 
     Args:
       model: `{key: value}` of the config's `model`.
@@ -89,8 +89,8 @@ def published(model: dict, data: dict, ood: str) -> Published | None:
         same = [_name(s["name"]) for s in (train, test)] == [flow.train] * 2
         shapes = {tuple(s.get("shape", ())) for s in sets} == {flow.shape}
         built = all(model.get(k) == v for k, v in flow.model.items())
-        if same and shapes and built and _name(other["name"]) in flow.found:
-            area, bits = flow.found[_name(other["name"])]
+        if same and shapes and built and _name(other["name"]) in flow.ood:
+            area, bits = flow.ood[_name(other["name"])]
             return Published(area, (flow.own_bits, bits), flow.source)
     return None
 

@@ -23,7 +23,7 @@ SHOWN = {"bits_per_dim": "bits_per_dim", "nats": "nats_median"}
 
 
 class Row(NamedTuple):
-    """One pair of sets under one flow, over the seeds that were scored on it."""
+    """A pair of sets under a flow, over the seeds that were scored on it."""
 
     flow: str  # a key of `pooled`
     runs: list[KeptRun]
@@ -46,15 +46,15 @@ def pooled(runs: Sequence[KeptRun]) -> dict[str, list[KeptRun]]:
     """
     flows: dict[str, list[KeptRun]] = {}
     for run in runs:
-        same, copy = _what(run), 0
+        same, copy = _identity(run), 0
         while run.seed in (r.seed for r in flows.get(f"{same}#{copy}", ())):
             copy += 1
         flows.setdefault(f"{same}#{copy}", []).append(run)
     return {key: sorted(runs, key=lambda r: r.seed) for key, runs in flows.items()}
 
 
-def _what(run: KeptRun) -> str:
-    """All that makes a run what it is, but for its seed and its OOD sets."""
+def _identity(run: KeptRun) -> str:
+    """The config, length and sets of a run, without its seed and its OOD sets."""
     # results.json holds the `eval` that its numbers come from: `evaluate` may set it
     said = flatten({"eval": run.results["eval"]})
     config = {k: v for k, v in run.config.items() if not among(k, ("eval",))} | said
@@ -74,7 +74,7 @@ def _described(run: KeptRun, name: str) -> list:
 
 
 def rows_of(flows: dict[str, list[KeptRun]]) -> list[Row]:
-    """A row for every flow and OOD set: runs that scored the same set are together."""
+    """Make a row for every flow and OOD set, of all runs that scored the same set."""
     rows = []
     for key, runs in flows.items():
         alike: dict[tuple, list[KeptRun]] = {}
@@ -89,8 +89,7 @@ def rows_of(flows: dict[str, list[KeptRun]]) -> list[Row]:
 
 
 def _model(run: KeptRun) -> dict:
-    parts = {k.partition(".")[2]: v for k, v in run.config.items() if "model." in k}
-    return parts
+    return {k.partition(".")[2]: v for k, v in run.config.items() if "model." in k}
 
 
 def table(rows: Sequence[Row], titles: dict[str, str], unit: str) -> tuple:

@@ -1,4 +1,4 @@
-"""What `report` reads: runs, ablations and samples as their commands left them."""
+"""Read runs, ablations and samples as their commands left them."""
 
 import json
 from collections.abc import Sequence
@@ -37,14 +37,14 @@ class KeptRun(NamedTuple):
 
 
 class KeptOutput(NamedTuple):
-    """What `ablate` or `samples` left: its JSON file, and figures beside it."""
+    """The JSON file of `ablate` or `samples`; its figures are in the same workdir."""
 
     workdir: Path
     content: dict
 
 
 class Kept(NamedTuple):
-    """All that was read."""
+    """Everything that was read."""
 
     runs: list[KeptRun]
     ablations: list[KeptOutput]
@@ -52,13 +52,13 @@ class Kept(NamedTuple):
 
 
 def read(workdirs: Sequence[Path]) -> Kept:
-    """The runs and other outputs in `workdirs`, in that order, each once.
+    """Read the runs and other outputs in `workdirs`, in that order, each once.
 
     Raises UserError, naming the workdir and the command to run, for one that holds
     nothing, or not all of what is needed.
     """
     kept = Kept([], [], [])
-    # the same one by two names is one
+    # a workdir given by two names is read once
     for workdir in {w.resolve(): w for w in workdirs}.values():
         if (workdir / "ablation.json").exists():
             command = f"ablate --config=... --workdir={workdir}"
@@ -98,7 +98,7 @@ def _run(workdir: Path) -> KeptRun:
 
 
 def _whole(file: Path, needed: Sequence[str], command: str) -> dict:
-    """The JSON object of a file that holds all of `needed`."""
+    """Read the JSON object of a file, which has to hold all of `needed`."""
     content = _json(file, command)
     missing = [key for key in needed if key not in content]
     if missing:
@@ -119,7 +119,7 @@ def _json(file: Path, command: str) -> dict:
 
 
 def _nothing_in(workdir: Path) -> str:
-    """Why a directory is no run, and what to do."""
+    """Explain why a directory is no run, and what to do."""
     if not workdir.is_dir():
         return (
             "does not exist; give the --workdir of a run, or train one: python -m "

@@ -1,4 +1,4 @@
-"""Runs in words: what was trained, on what, how large, and how long."""
+"""Runs in words: flow, data, size, and length of training."""
 
 from experiments.core.text import run_names
 from experiments.report.published import ALIASES
@@ -45,7 +45,7 @@ PAPER_IMAGES = {
 
 
 def set_words(described: dict, split: bool = True) -> str:
-    """A set's name as it is written; with its split, where that is not `test`."""
+    """A set's name in print, with its split where that is not `test`."""
     name, side = SETS.get(described["name"]), described["shape"][0]
     if name is None:
         # altered ones begin with the name of what was altered
@@ -79,14 +79,14 @@ def model_words(config: dict) -> str:
 
 
 def short_setting(run: KeptRun) -> str:
-    """How large the flow is and how long it was trained, beside the paper's."""
+    """The flow's size and the length of its training, relative to the paper's."""
     size = size_words(run).partition(":")[0]
     share = recipe_share(run)
     return f"{size}, {share} of recipe" if share else size
 
 
 def size_words(run: KeptRun) -> str:
-    """Whether the st-networks are as wide and as deep as the paper's."""
+    """`paper-size`, or how the st-networks differ from the paper's in size."""
     channels = run.results["data"]["train"]["shape"][-1]
     paper = PAPER_SIZES.get((run.config["model.name"], channels))
     if paper is None:
@@ -97,7 +97,7 @@ def size_words(run: KeptRun) -> str:
 
 
 def recipe_share(run: KeptRun) -> str:
-    """What part of the images of the paper's recipe were seen; "" where none is known.
+    """The share of the images of the paper's recipe; "" where there is no recipe.
 
     Of the recipe for that kind of flow and set: the paper names none for its masks and
     bottlenecks.
@@ -112,7 +112,7 @@ def recipe_share(run: KeptRun) -> str:
 
 
 def distinct_titles(flows: dict[str, KeptRun]) -> dict[str, str]:
-    """`{key: title}`: every flow in words, with what tells those alike apart."""
+    """`{key: title}`: every flow in words, and how it differs from others alike."""
     words = {key: model_words(run.config) for key, run in flows.items()}
     own = {
         key: (words[key], set_words(run.results["data"]["train"]))
