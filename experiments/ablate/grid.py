@@ -80,7 +80,7 @@ def _with(base: ConfigDict, settings: dict) -> ConfigDict:
 
 
 def _new(base: ConfigDict) -> tuple[str, ...]:
-    """Rooms: an unknown key in one is refused with the nearest known one."""
+    """Sections: an unknown key in them is refused with the nearest known key."""
     return tuple(base)
 
 
@@ -106,5 +106,5 @@ def _check_names(rows: Iterable[Cell]) -> None:
     if twice:
         raise UserError(
             f"two rows of config.ablate.grids are called {twice[0]!r}: keys of "
-            "different rooms share a last name"
+            "different sections share a last name"
         )

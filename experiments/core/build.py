@@ -1,7 +1,7 @@
 """From a config to the objects it describes, all checked before work starts."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments.core.checks import check_norm_group
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import Kind, kind
 from experiments.core.sets import Sets
@@ -25,7 +24,7 @@ from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.models.lenet import LeNet
 from flowjax_ood.models.sequence_lstm import BiLSTM
 from flowjax_ood.networks.convolution import LEAST_CHANNELS as WIDE
-from flowjax_ood.precision import CONVOLUTIONS, FLOAT32, Precision, as_precision
+from flowjax_ood.precision import FLOAT32, Precision, as_precision
 from flowjax_ood.runtime.parallel import AXIS, Parallel
 from flowjax_ood.training.batches import (
     Batches,
@@ -47,28 +46,17 @@ def _tabular_real_nvp(shape, **args) -> Flow:
 
 
 MODELS = {
-    "flow": {
-        "real_nvp": models.RealNVP,
-        "glow": models.Glow,
-        "tabular_real_nvp": _tabular_real_nvp,
-    },
-    "classifier": {"lenet": LeNet, "resnet34": ResNet34, "bilstm": BiLSTM},
-}
-OPTIMIZERS = {"flow": ("adam", "rmsprop"), "classifier": ("adadelta", "sgd", "adam")}
-SCHEDULES = {
-    "flow": ("constant", "cosine", "anneal"),
-    "classifier": ("epoch_decay", "step_decay", "cosine", "constant"),
+    "real_nvp": models.RealNVP,
+    "glow": models.Glow,
+    "tabular_real_nvp": _tabular_real_nvp,
+    "lenet": LeNet,
+    "resnet34": ResNet34,
+    "bilstm": BiLSTM,
 }
 # arguments of classifiers that are not for a config to say
 FIXED = ("parent", "name", "classes", "precision")
 # batches that are read before they are needed, where anything is read ahead
 READ_AHEAD = 8
-
-
-def check_known(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise ValueError, listing the `known` names, for any other."""
-    if name not in known:
-        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(known)}")
 
 
 def flow(
@@ -82,9 +70,11 @@ def flow(
 
     `model.precision` is that of training alone: likelihoods that are reported come
     from float32. A `precision` asked for here is used as it is, its `convolution`, too,
-    in place of all that. Raises UserError for a model that does not exist or does not
-    fit the images.
+    in place of all that. Raises UserError for a classifier, and for a flow that does
+    not fit the images.
     """
+    if kind(config).classifies:
+        raise UserError("the config describes classifiers (config.detect), no flow")
     args = config.model.to_dict()
     name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
     # what a config cannot say by None, it says by 0 and "none"
@@ -96,18 +86,17 @@ def flow(
         args["remat"] = None
     args.pop("convolution", None)
     with user_errors("config.model", ValueError, TypeError):
-        check_known("model", name, MODELS["flow"])
         if precision is None:
             named = as_precision(trained) if training else FLOAT32
             precision = replace(named, convolution=convolution(config, training))
         args["precision"] = precision
-        return MODELS["flow"][name](tuple(shape), **args)
+        return MODELS[name](tuple(shape), **args)
 
 
 def classifier(
     config: ConfigDict, classes: int, *, training: bool = False
 ) -> nn.Module:
-    """The module of `config.model`; UserError where there is none such.
+    """The module of `config.model`; UserError for arguments that it does not have.
 
     `model.precision`, where there is one, is that of training alone: what detectors
     read comes from float32.
@@ -115,8 +104,7 @@ def classifier(
     args = config.model.to_dict()
     name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
     with user_errors("config.model", ValueError, TypeError):
-        check_known("classifier", name, MODELS["classifier"])
-        make = MODELS["classifier"][name]
+        make = MODELS[name]
         known = [f.name for f in fields(make) if f.name not in FIXED]
         for key in args:
             if key not in known:
@@ -139,8 +127,6 @@ def convolution(config: ConfigDict, training: bool) -> str:
     memory, was measured to be slower by Winograd's.
     """
     asked = config.model.get("convolution", "direct")
-    with user_errors("config", ValueError):
-        check_known("model.convolution", asked, ("auto", *CONVOLUTIONS))
     if asked != "auto":
         return asked
     wide = config.model.get("width", 0) >= WIDE and jax.default_backend() == "cpu"
@@ -169,15 +155,12 @@ def optimizer(
     """The optimiser of `config.optimizer` with its schedule over `num_steps`.
 
     `steps_per_epoch`: of a classifier, whose schedule may count epochs. Raises
-    UserError for what is not known, or out of range.
+    UserError for numbers out of range.
     """
     c = config.optimizer.to_dict()
     c.pop("ema_decay", None)
-    family = "classifier" if kind(config).classifies else "flow"
     with user_errors("config.optimizer", ValueError, TypeError):
-        check_known("optimizer", c["name"], OPTIMIZERS[family])
-        check_known("schedule", c["schedule"], SCHEDULES[family])
-        if family == "classifier":
+        if kind(config).classifies:
             c = _in_steps(c, steps_per_epoch)
         names = ("learning_rate", "schedule", "warmup_steps", "decay")
         names += ("steps_per_epoch", "boundaries")
@@ -209,6 +192,23 @@ def random_key(seed: int) -> jax.Array:
     return jax.random.key(seed, impl="threefry2x32")
 
 
+def _check_norm_group(config: ConfigDict, devices: int, **rows: int) -> None:
+    """Raise UserError unless groups of batch norm divide each device's part of a batch.
+
+    `rows`: of a batch, by what they are called in the error. That holds in every mode
+    of parallelism, so that a run may go on in another.
+    """
+    group = config.model.get("norm_group", 0)
+    for name, count in rows.items():
+        each = count // devices
+        if group and each % group:
+            raise UserError(
+                f"config.model.norm_group={group} does not divide the {each} {name} of "
+                f"a batch that each of {devices} devices sees; take a divisor, or 0 for"
+                " statistics of the whole batch"
+            )
+
+
 def parallel(
     config: ConfigDict, devices: Sequence | None = None, **rows: int
 ) -> Parallel:
@@ -221,7 +221,7 @@ def parallel(
         spread = Parallel(config.parallel, devices, fsdp=config.fsdp)
         for count in rows.values():
             spread.check_batch_size(count)
-    check_norm_group(config, len(spread.devices), **rows)
+    _check_norm_group(config, len(spread.devices), **rows)
     return spread
 
 

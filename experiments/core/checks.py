@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from experiments.core import keys
 from experiments.core.errors import UserError
 from experiments.core.keys import Key, Kind
-from experiments.core.set_names import check_negative, ood_names, ood_places
+from experiments.core.set_names import check_negative, ood_names, ood_origins
 
 
 def check(config: ConfigDict) -> None:
@@ -23,14 +23,14 @@ def check(config: ConfigDict) -> None:
     for key, value in rows:
         # some are several numbers, of a network's layers, or several names
         for each in value if isinstance(value, tuple) else (value,):
-            _check_value(key, each, value)
+            _check_value(key, of, each, value)
         if of in (Kind.VECTORS, Kind.TOKENS) and key.off not in (None, value):
             raise UserError(
                 f"config.{key.name} acts on images, and model {config.model.name!r} is "
                 f"on {of.name.lower()}; set it to {key.off!r}"
             )
     ood_names(config.data.test, config.data.ood)
-    ood_places(config.data)
+    ood_origins(config.data)
     check_negative(config)
     _check_validation(config, of)
     if config.data.streaming and of is not Kind.IMAGES:
@@ -45,8 +45,13 @@ def check(config: ConfigDict) -> None:
         )
 
 
-def _check_value(key: Key, each, value) -> None:
+def _check_value(key: Key, of: Kind, each, value) -> None:
     """Check one number or name of the `value` of a key."""
+    known = key.choices[of] if isinstance(key.choices, dict) else key.choices
+    if known and each not in known:
+        raise UserError(
+            f"config.{key.name}: unknown {each!r}; known: {', '.join(known)}"
+        )
     if key.least is not None and not each >= key.least:
         raise UserError(f"config.{key.name} must be at least {key.least}, got {value}")
     if key.above is not None and not key.above < each < math.inf:
@@ -54,9 +59,6 @@ def _check_value(key: Key, each, value) -> None:
         raise UserError(f"config.{key.name} must be {bound}, got {value}")
     if key.below is not None and not each < key.below:
         raise UserError(f"config.{key.name} must be below {key.below}, got {value}")
-    if key.choices and each not in key.choices:
-        known = ", ".join(key.choices)
-        raise UserError(f"config.{key.name}: unknown {each!r}; known: {known}")
 
 
 def _check_validation(config: ConfigDict, of: Kind) -> None:
@@ -72,20 +74,3 @@ def _check_validation(config: ConfigDict, of: Kind) -> None:
             f"config.data.validation is {held_back}, a share, as of vectors; of "
             "images, give the number to hold back, such as 1000"
         )
-
-
-def check_norm_group(config: ConfigDict, devices: int, **rows: int) -> None:
-    """Raise UserError unless groups of batch norm divide each device's part of a batch.
-
-    `rows`: of a batch, by what they are called in the error. That holds in every mode
-    of parallelism, so that a run may go on in another.
-    """
-    group = config.model.get("norm_group", 0)
-    for name, count in rows.items():
-        each = count // devices
-        if group and each % group:
-            raise UserError(
-                f"config.model.norm_group={group} does not divide the {each} {name} of "
-                f"a batch that each of {devices} devices sees; take a divisor, or 0 for"
-                " statistics of the whole batch"
-            )

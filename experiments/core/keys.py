@@ -87,7 +87,7 @@ class Key:
         least: least value, of each number of a tuple.
         above: all values are above this, and finite.
         below: all values are below this.
-        choices: names it takes, each of a tuple's.
+        choices: names it takes, each of a tuple's; by kind where these differ.
         off: of a key that acts on images alone, the value for all else.
         resume: when it may differ as a run goes on.
         per_host: may differ between the processes of a run.
@@ -103,7 +103,7 @@ class Key:
     least: float | None = None
     above: float | None = None
     below: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | dict[Kind, tuple[str, ...]] = ()
     off: object = None
     resume: Condition | None = None
     per_host: bool = False
@@ -119,6 +119,23 @@ class Key:
         return self.name.partition(".")[0]
 
 
+def _by_family(flows: tuple[str, ...], classifiers: tuple[str, ...]) -> dict:
+    return dict.fromkeys(FLOWS, flows) | dict.fromkeys(CLASSIFIERS, classifiers)
+
+
+NAMES = _by_family(
+    tuple(name for name, of in MODELS.items() if of in FLOWS),
+    tuple(name for name, of in MODELS.items() if of in CLASSIFIERS),
+)
+OPTIMIZERS = _by_family(("adam", "rmsprop"), ("adadelta", "sgd", "adam"))
+SCHEDULES = _by_family(
+    ("constant", "cosine", "anneal"),
+    ("epoch_decay", "step_decay", "cosine", "constant"),
+)
+MODES = ("jit", "pmap", "shard_map")
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+CONVOLUTIONS = ("auto", "direct", "winograd")
+AUGMENTATIONS = ("none", "crop_flip")
 # of keys without a use unless something is held back
 UNREAD = {"resume": no_validation, "pooled": no_validation}
 # of keys that say how a run is evaluated
@@ -132,7 +149,7 @@ BASELINES = ("mahalanobis", "nearest_neighbors")
 
 TABLE = (
     Key("seed", least=0, pooled=always),
-    Key("parallel", resume=no_dropout, column=3),
+    Key("parallel", choices=MODES, resume=no_dropout, column=3),
     Key("fsdp", least=1, resume=always),
     Key("data.source", evaluate=True),
     Key("data.path", resume=always, per_host=True, evaluate=True, pooled=always),
@@ -151,10 +168,10 @@ TABLE = (
     Key("data.image_size", least=0, off=0),
     Key("data.channels", least=0, off=0, evaluate=True),
     Key("data.validation", FLOWS, least=0),
-    Key("data.constant", (VECTORS,)),
+    Key("data.constant", (VECTORS,), choices=("error", "drop")),
     Key("data.pca", (VECTORS,), least=-1),
     Key("data.whiten", (VECTORS,)),
-    Key("model.name"),
+    Key("model.name", choices=NAMES),
     Key("model.scales", (IMAGES,)),
     Key("model.couplings", FLOWS, least=0),
     Key("model.steps", (IMAGES,), least=1),
@@ -174,8 +191,8 @@ TABLE = (
     Key("model.stack", (IMAGES,)),
     Key("model.remat", (IMAGES,)),
     Key("model.reversible", (IMAGES,)),
-    Key("model.precision", column=2),
-    Key("model.convolution", (IMAGES,)),
+    Key("model.precision", choices=PRECISIONS, column=2),
+    Key("model.convolution", (IMAGES,), choices=CONVOLUTIONS),
     Key("model.mean", (Kind.CLASSIFIER,)),
     Key("model.std", (Kind.CLASSIFIER,)),
     Key("model.widths", (Kind.CLASSIFIER,), least=1),
@@ -183,9 +200,9 @@ TABLE = (
     Key("model.embedding", (TOKENS,), least=1),
     Key("model.hidden", (TOKENS,), least=1),
     Key("model.depth", (TOKENS,), least=1),
-    Key("optimizer.name"),
+    Key("optimizer.name", choices=OPTIMIZERS),
     Key("optimizer.learning_rate", above=0),
-    Key("optimizer.schedule"),
+    Key("optimizer.schedule", choices=SCHEDULES),
     Key("optimizer.warmup_steps", FLOWS),
     Key("optimizer.decay", CLASSIFIERS),
     Key("optimizer.boundaries", CLASSIFIERS),
@@ -200,7 +217,7 @@ TABLE = (
     Key("train.batch_size", least=1, column=1),
     Key("train.num_epochs", least=0, resume=constant_rate),
     Key("train.num_steps", least=0, resume=constant_rate),
-    Key("train.augment", CLASSIFIERS, off="none"),
+    Key("train.augment", CLASSIFIERS, choices=AUGMENTATIONS, off="none"),
     Key("train.negative", FLOWS, off=""),
     Key("train.negative_classes", FLOWS, least=0, off=0),
     Key("train.negative_threshold", FLOWS),
@@ -261,12 +278,12 @@ def names(fact: str, config: dict | None = None) -> tuple[str, ...]:
         value = getattr(key, fact)
         return bool(value(config) if callable(value) else value)
 
-    found = []
+    chosen = []
     for section, rows in groupby(TABLE, key=lambda key: key.section):
         rows = list(rows)
         having = [key.name for key in rows if has(key)]
-        found += [section] if len(having) == len(rows) else having
-    return tuple(found)
+        chosen += [section] if len(having) == len(rows) else having
+    return tuple(chosen)
 
 
 def missing(config: ConfigDict | dict) -> list[str]:

@@ -45,14 +45,14 @@ def check_hosts(config: ConfigDict) -> None:
     lead = on_lead(lambda: own)
     other = sorted(k for k in own.keys() | lead if own.get(k) != lead.get(k))
 
-    def check():
+    def refuse():
         if other:
             raise UserError(
                 f"this process was started with another config than process 0: "
                 f"{', '.join(other)}; start the same command on every host"
             )
 
-    on_all(check)
+    on_all(refuse)
 
 
 def _check(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:

@@ -34,7 +34,7 @@ def ood_names(test: str, ood: Sequence[str]) -> list[str]:
     return [n if taken.count(n) == 1 else f"{n}:{split}" for n, split in parsed]
 
 
-def ood_places(c: ConfigDict) -> list[tuple[str, str]]:
+def ood_origins(c: ConfigDict) -> list[tuple[str, str]]:
     """`(source, path)` of every set of `c.ood`, `c` being a config's `data`.
 
     From `ood_source` and `ood_path`: no entry is as for training, one entry is for all
@@ -43,12 +43,12 @@ def ood_places(c: ConfigDict) -> list[tuple[str, str]]:
     """
     sources = _one_a_set("ood_source", c.ood_source, c.ood)
     paths = _one_a_set("ood_path", c.ood_path, c.ood)
-    places = []
+    origins = []
     for source, path in zip(sources, paths):
         source = c.source if source == SAME else source
         default = c.path if source == c.source else ""
-        places.append((source, default if path == SAME else path))
-    return places
+        origins.append((source, default if path == SAME else path))
+    return origins
 
 
 def _one_a_set(key: str, values: Sequence[str], ood: Sequence[str]) -> Sequence[str]:

@@ -11,7 +11,7 @@ from experiments.core.data_identity import looked_at, sampled_rows
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import Kind, kind
 from experiments.core.negatives import check_apart, exposed, load_negatives
-from experiments.core.set_names import ood_names, ood_places
+from experiments.core.set_names import ood_names, ood_origins
 from experiments.core.token_sets import load_tokens
 from experiments.core.vector_sets import load_vectors, standardized
 from flowjax_ood import data
@@ -62,12 +62,12 @@ class Sets(NamedTuple):
             return {}
         return {"images_held_back": self.validation.images}
 
-    def inputs(self, one: AnySet, rows: np.ndarray | None = None) -> np.ndarray:
+    def inputs(self, which: AnySet, rows: np.ndarray | None = None) -> np.ndarray:
         """The events of a set, or those at `rows`, as a model is given them.
 
         uint8 `[N, H, W, C]`, or standardised `[N, D]`, or tokens, int32 `[N, L]`.
         """
-        events = one.events if rows is None else one.events[rows]
+        events = which.events if rows is None else which.events[rows]
         if self.standardizer:
             return self.standardizer.transform(events)
         # uint8 is what pixels are known by
@@ -81,11 +81,11 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     """
     c, of = config.data, kind(config)
     load = partial(LOADERS[of], config)
-    places = zip(ood_names(c.test, c.ood), c.ood, ood_places(c), strict=True)
+    named = zip(ood_names(c.test, c.ood), c.ood, ood_origins(c), strict=True)
     train = load_train(config)
     with user_errors("config.data"):
         test = load(c.test, c.limit_test, c.source, c.path)
-        ood = {name: load(spec, c.limit_test, *at) for name, spec, at in places}
+        ood = {name: load(spec, c.limit_test, *at) for name, spec, at in named}
         sets = Sets(train, test, ood, kind=of)
         if of in (Kind.IMAGES, Kind.CLASSIFIER):
             ood, names = exposed(config, ood)

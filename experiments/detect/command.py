@@ -50,6 +50,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     if not kind(config).classifies:
         raise UserError("this config trains a flow; use the command `train`")
     check_hosts(config)
+    check_names(config)
     # a host without the data would keep the others waiting
     sets = on_all(lambda: load_sets(config))
     check(config, sets)
@@ -213,7 +214,7 @@ def _layers(config, sets: Sets, network: Network, tests: dict) -> dict:
 
 
 def check(config: ConfigDict, sets: Sets) -> None:
-    """Raise UserError for sets too small, unknown rows, and what is not installed."""
+    """Raise UserError for sets too small, or that no outliers can be made of."""
     size = config.detect.validation
     for one in (sets.test, *sets.ood.values()):
         if len(one) <= size:
@@ -230,10 +231,10 @@ def check(config: ConfigDict, sets: Sets) -> None:
         detectors.made_outliers(
             sets, sets.inputs(sets.train, np.arange(min(16, size))), config.seed
         )
-    _check_names(config)
 
 
-def _check_names(config: ConfigDict) -> None:
+def check_names(config: ConfigDict) -> None:
+    """Raise UserError for detectors that a config has not, or are not installed."""
     c = config.detect
     chosen = [d.name for d in detectors.chosen(config, 1)]
     known = [d.name for d in detectors.plain(config, ("a layer",), 1)] + chosen

@@ -10,7 +10,7 @@ from experiments.core import build
 from experiments.core.errors import UserError, user_errors
 from experiments.core.sets import Sets
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
-from flowjax_ood.training.inputs import Augment, crop_flip
+from flowjax_ood.training.inputs import crop_flip
 from flowjax_ood.training.objectives import CrossEntropy, OutlierExposure
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state, fine_tuning_state
@@ -62,7 +62,7 @@ def training(
         optimizer = build.optimizer(config, steps, len(x) / size)
     else:
         optimizer = _exposure_optimizer(config, steps)
-    augment = _augmentation(config, x)
+    augment = AUGMENTATIONS[config.train.augment]
     with user_errors("config", ValueError, TypeError):
         if outliers is None:
             batches = labelled_batches(x, labels, size, seed)
@@ -107,15 +107,3 @@ def _exposure_optimizer(config: ConfigDict, steps: int) -> optax.GradientTransfo
             scales_apart=False,
             nesterov=True,
         )
-
-
-def _augmentation(config: ConfigDict, x: np.ndarray) -> Augment | None:
-    """The augmentation of `train.augment`; UserError where it cannot be."""
-    name = config.train.augment
-    with user_errors("config", ValueError):
-        build.check_known("train.augment", name, AUGMENTATIONS)
-    if AUGMENTATIONS[name] and x.dtype != np.uint8:
-        raise UserError(
-            f"config: train.augment={name!r} is of images; set it to 'none'"
-        )
-    return AUGMENTATIONS[name]

@@ -129,7 +129,7 @@ def test_arguments_that_are_not_understood_end_with_status_2(capsys, argv, said)
         ),
         ((SMOKE, "--config.data.ood="), "config.data.ood names no set"),
         ((SMOKE, "--config.model.scales=4"), "cannot squeeze 7x7 pixels"),
-        ((SMOKE, "--config.model.name=vae"), "unknown model 'vae'"),
+        ((SMOKE, "--config.model.name=vae"), "unknown 'vae'"),
         ((SMOKE, "--config.optimizer.warmup_steps=99"), "warmup_steps"),
         ((SMOKE, "--config.train.log_every=0"), "must be at least 1, got 0"),
         (

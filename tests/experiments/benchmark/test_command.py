@@ -174,8 +174,8 @@ def test_that_nothing_could_be_measured_is_an_error(tmp_path, monkeypatch, capsy
         ("--repeats=0", "--seconds and --repeats"),
         ("--peak=fast", "--peak takes"),
         ("--stack=spiral", "unknown stack 'spiral'"),
-        ("--precision=int8", "unknown precision 'int8'"),
-        ("--parallel=magic", "unknown parallel mode 'magic'"),
+        ("--precision=int8", "unknown 'int8'"),
+        ("--parallel=magic", "unknown 'magic'"),
         ("--vary=model.coupling=2", "did you mean 'model.couplings'"),
         # the second of two cases: both are looked at before the first is measured
         ("--vary=model.couplings=2,1", "train couplings 1: config.model: 1 couplings"),

@@ -138,10 +138,10 @@ def test_sampling_is_as_much_arithmetic_as_evaluation():
     [
         (("model.norm=batch",), "scan+reversible", "cannot train batch norm"),
         (("model.couplings=1",), "chain", "use more couplings"),
-        (("model.precision=int8",), "chain", "unknown precision 'int8'"),
-        (("parallel=magic",), "chain", "unknown parallel mode 'magic'"),
+        (("model.precision=int8",), "chain", "unknown 'int8'"),
+        (("parallel=magic",), "chain", "unknown 'magic'"),
         (("model.width=0",), "chain", "width must be at least 1, got 0"),
-        (("optimizer.name=magic",), "chain", "config.optimizer: "),
+        (("optimizer.name=magic",), "chain", "config.optimizer.name: "),
     ],
 )
 def test_what_cannot_be_measured_is_found_without_computing(overrides, stack, message):

@@ -16,7 +16,7 @@ from experiments.core.checks import check
 from experiments.core.config import known_configs, load_config
 from experiments.core.errors import UserError
 from experiments.core.keys import flatten
-from experiments.core.set_names import ood_places
+from experiments.core.set_names import ood_origins
 from experiments.core.sets import load_sets
 from flowjax_ood.ood.network import as_input
 from flowjax_ood.training.state import parameter_count
@@ -139,7 +139,7 @@ def test_the_smoke_variant_of_every_file_builds(file):
     # a classifier that knows nothing gives detectors nothing to read
     assert 0 < config.train.num_steps <= (200 if "detect" in config else 4)
     check(config)
-    assert ood_places(config.data)
+    assert ood_origins(config.data)
     sets = load_sets(config)
     shape = sets.event_shape
     if "detect" in config:

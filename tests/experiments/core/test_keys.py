@@ -23,6 +23,10 @@ from experiments.core.keys import (
     names,
 )
 from experiments.core.options import known_configs
+from experiments.detect import recipe
+from flowjax_ood import precision
+from flowjax_ood.runtime import parallel
+from flowjax_ood.training import optimizers
 from tests.helpers.experiment_runs import CONFIGS
 
 EXPERIMENTS = CONFIGS.parent
@@ -107,10 +111,17 @@ def test_what_says_what_is_scored_may_be_set_for_a_trained_run():
         assert among(key, names("pooled", {}))
 
 
-def test_models_are_those_that_can_be_built():
-    flows = {name for name, of in MODELS.items() if not of.classifies}
-    known = {"flow": flows, "classifier": set(MODELS) - flows}
-    assert {family: set(models) for family, models in build.MODELS.items()} == known
+def test_names_are_those_that_the_library_knows():
+    assert set(build.MODELS) == set(MODELS)
+    assert tuple(precision.PRECISIONS) == ROWS["model.precision"].choices
+    assert ("auto", *precision.CONVOLUTIONS) == ROWS["model.convolution"].choices
+    assert ROWS["parallel"].choices == parallel.MODES
+    assert tuple(recipe.AUGMENTATIONS) == ROWS["train.augment"].choices
+    for key, known in (
+        ("optimizer.name", optimizers.OPTIMIZERS),
+        ("optimizer.schedule", optimizers.SCHEDULES),
+    ):
+        assert set().union(*ROWS[key].choices.values()) == set(known)
 
 
 @pytest.mark.parametrize(("model", "of"), MODELS.items())

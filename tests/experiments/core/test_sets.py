@@ -8,7 +8,7 @@ from PIL import Image
 
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
-from experiments.core.set_names import ood_names, ood_places
+from experiments.core.set_names import ood_names, ood_origins
 from experiments.core.sets import load_sets
 from tests.helpers.experiment_runs import CONFIGS
 
@@ -168,7 +168,7 @@ def test_where_ood_sets_come_from(sources, paths, places):
         f"data.ood_source={sources!r}",
         f"data.ood_path={paths!r}",
     )
-    assert ood_places(config.data) == places
+    assert ood_origins(config.data) == places
 
 
 @pytest.mark.parametrize("key", ["ood_source", "ood_path"])

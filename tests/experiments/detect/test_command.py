@@ -159,15 +159,20 @@ def test_protocols_take_apart_what_they_test_on(smoke):
 @pytest.mark.parametrize(
     ("keys", "match"),
     [
-        ({"validation": 128}, "detect.validation takes 128 images"),
         ({"detectors": ("MPS",)}, "there is no 'MPS' in this config; known: .*MSP"),
         ({"detectors": ("Deep Ensembles",), "networks": 1}, "no 'Deep Ensembles'"),
     ],
 )
 def test_what_cannot_be_detected_is_said_first(smoke, keys, match):
-    config, sets = smoke
+    config, _ = smoke
     with pytest.raises(UserError, match=match):
-        detect_checks.check(changed(config, **keys), sets)
+        detect_checks.check_names(changed(config, **keys))
+
+
+def test_sets_that_are_too_small_are_refused(smoke):
+    config, sets = smoke
+    with pytest.raises(UserError, match=r"detect\.validation takes 128 images"):
+        detect_checks.check(changed(config, validation=128), sets)
 
 
 def test_a_config_of_a_flow_is_refused(tmp_path):

@@ -160,12 +160,12 @@ def test_a_network_stays_in_its_mode(run):
 @pytest.mark.parametrize(
     ("name", "overrides", "said"),
     [
-        ("fashion_mnist_detect", ["model.name=lenett"], "unknown classifier 'lenett'"),
+        ("fashion_mnist_detect", ["model.name=lenett"], "unknown 'lenett'"),
         ("cifar10_detect", ["model.name=lenet"], r"model\.blocks: 'lenet' has none"),
         ("cifar10_detect", ["model.blocks=1"], "blocks and widths need one number"),
-        ("cifar10_detect", ["model.precision=half"], "unknown precision 'half'"),
-        ("fashion_mnist_detect", ["optimizer.name=sdg"], "unknown optimizer 'sdg'"),
-        ("cifar10_detect", ["optimizer.schedule=steps"], "unknown schedule 'steps'"),
+        ("cifar10_detect", ["model.precision=half"], "unknown 'half'"),
+        ("fashion_mnist_detect", ["optimizer.name=sdg"], "unknown 'sdg'"),
+        ("cifar10_detect", ["optimizer.schedule=steps"], "unknown 'steps'"),
         ("cifar10_detect", ["optimizer.boundaries=3,2"], "must be positive and rise"),
         ("cifar10_detect", ["optimizer.schedule=cosine"], "reset_momentum starts"),
         (
@@ -178,7 +178,7 @@ def test_a_network_stays_in_its_mode(run):
             ["model.norm_group=3"],
             r"norm_group=3 does not divide the 8 examples .* each of 1 devices",
         ),
-        ("cifar10_detect", ["train.augment=flip"], "unknown train.augment 'flip'"),
+        ("cifar10_detect", ["train.augment=flip"], "train.augment: unknown 'flip'"),
         ("genomics_detect", ["train.augment=crop_flip"], "augment acts on images"),
         (
             "fashion_mnist_detect",

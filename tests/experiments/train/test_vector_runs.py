@@ -255,7 +255,7 @@ def test_without_validation_the_last_state_is_evaluated(tmp_path):
         (("eval.draws=2",), "set it to 1"),
         (("data.validation=1.0",), "at least 0 and below 1, got 1.0"),
         (("data.validation=0.001",), "leaves 0 of 256 training vectors"),
-        (("data.constant=keep",), "unknown constant 'keep'"),
+        (("data.constant=keep",), "unknown 'keep'"),
         (("data.pca=16",), "span 15 dimensions"),
         (("data.ood=miniboone0:test",), "has vectors of 50 features, the training"),
         (("data.source=idx",), "'idx' is not a source of vectors"),
