@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # {measure: {set: one value a seed}}, with measures "auroc" and "bits_per_dim"
 Row = Mapping[str, Mapping[str, Sequence[float]]]
+DOTS = {"s": 34, "alpha": 0.55, "lw": 0}
 
 
 def ablation_rows(
@@ -35,23 +36,24 @@ def ablation_rows(
     colors = style.set_colors(id_name, _ood_names(rows.values()))
     figure = layout.new_figure(10.5, 0.9 + 0.42 * len(names))
     areas, bits = figure.subplots(1, 2, sharey=True)
-    for y, row in enumerate(rows.values()):
-        for name, values in row["auroc"].items():
-            _dots(areas, _finite(values), y, colors[name])
-        for name, values in row["bits_per_dim"].items():
-            _dots(bits, _finite(values), y, colors[name])
-    style.style_axes(areas, "AUROC by likelihood")
-    style.style_axes(bits, "bits/dim (fewer = more likely)")
+    for axes, measure in ((areas, "auroc"), (bits, "bits_per_dim")):
+        for y, row in enumerate(rows.values()):
+            for name, values in row[measure].items():
+                values, color = _finite(values), colors[name]
+                if values.size:
+                    axes.scatter(values, [y] * len(values), color=color, **DOTS)
+                    mean, ends = values.mean(), [y - 0.28, y + 0.28]
+                    axes.plot([mean, mean], ends, color=color, lw=2.4)
+    style.style_axes(areas, "AUROC by likelihood", grid="x")
+    style.style_axes(bits, "bits/dim (fewer = more likely)", grid="x")
     areas.set_yticks(range(len(names)), names)
     areas.set_ylim(len(names) - 0.4, -0.6)
     areas.set_xlim(-0.02, 1.02)
     areas.axvline(0.5, color=style.MUTED, lw=1, zorder=0)
-    for axes in (areas, bits):
-        axes.grid(axis="x", color=style.GRID, lw=0.8)
     return layout.frame(
         figure,
         title,
-        key=_key({name: {"color": color} for name, color in colors.items()}),
+        key=layout.line_key({n: {"color": c, "lw": 3} for n, c in colors.items()}),
         caption="Dots: seeds. Bars: their mean. Line at 0.5: chance; left of it, the "
         "flow finds OOD images more likely.",
     )
@@ -77,7 +79,7 @@ def bottleneck_curves(
     ood_names = _ood_names(rows)
     panels = len(ood_names) + 1
     figure = layout.new_figure(4.6 * panels + 0.6, 4.2)
-    all_axes = np.atleast_1d(figure.subplots(1, panels))
+    all_axes = figure.subplots(1, panels, squeeze=False)[0]
     widths = sorted({w for s in series.values() for w in s if w is not None})
     # equally far apart as on a logarithmic axis; "none" one step further
     step = np.log(widths[-1] / widths[0]) / max(1, len(widths) - 1) or 1.0
@@ -89,22 +91,19 @@ def bottleneck_curves(
         for label, by_width in series.items():
             curve = {w: _finite(row[measure][name]) for w, row in by_width.items()}
             _curve(axes, curve, at, looks[label])
+        label = f"bits/dim, {name}"
         if measure == "auroc":
-            style.style_axes(
-                axes, "numbers in the bottleneck", f"AUROC, {id_name} against {name}"
-            )
+            label = f"AUROC, {id_name} against {name}"
             axes.axhline(0.5, color=style.MUTED, lw=1, zorder=0)
             axes.set_ylim(-0.02, 1.02)
-        else:
-            style.style_axes(axes, "numbers in the bottleneck", f"bits/dim, {name}")
+        style.style_axes(axes, "numbers in the bottleneck", label, grid="y")
         axes.set_xticks(
             [at[w] for w in shown], ["none" if w is None else str(w) for w in shown]
         )
-        axes.grid(axis="y", color=style.GRID, lw=0.8)
     return layout.frame(
         figure,
         title,
-        key=_key(looks),
+        key=layout.line_key({n: {"lw": 3, **look} for n, look in looks.items()}),
         caption="Dots: seeds; lines: their mean; none: the same flow without a "
         "bottleneck. AUROC below 0.5 (line): OOD images are more likely.",
     )
@@ -115,28 +114,14 @@ def _ood_names(rows) -> list[str]:
 
 
 def _finite(values: Sequence[float | None]) -> np.ndarray:
-    array = np.array([np.nan if v is None else v for v in values], float)
+    array = np.array(values, float)  # None is NaN
     return array[np.isfinite(array)]
-
-
-def _dots(axes: Axes, values: np.ndarray, y: float, color: str) -> None:
-    if not values.size:
-        return
-    axes.scatter(values, np.full(values.size, y), s=34, color=color, alpha=0.55, lw=0)
-    axes.plot([values.mean()] * 2, [y - 0.28, y + 0.28], color=color, lw=2.4)
 
 
 def _curve(axes: Axes, curve: dict, at: dict, look: dict) -> None:
     """Draw dots and a line through their means; only dashes lead to "none"."""
     for width, values in curve.items():
-        axes.scatter(
-            np.full(values.size, at[width]),
-            values,
-            s=34,
-            color=look["color"],
-            alpha=0.55,
-            lw=0,
-        )
+        axes.scatter([at[width]] * len(values), values, color=look["color"], **DOTS)
     widths = sorted(w for w, values in curve.items() if w is not None and values.size)
     means = [curve[w].mean() for w in widths]
     axes.plot([at[w] for w in widths], means, lw=2.2, **look)
@@ -144,7 +129,3 @@ def _curve(axes: Axes, curve: dict, at: dict, look: dict) -> None:
         ends = [at[widths[-1]], at[None]]
         heights = [means[-1], curve[None].mean()]
         axes.plot(ends, heights, color=look["color"], lw=1, linestyle=(0, (2, 2)))
-
-
-def _key(looks: Mapping[str, dict]) -> list:
-    return layout.line_key({name: {"lw": 3, **look} for name, look in looks.items()})

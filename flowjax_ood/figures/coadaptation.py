@@ -58,35 +58,24 @@ def coadaptation_panels(
         for axes, (measure, label) in zip(row, MEASURES.items()):
             for name, results in sets.items():
                 for y, act in enumerate(LABELS):
-                    for who, fill, dy in (
-                        ("donor", "white", 0.06),
-                        ("own", colors[name], -0.06),
-                    ):
-                        measured = results[act][layer][who]
-                        if measured is None or measured[measure] is None:
-                            continue
-                        look = POINT | {"mec": colors[name], "mfc": fill}
-                        axes.plot(measured[measure], y + offsets[name] + dy, **look)
+                    at, fills = (
+                        y + offsets[name],
+                        {"donor": "white", "own": colors[name]},
+                    )
+                    for (who, fill), dy in zip(fills.items(), (0.06, -0.06)):
+                        value = (results[act][layer][who] or {}).get(measure)
+                        if value is not None:
+                            look = POINT | {"mec": colors[name], "mfc": fill}
+                            axes.plot(value, at + dy, **look)
             axes.axvline(0, color=style.MUTED, lw=1)
-            axes.grid(axis="x", color=style.GRID, lw=0.8)
-            xlabel = label if layer == shown[-1] else ""
-            style.style_axes(axes, xlabel)
-            axes.set_title(
-                f"coupling {layer + 1}",
-                fontsize=style.LABEL,
-                color=style.INK,
-                loc="left",
-            )
+            style.style_axes(axes, label if layer == shown[-1] else "", grid="x")
+            style.title(axes, f"coupling {layer + 1}", loc="left")
         row[0].set_yticks(range(len(LABELS)), list(LABELS.values()))
         row[0].set_ylim(len(LABELS) - 0.5, -0.5)
     title = title or f"What coupling {depth + 1} reads: a code, or the content?"
-    return layout.frame(figure, title, key=_key(colors, id_name))
-
-
-def _key(colors: Mapping[str, str], id_name: str) -> list:
     looks = {
-        style.set_label(name, id_name): {"mec": color, "mfc": color}
+        style.set_label(name, id_name): POINT | {"color": color}
         for name, color in colors.items()
     }
-    looks["against its donor"] = {"mec": style.MUTED, "mfc": "white"}
-    return layout.line_key({label: POINT | look for label, look in looks.items()})
+    looks["against its donor"] = POINT | {"mec": style.MUTED, "mfc": "white"}
+    return layout.frame(figure, title, key=layout.line_key(looks))

@@ -18,13 +18,13 @@ from flowjax_ood.figures.panels import (
     check_rows,
     color_bar,
     color_range,
-    colormap,
+    color_scale,
     label_row,
     one_channel,
     row_colors,
     show,
     show_image,
-    title_column,
+    signed_scale,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def coupling_panels(
         channel: The channel that is shown.
         title: By default compares the correlations, if there are any.
     """
-    check_rows(rows, [panels for *_, panels in rows])
+    check_rows(rows)
     columns = [name for name in COLUMNS if name in rows[0][2]]
     if unknown := sorted(set(rows[0][2]) - set(COLUMNS)):
         raise ValueError(f"unknown panels {unknown}; known are {list(COLUMNS)}")
@@ -104,7 +104,7 @@ def coupling_panels(
             else:
                 drawn[name] = show(axes, maps[name][r], **scales[name])
             if r == 0:
-                title_column(axes, COLUMNS[name])
+                style.title(axes, COLUMNS[name])
             if c == 0:
                 known = label in correlation
                 note = f"corr(−t, x) = {correlation[label]:.2f}" if known else ""
@@ -171,12 +171,10 @@ def _scales(maps: Mapping[str, list[np.ndarray]]) -> dict[str, dict]:
     # Predictions may overshoot: true pixels set the scale where there are any.
     pixels = maps.get("input", []) + maps.get("target", []) or maps.get("-t", [])
     if pixels:
-        low, high = color_range(pixels)
-        scale = {"cmap": colormap("viridis"), "vmin": low, "vmax": high}
+        scale = color_scale("viridis", *color_range(pixels))
         scales |= dict.fromkeys(PIXELS, scale)
     if "s" in maps:
-        top = max(map(abs, color_range(maps["s"])))
-        scales["s"] = {"cmap": colormap("RdBu_r"), "vmin": -top, "vmax": top}
+        scales["s"] = signed_scale(max(map(abs, color_range(maps["s"]))))
     return scales
 
 
@@ -191,7 +189,6 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
     )
     largest = max(np.abs(s[np.isfinite(s)]).max(initial=0.0) for s in scales.values())
     top = float(np.clip(largest, 0.1, 8.0))
-    scale = {"cmap": colormap("RdBu_r"), "vmin": -top, "vmax": top}
     colors = row_colors(rows)
 
     columns = len(shown) + 1
@@ -210,15 +207,15 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
         label_row(axes, label, is_id, colors[label])
     for c, k in enumerate(shown, start=1):
         low, high = color_range([predicted[r, k] for r in range(len(rows))])
-        look = {"cmap": colormap("viridis"), "vmin": low, "vmax": high}
+        look = color_scale("viridis", low, high)
         for r in range(len(rows)):
             upper = figure.add_subplot(cells[2 * r, c])
             lower = figure.add_subplot(cells[2 * r + 1, c])
             prediction = show(upper, predicted[r, k], **look)
             # colours of s are those of exp(s) on a logarithmic scale
-            factor = show(lower, scales[r, k], **scale)
+            factor = show(lower, scales[r, k], **signed_scale(top))
             if r == 0:
-                title_column(upper, f"{k + 1}\n{names[k]}" if names else f"{k + 1}")
+                style.title(upper, f"{k + 1}\n{names[k]}" if names else f"{k + 1}")
             if c == 1:
                 for axes, text in ((upper, "−t"), (lower, "exp(s)")):
                     axes.set_ylabel(text, fontsize=style.SMALL, color=style.INK)
@@ -240,7 +237,7 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
 
 
 def _checked_depth(rows: Sequence[Row], names: Sequence[str] | None) -> int:
-    check_rows(rows, [dict.fromkeys(range(len(row[3]))) for row in rows])
+    check_rows([(label, is_id, range(len(maps))) for label, is_id, _, maps in rows])
     for label, _, _, maps in rows:
         for k, panels in enumerate(maps):
             if missing := sorted(set(QUANTITIES) - set(panels)):

@@ -31,53 +31,38 @@ def roc_curves(
     """
     if not curves or not all(curves.values()):
         raise ValueError("no ROC curve to draw: a flow without OOD sets, or no flow")
-    lines = {
-        (flow, name): _checked_roc(flow, name, *curve)
-        for flow, sets in curves.items()
-        for name, curve in sets.items()
-    }
-    colors = style.set_colors("", (name for _, name in lines))
-    styles = {flow: style.flow_style(i)["linestyle"] for i, flow in enumerate(curves)}
+    lines = {}
+    for index, (flow, sets) in enumerate(curves.items()):
+        dashes = style.flow_style(index)["linestyle"]
+        for name, (fpr, tpr, auroc) in sets.items():
+            of = f"{name!r} ({flow})"
+            rates = _pair(fpr, tpr, ("fpr", "tpr"), of)
+            for what, rate in zip(("fpr", "tpr", "auroc"), (*rates, np.array(auroc))):
+                if not np.all((rate >= 0) & (rate <= 1)):
+                    raise ValueError(f"{what} of {of} must lie in [0, 1]")
+            lines[f"{flow}, {name}: {auroc:.3f}"] = name, dashes, rates
+    colors = style.set_colors("", (name for name, *_ in lines.values()))
+    aurocs = [auroc for sets in curves.values() for *_, auroc in sets.values()]
 
-    entries = {
-        (flow, name): f"{flow}, {name}: {curve[2]:.3f}"
-        for (flow, name), curve in lines.items()
-    }
     figure = layout.new_figure(5.4, 5.2)
-    widest = max(layout.text_width(figure, e, style.LABEL) for e in entries.values())
+    widest = max(layout.text_width(figure, label, style.LABEL) for label in lines)
     figure.set_figwidth(5.4 + widest + 1.4)  # a square, and the key next to it
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=style.MUTED, lw=1)
-    axes.annotate(
-        "chance",
-        (0.5, 0.5),
-        xytext=(0, 3),
-        textcoords="offset points",
-        rotation=45,
-        rotation_mode="anchor",
-        ha="center",
-        fontsize=style.SMALL,
-        color=style.MUTED,
+    look = {"rotation": 45, "rotation_mode": "anchor", "ha": "center"}
+    style.annotate(
+        axes, "chance", (0.5, 0.5), (0, 3), "data", color=style.MUTED, **look
     )
-    for (flow, name), (fpr, tpr, _) in lines.items():
-        axes.plot(
-            fpr,
-            tpr,
-            color=colors[name],
-            linestyle=styles[flow],
-            lw=2.4,
-            label=entries[flow, name],
-        )
+    for label, (name, dashes, rates) in lines.items():
+        axes.plot(*rates, color=colors[name], linestyle=dashes, lw=2.4, label=label)
     style.style_axes(
         axes,
         "OOD images accepted (false positive rate)",
         "ID images accepted (true positive rate)",
+        grid="both",
     )
     axes.set(xlim=(-0.005, 1.005), ylim=(-0.005, 1.005), aspect="equal")
-    ticks = np.linspace(0, 1, 6)
-    axes.set_xticks(ticks)
-    axes.set_yticks(ticks)
-    axes.grid(color=style.GRID, lw=0.8)
+    axes.set(xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
     figure.legend(
         loc="outside right center",
         frameon=False,
@@ -88,7 +73,7 @@ def roc_curves(
         handlelength=2.6,
         labelspacing=0.8,
     )
-    return layout.frame(figure, title or _roc_finding([c[2] for c in lines.values()]))
+    return layout.frame(figure, title or _roc_finding(aurocs))
 
 
 def training_curves(
@@ -111,51 +96,35 @@ def training_curves(
     """
     if not curves:
         raise ValueError("no training curve to draw")
-    measures = {
-        "bits/dim": ("bits/dim", "images"),
-        "nats": ("negative log-likelihood (nats)", "vectors"),
-    }
-    if unit not in measures:
-        raise ValueError(f"unknown unit {unit!r}; known: {', '.join(measures)}")
-    measure, things = measures[unit]
+    style.check_unit(unit)
+    measure, things = "bits/dim", "images"
+    if unit == "nats":
+        measure, things = "negative log-likelihood (nats)", "vectors"
     data = {}
     for flow, (seen, bits) in curves.items():
-        seen = style.numbers(seen, f"images_seen of {flow!r}")
-        bits = style.numbers(bits, f"bits_per_dim of {flow!r}")
-        if seen.shape != bits.shape:
-            raise ValueError(
-                f"images_seen {seen.shape} and bits_per_dim {bits.shape} of {flow!r} "
-                "must have one length"
-            )
-        if np.any(np.diff(seen) < 0):
+        data[flow] = _pair(seen, bits, ("images_seen", "bits_per_dim"), repr(flow))
+        if np.any(np.diff(data[flow][0]) < 0):
             raise ValueError(f"images_seen of {flow!r} falls; sort the records first")
-        data[flow] = seen, bits
 
     figure = layout.new_figure(9.0, 4.6)
     axes = figure.subplots()
     limits = style.robust_limits([bits for _, bits in data.values()], reach=6.0)
     for index, (flow, (seen, bits)) in enumerate(data.items()):
         look = style.flow_style(index)
-        line_seen, line_bits = seen, bits
+        marker = "o" if bits.size <= 30 else None
         if bits.size > 2 * BLOCKS:
             axes.plot(seen, bits, color=look["color"], alpha=0.22, lw=0.8)
-            line_seen, line_bits = _medians(seen, bits)
-        axes.plot(
-            line_seen,
-            line_bits,
-            lw=2.2,
-            marker="o" if bits.size <= 30 else None,
-            ms=4,
-            label=f"{flow}: {line_bits[-1]:.2f} at the end",
-            **look,
-        )
+            # a median does not follow a single wild step, as a mean would
+            blocks = np.array_split(np.arange(bits.size), BLOCKS)
+            seen = np.array([seen[block].mean() for block in blocks])
+            bits = np.array([np.median(bits[block]) for block in blocks])
+        label = f"{flow}: {bits[-1]:.2f} at the end"
+        axes.plot(seen, bits, lw=2.2, marker=marker, ms=4, label=label, **look)
     axes.set_ylim(*limits)
     axes.set_xlim(0, max(seen[-1] for seen, _ in data.values()) * 1.01 or 1)
-    axes.grid(axis="y", color=style.GRID, lw=0.8)
     axes.xaxis.set_major_formatter(style.short_number)
-    axes.locator_params(axis="x", nbins=6)
-    axes.locator_params(axis="y", nbins=6)
-    style.style_axes(axes, f"training {things} seen", measure)
+    axes.locator_params(nbins=6)
+    style.style_axes(axes, f"training {things} seen", measure, grid="y")
     axes.legend(
         loc="upper right", frameon=False, fontsize=style.LABEL, handlelength=2.6
     )
@@ -171,18 +140,13 @@ def training_curves(
     )
 
 
-def _checked_roc(flow: str, name: str, fpr, tpr, auroc: float) -> tuple:
-    fpr = style.numbers(fpr, f"fpr of {name!r} ({flow})")
-    tpr = style.numbers(tpr, f"tpr of {name!r} ({flow})")
-    if fpr.shape != tpr.shape:
-        raise ValueError(
-            f"fpr {fpr.shape} and tpr {tpr.shape} of {name!r} ({flow}) must have one "
-            "length"
-        )
-    for what, rate in (("fpr", fpr), ("tpr", tpr), ("auroc", np.asarray(auroc))):
-        if not np.all((rate >= 0) & (rate <= 1)):
-            raise ValueError(f"{what} of {name!r} ({flow}) must lie in [0, 1]")
-    return fpr, tpr, float(auroc)
+def _pair(first, second, names: tuple[str, str], of: str) -> list[np.ndarray]:
+    """Turn two sequences into vectors of one length; errors call them `names`."""
+    pair = [style.numbers(v, f"{n} of {of}") for v, n in zip((first, second), names)]
+    if pair[0].shape != pair[1].shape:
+        shapes = " and ".join(f"{n} {v.shape}" for n, v in zip(names, pair))
+        raise ValueError(f"{shapes} of {of} must have one length")
+    return pair
 
 
 def _roc_finding(aurocs: list[float]) -> str:
@@ -192,15 +156,3 @@ def _roc_finding(aurocs: list[float]) -> str:
     if below:
         return "Some curves run below the diagonal: OOD images more likely than ID"
     return "Above the diagonal: ID images are more likely than OOD images"
-
-
-def _medians(seen: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take medians over at most `BLOCKS` blocks of consecutive records.
-
-    A median does not follow the single wild step that a mean would show as a bump.
-    """
-    blocks = np.array_split(np.arange(bits.size), BLOCKS)
-    return (
-        np.array([seen[block].mean() for block in blocks]),
-        np.array([np.median(bits[block]) for block in blocks]),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from flowjax_ood.figures import layout, style
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # measure: (label of its axis, lowest value that is drawn)
@@ -50,6 +50,12 @@ def depth_profiles(
     if groups is not None and len(groups) != depth:
         raise ValueError(f"{len(groups)} groups for {depth} couplings")
     colors = style.set_colors(id_name, layers)
+    # runs of couplings of one group: (index of the first one, name)
+    starts = [
+        (k, name)
+        for k, name in enumerate(groups or ())
+        if k == 0 or name != groups[k - 1]
+    ]
 
     figure = layout.new_figure(max(7.5, min(2.5 + 0.45 * depth, 13.0)), 8.2)
     panels = figure.subplots(len(MEASURES), 1, sharex=True)
@@ -57,54 +63,32 @@ def depth_profiles(
     for axes, (measure, (label, floor)) in zip(panels, MEASURES.items()):
         # the ID set last: it is the reference
         for name in sorted(layers, key=lambda name: name == id_name):
-            values = np.array(
-                [np.nan if m[measure] is None else m[measure] for m in layers[name]]
-            )
-            _line(axes, at, values, floor, colors[name], name)
+            values = np.array([m[measure] for m in layers[name]], float)  # None is NaN
+            shown, below = np.maximum(values, floor), values < floor
+            look = {"color": colors[name], "label": name}
+            axes.plot(at, shown, marker="o", lw=1.8, ms=5, **look)
+            axes.plot(at[below], shown[below], ls="", marker="v", ms=9, **look)
         axes.axhline(0, color=style.MUTED, lw=1)
-        style.style_axes(axes, "", label)
-        axes.grid(axis="y", color=style.GRID, lw=0.8)
+        style.style_axes(axes, "", label, grid="y")
         axes.locator_params(axis="y", nbins=5)
-        if groups is not None:
-            for k in range(1, depth):
-                if groups[k] != groups[k - 1]:
-                    axes.axvline(k + 0.5, color=style.MUTED, lw=1, ls=(0, (2, 2)))
-    if groups is not None:
-        _name_groups(panels[0], groups)
+        for start, _ in starts[1:]:
+            axes.axvline(start + 0.5, color=style.MUTED, lw=1, ls=(0, (2, 2)))
+    for (start, name), (end, _) in pairwise([*starts, (depth, "")]):
+        style.annotate(
+            panels[0],
+            name,
+            ((start + 1 + end) / 2, 1),
+            (0, 4),
+            ("data", "axes fraction"),
+            ha="center",
+            color=style.MUTED,
+        )
     panels[-1].set_xlabel("coupling", fontsize=style.LABEL, color=style.INK)
     panels[-1].set_xlim(0.5, depth + 0.5)
-    step = -(-depth // 16)
-    panels[-1].set_xticks(at[::step])
+    panels[-1].set_xticks(at[:: -(-depth // 16)])
     figure.align_ylabels(panels)
     looks = {
         style.set_label(name, id_name): {"color": color, "marker": "o", "lw": 1.8}
         for name, color in colors.items()
     }
     return layout.frame(figure, title, key=layout.line_key(looks))
-
-
-def _line(axes: Axes, at, values, floor: float, color: str, name: str) -> None:
-    shown = np.maximum(values, floor)
-    look = {"color": color, "lw": 1.8, "ms": 5, "label": name}
-    axes.plot(at, shown, marker="o", **look)
-    with np.errstate(invalid="ignore"):
-        below = values < floor
-    axes.plot(at[below], shown[below], ls="", marker="v", color=color, ms=9)
-
-
-def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
-    """Write the name of a group above each run of its couplings."""
-    start = 0
-    for k in range(1, len(groups) + 1):
-        if k == len(groups) or groups[k] != groups[start]:
-            axes.annotate(
-                groups[start],
-                ((start + 1 + k) / 2, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 4),
-                textcoords="offset points",
-                ha="center",
-                fontsize=style.SMALL,
-                color=style.MUTED,
-            )
-            start = k

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -64,12 +63,9 @@ def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
     colors = style.set_colors(id_name, (n for sets in values.values() for n in sets))
     limits = {p: style.robust_limits(list(sets.values())) for p, sets in values.items()}
     columns = min(4, len(values)) if len(values) != 6 else 3
-    rows = math.ceil(len(values) / columns)
-    figure = layout.new_figure(3.9 * columns, 3.2 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, grid = histograms.panel_grid(len(values), columns, 3.9, 3.2)
     for axes, (panel, sets) in zip(grid, values.items()):
-        histograms.draw_histograms(axes, sets, limits[panel], colors, id_name)
-        style.style_axes(axes, label, "density")
+        histograms.draw_histograms(axes, sets, limits[panel], colors, id_name, label)
         # numbers of many digits would run into each other
         axes.locator_params(axis="x", nbins=4)
         finding = ", ".join(
@@ -78,8 +74,6 @@ def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
             if n != id_name
         )
         histograms.title_panel(axes, panel, finding)
-    for axes in grid[len(values) :]:
-        axes.remove()
     outside = histograms.count_outside(values, limits)
     return layout.frame(
         figure,

@@ -35,7 +35,12 @@ def common_limits(limits: dict[str, Limits]) -> dict[str, Limits]:
 
 
 def draw_histograms(
-    axes: Axes, sets: Mapping, limits: Limits, colors: Mapping, id_name: str
+    axes: Axes,
+    sets: Mapping,
+    limits: Limits,
+    colors: Mapping,
+    id_name: str,
+    label: str,
 ) -> None:
     """Draw densities of `{set: values [N]}`, over all N values, shown or not."""
     # few values in many bins are a comb
@@ -58,6 +63,17 @@ def draw_histograms(
     axes.margins(y=0.08)
     axes.locator_params(axis="y", nbins=4)
     axes.locator_params(axis="x", nbins=6)
+    style.style_axes(axes, label, "density")
+
+
+def panel_grid(count: int, columns: int, width: float, height: float) -> tuple:
+    """Make `(figure, axes of each of count panels)`; sizes in inches, of a panel."""
+    rows = math.ceil(count / columns)
+    figure = layout.new_figure(width * columns, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[count:]:
+        axes.remove()
+    return figure, grid[:count]
 
 
 def title_panel(axes: Axes, flow: str, finding: str = "") -> None:
@@ -66,25 +82,10 @@ def title_panel(axes: Axes, flow: str, finding: str = "") -> None:
     width = axes.figure.get_figwidth() / columns - 0.8  # less the y axis
     lines = layout.wrap(axes.figure, finding, width, style.LABEL)
     count = lines.count("\n") + 1 if lines else 0
-    axes.set_title(
-        flow,
-        fontsize=style.LABEL,
-        fontweight="bold",
-        color=style.INK,
-        loc="left",
-        pad=5 + count * style.LINE * style.LABEL,
-    )
-    axes.annotate(
-        lines,
-        (0, 1),
-        xytext=(0, 5),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=style.LABEL,
-        color=style.INK,
-        linespacing=style.LINE,
-        parse_math=False,
-    )
+    pad = 5 + count * style.LINE * style.LABEL
+    style.title(axes, flow, fontweight="bold", loc="left", pad=pad)
+    look = {"fontsize": style.LABEL, "linespacing": style.LINE}
+    style.annotate(axes, lines, (0, 1), (0, 5), **look)
 
 
 def set_key(colors: Mapping[str, str], id_name: str) -> list[Patch]:
@@ -92,12 +93,7 @@ def set_key(colors: Mapping[str, str], id_name: str) -> list[Patch]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(
-            facecolor=(color, 0.38),
-            edgecolor=color,
-            linewidth=1.8,
-            label=style.set_label(name, id_name),
-        )
+        Patch(fc=(color, 0.38), ec=color, lw=1.8, label=style.set_label(name, id_name))
         for name, color in colors.items()
     ]
 
@@ -133,15 +129,8 @@ class FarAxis(NamedTuple):
 
     def label(self, axes: Axes) -> None:
         """Tick the x axis, drawn in u, with as many round numbers as fit."""
-        low, high = axes.get_xlim()
-        ticks = self._ticks(low, high)
-        axes.set_xticks(
-            self.to(np.array(ticks)), [style.short_number(v) for v in ticks]
-        )
-
-    def _ticks(self, low: float, high: float) -> list[float]:
-        least = (high - low) / TICKS
-        ends = self.back(np.array([low, high]))
+        ends = np.array(axes.get_xlim())
+        least, ends = np.ptp(ends) / TICKS, self.back(ends)
         chosen: list[float] = []
         for digits in DIGITS:
             for value in _numbers(digits, *ends):
@@ -150,7 +139,7 @@ class FarAxis(NamedTuple):
                     chosen.append(value)
             if len(chosen) >= ENOUGH:
                 break
-        return sorted(chosen)
+        axes.set_xticks(self.to(np.array(chosen)), map(style.short_number, chosen))
 
 
 def far_axis(reference: np.ndarray, groups: Iterable[np.ndarray]) -> FarAxis | None:

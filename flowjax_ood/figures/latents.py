@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowjax_ood.figures import layout, panels
+from flowjax_ood.figures import layout, panels, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,10 +29,10 @@ def latent_panels(
         channel: The channel of the latents that is shown.
         title: Above everything.
     """
-    panels.check_rows(rows, [latents for *_, latents in rows])
+    panels.check_rows(rows)
     columns = list(rows[0][3])
     colors = panels.row_colors(rows)
-    scale = {"cmap": panels.colormap("RdBu_r"), "vmin": -CLIP, "vmax": CLIP}
+    scale = panels.signed_scale(CLIP)
 
     figure = layout.new_figure(1.9 * len(columns) + 4.6, 1.95 * len(rows) + 0.4)
     cells = figure.add_gridspec(
@@ -43,14 +43,14 @@ def latent_panels(
         panels.show_image(first, image, f"image of {label!r}")
         panels.label_row(first, label, is_id, colors[label])
         if r == 0:
-            panels.title_column(first, "image")
+            style.title(first, "image")
         for c, name in enumerate(columns, start=1):
             axes = figure.add_subplot(cells[r, c])
             what = f"latent {name!r} of {label!r}"
             latent = panels.one_channel(latents[name], channel, what)
             drawn = panels.show(axes, latent, **scale)
             if r == 0:
-                panels.title_column(axes, name)
+                style.title(axes, name)
     channels = max(np.shape(z)[-1] for *_, latents in rows for z in latents.values())
     label = f"latent z, channel {channel}" if channels > 1 else "latent z"
     bar = figure.add_subplot(cells[:, -1])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.transforms import Transform
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -56,20 +57,15 @@ def frame(
     Returns:
         The figure.
     """
-    width, height = figure.get_size_inches()
-    inside = width - 2 * MARGIN
+    height = figure.get_figheight()
     top = bottom = 0.0
     if title:
-        lines = wrap(figure, title, inside, TITLE, bold=True)
-        look = {"fontsize": TITLE, "fontweight": "bold", "color": INK}
-        top += MARGIN + _write(figure, lines, (0, 1), -MARGIN, va="top", **look)
+        top += MARGIN + _write(figure, title, "top", TITLE, INK, bold=True)
     if key:
         # and a little more, to stand apart from the titles of panels
-        top += 1.5 * MARGIN + _write_key(figure, key, top + MARGIN, inside)
+        top += 1.5 * MARGIN + _write_key(figure, key, top + MARGIN)
     if caption:
-        lines = wrap(figure, caption, inside, SMALL)
-        look = {"fontsize": SMALL, "color": MUTED}
-        bottom += MARGIN + _write(figure, lines, (0, 0), MARGIN, va="bottom", **look)
+        bottom += MARGIN + _write(figure, caption, "bottom", SMALL, MUTED)
     whole = height + top + bottom
     figure.set_figheight(whole)
     figure.get_layout_engine().set(rect=(0, bottom / whole, 1, height / whole))
@@ -91,6 +87,11 @@ def text_width(figure: Figure, text: str, size: float, bold: bool = False) -> fl
     renderer = figure.canvas.get_renderer()
     width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
     return width / figure.dpi
+
+
+def text_height(lines: str, size: float) -> float:
+    """Compute the height of lines of text, in inches."""
+    return (lines.count("\n") + 1) * LINE * size / 72
 
 
 def wrap(
@@ -126,31 +127,32 @@ def save(figure: Figure, path: str | os.PathLike, dpi: int = DPI) -> Path:
     return write_bytes(path, png_bytes(figure, dpi))
 
 
-def _write(figure: Figure, lines: str, corner, dy: float, **look) -> float:
-    """Write lines `dy` inches from a corner of the figure; return their height."""
+def _from_corner(figure: Figure, dy: float) -> Transform:
+    """Coordinates of the figure, moved by `dy` inches and by a margin to the right."""
     from matplotlib.transforms import ScaledTranslation
 
-    shift = ScaledTranslation(MARGIN, dy, figure.dpi_scale_trans)
-    where = figure.transFigure + shift
-    figure.text(
-        *corner, lines, transform=where, linespacing=LINE, parse_math=False, **look
-    )
-    return (lines.count("\n") + 1) * LINE * look["fontsize"] / 72
+    return figure.transFigure + ScaledTranslation(MARGIN, dy, figure.dpi_scale_trans)
 
 
-def _write_key(
-    figure: Figure, key: Sequence[Artist], depth: float, inside: float
-) -> float:
+def _write(figure, text: str, edge: str, size: float, color: str, bold=False) -> float:
+    """Write wrapped text at the top or bottom edge; return its height."""
+    lines = wrap(figure, text, figure.get_figwidth() - 2 * MARGIN, size, bold)
+    y, dy = (1, -MARGIN) if edge == "top" else (0, MARGIN)
+    look = {"fontsize": size, "fontweight": "bold" if bold else "normal", "va": edge}
+    look |= {"linespacing": LINE, "parse_math": False, "color": color}
+    figure.text(0, y, lines, transform=_from_corner(figure, dy), **look)
+    return text_height(lines, size)
+
+
+def _write_key(figure: Figure, key: Sequence[Artist], depth: float) -> float:
     """Write a legend `depth` inches below the top edge; return its height."""
-    from matplotlib.transforms import ScaledTranslation
-
-    shift = ScaledTranslation(MARGIN, -depth, figure.dpi_scale_trans)
+    inside = (figure.get_figwidth() - 2 * MARGIN) * figure.dpi
     for columns in range(len(key), 0, -1):
         legend = figure.legend(
             handles=key,
             loc="upper left",
             bbox_to_anchor=(0, 1),
-            bbox_transform=figure.transFigure + shift,
+            bbox_transform=_from_corner(figure, -depth),
             ncols=columns,
             frameon=False,
             fontsize=LABEL,
@@ -159,7 +161,7 @@ def _write_key(
             borderaxespad=0,
         )
         box = legend.get_window_extent()
-        if columns == 1 or box.width <= inside * figure.dpi:
+        if columns == 1 or box.width <= inside:
             break
         legend.remove()
     return box.height / figure.dpi

@@ -43,7 +43,8 @@ def likelihood_histograms(
             ID set, the x axis is compressed away from it (`histograms.far_axis`).
     """
     _check_panels(panels, id_name)
-    sign, quantity = _check_unit(unit)
+    style.check_unit(unit)
+    sign, quantity = (1, "log-likelihood") if unit == "nats" else (-1, "bits_per_dim")
     values = {
         flow: {
             name: sign * style.numbers(v, f"{quantity} of {name!r} ({flow})")
@@ -51,17 +52,19 @@ def likelihood_histograms(
         }
         for flow, sets in panels.items()
     }
-    auroc = _checked_auroc(auroc or {}, panels, id_name)
+    auroc = auroc or {}
+    _check_auroc(auroc, panels, id_name)
     colors = style.set_colors(id_name, (n for sets in values.values() for n in sets))
     drawn, far, limits = _on_axes(values, id_name, unit)
 
     columns = min(len(values), 3)
-    rows = math.ceil(len(values) / columns)
-    figure = layout.new_figure(6.4 if columns == 1 else 4.8 * columns, 3.7 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    size = (6.4 if columns == 1 else 4.8, 3.7)
+    figure, grid = histograms.panel_grid(len(values), columns, *size)
+    label = f"log-likelihood ({unit})   more likely →"
     for axes, (flow, sets) in zip(grid, values.items()):
-        histograms.draw_histograms(axes, drawn[flow], limits[flow], colors, id_name)
-        style.style_axes(axes, f"log-likelihood ({unit})   more likely →", "density")
+        histograms.draw_histograms(
+            axes, drawn[flow], limits[flow], colors, id_name, label
+        )
         if far[flow]:
             far[flow].label(axes)
         ranking = {
@@ -72,9 +75,8 @@ def likelihood_histograms(
             if name != id_name
         }
         histograms.title_panel(axes, flow, _finding(ranking, id_name))
-        _write_auroc(axes, auroc.get(flow, {}), colors)
-    for axes in grid[len(values) :]:
-        axes.remove()
+        if auroc.get(flow):
+            _write_auroc(axes, auroc[flow], colors)
     outside = histograms.count_outside(drawn, limits)
     return layout.frame(
         figure,
@@ -104,7 +106,7 @@ def split_likelihood(
         unit: "bits/dim"; or "nats", on axes as those of `likelihood_histograms`.
     """
     _check_panels(panels, id_name)
-    _check_unit(unit)
+    style.check_unit(unit)
     if dims < 1:
         raise ValueError(f"dims is the number of dimensions of an image, not {dims}")
     terms = ("log p(z)", "log |det dz/dx|")
@@ -131,8 +133,9 @@ def split_likelihood(
     for row, term, label in zip(grid, values, terms):
         drawn, far, limits = _on_axes(term, id_name, unit)
         for axes, (flow, sets) in zip(row, drawn.items()):
-            histograms.draw_histograms(axes, sets, limits[flow], colors, id_name)
-            style.style_axes(axes, f"{label} ({unit})", "density")
+            histograms.draw_histograms(
+                axes, sets, limits[flow], colors, id_name, f"{label} ({unit})"
+            )
             if far[flow]:
                 far[flow].label(axes)
         captions.append(f"of {label}, {histograms.count_outside(drawn, limits)}")
@@ -179,15 +182,7 @@ def _note(far: Mapping, id_name: str) -> str:
     return f" The x axis is compressed away from {id_name}; densities are along it."
 
 
-def _check_unit(unit: str) -> tuple[int, str]:
-    """Return `(sign that makes more likely larger, what the values are)` of a unit."""
-    units = {"bits/dim": (-1, "bits_per_dim"), "nats": (1, "log-likelihood")}
-    if unit not in units:
-        raise ValueError(f"unknown unit {unit!r}; known: {', '.join(units)}")
-    return units[unit]
-
-
-def _checked_auroc(auroc: Mapping, panels: Mapping, id_name: str) -> Mapping:
+def _check_auroc(auroc: Mapping, panels: Mapping, id_name: str) -> None:
     for flow, sets in auroc.items():
         expected = set(panels.get(flow, ())) - {id_name}
         if set(sets) != expected:
@@ -201,7 +196,6 @@ def _checked_auroc(auroc: Mapping, panels: Mapping, id_name: str) -> Mapping:
                     f"auroc of {name!r} ({flow}) must be (value, low, high) with "
                     f"0 <= low <= value <= high <= 1, not {(value, low, high)}"
                 )
-    return auroc
 
 
 def area_under_roc(id_values: np.ndarray, ood_values: np.ndarray) -> float:
@@ -230,8 +224,6 @@ def _finding(ranking: Mapping[str, float], id_name: str) -> str:
 
 def _write_auroc(axes: Axes, auroc: Mapping, colors: Mapping) -> None:
     """Write AUROCs into the upper corner where the histograms are lower."""
-    if not auroc:
-        return
     # two short lines for each set, or a long one where those would fill the panel
     short = len(auroc) <= 3
     gap, lines, width = ("\n", 2.9, 0.35) if short else (" ", 1.5, 0.6)
@@ -242,15 +234,13 @@ def _write_auroc(axes: Axes, auroc: Mapping, colors: Mapping) -> None:
     axes.set_ylim(low, max(high, min(left, right) / (1 - min(share, 0.8))))
     at_left = left <= right
     for line, (name, (value, lower, upper)) in enumerate(auroc.items()):
-        axes.annotate(
+        style.annotate(
+            axes,
             f"AUROC {value:.3f}{gap}[{lower:.3f}, {upper:.3f}]",
             (0.02 if at_left else 0.98, 0.97),
-            xytext=(0, -step * line),
-            xycoords="axes fraction",
-            textcoords="offset points",
+            (0, -step * line),
             ha="left" if at_left else "right",
             va="top",
-            fontsize=style.SMALL,
             color=colors[name],
             fontweight="bold",
         )
@@ -258,16 +248,11 @@ def _write_auroc(axes: Axes, auroc: Mapping, colors: Mapping) -> None:
 
 def _corner_peaks(axes: Axes, share: float) -> tuple[float, float]:
     """Highest density in the left and in the right `share` of a panel."""
-    from matplotlib.patches import StepPatch
-
     low, high = axes.get_xlim()
     width = share * (high - low)
-    peaks = [0.0, 0.0]
-    for patch in axes.patches:
-        if isinstance(patch, StepPatch):
-            density, edges, _ = patch.get_data()
-            for side, near in enumerate(
-                (edges[:-1] < low + width, edges[1:] > high - width)
-            ):
-                peaks[side] = max(peaks[side], *density[near], 0.0)
-    return peaks[0], peaks[1]
+    left = right = 0.0
+    for patch in axes.patches:  # those of `Axes.stairs`
+        density, edges, _ = patch.get_data()
+        left = max(left, density[edges[:-1] < low + width].max(initial=0))
+        right = max(right, density[edges[1:] > high - width].max(initial=0))
+    return left, right

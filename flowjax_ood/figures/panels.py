@@ -6,7 +6,7 @@ quantity, with one colour scale for all rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,20 +15,19 @@ from flowjax_ood.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
     from matplotlib.image import AxesImage
 
 
-def check_rows(rows: Sequence[tuple], panels: Sequence[Mapping]) -> None:
-    """Raise ValueError unless there are rows, all with the panels of the first."""
-    if not rows or not panels[0]:
+def check_rows(rows: Sequence[tuple]) -> None:
+    """Raise ValueError unless all rows `(label, is_id, ..., panels)` have the same."""
+    if not rows or not rows[0][-1]:
         raise ValueError("nothing to draw: no rows, or rows without panels")
     kinds: dict[str, bool] = {}
-    for (label, is_id, *_), names in zip(rows, panels):
-        if set(names) != set(panels[0]):
+    for label, is_id, *_, panels in rows:
+        if set(panels) != set(rows[0][-1]):
             raise ValueError(
-                f"row {label!r} has the panels {list(names)}, "
-                f"the first row {list(panels[0])}: all rows need the same"
+                f"row {label!r} has the panels {list(panels)}, "
+                f"the first row {list(rows[0][-1])}: all rows need the same"
             )
         if kinds.setdefault(label, is_id) != is_id:
             raise ValueError(f"{label!r} is in-distribution in one row, OOD in another")
@@ -61,11 +60,17 @@ def color_range(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def colormap(name: str) -> Colormap:
-    """Copy a colour map of matplotlib so that it draws NaN in `style.MASKED`."""
+def color_scale(name: str, low: float, high: float) -> dict:
+    """Scale for `show` in a colour map of matplotlib, NaN drawn in `style.MASKED`."""
     from matplotlib import colormaps
 
-    return colormaps[name].with_extremes(bad=style.MASKED)
+    cmap = colormaps[name].with_extremes(bad=style.MASKED)
+    return {"cmap": cmap, "vmin": low, "vmax": high}
+
+
+def signed_scale(top: float) -> dict:
+    """Scale for `show` from -top, blue, over white to top, red."""
+    return color_scale("RdBu_r", -top, top)
 
 
 def as_rgb(images: np.ndarray, what: str) -> np.ndarray:
@@ -94,13 +99,9 @@ def as_rgb(images: np.ndarray, what: str) -> np.ndarray:
 
 
 def show(axes: Axes, values: np.ndarray, **scale) -> AxesImage:
-    """Show a picture `[H, W, 3]`, or a map `[H, W]` in a `scale`, without axes.
-
-    `scale` is `cmap` with `vmin` and `vmax`, or with a `norm`.
-    """
+    """Show a picture `[H, W, 3]`, or a map `[H, W]` in a `color_scale`, bare."""
     shown = axes.imshow(values, interpolation="nearest", **scale)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return shown
 
@@ -123,11 +124,6 @@ def label_row(axes: Axes, label: str, is_id: bool, color: str, note: str = "") -
         fontweight="bold",
         labelpad=8,
     )
-
-
-def title_column(axes: Axes, title: str) -> None:
-    """Name a column above its first panel."""
-    axes.set_title(title, fontsize=style.LABEL, color=style.INK)
 
 
 def color_bar(axes: Axes, drawn: AxesImage, label: str, orientation: str) -> None:

@@ -46,19 +46,25 @@ def sample_groups(
         ValueError: Rows differ in their columns, or images in their size.
     """
     names, groups, real = _checked(rows, reference, columns)
+    notes = notes or {}
     height, width = real.shape[1:3]
     columns = min(columns, max(len(g) for row in groups.values() for g in row))
     across = columns * len(names)
     tile = min(TILE, 10.0 / across)
     tall = tile * height / width
     below = 1.8 * style.SMALL / 72 if notes else 0.0
-    heights = [max(tall, _label_height(reference[0]))]
+    heights = [max(tall, layout.text_height(reference[0], style.LABEL))]
     for label, row in groups.items():
         lines = -(-max(map(len, row)) // columns)
-        heights.append(max(tall * lines + below, _label_height(label)))
+        least = layout.text_height(label, style.LABEL)
+        heights.append(max(tall * lines + below, least))
     figure = layout.new_figure(1.0, sum(heights) + GAP * len(heights) + 0.4)
-    labels = _label_inches(figure, [reference[0], *groups])
-    words = [n for row in (notes or {}).values() for n in row.values()]
+    labels = 0.15 + max(
+        layout.text_width(figure, line, style.LABEL, bold=k == 0)
+        for label in (reference[0], *groups)
+        for k, line in enumerate(label.split("\n"))
+    )
+    words = [note for row in notes.values() for note in row.values()]
     words = [layout.text_width(figure, word, style.SMALL) + GAP for word in words]
     wide = max([tile * columns, *words])
     figure.set_figwidth(labels + (wide + GAP) * len(names) + 0.3)
@@ -79,8 +85,8 @@ def sample_groups(
             axes = figure.add_subplot(grid[line, k])
             show(axes, mosaic(images, columns))
             if line == 1:
-                axes.set_title(name, fontsize=style.LABEL, color=style.INK)
-            text = (notes or {}).get(label, {}).get(name, "")
+                style.title(axes, name)
+            text = notes.get(label, {}).get(name, "")
             axes.set_xlabel(text, fontsize=style.SMALL, color=style.INK)
     return layout.frame(figure, title, caption=caption)
 
@@ -109,35 +115,11 @@ def _checked(rows, reference, columns) -> tuple[list[str], Groups, np.ndarray]:
     return names, groups, real
 
 
-def _label_inches(figure: Figure, labels: list[str]) -> float:
-    """Width of the widest line of any label."""
-    return 0.15 + max(
-        layout.text_width(figure, line, style.LABEL, bold=k == 0)
-        for label in labels
-        for k, line in enumerate(label.split("\n"))
-    )
-
-
-def _label_height(label: str) -> float:
-    """Height of a label in inches."""
-    return (label.count("\n") + 1) * style.LINE * style.LABEL / 72
-
-
 def _write_label(axes: Axes, label: str) -> None:
     """Write the name of a row in bold; what else its label says, below it."""
     axes.set_axis_off()
     lines = label.split("\n")
     for k, line in enumerate(lines):
-        axes.annotate(
-            line,
-            (1, 0.5),
-            xycoords="axes fraction",
-            xytext=(0, (len(lines) / 2 - k) * style.LINE * style.LABEL),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=style.LABEL,
-            fontweight="normal" if k else "bold",
-            color=style.INK,
-            parse_math=False,
-        )
+        look = {"fontsize": style.LABEL, "fontweight": "normal" if k else "bold"}
+        offset = (0, (len(lines) / 2 - k) * style.LINE * style.LABEL)
+        style.annotate(axes, line, (1, 0.5), offset, ha="right", va="top", **look)

@@ -53,9 +53,14 @@ def plot_auroc_by_severity(
     """
     values = _checked(rows)
     kinds = list(next(iter(rows.values())))
-    at = _positions(severities, next(iter(values.values())).shape[1])
-    overall = {name: v.mean() for name, v in values.items()}
-    looks = dict(zip(values, LOOKS))
+    count = next(iter(values.values())).shape[1]
+    at = np.arange(1, count + 1) if severities is None else np.asarray(severities)
+    if at.shape != (count,) or np.any(np.diff(at) <= 0):
+        raise ValueError(f"need {count} rising severities, got {severities}")
+    looks = {
+        name: {"color": color, "marker": marker}
+        for name, (color, marker) in zip(values, LOOKS)
+    }
 
     columns = min(COLUMNS, len(kinds) + 2)
     lines = -(-(len(kinds) + 1) // columns)
@@ -67,81 +72,44 @@ def plot_auroc_by_severity(
     axes = figure.add_subplot(cells[0, : 1 + wide])
     axes.set_facecolor(MEAN_BACKGROUND)
     _panel(axes, at, means, looks, f"mean of {len(kinds)} kinds", heavy=True)
-    _label(axes, left=True, bottom=lines == 1)
     for index, kind in enumerate(kinds):
-        row, column = divmod(index + 1 + wide, columns)
-        axes = figure.add_subplot(cells[row, column])
+        axes = figure.add_subplot(cells[divmod(index + 1 + wide, columns)])
         shown = {name: v[index] for name, v in values.items()}
         _panel(axes, at, shown, looks, kind.replace("_", " "))
-        _label(axes, left=column == 0, bottom=row == lines - 1)
     of = f" of {id_name}" if id_name else ""
     return layout.frame(
         figure,
         title or f"Which corruptions{of} does a detector see?",
-        key=_key(overall, looks),
+        key=_key({name: v.mean() for name, v in values.items()}, looks),
         caption="AUROC of clean (in-distribution) against corrupted images; the line "
         "at 0.5 is chance. In the key: mean over all kinds and severities.",
     )
 
 
-def _positions(severities: Sequence[int] | None, count: int) -> np.ndarray:
-    at = np.arange(1, count + 1) if severities is None else np.asarray(severities)
-    if at.shape != (count,) or np.any(np.diff(at) <= 0):
-        raise ValueError(f"need {count} rising severities, got {severities}")
-    return at
-
-
-def _panel(
-    axes: Axes,
-    at: np.ndarray,
-    shown: Mapping[str, np.ndarray],
-    looks,
-    title: str,
-    heavy: bool = False,
-) -> None:
+def _panel(axes: Axes, at, shown: Mapping, looks, title: str, heavy=False) -> None:
+    """Draw lines `{detector: AUROC [severities]}`; label the outer panels' axes."""
     axes.axhline(0.5, color=style.MUTED, lw=1, zorder=1)
+    weight = {"ms": 5, "lw": 2.2} if heavy else {"ms": 3.5, "lw": 1.5}
     for name, line in shown.items():
-        color, marker = looks[name]
-        axes.plot(
-            at,
-            line,
-            color=color,
-            marker=marker,
-            ms=5 if heavy else 3.5,
-            lw=2.2 if heavy else 1.5,
-            clip_on=False,  # a line along 1 is seen whole
-            zorder=3,
-            label=name,
-        )
+        look = looks[name] | weight | {"label": name, "zorder": 3}
+        axes.plot(at, line, clip_on=False, **look)  # a line along 1 is seen whole
     axes.set(xlim=(at[0] - 0.3, at[-1] + 0.3), ylim=(0, 1), xticks=at)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-    axes.grid(axis="y", color=style.GRID, lw=0.8)
-    weight = "bold" if heavy else "normal"
-    axes.set_title(title, fontsize=style.LABEL, fontweight=weight, color=style.INK)
-
-
-def _label(axes: Axes, left: bool, bottom: bool) -> None:
-    """Name the axes at the left and at the bottom of the figure, for all panels."""
-    style.style_axes(axes, "severity" if bottom else "", "AUROC" if left else "")
+    style.title(axes, title, fontweight="bold" if heavy else "normal")
+    cell = axes.get_subplotspec()
+    left, bottom = cell.is_first_col(), cell.is_last_row()
+    labels = ("severity" if bottom else "", "AUROC" if left else "")
+    style.style_axes(axes, *labels, grid="y")
     axes.tick_params(labelbottom=bottom, labelleft=left)
 
 
 def _key(overall: Mapping[str, float], looks) -> list:
     """Entries of the key, best first, a missing mean last."""
-
-    def rank(name: str) -> float:
-        return np.inf if np.isnan(overall[name]) else -overall[name]
-
-    def label(name: str) -> str:
-        mean = overall[name]
-        return name if np.isnan(mean) else f"{name} {mean:.3f}"
-
-    return layout.line_key(
-        {
-            label(name): {"color": looks[name][0], "marker": looks[name][1], "lw": 2.2}
-            for name in sorted(overall, key=rank)
-        }
-    )
+    entries = {}
+    for name in sorted(overall, key=lambda n: -np.nan_to_num(overall[n], nan=-1)):
+        mean = "" if np.isnan(overall[name]) else f" {overall[name]:.3f}"
+        entries[name + mean] = looks[name] | {"lw": 2.2}
+    return layout.line_key(entries)
 
 
 def _checked(rows) -> dict[str, np.ndarray]:
@@ -155,7 +123,7 @@ def _checked(rows) -> dict[str, np.ndarray]:
         )
     first, kinds = next((name, list(kinds)) for name, kinds in rows.items())
     count = len(rows[first][kinds[0]])
-    values = {}
+    values = {name: [] for name in rows}
     for name, by_kind in rows.items():
         if set(by_kind) != set(kinds):
             odd = sorted(set(by_kind) ^ set(kinds))
@@ -173,5 +141,5 @@ def _checked(rows) -> dict[str, np.ndarray]:
                 raise ValueError(
                     f"AUROC of {name!r} for {kind!r} must lie in [0, 1], not {line}"
                 )
-        values[name] = np.array([by_kind[kind] for kind in kinds], np.float64)
-    return values
+            values[name].append(line)
+    return {name: np.array(lines) for name, lines in values.items()}

@@ -30,14 +30,31 @@ LINE = 1.3  # line height, of the font size
 MARGIN = 0.12  # inches
 
 
-def style_axes(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
-    """Label a plot and style its ticks; only the left and bottom spines stay."""
+def style_axes(axes: Axes, xlabel="", ylabel="", grid: str | None = None) -> None:
+    """Label a plot and style its ticks; only the left and bottom spines stay.
+
+    `grid`: "x", "y" or "both" for lines at the ticks of these axes.
+    """
     axes.set_xlabel(xlabel, fontsize=LABEL, color=INK)
     axes.set_ylabel(ylabel, fontsize=LABEL, color=INK)
     axes.tick_params(labelsize=SMALL, colors=INK, color=MUTED)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis=grid, color=GRID, lw=0.8)
+
+
+def title(axes: Axes, text: str, **look) -> None:
+    """Write a title above a panel."""
+    axes.set_title(text, **{"fontsize": LABEL, "color": INK, **look})
+
+
+def annotate(axes: Axes, text: str, at, offset, coords="axes fraction", **look) -> None:
+    """Write `text`, without mathtext, `offset` points from `at`; by default small."""
+    look = {"fontsize": SMALL, "color": INK, "parse_math": False, **look}
+    where = {"xytext": offset, "xycoords": coords, "textcoords": "offset points"}
+    axes.annotate(text, at, **where, **look)
 
 
 def set_colors(id_name: str, ood_names: Iterable[str]) -> dict[str, str]:
@@ -118,3 +135,9 @@ def numbers(values, what: str) -> np.ndarray:
             f"{what} must be a non-empty vector [N]; its shape is {array.shape}"
         )
     return array
+
+
+def check_unit(unit: str) -> None:
+    """Raise ValueError for another unit of likelihoods than "bits/dim" and "nats"."""
+    if unit not in ("bits/dim", "nats"):
+        raise ValueError(f"unknown unit {unit!r}; known: bits/dim, nats")
