@@ -139,7 +139,8 @@ class FarAxis(NamedTuple):
                     chosen.append(value)
             if len(chosen) >= ENOUGH:
                 break
-        axes.set_xticks(self.to(np.array(chosen)), map(style.short_number, chosen))
+        ticks = sorted(chosen)
+        axes.set_xticks(self.to(np.array(ticks)), map(style.short_number, ticks))
 
 
 def far_axis(reference: np.ndarray, groups: Iterable[np.ndarray]) -> FarAxis | None:
