@@ -36,7 +36,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.analysis.couplings import CouplingRecord, as_record
+from flowjax_ood.analysis.couplings import (
+    CouplingRecord,
+    CouplingStatistics,
+    as_record,
+)
 from flowjax_ood.analysis.moments import PairMoments, without_nan
 from flowjax_ood.bijectors import ActNorm, AffineCoupling, Logit, unstacked
 from flowjax_ood.distributions import Flow
@@ -74,20 +78,19 @@ class CouplingStack:
     """
 
     def __init__(self, flow: Flow, variables: dict):
-        params = variables.get("params", {}).get("bijector", {})
-        stats = variables.get("batch_stats", {}).get("bijector", {})
-        own_stats = {}
-        if stats:
-            own_stats = {path: s for path, _, s in unstacked(flow.bijector, stats)}
+        collections = (
+            unstacked(flow.bijector, variables.get(kind, {}).get("bijector", {}))
+            for kind in ("params", "batch_stats")
+        )
         self.layers = []
-        for path, layer, own in unstacked(flow.bijector, params):
+        for (path, layer, params), (*_, stats) in zip(*collections):
             if not isinstance(layer, (AffineCoupling, *IN_PLACE)):
                 raise UnsuitableFlow(
                     f"{type(layer).__name__} at {'/'.join(path)}: one can intervene "
                     "between the couplings of a single-scale stack alone, such as "
                     "RealNVP(scales=1, couplings=3, mask='horizontal')"
                 )
-            of_layer = {"params": own, "batch_stats": own_stats.get(path, {})}
+            of_layer = {"params": params, "batch_stats": stats}
             self.layers.append((path, layer, of_layer, _compiled(layer)))
         if not len(self):
             raise UnsuitableFlow(
@@ -167,8 +170,7 @@ def interventions(
             f"coupling {depth + 1} does not read just what coupling {depth} rewrote; "
             "this experiment is for alternating and cyclic spatial masks"
         )
-    moments = reader.x.mean(0), reader.x.std(0)
-    drawn = moments[0] + moments[1] * noise
+    drawn = reader.x.mean(0) + reader.x.std(0) * noise
 
     def put(mask: np.ndarray, values: np.ndarray) -> Hook:
         return lambda x: jnp.where(mask, values, x)
@@ -216,9 +218,9 @@ def coadaptation(
     """
     stack = CouplingStack(flow, variables)
     rng = np.random.default_rng(seed)
-    predictions: dict[str, list[_Prediction]] = {
-        name: [_Prediction() for _ in range(len(stack))] for name in INTERVENTIONS
-    }
+    layers = range(len(stack))
+    own = {name: [CouplingStatistics() for _ in layers] for name in INTERVENTIONS}
+    others = {name: [PairMoments() for _ in layers] for name in INTERVENTIONS}
     for x in batches:
         untouched = stack.run(x)
         donor = donors(len(x), rng)
@@ -226,37 +228,23 @@ def coadaptation(
         acts = interventions(untouched, depth, donor, noise)
         for name, hooks in acts.items():
             records = stack.run(x, hooks) if hooks else untouched
-            of = donor if name in SWAPS else None
-            for layer, record, target in zip(predictions[name], records, untouched):
-                layer.add(record, target, of)
-    if not predictions["untouched"][0].own.count:
+            for k, (record, target) in enumerate(zip(records, untouched)):
+                own[name][k].add(record, target.x)
+                if name in SWAPS:
+                    at = record.changed
+                    others[name][k].add(-record.t[:, at], target.x[donor][:, at])
+    if not own["untouched"][0].moments.count:
         raise ValueError("coadaptation needs at least one batch, got none")
-    return {
-        name: [layer.measures() for layer in layers]
-        for name, layers in predictions.items()
-    }
 
-
-class _Prediction:
-    """One coupling's prediction against the image's own target and its donor's."""
-
-    def __init__(self):
-        self.own, self.donor, self.scale = PairMoments(), PairMoments(), 0.0
-
-    def add(self, record, target, donor):
-        at = record.changed
-        self.own.add(-record.t[:, at], target.x[:, at])
-        if donor is not None:
-            self.donor.add(-record.t[:, at], target.x[donor][:, at])
-        self.scale += float(record.s[:, at].sum(dtype=np.float64)) / at.sum()
-
-    def measures(self) -> dict:
-        both = {"own": self.own, "donor": self.donor if self.donor.count else None}
-        measured = {
-            name: None if moments is None else without_nan(moments.measures())
-            for name, moments in both.items()
+    def measures(name: str, k: int) -> dict:
+        mine, other = own[name][k], others[name][k]
+        return {
+            "own": without_nan(mine.moments.measures()),
+            "donor": without_nan(other.measures()) if other.count else None,
+            "mean_s": mine.measures()["mean_s"],
         }
-        return measured | {"mean_s": float(self.scale / self.own.count)}
+
+    return {name: [measures(name, k) for k in layers] for name in INTERVENTIONS}
 
 
 def _compiled(layer):

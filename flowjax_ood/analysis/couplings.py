@@ -1,6 +1,7 @@
 """Couplings at work: input, s and t of each, recorded in one pass and summed up."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -44,12 +45,8 @@ def coupling_recorder(flow: Flow) -> Callable[..., list[CouplingRecord]]:
 
     Returns `record(variables, x, cond=None)`.
     """
-    sown = jax.jit(lambda variables, x, cond: _sown(flow, variables, x, cond))
-
-    def record(variables, x, cond=None):
-        return _records(flow, sown(variables, x, cond))
-
-    return record
+    sown = jax.jit(partial(_sown, flow))
+    return lambda variables, x, cond=None: _records(flow, sown(variables, x, cond))
 
 
 def as_record(path, coupling: AffineCoupling, sown: dict) -> CouplingRecord:
@@ -107,22 +104,21 @@ def image_maps(
 class CouplingStatistics:
     """Measures of a coupling over a set of images, added batch by batch.
 
-    The prediction is -t and the target the coupling's own input, on the changed part:
-    logits of pixels at the first layers, outputs of earlier layers at later ones.
+    The prediction is -t and the target, by default, the coupling's own input, on the
+    changed part: logits of pixels at the first layers, outputs of earlier layers at
+    later ones.
     """
 
     def __init__(self):
-        self.moments = PairMoments()
-        self.scale = 0.0
-        self.record: CouplingRecord | None = None
+        self.moments, self.scale = PairMoments(), 0.0
+        self.path, self.seen, self.changed = (), None, None
 
-    def add(self, record: CouplingRecord) -> None:
-        """Add the images of a record."""
-        changed = record.changed
-        self.moments.add(-record.t[:, changed], record.x[:, changed])
-        self.scale += record.s[:, changed].sum(dtype=np.float64)
-        # what describes the layer; the images are not kept
-        self.record = record._replace(**{k: record.x[:0] for k in ("x", "z", "s", "t")})
+    def add(self, record: CouplingRecord, target: np.ndarray | None = None) -> None:
+        """Add the images of a record; `target` is of the shape of its input."""
+        self.path, self.seen, self.changed = record.path, record.seen, record.changed
+        target = record.x if target is None else target
+        self.moments.add(-record.t[:, self.changed], target[:, self.changed])
+        self.scale += record.s[:, self.changed].sum(dtype=np.float64)
 
     def measures(self) -> dict:
         """All measures, ready for JSON: those of `PairMoments`, with None for NaN.
@@ -130,21 +126,19 @@ class CouplingStatistics:
         With them `mean_s` in nats per changed dimension, and `logdet`, the coupling's
         part of log p(x), in nats per image. Raises ValueError before the first image.
         """
-        if self.record is None:
+        if self.changed is None:
             raise ValueError("no images were added")
-        changed = int(self.record.changed.sum())
         logdet = float(self.scale / self.moments.count)
-        own = {"mean_s": logdet / changed, "logdet": logdet}
+        own = {"mean_s": logdet / int(self.changed.sum()), "logdet": logdet}
         return without_nan(self.moments.measures() | own)
 
     def describe(self) -> dict:
         """Describe the layer: path, shape of its event, dimensions seen and changed."""
-        r = self.record
         return {
-            "path": "/".join(r.path),
-            "shape": list(r.changed.shape),
-            "seen": int(r.seen.sum()),
-            "changed": int(r.changed.sum()),
+            "path": "/".join(self.path),
+            "shape": list(self.changed.shape),
+            "seen": int(self.seen.sum()),
+            "changed": int(self.changed.sum()),
         }
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from jax.extend import core
 
 
@@ -20,7 +21,7 @@ def count_flops(fn: Callable, *args) -> int:
 
 
 def _count(jaxpr: core.Jaxpr) -> int:
-    return sum(_equation(eqn) for eqn in jaxpr.eqns)
+    return sum(map(_equation, jaxpr.eqns))
 
 
 def _equation(eqn) -> int:
@@ -76,19 +77,10 @@ def _convolution(eqn) -> int:
         )
     ):
         size = lhs[numbers.lhs_spec[2 + i]]
-        taps = rhs[numbers.rhs_spec[2 + i]]
-        positions = out[numbers.out_spec[2 + i]]
-        total *= _meetings(
-            size, taps, positions, stride, low, lhs_dilation, rhs_dilation
-        )
+        # where each output position (rows) has each tap, in the dilated input
+        positions = stride * np.arange(out[numbers.out_spec[2 + i]])
+        taps = rhs_dilation * np.arange(rhs[numbers.rhs_spec[2 + i]])
+        at = np.add.outer(positions, taps) - low
+        met = (at % lhs_dilation == 0) & (at >= 0) & (at < size * lhs_dilation)
+        total *= int(met.sum())
     return total
-
-
-def _meetings(size, taps, positions, stride, low, lhs_dilation, rhs_dilation) -> int:
-    """Count pairs (output position, tap) along an axis that meet a stored value."""
-    count = 0
-    for position in range(positions):
-        for tap in range(taps):
-            at = position * stride + tap * rhs_dilation - low
-            count += at % lhs_dilation == 0 and 0 <= at < size * lhs_dilation
-    return count

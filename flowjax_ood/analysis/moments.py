@@ -39,6 +39,8 @@ class PairMoments:
 
     def __init__(self):
         self.count = 0
+        # means of predictions and of targets, and sums (pp, tt, pt) about them
+        self._mean, self._squares = np.full((2, 1), np.nan), np.full((3, 1), np.nan)
 
     def add(self, prediction, target) -> None:
         """Add N images of K positions each: prediction and target are both `[N, K]`."""
@@ -72,30 +74,11 @@ class PairMoments:
         self._mean += step * (len(p) / total)
         self.count = total
 
-    @property
-    def correlation(self) -> float:
-        """Pooled correlation, in [-1, 1]."""
-        return self._correlation(self._pooled())
-
-    @property
-    def correlation_within(self) -> float:
-        """Correlation within positions, in [-1, 1]."""
-        return self._correlation(self._within())
-
-    @property
-    def r2(self) -> float:
-        """Pooled R², at most 1."""
-        return self._r2(self._pooled())
-
-    @property
-    def r2_within(self) -> float:
-        """R² within positions, at most 1."""
-        return self._r2(self._within())
-
-    @property
-    def r2_linear(self) -> float:
-        """Pooled R² after the best linear fit."""
-        return self.correlation**2
+    correlation = property(lambda self: self._correlation(self._pooled()))
+    correlation_within = property(lambda self: self._correlation(self._within()))
+    r2 = property(lambda self: self._r2(self._pooled()))
+    r2_within = property(lambda self: self._r2(self._within()))
+    r2_linear = property(lambda self: self.correlation**2)
 
     def measures(self) -> dict[str, float]:
         """All measures by name."""
@@ -105,19 +88,15 @@ class PairMoments:
 
     def _within(self) -> np.ndarray:
         """Sums `(pp, tt, pt)` about the mean of each position."""
-        return self._squares.sum(1) if self.count else np.full(3, np.nan)
+        return self._squares.sum(1)
 
     def _pooled(self) -> np.ndarray:
         """Sums `(pp, tt, pt)` about the mean of everything."""
-        if not self.count:
-            return np.full(3, np.nan)
         p, t = self._mean - self._mean.mean(1, keepdims=True)
         between = np.array([(p * p).sum(), (t * t).sum(), (p * t).sum()])
         return self._within() + self.count * between
 
     def _correlation(self, sums: np.ndarray) -> float:
-        if not self.count:
-            return float("nan")
         if self._constant(sums).any():
             return float("nan")
         return float(np.clip(sums[2] / np.sqrt(sums[0] * sums[1]), -1, 1))
@@ -128,7 +107,7 @@ class PairMoments:
         return ~(sums[:2] > CONSTANT * raw)
 
     def _r2(self, about: np.ndarray) -> float:
-        if not self.count or self._constant(about)[1]:
+        if self._constant(about)[1]:
             return float("nan")
         pp, tt, pt = self._within()
         error = self._mean[0] - self._mean[1]

@@ -44,10 +44,17 @@ def placed_leaves(bijector: Bijector, shape) -> list[Placed]:
     `shape` is the image's `(H, W, C)`. Raises ValueError for an inverted bijector, and
     for leaves behind a split, which have no source of their own.
     """
-    source = np.arange(math.prod(shape)).reshape(shape)
     placed: list[Placed] = []
-    _follow(bijector, source, (), placed)
+    _follow(bijector, _positions(shape), (), placed)
     return placed
+
+
+def latent_sources(bijector: Bijector, shape) -> np.ndarray | tuple[np.ndarray, ...]:
+    """Find the source of each latent, without B, in the structure of the latents.
+
+    Raises ValueError as `placed_leaves` does.
+    """
+    return _follow(bijector, _positions(shape), (), [])
 
 
 def to_image(values: np.ndarray, source: np.ndarray, shape, fill=0.0) -> np.ndarray:
@@ -67,6 +74,10 @@ def to_image(values: np.ndarray, source: np.ndarray, shape, fill=0.0) -> np.ndar
     image = np.full((*batch, math.prod(shape)), fill, dtype)
     image[..., source.ravel()] = values.reshape(*batch, -1)
     return image.reshape(*batch, *shape)
+
+
+def _positions(shape) -> np.ndarray:
+    return np.arange(math.prod(shape)).reshape(shape)
 
 
 def _follow(bijector, source, path, placed):
