@@ -35,7 +35,7 @@ def get_config(variant: str = ""):
 
 
 def cpu(config):
-    """`common.cpu` with st-networks that see far across the seam, on fewer images."""
+    """`images.cpu` with st-networks that see far across the seam, on fewer images."""
     config = images.cpu(config)
     config.model.update(blocks=4)
     config.train.update(batch_size=32, num_steps=1000, log_every=50)

@@ -32,7 +32,7 @@ def get_config(variant: str = ""):
 
 
 def cpu(config):
-    """As `common.cpu`, told of half of the digits.
+    """`images.cpu`, trained against half of the digits.
 
     The threshold is nearer: below -30,000 nats, a thousand steps are too few for
     clothing to become likely again.

@@ -1,1 +1,1 @@
-"""What several experiment configs share."""
+"""Keys and recipes that several experiments share."""

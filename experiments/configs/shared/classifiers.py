@@ -1,4 +1,4 @@
-"""What all experiments with a classifier's features share. Not an experiment itself.
+"""All keys of classifiers, with the values of FSSD's LeNet. Not an experiment itself.
 
 Sources: FSSD (Huang et al. 2021) and its code; Outlier Exposure (Hendrycks et al.
 2019).
@@ -6,7 +6,7 @@ Sources: FSSD (Huang et al. 2021) and its code; Outlier Exposure (Hendrycks et a
 
 from ml_collections import ConfigDict
 
-from experiments.configs.shared.images import data_room
+from experiments.configs.shared.images import data_section
 
 
 def classifier_config(
@@ -25,7 +25,7 @@ def classifier_config(
             "parallel": "shard_map",
             # devices that share one copy of parameters and moments (with "jit")
             "fsdp": 1,
-            "data": data_room(train, test, ood),
+            "data": data_section(train, test, ood),
             "model": model,
             "optimizer": {
                 # adadelta | sgd | adam

@@ -1,4 +1,4 @@
-"""What all Glow experiments share, on top of common.py: the paper's recipe, and others.
+"""The paper's Glow recipe, and others, on top of images.py.
 
 Not an experiment itself. Sources: the paper's appendix C and its code.
 """

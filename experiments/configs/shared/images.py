@@ -1,13 +1,13 @@
-"""What all experiments share: every key there is, with the paper's RealNVP values.
+"""All keys of flows on images, with the paper's RealNVP values.
 
-Not an experiment itself. Glow's own part is in glow_common.py. Sources: the paper's
+Not an experiment itself. Glow's own part is in glow.py. Sources: the paper's
 appendix C and its code.
 """
 
 from ml_collections import ConfigDict
 
 
-def data_room(train: str, test: str, ood: tuple[str, ...]) -> dict:
+def data_section(train: str, test: str, ood: tuple[str, ...]) -> dict:
     """Where the sets of an experiment come from; the same keys in all configs."""
     return {
         # embedded | idx | npz | folder | tfds | synthetic; path where the
@@ -54,7 +54,7 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             # devices that share one copy of parameters and moments, each holding a
             # part (with "jit"): 1 is a copy on every device
             "fsdp": 1,
-            "data": data_room(train, test, ood)
+            "data": data_section(train, test, ood)
             # training images that are held back, never trained on, to choose the best
             # state by; 0 is none: the last state counts
             | {"validation": 0},
@@ -185,7 +185,7 @@ def color_negative(
 
 
 def ablation(config: ConfigDict, grids: tuple[dict, ...]) -> ConfigDict:
-    """`config` with a room `ablate`: three seeds of every combination of the grids.
+    """`config` with a section `ablate`: three seeds of every combination of the grids.
 
     A grid is `{"model.mask": ("checkerboard", "cycle"), ...}`.
     """

@@ -1,4 +1,4 @@
-"""What all experiments on vectors share: tables and embeddings.
+"""All keys of flows on vectors: tables and embeddings.
 
 Not an experiment itself. Architecture and optimiser are the defaults of the paper's
 tabular script (appendix K names no others); what keeps a flow on vectors from blowing
