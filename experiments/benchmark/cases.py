@@ -76,7 +76,7 @@ def varying(rows: Sequence[dict]) -> list[str]:
 def short(column: str) -> str:
     """A column's name for a table: `model.couplings` is "couplings"."""
     known = {"batch_size": "batch", "steps_per_call": "steps/call"}
-    return known.get(column, column.rpartition(".")[2])
+    return known.get(column, column.rpartition(".")[2].replace("_", " "))
 
 
 def label(settings: dict, columns: Sequence[str]) -> str:

@@ -20,16 +20,28 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 from experiments.benchmark.cases import Case, short, varying
-from experiments.benchmark.outputs import Report, page
+from experiments.benchmark.outputs import Page, Report, heading, make_page
+from experiments.benchmark.timing import spread
 from experiments.core.results import versions
 from experiments.core.text import number
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.streaming import StreamedImageSet
 from flowjax_ood.training.feed import Prefetch
+
+INPUT = "input_images_per_second"
+# the table's columns after what is swept
+COLUMNS = (
+    ("input images/s", number, INPUT),
+    ("slowest", number, f"{INPUT}_min"),
+    ("fastest", number, f"{INPUT}_max"),
+    ("images/s of a core", number, "input_images_per_core_second"),
+    ("step takes images/s", number, "step_images_per_second"),
+    ("ratio", number, "ratio"),
+    ("cores needed", number, "cores_needed"),
+)
 
 
 class Round(NamedTuple):
@@ -54,9 +66,8 @@ class Reading:
     @property
     def settings(self) -> dict:
         """The settings of the case."""
-        config, plain = self.case.config, self.case.settings
-        ahead = self.options.ahead
-        found = {
+        config, ahead = self.case.config, self.options.ahead
+        known = {
             "set": config.data.train,
             "source": config.data.source,
             "held": "streamed" if config.data.streaming else "in memory",
@@ -66,16 +77,10 @@ class Reading:
             "read_threads": self.options.threads if ahead else 0,
             "read_workers": self.options.workers,
         }
-        varied = {k: v for k, v in plain.items() if "." in k}
-        said = {key for key in varied if key.removeprefix("data.") in found}
-        # `held` says that
-        said.add("data.streaming")
-        return found | {k: v for k, v in varied.items() if k not in said}
-
-    @property
-    def rate(self) -> float:
-        """Images a second: the median over the rounds."""
-        return statistics.median(self.rates)
+        # `held` says whether they are streamed
+        said = {"data.streaming", *(f"data.{name}" for name in known)}
+        varied = {k: v for k, v in self.case.settings.items() if "." in k}
+        return known | {k: v for k, v in varied.items() if k not in said}
 
     @property
     def rates(self) -> list[float]:
@@ -88,12 +93,31 @@ def make_rows(readings: Sequence[Reading]) -> list[dict]:
     return [_row(reading) for reading in readings if reading.rounds]
 
 
+def _row(reading: Reading) -> dict:
+    by_core = None
+    if all(r.work for r in reading.rounds):
+        by_core = statistics.median(r.images / r.work for r in reading.rounds)
+    rates = spread(INPUT, reading.rates)
+    return {
+        **reading.settings,
+        "image_shape": "x".join(map(str, reading.images.images.shape[1:])),
+        "images": len(reading.images),
+        **rates,
+        "input_images_per_core_second": by_core,
+        "step_images_per_second": reading.need,
+        "ratio": rates[INPUT] / reading.need,
+        "bottleneck": rates[INPUT] < reading.need,
+        "cores_needed": by_core and reading.need / by_core,
+    }
+
+
 def verdict(reading: Reading) -> str:
     """In words: whether devices wait for images."""
+    row = _row(reading)
     rate, need, ratio = map(
-        number, (reading.rate, reading.need, reading.rate / reading.need)
+        number, (row[INPUT], row["step_images_per_second"], row["ratio"])
     )
-    if reading.rate < reading.need:
+    if row["bottleneck"]:
         return (
             f"INPUT IS THE BOTTLENECK: {rate} images/s, {ratio} of the {need} that the "
             "step takes"
@@ -104,62 +128,27 @@ def verdict(reading: Reading) -> str:
     )
 
 
-def _row(reading: Reading) -> dict:
-    by_core = None
-    if all(r.work for r in reading.rounds):
-        by_core = statistics.median(r.images / r.work for r in reading.rounds)
-    return reading.settings | {
-        "image_shape": "x".join(map(str, reading.images.images.shape[1:])),
-        "images": len(reading.images),
-        "input_images_per_second": reading.rate,
-        "input_images_per_second_min": min(reading.rates),
-        "input_images_per_second_max": max(reading.rates),
-        "input_images_per_core_second": by_core,
-        "step_images_per_second": reading.need,
-        "ratio": reading.rate / reading.need,
-        "bottleneck": reading.rate < reading.need,
-        "cores_needed": by_core and reading.need / by_core,
-    }
-
-
 class InputReport(Report):
     """benchmark_data.json, .csv and .md; `facts` also says what `need_is`."""
 
     name = "benchmark_data"
 
-    def __init__(self, out: Path, readings: Sequence[Reading], facts: dict):
-        super().__init__(out, facts)
-        self._readings = readings
-        self._swept = varying([reading.settings for reading in readings])
-
     def rows(self) -> list[dict]:
-        return make_rows(self._readings)
+        return make_rows(self.runs)
+
+    @property
+    def _swept(self) -> list[str]:
+        return varying([reading.settings for reading in self.runs])
 
     def label(self, reading: Reading) -> str:
         """A case in a few words, by what tells it from the others."""
-        settings = reading.settings
-        shown = [f"{short(c).replace('_', ' ')} {settings[c]}" for c in self._swept]
-        return ", ".join(shown) or settings["set"]
+        shown = [f"{short(c)} {reading.settings[c]}" for c in self._swept]
+        return ", ".join(shown) or reading.settings["set"]
 
-    def markdown(self, rows: Sequence[dict]) -> str:
-        columns = [
-            (short(c).replace("_", " "), lambda r, c=c: str(r[c])) for c in self._swept
-        ]
-        columns += [
-            (name, lambda r, key=key: number(r[key]))
-            for name, key in (
-                ("input images/s", "input_images_per_second"),
-                ("slowest", "input_images_per_second_min"),
-                ("fastest", "input_images_per_second_max"),
-                ("images/s of a core", "input_images_per_core_second"),
-                ("step takes images/s", "step_images_per_second"),
-                ("ratio", "ratio"),
-                ("cores needed", "cores_needed"),
-            )
-        ]
+    def page(self, rows: Sequence[dict]) -> Page:
         verdicts = [
             f"* {self.label(reading)}: {verdict(reading)}"
-            for reading in self._readings
+            for reading in self.runs
             if reading.rounds
         ]
         notes = (
@@ -167,16 +156,5 @@ class InputReport(Report):
             f" What the step takes is {self.facts['need_is']} "
             f"({versions()['device']})."
         )
-        left = len(self._swept)
-        return page(
-            self._heading(rows[0]), columns, rows, left, "\n".join(verdicts), notes
-        )
-
-    def _heading(self, row: dict) -> str:
-        shown = [row["set"], f"source {row['source']}", row["held"]]
-        names = ("set", "source", "held")
-        parts = [v for n, v in zip(names, shown) if n not in self._swept]
-        parts.append(f"{row['images']:,} images {row['image_shape']}")
-        if "batch_size" not in self._swept:
-            parts.append(f"batch {row['batch_size']}")
-        return ", ".join(parts)
+        head = heading(rows, ("set", "source", "held", "images", "batch_size"))
+        return make_page(rows, self._swept, COLUMNS, head, "\n".join(verdicts), notes)

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -12,16 +14,57 @@ from experiments.benchmark.cases import label, short, varying
 from experiments.core import text
 from experiments.core.errors import writing
 from experiments.core.results import versions
-from experiments.core.text import MISSING, decimals, number, number_range
+from experiments.core.text import MISSING, decimals, number
 from flowjax_ood.runtime.files import write_bytes
 
 RATE = "images_per_second"
 MIB = 2**20
 # constant from row to row, so given once, above the table
 CONSTANT = ("image_shape", "parameters", "gflop_per_image")
+# how a column that is the same in all rows is said above them; others by name and value
+SAID = {
+    "batch_size": lambda row: f"batch {row['batch_size']}",
+    "image_shape": lambda row: f"images {row['image_shape']}",
+    "images": lambda row: f"{row['images']:,} images {row['image_shape']}",
+    "parameters": lambda row: f"{row['parameters']:,} parameters",
+    "gflop_per_image": lambda row: f"{number(row['gflop_per_image'])} GFLOP/image",
+}
+# of which the value says it all
+PLAIN = ("mode", "precision", "parallel", "stack", "set", "held")
 
-# the header of a column, and its cell of a row
-Column = tuple[str, Callable[[dict], str]]
+one_decimal = partial(decimals, digits=1, missing=MISSING)
+two_decimals = partial(decimals, digits=2, missing=MISSING)
+
+# the header of a column, and its text of a row's values of the keys after it
+Column = tuple[str, Callable[..., str], *tuple[str, ...]]
+
+
+class Page(NamedTuple):
+    """A table under a line that says what all rows have in common, for any output.
+
+    `left`: how many columns hold words; `failed`: a line for every case that failed.
+    """
+
+    heading: str
+    header: list[str]
+    cells: list[list[str]]
+    left: int
+    notes: Sequence[str]
+    failed: list[str]
+
+    def markdown(self) -> str:
+        """The page as Markdown."""
+        table = text.markdown_table(self.header, self.cells, self.left)
+        failed = [f"Failed: {line}".replace("|", "\\|") for line in self.failed]
+        return "\n\n".join([f"{self.heading}:", table, *self.notes, *failed]) + "\n"
+
+    def print(self) -> None:
+        """Print the page on the terminal."""
+        # wide enough for every column, wherever it is printed
+        style = {"title": self.heading, "left": self.left, "width": 200}
+        text.print_table(self.header, self.cells, **style)
+        for line in (*self.notes, *(f"failed: {line}" for line in self.failed)):
+            print(line)
 
 
 class Report:
@@ -35,8 +78,8 @@ class Report:
     name = "benchmark"
     kinds = ("json", "csv", "md")
 
-    def __init__(self, out: Path, facts: dict):
-        self.out, self.facts = out, facts
+    def __init__(self, out: Path, runs: Sequence, facts: dict):
+        self.out, self.runs, self.facts = out, runs, facts
         with writing("--out", out):
             out.mkdir(parents=True, exist_ok=True)
             for kind in self.kinds:
@@ -46,13 +89,13 @@ class Report:
         """The rows of all cases that were begun."""
         raise NotImplementedError
 
-    def markdown(self, rows: Sequence[dict]) -> str:
+    def page(self, rows: Sequence[dict]) -> Page:
         """The table of the rows, with what it needs to be understood."""
         raise NotImplementedError
 
     def show(self, rows: Sequence[dict]) -> None:
         """Print the table."""
-        print(self.markdown(rows), end="")
+        print(self.page(rows).markdown(), end="")
 
     def path(self, kind: str) -> Path:
         """The file of a kind."""
@@ -64,17 +107,18 @@ class Report:
         # where many hosts measure, one writes
         if not rows or jax.process_index():
             return []
-        content = {**self.facts, "finished": finished, "rows": rows}
+        content = self.facts | {"finished": finished, "rows": rows}
+        content["versions"] = versions()
         lines = io.StringIO()
         writer = csv.DictWriter(lines, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        content = json.dumps(
-            content | {"versions": versions()}, indent=2, allow_nan=False
-        )
-        self._keep("json", content + "\n")
-        self._keep("csv", lines.getvalue())
-        self._keep("md", self.markdown(rows))
+        for kind, written in (
+            ("json", json.dumps(content, indent=2, allow_nan=False) + "\n"),
+            ("csv", lines.getvalue()),
+            ("md", self.page(rows).markdown()),
+        ):
+            write_bytes(self.path(kind), written.encode())
         return rows
 
     def close(self, finished: bool) -> None:
@@ -89,129 +133,46 @@ class Report:
         facts, turns = self.facts, " by turns" if self.facts["interleave"] else ""
         return f"{facts['repeats']} repeats of {facts['seconds']:g} s each{turns}"
 
-    def _keep(self, kind: str, content: str) -> None:
-        write_bytes(self.path(kind), content.encode())
 
-
-def page(
-    heading: str,
-    columns: Sequence[Column],
+def make_page(
     rows: Sequence[dict],
-    left: int,
+    swept: Sequence[str],
+    columns: Sequence[Column],
+    heading: str,
     *notes: str,
-) -> str:
-    """A Markdown table under a line that says what all rows have in common."""
-    table = text.markdown_table(*cells(columns, rows), left)
-    return "\n\n".join([f"{heading}:", table, *notes]) + "\n"
+    named_by: Sequence[str] = (),
+) -> Page:
+    """The page of `rows`: a column for each setting in `swept`, then `columns`.
 
-
-def cells(
-    columns: Sequence[Column], rows: Sequence[dict]
-) -> tuple[list[str], list[list[str]]]:
-    """`(header, cells of each row)`."""
-    return [name for name, _ in columns], [
-        [cell(r) for _, cell in columns] for r in rows
+    Cases that failed are named by the settings `named_by`, or else by `swept`.
+    """
+    columns = [*((short(name), str, name) for name in swept), *columns]
+    cells = [
+        [form(*(row[k] for k in keys)) for _, form, *keys in columns] for row in rows
     ]
+    header = [name for name, *_ in columns]
+    failed = failures(rows, named_by or swept)
+    return Page(heading, header, cells, len(swept), notes, failed)
 
 
-def settings_columns(names: Sequence[str]) -> list[Column]:
-    """A column for each setting."""
-    return [(short(name), lambda r, name=name: str(r[name])) for name in names]
+def failures(rows: Sequence[dict], named_by: Sequence[str]) -> list[str]:
+    """A line for every case that failed, with its settings `named_by`."""
+    return [f"{label(r, named_by)}: {r['error']}" for r in rows if r.get("error")]
 
 
-# --- models ------------------------------------------------------------------------
-
-
-def table(rows: Sequence[dict], settings: Sequence[str]) -> tuple[list[str], list]:
-    """`(header, cells of each row)` as text; `settings`: the columns of the sweep."""
-    columns = settings_columns(_swept(rows, settings))
-    if "parameters" in varying(rows):
-        columns.append(("parameters", lambda r: f"{r['parameters']:,}"))
-    return cells([*columns, *_measurements(rows)], rows)
-
-
-def heading(rows: Sequence[dict], settings: Sequence[str]) -> str:
-    """The settings that all rows have in common, in a line."""
+def heading(rows: Sequence[dict], columns: Sequence[str]) -> str:
+    """Those of `columns` that all rows have in common, in a line."""
     swept, first = varying(rows), rows[0]
-    shown = {c: first[c] for c in (*settings, *CONSTANT) if c not in swept}
-    if shown.get("steps_per_call") == 1:
-        del shown["steps_per_call"]
-    words = {
-        "batch_size": lambda v: f"batch {v}",
-        "image_shape": lambda v: f"images {v}",
-        "parameters": lambda v: f"{v:,} parameters",
-        "gflop_per_image": lambda v: f"{number(v)} GFLOP/image",
-    }
-    plain = ("mode", "precision", "parallel", "stack")
     parts = []
-    for column, value in shown.items():
-        if column in words:
-            parts.append(words[column](value))
-        else:
-            parts.append(str(value) if column in plain else f"{short(column)} {value}")
+    for column in columns:
+        if column in swept or (column == "steps_per_call" and first[column] == 1):
+            continue
+        plain = str(first[column])
+        named = plain if column in PLAIN else f"{short(column)} {plain}"
+        parts.append(SAID[column](first) if column in SAID else named)
     return ", ".join(parts)
 
 
-def failures(rows: Sequence[dict], settings: Sequence[str]) -> list[str]:
-    """A line for every case that failed."""
-    swept = _swept(rows, settings)
-    return [f"{label(r, swept)}: {r['error']}" for r in rows if r["error"]]
-
-
-def markdown(rows: Sequence[dict], settings: Sequence[str], notes: str) -> str:
-    """The table as Markdown, with constant settings above it, and `notes` below."""
-    lines = text.markdown_table(*table(rows, settings), len(_swept(rows, settings)))
-    failed = [f"Failed: {f}".replace("|", "\\|") for f in failures(rows, settings)]
-    return "\n\n".join([heading(rows, settings) + ":", lines, notes, *failed]) + "\n"
-
-
-def print_table(rows: Sequence[dict], settings: Sequence[str], notes: str) -> None:
-    """The same on the terminal."""
-    text.print_table(
-        *table(rows, settings),
-        title=heading(rows, settings),
-        left=len(_swept(rows, settings)),
-        # wide enough for every column, wherever it is printed
-        width=200,
-    )
-    for line in [notes, *(f"failed: {f}" for f in failures(rows, settings))]:
-        print(line)
-
-
-def _swept(rows, settings) -> list[str]:
-    # a single row says at least what it is of
-    return [c for c in varying(rows) if c in settings] or ["mode"]
-
-
-def _measurements(rows) -> list[Column]:
-    """The columns one reads first; the others are in the JSON and the CSV."""
-
-    def ratio_range(row):
-        low, high = (decimals(row[f"ratio_{e}"], 2, MISSING) for e in ("min", "max"))
-        return MISSING if row["ratio"] is None else f"{low}-{high}"
-
-    def total(row, *names):
-        missing = row[names[0]] is None
-        return None if missing else sum(row[name] for name in names)
-
-    def tracing(row):
-        return decimals(total(row, "trace_seconds", "lower_seconds"), 1, MISSING)
-
-    columns = [
-        ("images/s", lambda r: number(r[RATE])),
-        ("spread", lambda r: number_range(r[f"{RATE}_min"], r[f"{RATE}_max"])),
-        ("ratio", lambda r: decimals(r["ratio"], 2, MISSING)),
-        ("spread", ratio_range),
-        ("step ms", lambda r: number(r["step_ms_p50"])),
-        ("trace s", tracing),
-        ("compile s", lambda r: decimals(r["compile_seconds"], 1, MISSING)),
-        ("temp MiB", lambda r: number(r["temporary_mib"])),
-        ("in+out MiB", lambda r: number(total(r, "argument_mib", "output_mib"))),
-    ]
-    if any(row["device_peak_mib"] is not None for row in rows):
-        columns.append(("peak MiB", lambda r: number(r["device_peak_mib"])))
-    return [
-        *columns,
-        ("GFLOP/s", lambda r: number(r["gflops_per_second"])),
-        ("MFU", lambda r: text.share(r["mfu"])),
-    ]
+def total(form: Callable[[float | None], str]) -> Callable[..., str]:
+    """A text of the sum of several values, all of them known or none."""
+    return lambda *values: form(None if None in values else sum(values))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experiments.benchmark.cases import label, short, varying
-from experiments.benchmark.outputs import RATE, failures, heading
+from experiments.benchmark.outputs import CONSTANT, RATE, failures, heading
 from experiments.core.text import number
 from flowjax_ood.figures import layout, style
 
@@ -47,10 +47,14 @@ def draw(rows: Sequence[dict], settings: Sequence[str]) -> Figure:
     """
     swept = [c for c in varying(rows) if c in settings]
     own = ("mode", "batch_size", "precision", "parallel", "stack")
-    numeric = [c for c in swept if c not in own and _numeric(rows, c)]
+    numeric = [
+        c
+        for c in swept
+        if c not in own and all(type(row[c]) in (int, float) for row in rows)
+    ]
     x = numeric[0] if numeric else "batch_size" if "batch_size" in swept else None
     lines = _lines(rows, x, swept)
-    notes = [heading(rows, settings)]
+    notes = [heading(rows, (*settings, *CONSTANT))]
     if x is None or len(lines) > len(COLORS) * len(style.FLOW_LINES):
         title, key = "Throughput: median, slowest and fastest repeat", []
         figure = _bars(rows, swept)
@@ -63,13 +67,8 @@ def draw(rows: Sequence[dict], settings: Sequence[str]) -> Figure:
         title = "Throughput against batch size"
         figure, key = _against(lines, x, [RATES])
         notes.append("Bars span the repeats")
-    failed = failures(rows, settings)
-    notes += ["Failed: " + line.rstrip(".") for line in failed]
+    notes += ["Failed: " + line.rstrip(".") for line in failures(rows, swept)]
     return layout.frame(figure, title, key=key, caption=". ".join(notes))
-
-
-def _numeric(rows, column) -> bool:
-    return all(type(row[column]) in (int, float) for row in rows)
 
 
 def _lines(rows, x, swept) -> dict[str, list[dict]]:
@@ -93,7 +92,8 @@ def _against(lines, x, panels) -> tuple[Figure, list]:
             shown = [row for row in rows if row[column] is not None]
             values += _line(axes, shown, x, column, spread, _look(index))
         _log_axes(axes, [r[x] for rows in lines.values() for r in rows], values)
-        style.style_axes(axes, _x_label(x), name)
+        x_label = "batch size (images)" if x == "batch_size" else short(x)
+        style.style_axes(axes, x_label, name)
         axes.grid(color=style.GRID, lw=0.8)
     looks = {name: _look(index) for index, name in enumerate(lines)}
     return figure, layout.line_key(looks) if len(lines) > 1 else []
@@ -147,10 +147,6 @@ def _log_axes(axes: Axes, at, values) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1,) if decades else (1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(plain))
-
-
-def _x_label(column: str) -> str:
-    return "batch size (images)" if column == "batch_size" else short(column)
 
 
 def _bars(rows, swept) -> Figure:

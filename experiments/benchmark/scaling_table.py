@@ -23,86 +23,87 @@ devices together), `devices`, `batch_per_device`, `image_shape`, `parameters` an
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
 
-from experiments.benchmark.cases import label, varying
+from experiments.benchmark.cases import varying
 from experiments.benchmark.outputs import (
+    CONSTANT,
     MIB,
+    Page,
     Report,
     heading,
-    page,
-    settings_columns,
+    make_page,
+    two_decimals,
 )
-from experiments.benchmark.throughput import ratios
-from experiments.benchmark.timing import summary
+from experiments.benchmark.throughput import begun_row, ratios
+from experiments.benchmark.timing import spread, summary
 from experiments.core.results import versions
-from experiments.core.text import MISSING, decimals, number, number_range, share
+from experiments.core.text import number, number_range, share
 
-TIMES = ("step_ms", "step_ms_min", "step_ms_max", "images_per_second")
-COMPARED = ("efficiency", "efficiency_min", "efficiency_max", "speedup")
-REDUCED = ("all_reduce_ms", "all_reduce_share")
+COMPARED = ("efficiency", "efficiency_min", "efficiency_max")
+# the columns of a row after its settings
+NUMBERS = (
+    *("image_shape", "parameters", "gflop_per_image"),
+    *("step_ms", "step_ms_min", "step_ms_max", "images_per_second"),
+    *(*COMPARED, "speedup", "all_reduce_mib", "all_reduce_ms", "all_reduce_share"),
+    *("compile_seconds", "error"),
+)
+# settings with columns of their own in the table, whatever is swept
+OWN = ("devices", "batch_size", "batch_per_device")
+# the table's columns after what is swept
+COLUMNS = (
+    ("devices", str, "devices"),
+    ("global batch", str, "batch_size"),
+    ("step ms", number, "step_ms"),
+    ("fastest-slowest", number_range, "step_ms_min", "step_ms_max"),
+    ("images/s", number, "images_per_second"),
+    ("efficiency", two_decimals, "efficiency"),
+    ("speedup", two_decimals, "speedup"),
+    ("all-reduce ms", number, "all_reduce_ms"),
+    ("of the step", share, "all_reduce_share"),
+)
 
 
 def make_rows(runs: Sequence, paired: bool) -> list[dict]:
-    """A row for every `ScalingRun` that was begun, beside the first of its kind."""
+    """A row for every `ScalingRun` that was begun, compared with the first like it."""
     begun = [run for run in runs if run.startup or run.error]
     return [_row(run, _reference(run, begun), paired) for run in begun]
 
 
-def step_seconds(run) -> list[float]:
-    """Seconds of a step in each round."""
-    return [seconds / run.steps for seconds in summary(run.rounds).repeats]
-
-
 def _row(run, reference, paired: bool) -> dict:
-    row = dict(run.case.settings)
-    row["image_shape"] = "x".join(map(str, run.counts.image_shape))
-    row["parameters"] = run.counts.parameters
-    row["gflop_per_image"] = run.counts.flops / run.case.settings["batch_size"] / 1e9
-    row |= dict.fromkeys((*TIMES, *COMPARED))
+    row = begun_row(run, NUMBERS)
     row["all_reduce_mib"] = run.reduced / MIB
-    row |= dict.fromkeys(REDUCED)
-    if run.rounds:
-        own = step_seconds(run)
-        middle = float(np.median(own))
-        images = run.case.settings["batch_size"] / middle
-        times = (1e3 * middle, 1e3 * min(own), 1e3 * max(own), images)
-        row |= zip(TIMES, times, strict=True)
-        if reference:
-            row |= _compared(run, reference, paired)
-    if run.reduce_rounds:
-        seconds = float(np.median(summary(run.reduce_rounds).repeats))
-        row["all_reduce_ms"] = 1e3 * seconds
-        if run.rounds:
-            row["all_reduce_share"] = 1e3 * seconds / row["step_ms"]
     row["compile_seconds"] = run.startup and run.startup.compile
-    return row | {"error": run.error}
+    if run.rounds:
+        own, base = step_ms(run), step_ms(reference)
+        row |= spread("step_ms", own)
+        row["images_per_second"] = 1e3 * row["batch_size"] / row["step_ms"]
+        paired = paired or run is reference
+        row |= zip(COMPARED, ratios(base, own, paired), strict=True)
+        row["speedup"] = row["efficiency"] * run.devices / reference.devices
+    if run.reduce_rounds:
+        row["all_reduce_ms"] = 1e3 * float(
+            np.median(summary(run.reduce_rounds).repeats)
+        )
+        row["all_reduce_share"] = row["all_reduce_ms"] / row["step_ms"]
+    return row
 
 
-def _compared(run, reference, paired: bool) -> dict:
-    own, base = step_seconds(run), step_seconds(reference)
-    values = [1.0] * 3 if run is reference else ratios(base, own, paired)
-    speedup = values[0] * run.devices / reference.devices
-    return dict(zip(COMPARED, (*values, speedup), strict=True))
+def step_ms(run) -> list[float]:
+    """Milliseconds of a training step in each round."""
+    return [1e3 * seconds / run.steps for seconds in summary(run.rounds).repeats]
 
 
 def _reference(run, runs: Sequence):
     """The same case on the fewest devices, if that has been timed."""
+
+    def kind(run):
+        return {k: v for k, v in run.case.settings.items() if k not in OWN[:2]}
+
     alike = [r for r in runs if kind(r) == kind(run) and r.rounds]
     return min(alike, key=lambda r: r.devices, default=None)
-
-
-def kind(run) -> str:
-    """The settings that a case shares with itself on other devices."""
-    own = ("devices", "batch_size")
-    return str({k: v for k, v in run.case.settings.items() if k not in own})
-
-
-# columns of their own in the table, whatever is swept
-OWN = ("devices", "batch_size", "batch_per_device")
 
 
 class ScalingReport(Report):
@@ -110,39 +111,18 @@ class ScalingReport(Report):
 
     name = "weak_scaling"
 
-    def __init__(self, out: Path, runs: Sequence, facts: dict):
-        super().__init__(out, facts)
-        self._runs, settings = runs, [run.case.settings for run in runs]
-        self._constant = [c for c in settings[0] if c not in OWN]
-        self._swept = [c for c in varying(settings) if c not in OWN]
-
     def rows(self) -> list[dict]:
-        return make_rows(self._runs, self.facts["interleave"])
+        return make_rows(self.runs, self.facts["interleave"])
 
-    def markdown(self, rows: Sequence[dict]) -> str:
-        columns = [
-            *settings_columns(self._swept),
-            ("devices", lambda r: str(r["devices"])),
-            ("global batch", lambda r: str(r["batch_size"])),
-            ("step ms", lambda r: number(r["step_ms"])),
-            (
-                "fastest-slowest",
-                lambda r: number_range(r["step_ms_min"], r["step_ms_max"]),
-            ),
-            ("images/s", lambda r: number(r["images_per_second"])),
-            ("efficiency", lambda r: decimals(r["efficiency"], 2, MISSING)),
-            ("speedup", lambda r: decimals(r["speedup"], 2, MISSING)),
-            ("all-reduce ms", lambda r: number(r["all_reduce_ms"])),
-            ("of the step", lambda r: share(r["all_reduce_share"])),
-        ]
-        failed = [
-            f"Failed: {label(row, ['devices', *self._swept])}: {row['error']}"
-            for row in rows
-            if row["error"]
-        ]
-        head = f"Weak scaling, {heading(rows, self._constant)}"
-        left = len(self._swept)
-        return page(head, columns, rows, left, self._notes(rows[0]), *failed)
+    def page(self, rows: Sequence[dict]) -> Page:
+        settings = [run.case.settings for run in self.runs]
+        swept = [c for c in varying(settings) if c not in OWN]
+        constant = [c for c in settings[0] if c not in OWN]
+        head = f"Weak scaling, {heading(rows, (*constant, *CONSTANT))}"
+        named_by = ["devices", *swept]
+        return make_page(
+            rows, swept, COLUMNS, head, self._notes(rows[0]), named_by=named_by
+        )
 
     def _notes(self, first: dict) -> str:
         text = (

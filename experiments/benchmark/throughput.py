@@ -26,17 +26,45 @@ steps_per_call, stack, and every key given to --vary), then:
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from experiments.benchmark.outputs import MIB, RATE, Report, markdown, print_table
+from experiments.benchmark.cases import varying
+from experiments.benchmark.outputs import (
+    CONSTANT,
+    MIB,
+    RATE,
+    Column,
+    Page,
+    Report,
+    heading,
+    make_page,
+    one_decimal,
+    total,
+    two_decimals,
+)
 from experiments.benchmark.plot import draw
 from experiments.benchmark.run import CaseRun
-from experiments.benchmark.timing import Timing, summary
+from experiments.benchmark.timing import spread, summary
 from experiments.core.results import versions
-from experiments.core.text import number
+from experiments.core.text import number, number_range, share
 from flowjax_ood import figures
+
+RATIO = ("ratio", "ratio_min", "ratio_max")
+STEP = ("step_ms_p10", "step_ms_p50", "step_ms_p90")
+# of `Startup`, in its order
+STARTUP = ("startup_seconds", "trace_seconds", "lower_seconds", "compile_seconds")
+MEMORY = ("temporary_mib", "argument_mib", "output_mib")
+# the columns of a row after its settings
+NUMBERS = (
+    *("image_shape", "parameters"),
+    *(RATE, f"{RATE}_min", f"{RATE}_max", *RATIO, *STEP, "steps"),
+    *(*STARTUP[1:], STARTUP[0], *MEMORY, "device_peak_mib"),
+    *("gflop_per_image", "executed_gflop_per_image", "gflops_per_second"),
+    *("mfu", "hfu", "error"),
+)
 
 
 def make_rows(
@@ -48,46 +76,51 @@ def make_rows(
     return [_row(run, reference, peaks, paired) for run in begun]
 
 
-def _row(run: CaseRun, reference: CaseRun | None, peaks, paired) -> dict:
-    size = run.case.settings["batch_size"]
-    row = dict(run.case.settings)
-    row["image_shape"] = "x".join(map(str, run.counts.image_shape))
-    row["parameters"] = run.counts.parameters
-    timing = summary(run.rounds) if run.rounds else None
-    row |= _throughput(run, timing, reference, paired)
-    row |= _startup(run)
+def _row(run: CaseRun, reference: CaseRun | None, peaks, paired: bool) -> dict:
+    row = begun_row(run, NUMBERS)
+    flops = run.counts.executed_flops / row["batch_size"] / 1e9
+    row["executed_gflop_per_image"] = flops
     row["device_peak_mib"] = run.device_peak and run.device_peak / MIB
-    row["gflop_per_image"] = run.counts.flops / size / 1e9
-    row["executed_gflop_per_image"] = run.counts.executed_flops / size / 1e9
-    row |= dict.fromkeys(("gflops_per_second", "mfu", "hfu"))
+    if run.startup:
+        seconds, sizes = run.startup[:4], run.startup[4:]
+        row |= zip(STARTUP, seconds, strict=True)
+        row |= zip(MEMORY, (size and size / MIB for size in sizes), strict=True)
     if run.rounds:
+        own, timing = rates(run), summary(run.rounds)
+        row |= spread(RATE, own)
+        paired = paired or run is reference
+        row |= zip(RATIO, ratios(own, rates(reference), paired), strict=True)
+        row |= zip(STEP, (1e3 * q / run.steps for q in timing[:3]), strict=True)
+        row["steps"] = timing.calls
         # GFLOP that the peak would have done in an image's time
-        budget = peaks[run.case.settings["precision"]] / 1e9 / row[RATE]
+        budget = peaks[row["precision"]] / 1e9 / row[RATE]
         row["gflops_per_second"] = row["gflop_per_image"] * row[RATE]
         row["mfu"] = row["gflop_per_image"] / budget
         row["hfu"] = row["executed_gflop_per_image"] / budget
-    return row | {"error": run.error}
+    return row
 
 
-def _throughput(run: CaseRun, timing: Timing | None, reference, paired: bool) -> dict:
-    names = [RATE, f"{RATE}_min", f"{RATE}_max", "ratio", "ratio_min", "ratio_max"]
-    names += ["step_ms_p10", "step_ms_p50", "step_ms_p90", "steps"]
-    if timing is None:
-        return dict.fromkeys(names)
-    own, others = rates(run), rates(reference)
-    ratio = [1.0] * 3 if run is reference else ratios(own, others, paired)
-    values = [float(np.median(own)), min(own), max(own), *ratio]
-    each = 1e3 / run.steps
-    values += [each * timing.p10, each * timing.p50, each * timing.p90, timing.calls]
-    return dict(zip(names, values, strict=True))
+def begun_row(run: CaseRun, columns: Sequence[str]) -> dict:
+    """The row of a case before it is timed: its settings, then `columns`."""
+    settings, counts = run.case.settings, run.counts
+    return (
+        settings
+        | dict.fromkeys(columns)
+        | {
+            "image_shape": "x".join(map(str, counts.image_shape)),
+            "parameters": counts.parameters,
+            "gflop_per_image": counts.flops / settings["batch_size"] / 1e9,
+            "error": run.error,
+        }
+    )
 
 
 def ratios(own: list[float], others: list[float], paired: bool) -> list[float]:
     """Median, least and greatest ratio of what two cases gave in each round."""
     if paired:
         # a round of one against the same round of the other: a case may lack some
-        found = [a / b for a, b in zip(own, others, strict=False)]
-        return [float(np.median(found)), min(found), max(found)]
+        pairs = [a / b for a, b in zip(own, others, strict=False)]
+        return [float(np.median(pairs)), min(pairs), max(pairs)]
     middle = float(np.median(own) / np.median(others))
     return [middle, min(own) / max(others), max(own) / min(others)]
 
@@ -96,25 +129,6 @@ def rates(run: CaseRun) -> list[float]:
     """Images a second of each round."""
     images = run.case.settings["batch_size"] * run.steps
     return [images / seconds for seconds in summary(run.rounds).repeats]
-
-
-def _startup(run: CaseRun) -> dict:
-    found = run.startup
-    seconds, sizes = ("trace", "lower", "compile"), ("temporary", "argument", "output")
-    if found is None:
-        names = [f"{name}_seconds" for name in (*seconds, "startup")]
-        return dict.fromkeys([*names, *(f"{name}_mib" for name in sizes)])
-    memory = (found.temporary, found.arguments, found.outputs)
-    return {
-        "trace_seconds": found.trace,
-        "lower_seconds": found.lower,
-        "compile_seconds": found.compile,
-        "startup_seconds": found.first,
-        **{
-            f"{name}_mib": None if size is None else size / MIB
-            for name, size in zip(sizes, memory, strict=True)
-        },
-    }
 
 
 class ThroughputReport(Report):
@@ -133,29 +147,57 @@ class ThroughputReport(Report):
         peaks: dict[str, dict[str, float]],
         facts: dict,
     ):
-        super().__init__(out, facts | {"peak_flops_per_second": peaks})
-        self._runs, self._settings = runs, list(runs[0].case.settings)
-        self._peaks = {name: max(found.values()) for name, found in peaks.items()}
+        super().__init__(out, runs, facts | {"peak_flops_per_second": peaks})
+        self._settings = list(runs[0].case.settings)
+        self._peaks = {name: max(by.values()) for name, by in peaks.items()}
 
     def rows(self) -> list[dict]:
-        return make_rows(self._runs, self._peaks, paired=self.facts["interleave"])
+        return make_rows(self.runs, self._peaks, paired=self.facts["interleave"])
 
-    def markdown(self, rows: Sequence[dict]) -> str:
-        return markdown(rows, self._settings, self._notes())
-
-    def show(self, rows: Sequence[dict]) -> None:
-        """Print the table, and draw the figure."""
-        print_table(rows, self._settings, self._notes())
-        if any(row[RATE] for row in rows):
-            figures.save(draw(rows, self._settings), self.path("png"))
-
-    def _notes(self) -> str:
+    def page(self, rows: Sequence[dict]) -> Page:
         peaks = ", ".join(
             f"{number(flops / 1e9)} GFLOP/s ({name})"
             for name, flops in self._peaks.items()
         )
-        return (
+        notes = (
             f"{versions()['device']}; {self.timed()}: median, slowest and fastest. "
             f"Ratios are to the first row. MFU is against {peaks}, "
             f"{self.facts['peak_is']}."
         )
+        return throughput_page(rows, self._settings, notes)
+
+    def show(self, rows: Sequence[dict]) -> None:
+        """Print the table, and draw the figure."""
+        self.page(rows).print()
+        if any(row[RATE] for row in rows):
+            figures.save(draw(rows, self._settings), self.path("png"))
+
+
+def throughput_page(rows: Sequence[dict], settings: Sequence[str], notes: str) -> Page:
+    """The table of models; `settings`: the columns of the sweep."""
+    # a single row says at least what it is of
+    swept = [c for c in varying(rows) if c in settings] or ["mode"]
+    said = heading(rows, (*settings, *CONSTANT))
+    return make_page(rows, swept, _columns(rows), said, notes)
+
+
+def _columns(rows: Sequence[dict]) -> list[Column]:
+    """The numbers one reads first; the others are in the JSON and the CSV."""
+    columns = [
+        ("images/s", number, RATE),
+        ("spread", number_range, f"{RATE}_min", f"{RATE}_max"),
+        ("ratio", two_decimals, "ratio"),
+        ("spread", partial(number_range, text=two_decimals), *RATIO[1:]),
+        ("step ms", number, "step_ms_p50"),
+        ("trace s", total(one_decimal), "trace_seconds", "lower_seconds"),
+        ("compile s", one_decimal, "compile_seconds"),
+        ("temp MiB", number, "temporary_mib"),
+        ("in+out MiB", total(number), *MEMORY[1:]),
+        ("GFLOP/s", number, "gflops_per_second"),
+        ("MFU", share, "mfu"),
+    ]
+    if any(row["device_peak_mib"] is not None for row in rows):
+        columns.insert(-2, ("peak MiB", number, "device_peak_mib"))
+    if "parameters" in varying(rows):
+        columns.insert(0, ("parameters", "{:,}".format, "parameters"))
+    return columns

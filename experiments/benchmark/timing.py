@@ -44,6 +44,12 @@ def summary(rounds: Sequence[Sequence[float]]) -> Timing:
     return Timing(float(p10), float(p50), float(p90), medians, len(everything))
 
 
+def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Median, least and greatest value, as columns `name`, `_min` and `_max`."""
+    middle = float(np.median(values))
+    return {name: middle, f"{name}_min": min(values), f"{name}_max": max(values)}
+
+
 def warm_up(call: Callable[[], object], calls: int = 2) -> None:
     """Run a few calls that do not count: the first ones allocate memory."""
     for _ in range(calls):

@@ -70,9 +70,9 @@ def number(value: float | None) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
-def number_range(low: float | None, high: float | None) -> str:
-    """`12.3-45.6`, each as `number`."""
-    return MISSING if low is None else f"{number(low)}-{number(high)}"
+def number_range(low: float | None, high: float | None, text=number) -> str:
+    """`12.3-45.6`, each as `text` has it."""
+    return MISSING if low is None else f"{text(low)}-{text(high)}"
 
 
 def decimals(value: float | None, digits: int = 3, missing: str = NOT_FINITE) -> str:
