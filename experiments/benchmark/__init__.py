@@ -32,13 +32,13 @@ stackings: {", ".join(STACKINGS)}
 --data measures the config's own input pipeline in place of its model, and says whether
 images come as fast as the training step takes them:
   --data --config.data.streaming=True --vary=data.read_workers=0,2,4
-Writes benchmark_data.json, .csv and .md (see experiments/benchmark/input_table.py).
+Writes benchmark_data.json, .csv and .md (see experiments/benchmark/input.py).
 
 --devices measures weak scaling of the training step: on the first 1, 2, ... devices,
 each with the batch of the config (--batch: per device). On CPU there are as many as
 JAX_NUM_CPU_DEVICES says:
   --devices=1,2,4,8 --parallel=jit,shard_map --interleave
-Writes weak_scaling.json, .csv and .md (see experiments/benchmark/scaling_table.py).
+Writes weak_scaling.json, .csv and .md (see experiments/benchmark/scaling.py).
 
 In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
 table), benchmark.png. experiments/benchmark/throughput.py explains numbers and units.

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from experiments.benchmark import MODES, requests
-from experiments.benchmark.cases import Case
+from experiments.benchmark.cases import Case, varying
 from experiments.benchmark.loop import checked, measure_and_report
 from experiments.benchmark.throughput import ThroughputReport
 from experiments.benchmark.timing import measured_peak
@@ -38,7 +38,7 @@ def measure_models(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     cases, facts = requests.cases(args, overrides, modes)
     precisions = list(dict.fromkeys(c.settings["precision"] for c in cases))
     given = requests.peaks(args.peak, precisions)
-    runs = checked(cases)
+    runs = checked(cases, varying([case.settings for case in cases]))
     facts["peak_is"] = "given" if given else "measured on this machine"
     peaks = {name: _peak(cases[0], name, given) for name in precisions}
     measure_and_report(runs, ThroughputReport(args.out, runs, peaks, facts), args)

@@ -3,35 +3,180 @@
 Measures the config's own input pipeline on this host alone: from its real images, in
 memory or streamed, to batches in memory, with which nothing is computed. Compared
 with the images a second that the training step takes, measured in the same run on the
-devices here, or given by --need. input_table.py defines the numbers.
+devices here, or given by --need.
+
+A row has the settings of its case (`set`, `source`, `held` in memory or streamed,
+`batch_size`, `read_ahead`, `read_threads`, `read_workers`, and every key given to
+--vary), then:
+
+* `image_shape`, and `images`, how many there are;
+* `input_images_per_second`: batches are ready for the step at this rate, by this host
+  alone while it computes nothing else; median, `_min` and `_max` over the repeats;
+* `input_images_per_core_second`: images by a second that one core computes, whichever
+  process or thread has it, so a busy machine hardly changes it; null where a system
+  does not say what its processes compute;
+* `step_images_per_second`: what the training step takes, of images that are already on
+  the devices;
+* `ratio`: input by step. Below 1, `bottleneck` is true: devices wait for images;
+* `cores_needed`: those that reading at the step's rate keeps busy.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from experiments.benchmark import requests
-from experiments.benchmark.cases import Case
-from experiments.benchmark.input_table import InputReport, Reading, Round, verdict
+from experiments.benchmark.cases import Case, short, varying
+from experiments.benchmark.outputs import Page, Report, heading, make_page
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import rates
+from experiments.benchmark.timing import spread
 from experiments.core import build
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
 from experiments.core.keys import Kind, flatten, kind, names
+from experiments.core.results import versions
 from experiments.core.sets import Sets, load_train
-from flowjax_ood.training.feed import Feed
+from experiments.core.text import number
+from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.streaming import StreamedImageSet
+from flowjax_ood.training.feed import Feed, Prefetch
 
 # how images are read, of which a step knows nothing; but for the first, neither does
 # the set
 READING = names("reading")
+INPUT = "input_images_per_second"
+# the table's columns after what is swept
+COLUMNS = (
+    ("input images/s", number, INPUT),
+    ("slowest", number, f"{INPUT}_min"),
+    ("fastest", number, f"{INPUT}_max"),
+    ("images/s of a core", number, "input_images_per_core_second"),
+    ("step takes images/s", number, "step_images_per_second"),
+    ("ratio", number, "ratio"),
+    ("cores needed", number, "cores_needed"),
+)
+
+
+class Round(NamedTuple):
+    """Images that were taken, in how many seconds, of how many seconds of cores."""
+
+    images: int
+    seconds: float
+    work: float | None
+
+
+@dataclass
+class Reading:
+    """A case of reading images, and what has been measured of it so far."""
+
+    case: Case
+    images: ImageSet | StreamedImageSet
+    options: Prefetch
+    rounds: list[Round] = field(default_factory=list)
+    # images a second of the step
+    need: float = math.nan
+
+    @property
+    def settings(self) -> dict:
+        """The settings of the case."""
+        config, ahead = self.case.config, self.options.ahead
+        known = {
+            "set": config.data.train,
+            "source": config.data.source,
+            "held": "streamed" if config.data.streaming else "in memory",
+            "batch_size": config.train.batch_size,
+            "read_ahead": ahead,
+            # no thread reads where nothing is read ahead
+            "read_threads": self.options.threads if ahead else 0,
+            "read_workers": self.options.workers,
+        }
+        # `held` says whether they are streamed
+        said = {"data.streaming", *(f"data.{name}" for name in known)}
+        varied = {k: v for k, v in self.case.settings.items() if "." in k}
+        return known | {k: v for k, v in varied.items() if k not in said}
+
+    @property
+    def rates(self) -> list[float]:
+        """Images a second of each round."""
+        return [r.images / r.seconds for r in self.rounds]
+
+
+def make_rows(readings: Sequence[Reading]) -> list[dict]:
+    """A row for every case that has been timed."""
+    return [_row(reading) for reading in readings if reading.rounds]
+
+
+def _row(reading: Reading) -> dict:
+    by_core = None
+    if all(r.work for r in reading.rounds):
+        by_core = statistics.median(r.images / r.work for r in reading.rounds)
+    rates = spread(INPUT, reading.rates)
+    return {
+        **reading.settings,
+        "image_shape": "x".join(map(str, reading.images.images.shape[1:])),
+        "images": len(reading.images),
+        **rates,
+        "input_images_per_core_second": by_core,
+        "step_images_per_second": reading.need,
+        "ratio": rates[INPUT] / reading.need,
+        "bottleneck": rates[INPUT] < reading.need,
+        "cores_needed": by_core and reading.need / by_core,
+    }
+
+
+def verdict(reading: Reading) -> str:
+    """In words: whether devices wait for images."""
+    row = _row(reading)
+    keys = (INPUT, "ratio", "step_images_per_second")
+    rate, ratio, need = (number(row[key]) for key in keys)
+    if row["bottleneck"]:
+        said, times = "INPUT IS THE BOTTLENECK", "of"
+    else:
+        said, times = "the input keeps up", "times"
+    return f"{said}: {rate} images/s, {ratio} {times} the {need} that the step takes"
+
+
+class InputReport(Report):
+    """benchmark_data.json, .csv and .md; `facts` also says what `need_is`."""
+
+    name = "benchmark_data"
+
+    def rows(self) -> list[dict]:
+        return make_rows(self.runs)
+
+    @property
+    def _swept(self) -> list[str]:
+        return varying([reading.settings for reading in self.runs])
+
+    def label(self, reading: Reading) -> str:
+        """A case in a few words, by what tells it from the others."""
+        shown = [f"{short(c)} {reading.settings[c]}" for c in self._swept]
+        return ", ".join(shown) or reading.settings["set"]
+
+    def page(self, rows: Sequence[dict]) -> Page:
+        verdicts = [
+            f"* {self.label(reading)}: {verdict(reading)}"
+            for reading in self.runs
+            if reading.rounds
+        ]
+        notes = (
+            f"{self.facts['cores']} cores; {self.timed()}: median, slowest and fastest."
+            f" What the step takes is {self.facts['need_is']} "
+            f"({versions()['device']})."
+        )
+        head = heading(rows, ("set", "source", "held", "images", "batch_size"))
+        return make_page(rows, self._swept, COLUMNS, head, "\n".join(verdicts), notes)
 
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
@@ -45,7 +190,7 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     report = InputReport(args.out, readings, facts)
     rate_of = {}
     for reading in readings:
-        key = _without(reading.case.config, READING)
+        key = _key(reading.case.config, READING)
         if key not in rate_of:
             rate_of[key] = args.need or step_rate(reading.case, args)
         reading.need = rate_of[key]
@@ -62,19 +207,18 @@ def check(config: ConfigDict) -> None:
             "--data measures one set, and config.train.negative is a second: leave it "
             "out"
         )
-    build.prefetch(config)
 
 
 def with_sets(cases: Sequence[Case]) -> list[Reading]:
     """Every case with its images; sets in memory are read once for all cases."""
-    sets, found = {}, []
+    sets, readings = {}, []
     for case in cases:
-        key = _only(case.config, ("data", "seed"), READING[1:])
+        options = build.prefetch(case.config)
+        key = _key(case.config, READING[1:], ("data", "seed"))
         if key not in sets:
             sets[key] = load_train(case.config)
-        options = build.prefetch(case.config)
-        found.append(Reading(case, sets[key], options))
-    return found
+        readings.append(Reading(case, sets[key], options))
+    return readings
 
 
 def step_rate(case: Case, args: argparse.Namespace) -> float:
@@ -96,9 +240,9 @@ def measure(
         with ExitStack() as opened:
             feeds = [opened.enter_context(_feed(reading)) for reading in group]
             turns = list(zip(group, feeds, strict=True))
-            for number in range(args.repeats):
+            for at in range(args.repeats):
                 # there and back: what drifts meanwhile is shared
-                for reading, feed in turns if number % 2 == 0 else reversed(turns):
+                for reading, feed in turns if at % 2 == 0 else reversed(turns):
                     reading.rounds.append(time_feed(feed, reading, args.seconds))
                 report.write()
         for reading in group:
@@ -136,16 +280,13 @@ def processor_seconds() -> float | None:
 
 
 def _feed(reading: Reading) -> Feed:
-    batches = build.batches(
-        reading.case.config, Sets(reading.images, reading.images, {})
+    sets = Sets(reading.images, reading.images, {})
+    return Feed(build.batches(reading.case.config, sets), 0, reading.options)
+
+
+def _key(config: ConfigDict, but: Sequence[str], sections: Sequence[str] = ()) -> str:
+    """All of a config (or of some sections) but some keys, to know it again."""
+    kept = {k: v for k, v in flatten(config).items() if k not in but}
+    return str(
+        [i for i in kept.items() if not sections or i[0].split(".")[0] in sections]
     )
-    return Feed(batches, 0, reading.options)
-
-
-def _only(config: ConfigDict, rooms: tuple, but: tuple) -> tuple:
-    flat = flatten(config).items()
-    return tuple((k, v) for k, v in flat if k.split(".")[0] in rooms and k not in but)
-
-
-def _without(config: ConfigDict, keys: tuple) -> tuple:
-    return tuple((k, v) for k, v in flatten(config).items() if k not in keys)

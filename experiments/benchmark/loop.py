@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from experiments.benchmark.cases import Case, label, varying
+from experiments.benchmark.cases import Case, label
 from experiments.benchmark.outputs import Report
 from experiments.benchmark.run import CaseRun, peak_bytes, profile
 from experiments.benchmark.throughput import rates
@@ -71,17 +71,18 @@ class RemainingTime:
         return f"about {duration(compiling + timing)} left"
 
 
-def checked(cases: Sequence[Case]) -> list[CaseRun]:
-    """Every case built and traced, before any is measured.
+def checked(
+    cases: Sequence[Case], swept: Sequence[str], kind: type[CaseRun] = CaseRun
+) -> list[CaseRun]:
+    """Every case built and traced, named by its settings `swept`, and none measured.
 
     Raises UserError naming the first that cannot be.
     """
-    swept = varying([case.settings for case in cases])
     runs = []
     for case in cases:
         name = label(case.settings, swept)
         try:
-            runs.append(CaseRun(case, name, count(case)))
+            runs.append(kind(case, name, count(case)))
         except UserError as error:
             raise UserError(f"{name}: {error}" if swept else str(error)) from error
     return runs

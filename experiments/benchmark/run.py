@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ class CaseRun:
         self.startup, self.call = prepare(build_work(self.case))
 
     def time(self, seconds: float) -> None:
-        """Measure one more round."""
+        """Measure another round."""
         self.rounds.append(time_round(self.call, seconds))
 
     def release(self) -> None:
@@ -86,34 +87,34 @@ def prepare(work: Work) -> tuple[Startup, Callable[[], object]]:
 
     The seconds are a compiler's only without a persistent compilation cache.
     """
-    args = arguments(work, fake_batch(work))
-    spread = work.parallel
-    if work.mode == "train":
-        state, batch, key = args
+    held, parallel = list(arguments(work, fake_batch(work))), work.parallel
+    training = work.mode == "train"
+    if training:
+        state, batch, key = held
         if work.steps > 1:
             batch = [batch] * work.steps
-        if spread.mode != "pmap":
-            key = spread.place_copies(key)
-        args = (spread.place_state(state), spread.place_batch(batch), key)
-        jitted = spread.wrap_step(work.fn, scanned=work.steps > 1)
+        if parallel.mode != "pmap":
+            key = parallel.place_copies(key)
+        held = [parallel.place_state(state), parallel.place_batch(batch), key]
+        program = parallel.wrap_step(work.fn, scanned=work.steps > 1)
     else:
-        variables, *split = args
-        args = (
-            jax.device_put(variables, spread.replicated),
-            jax.device_put(split[0], spread.split),
-            *split[1:],
-        )
-        jitted = jax.jit(work.fn)
-    held, donated = list(args), work.mode == "train"
-    if hasattr(jitted, "lower"):
-        startup, compiled = _compiled(jitted, args)
-        call = _caller(compiled, held, donated)
+        held[0] = jax.device_put(held[0], parallel.replicated)
+        held[1] = jax.device_put(held[1], parallel.split)
+        program = jax.jit(work.fn)
+
+    def call():
+        out = program(*held)
+        if training:  # the state was donated: the next call goes on from this one
+            held[0] = out[0]
+        return out
+
+    if hasattr(program, "lower"):
+        startup, program = _compiled(program, held)
         warm_up(call)
         return startup, call
     # pmap: compiled as it is first called; what the second call takes is the step's own
-    call = _caller(jitted, held, donated)
-    first = _seconds(call)
-    return Startup(first=max(0.0, first - _seconds(call))), call
+    (first,), (second,) = time_round(call, 0), time_round(call, 0)
+    return Startup(first=max(0.0, first - second)), call
 
 
 def profile(call: Callable[[], object], directory: Path) -> None:
@@ -126,47 +127,22 @@ def profile(call: Callable[[], object], directory: Path) -> None:
 
 def peak_bytes() -> int | None:
     """Most memory in use on any device since the process began; None if not known."""
-    found = [device.memory_stats() or {} for device in jax.local_devices()]
-    peaks = [stats.get("peak_bytes_in_use") for stats in found]
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [known.get("peak_bytes_in_use") for known in stats]
     return None if None in peaks else max(peaks)
 
 
-def _compiled(jitted, args):
-    start = time.perf_counter()
+def _compiled(jitted, args) -> tuple[Startup, jax.stages.Compiled]:
+    times = [time.perf_counter()]
     traced = jitted.trace(*args)
-    after_trace = time.perf_counter()
+    times.append(time.perf_counter())
     lowered = traced.lower()
-    after_lower = time.perf_counter()
+    times.append(time.perf_counter())
     compiled = lowered.compile()
-    end = time.perf_counter()
-    memory = compiled.memory_analysis()
-    found = {}
+    times.append(time.perf_counter())
+    sizes, memory = (), compiled.memory_analysis()
     if memory is not None:
-        found = {
-            "temporary": int(memory.temp_size_in_bytes),
-            "arguments": int(memory.argument_size_in_bytes),
-            "outputs": int(memory.output_size_in_bytes - memory.alias_size_in_bytes),
-        }
-    seconds = {
-        "first": end - start,
-        "trace": after_trace - start,
-        "lower": after_lower - after_trace,
-        "compile": end - after_lower,
-    }
-    return Startup(**seconds, **found), compiled
-
-
-def _caller(compiled, held: list, donated: bool):
-    """A function of no arguments; with a donated state, each call goes on from it."""
-
-    def call():
-        out = compiled(*held)
-        if donated:
-            held[0] = out[0]
-        return out
-
-    return call
-
-
-def _seconds(call) -> float:
-    return time_round(call, 0)[0]
+        outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
+        sizes = memory.temp_size_in_bytes, memory.argument_size_in_bytes, outputs
+    stages = (after - before for before, after in pairwise(times))
+    return Startup(times[-1] - times[0], *stages, *map(int, sizes)), compiled

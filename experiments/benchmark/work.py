@@ -42,8 +42,11 @@ class Work(NamedTuple):
     optimizer: optax.GradientTransformation
     parallel: Parallel
     fn: Callable
-    # training steps in a call
-    steps: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Training steps in a call."""
+        return self.config.train.get("steps_per_call", 1)
 
 
 class Counts(NamedTuple):
@@ -75,11 +78,21 @@ def build_work(case: Case) -> Work:
         average = config.optimizer.ema_decay
         fn = make_train_step(Likelihood(flow), optimizer, ema_decay=average)
     elif case.mode == "evaluate":
-        fn = _evaluation(flow)
+
+        def fn(variables, batch, key):
+            x = dequantize(batch["image"], example_keys(key, batch["index"]))
+            return flow.apply(variables, x)
+
     else:
-        fn = _sampling(flow, config.train.batch_size // len(parallel.devices))
-    steps = config.train.get("steps_per_call", 1) if case.mode == "train" else 1
-    return Work(case.mode, config, shape, flow, optimizer, parallel, fn, steps)
+        each = config.train.batch_size // len(parallel.devices)
+
+        def fn(variables, keys):
+            def draw(key):
+                return flow.apply(variables, key, each, method="sample")
+
+            return jax.vmap(draw)(keys)
+
+    return Work(case.mode, config, shape, flow, optimizer, parallel, fn)
 
 
 def count(case: Case) -> Counts:
@@ -132,7 +145,7 @@ def arguments(work: Work, batch: dict, initial: Callable | None = None) -> tuple
 
 def shapes(work: Work) -> tuple:
     """`arguments` as `jax.ShapeDtypeStruct`s: nothing is computed."""
-    return jax.eval_shape(partial(arguments, work, initial=_state), _batch_shapes(work))
+    return jax.eval_shape(partial(arguments, work, initial=_state), fake_batch(work))
 
 
 def fake_batch(work: Work) -> dict:
@@ -142,14 +155,6 @@ def fake_batch(work: Work) -> dict:
     return {
         "image": np.resize(images, (size, *work.image_shape)),
         "index": np.arange(size, dtype=np.int32),
-    }
-
-
-def _batch_shapes(work: Work) -> dict:
-    size = work.config.train.batch_size
-    return {
-        "image": jax.ShapeDtypeStruct((size, *work.image_shape), np.uint8),
-        "index": jax.ShapeDtypeStruct((size,), np.int32),
     }
 
 
@@ -164,24 +169,6 @@ def fake_images(config: ConfigDict, count: int) -> np.ndarray:
             image_size=c.image_size or None,
             seed=config.seed,
         ).images
-
-
-def _evaluation(flow):
-    def evaluate(variables, batch, key):
-        x = dequantize(batch["image"], example_keys(key, batch["index"]))
-        return flow.apply(variables, x)
-
-    return evaluate
-
-
-def _sampling(flow, num):
-    def sample(variables, keys):
-        def one(key):
-            return flow.apply(variables, key, num, method="sample")
-
-        return jax.vmap(one)(keys)
-
-    return sample
 
 
 def _state(work: Work, key, x, flow: Flow | None = None) -> TrainState:
@@ -200,18 +187,17 @@ def _quick_state(work: Work, key, x) -> TrainState:
     config.model.stack = "scan"
     twin = build.flow(config, work.image_shape, training=True)
     state = jax.device_get(_state(work, key, x, twin))
-    variables = {
-        name: tree
-        | {"bijector": restack(twin.bijector, tree["bijector"], work.flow.bijector)}
-        for name, tree in state.variables(average=False).items()
-    }
-    params = variables["params"]
-    return TrainState(
-        step=state.step,
+
+    def chained(tree):
+        layers = restack(twin.bijector, tree["bijector"], work.flow.bijector)
+        return tree | {"bijector": layers}
+
+    params = chained(state.params)
+    return state.replace(
         params=params,
-        batch_stats=variables.get("batch_stats", {}),
+        batch_stats=state.batch_stats and chained(state.batch_stats),
         opt_state=work.optimizer.init(params),
-        ema=params if state.ema else {},
+        ema=state.ema and params,
     )
 
 

@@ -171,7 +171,6 @@ def test_that_nothing_could_be_measured_is_an_error(tmp_path, monkeypatch, capsy
     [
         ("--batch=none", "--batch takes sizes"),
         ("--mode=fly", "unknown mode 'fly'"),
-        ("--repeats=0", "--seconds and --repeats"),
         ("--peak=fast", "--peak takes"),
         ("--stack=spiral", "unknown stack 'spiral'"),
         ("--precision=int8", "unknown 'int8'"),
@@ -189,6 +188,13 @@ def test_impossible_requests_are_errors_before_anything_is_measured(
     assert run([*argv, "--config.model.couplings=2", out, wrong]) == 2
     assert message in only_error(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_number_of_repeats(capsys):
+    with pytest.raises(SystemExit) as left:
+        run([*TINY, "--repeats=0"])
+    assert left.value.code == 2
+    assert "--repeats: '0' is no whole number of at least 1" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -10,8 +10,14 @@ import pytest
 
 from experiments.benchmark import input
 from experiments.benchmark.cases import Case
-from experiments.benchmark.input import processor_seconds, time_feed
-from experiments.benchmark.input_table import Reading, Round, make_rows, verdict
+from experiments.benchmark.input import (
+    Reading,
+    Round,
+    make_rows,
+    processor_seconds,
+    time_feed,
+    verdict,
+)
 from experiments.cli import run
 from experiments.core.config import load_config
 from flowjax_ood import data

@@ -9,8 +9,13 @@ import jax
 import pytest
 
 from experiments.benchmark.cases import Case
-from experiments.benchmark.scaling import ScalingRun, all_reduce, on_devices
-from experiments.benchmark.scaling_table import ScalingReport, make_rows
+from experiments.benchmark.scaling import (
+    ScalingReport,
+    ScalingRun,
+    all_reduce,
+    make_rows,
+    on_devices,
+)
 from experiments.cli import run
 from experiments.core.config import load_config
 from tests.helpers.benchmark_runs import MIB, fake_run
