@@ -1,13 +1,36 @@
 """`load` and `load_vectors`: every data source. Nothing is swapped silently."""
 
+import importlib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from flowjax_ood.data.checks import integer, unknown
+from flowjax_ood.data.preprocess import (
+    describe_channels,
+    describe_resize,
+    resize_all,
+    with_channels,
+)
 from flowjax_ood.data.sets import ImageSet, VectorSet
 
-SOURCES = ("embedded", "idx", "npz", "folder", "tfds", "synthetic")
-VECTOR_SOURCES = ("embeddings", "sklearn", "synthetic", "uci")
+# source -> module and function that read it, and the arguments it takes
+_IMAGES = {
+    "embedded": ("embedded", "load_embedded", ()),
+    "idx": ("idx", "load_idx", ("path",)),
+    "npz": ("npz", "load_npz", ("path",)),
+    "folder": ("folder", "load_folder", ("path", "limit", "image_size", "channels")),
+    "tfds": ("tfds", "load_tfds", ("path", "limit", "image_size")),
+    "synthetic": ("synthetic", "load_synthetic", ("limit", "image_size", "seed")),
+}
+_VECTORS = {
+    "embeddings": ("embeddings", "load_embeddings", ("path",)),
+    "sklearn": ("tables", "load_sklearn", ("seed",)),
+    "synthetic": ("synthetic", "load_synthetic_vectors", ("limit", "seed")),
+    "uci": ("tables", "load_uci", ("path",)),
+}
+SOURCES, VECTOR_SOURCES = tuple(_IMAGES), tuple(_VECTORS)
 
 
 def load(
@@ -45,58 +68,18 @@ def load(
         ValueError: an unknown source, name or split; says which there are.
         FileNotFoundError: data that is not there; says how to get it.
     """
-    name, split = parse_spec(spec)
-    check_request(limit=limit, image_size=image_size, channels=channels)
-    # Each source is imported when asked for: TFDS takes half a second.
-    match source:
-        case "embedded":
-            from flowjax_ood.data.sources.embedded import load_embedded
-
-            if path is not None:
-                raise ValueError(
-                    f"source 'embedded' reads no path, got path={os.fspath(path)!r}; "
-                    "use source 'idx', 'npz' or 'tfds' to read it, or path=None"
-                )
-            images = load_embedded(name, split)
-        case "idx":
-            from flowjax_ood.data.sources.idx import load_idx
-
-            images = load_idx(name, split, path=path)
-        case "npz":
-            from flowjax_ood.data.sources.npz import load_npz
-
-            images = load_npz(name, split, path=path)
-        case "folder":
-            from flowjax_ood.data.sources.folder import load_folder
-
-            images = load_folder(
-                name,
-                split,
-                path=path,
-                limit=limit,
-                image_size=image_size,
-                channels=channels,
-            )
-        case "tfds":
-            from flowjax_ood.data.sources.tfds import load_tfds
-
-            images = load_tfds(
-                name, split, path=path, limit=limit, image_size=image_size
-            )
-        case "synthetic":
-            from flowjax_ood.data.sources.synthetic import load_synthetic
-
-            images = load_synthetic(
-                name, split, count=limit, image_size=image_size, seed=seed
-            )
-        case _:
-            raise unknown("a data source", str(source), SOURCES)
+    options = {"limit": limit, "image_size": image_size, "channels": channels}
+    check_request(**options)
+    options |= {"path": path, "seed": seed}
+    images = _read(_IMAGES, "a data source", spec, source, options)
     if limit is not None:
         images = images.take(limit)
     if channels is not None and images.images.shape[3] != channels:
-        images = _recoloured(images, channels)
+        pixels = with_channels(images.images, channels)
+        images = replace(images, images=pixels).noted(describe_channels(channels))
     if image_size is not None and images.images.shape[1:3] != (image_size, image_size):
-        images = _resized(images, image_size)
+        pixels = resize_all(images.images, image_size)
+        images = replace(images, images=pixels).noted(describe_resize(image_size))
     return images
 
 
@@ -128,31 +111,9 @@ def load_vectors(
         FileNotFoundError: data that is not there; says how to get it.
         ImportError: scikit-learn is not installed.
     """
-    name, split = parse_spec(spec)
     check_request(limit=limit)
-    match source:
-        case "embeddings":
-            from flowjax_ood.data.sources.embeddings import load_embeddings
-
-            vectors = load_embeddings(name, split, path=path)
-        case "sklearn":
-            from flowjax_ood.data.sources.tables import load_sklearn
-
-            if path is not None:
-                raise ValueError(
-                    f"source 'sklearn' reads no path, got path={os.fspath(path)!r}"
-                )
-            vectors = load_sklearn(name, split, seed=seed)
-        case "synthetic":
-            from flowjax_ood.data.sources.synthetic import load_synthetic_vectors
-
-            vectors = load_synthetic_vectors(name, split, count=limit, seed=seed)
-        case "uci":
-            from flowjax_ood.data.sources.tables import load_uci
-
-            vectors = load_uci(name, split, path=path)
-        case _:
-            raise unknown("a source of vectors", str(source), VECTOR_SOURCES)
+    options = {"path": path, "limit": limit, "seed": seed}
+    vectors = _read(_VECTORS, "a source of vectors", spec, source, options)
     return vectors if limit is None else vectors.take(limit)
 
 
@@ -184,21 +145,20 @@ def parse_spec(spec: str) -> tuple[str, str]:
     return name, split or "test"
 
 
-def _recoloured(images: ImageSet, channels: int) -> ImageSet:
-    from flowjax_ood.data.preprocess import describe_channels, to_grayscale, to_rgb
-
-    return replace(
-        images,
-        images=(to_grayscale if channels == 1 else to_rgb)(images.images),
-        origin=f"{images.origin}; {describe_channels(channels)}",
-    )
-
-
-def _resized(images: ImageSet, size: int) -> ImageSet:
-    from flowjax_ood.data.preprocess import describe_resize, resize_all
-
-    return replace(
-        images,
-        images=resize_all(images.images, size),
-        origin=f"{images.origin}; {describe_resize(size)}",
-    )
+def _read(
+    sources: Mapping[str, tuple], kind: str, spec: str, source: str, options: dict
+) -> Any:
+    """Read `spec` by the function of `source`, with the `options` that it takes."""
+    name, split = parse_spec(spec)
+    if source not in sources:
+        raise unknown(kind, str(source), sources)
+    module, function, taken = sources[source]
+    if source in ("embedded", "sklearn") and options["path"] is not None:
+        readers = " or ".join(repr(s) for s, v in sources.items() if "path" in v[2])
+        raise ValueError(
+            f"source {source!r} reads no path, got path={os.fspath(options['path'])!r};"
+            f" use source {readers} to read it, or path=None"
+        )
+    # imported when asked for: TFDS takes half a second
+    module = importlib.import_module(f"flowjax_ood.data.sources.{module}")
+    return getattr(module, function)(name, split, **{k: options[k] for k in taken})

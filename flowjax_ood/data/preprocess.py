@@ -1,9 +1,10 @@
 """Change uint8 images: size and colour as torchvision does, and simple alterations."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -48,24 +49,21 @@ def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
 def resize_all(images: np.ndarray, size: int) -> np.ndarray:
     """Apply `resize_center_crop` to each of uint8 `[N, H, W, C]`, on all cores."""
     out = np.empty((len(images), size, size, images.shape[3]), np.uint8)
-
-    def resize(index: int) -> None:
-        out[index] = resize_center_crop(images[index], size)
-
-    for_each(resize, len(images))
+    resized = on_threads(lambda i: resize_center_crop(images[i], size), len(images))
+    for index, image in enumerate(resized):
+        out[index] = image
     return out
 
 
-def for_each(work: Callable[[int], None], count: int) -> None:
-    """Call `work(0) ... work(count - 1)` on threads; raise what the first one raises.
+def on_threads(work: Callable[[int], Any], count: int) -> Iterator[Any]:
+    """Yield `work(0) ... work(count - 1)`, computed on threads, until one raises.
 
     Threads suffice: PIL lets go of the interpreter lock while it decodes and resizes.
     """
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        # Chunks keep the queue short, and let an error end the work early.
-        for start in range(0, count, 4096):
-            for _ in pool.map(work, range(start, min(start + 4096, count))):
-                pass
+        # few at a time: results that wait take memory, and the reader may stop early
+        for start in range(0, count, 256):
+            yield from pool.map(work, range(start, min(start + 256, count)))
 
 
 def describe_resize(size: int) -> str:
@@ -97,8 +95,15 @@ def to_rgb(images: np.ndarray) -> np.ndarray:
     return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)
 
 
+def with_channels(images: np.ndarray, channels: int | None) -> np.ndarray:
+    """Apply `to_grayscale` for 1 channel, `to_rgb` for 3, nothing for None."""
+    if channels is None:
+        return images
+    return (to_grayscale if channels == 1 else to_rgb)(images)
+
+
 def describe_channels(channels: int) -> str:
-    """Say what `to_grayscale` or `to_rgb` did, for an `ImageSet.origin`."""
+    """Say what `with_channels` did, for an `ImageSet.origin`."""
     return {1: "made grey (ITU-R 601 luma)", 3: "grey repeated as RGB"}[channels]
 
 

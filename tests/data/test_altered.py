@@ -6,7 +6,7 @@ import pytest
 from flowjax_ood.data.preprocess import ALTERATIONS, altered
 from flowjax_ood.data.sources.synthetic import load_synthetic
 
-IMAGES = load_synthetic("synthetic_rgb", "test", count=5, image_size=6)
+IMAGES = load_synthetic("synthetic_rgb", "test", limit=5, image_size=6)
 
 
 @pytest.mark.parametrize("how", ALTERATIONS)

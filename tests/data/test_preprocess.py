@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from flowjax_ood.data import resize_center_crop, to_grayscale, to_rgb
-from flowjax_ood.data.preprocess import for_each, resize_all
+from flowjax_ood.data.preprocess import on_threads, resize_all
 
 RNG = np.random.default_rng(0)
 
@@ -51,16 +51,10 @@ def test_bad_image(bad):
         resize_center_crop(bad, 2)
 
 
-def test_for_each_visits_each_once_and_passes_errors_on():
-    seen = np.zeros(5000, int)
-
-    def visit(index):
-        seen[index] += 1
-
-    for_each(visit, len(seen))
-    assert (seen == 1).all()
+def test_on_threads_yields_all_in_order_and_passes_errors_on():
+    assert list(on_threads(lambda index: index**2, 5000)) == [i**2 for i in range(5000)]
     with pytest.raises(ZeroDivisionError):
-        for_each(lambda index: 1 // (index - 3), 10)
+        list(on_threads(lambda index: 1 // (index - 3), 10))
 
 
 def test_grayscale_is_pils():

@@ -9,13 +9,12 @@ Source: Ren et al. 2019, "Likelihood Ratios for Out-of-Distribution Detection".
 
 import importlib
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
 
 from flowjax_ood.data.checks import integer, unknown
-from flowjax_ood.data.preprocess import for_each
+from flowjax_ood.data.preprocess import on_threads
 from flowjax_ood.data.random import Streams
 from flowjax_ood.data.sets import TokenSet
 from flowjax_ood.data.sources.tfds import find_builder, open_split
@@ -35,7 +34,10 @@ SPLITS = {
 SEED = 42
 # TFDS finds it by name only after this has been imported
 _MODULE = "tensorflow_datasets.structured.genomics_ood"
+# token of each byte, and what stands for all bytes that are no letter
 _UNKNOWN = 255
+_TOKENS = np.full(256, _UNKNOWN, np.uint8)
+_TOKENS[list(ALPHABET.encode())] = range(len(ALPHABET))
 
 
 def load_genomics(
@@ -76,7 +78,22 @@ def load_genomics(
         # RandomState: its permutations never change
         rows = np.random.RandomState(SEED).permutation(len(data))[:limit]
         origin += f"; {limit} of {len(data)} sequences, at random, seed {SEED}"
-    tokens, labels = _read(data, rows, what, SPLITS[split])
+    tokens = np.empty((count, LENGTH), np.uint8)
+    labels = np.empty(count, np.int32)
+
+    def read(index: int) -> tuple[np.ndarray, int]:
+        row = int(rows[index])
+        name, example = f"{what}: sequence {row}", data[row]
+        known, label = SPLITS[split], int(example["label"])
+        if label not in known:
+            raise ValueError(
+                f"{name} has the label {label}, but those of this split are "
+                f"{known.start} to {known.stop - 1}"
+            )
+        return tokens_of(example["seq"], name), label
+
+    for index, (sequence, label) in enumerate(on_threads(read, count)):
+        tokens[index], labels[index] = sequence, label
     return TokenSet(NAME, split, tokens, labels, "tfds", origin, ALPHABET)
 
 
@@ -133,38 +150,6 @@ def tokens_of(sequence: str | bytes, what: str, length: int = LENGTH) -> np.ndar
             f"{', '.join(ALPHABET)} are known"
         )
     return tokens
-
-
-def _table() -> np.ndarray:
-    """Token of each byte."""
-    table = np.full(256, _UNKNOWN, np.uint8)
-    table[list(ALPHABET.encode())] = range(len(ALPHABET))
-    return table
-
-
-_TOKENS = _table()
-
-
-def _read(
-    data: Sequence[dict], rows: np.ndarray, what: str, known: range
-) -> tuple[np.ndarray, np.ndarray]:
-    tokens = np.empty((len(rows), LENGTH), np.uint8)
-    labels = np.empty(len(rows), np.int32)
-
-    def read(index: int) -> None:
-        row = int(rows[index])
-        example = data[row]
-        name = f"{what}: sequence {row}"
-        tokens[index] = tokens_of(example["seq"], name)
-        labels[index] = example["label"]
-        if labels[index] not in known:
-            raise ValueError(
-                f"{name} has the label {labels[index]}, but those of this split are "
-                f"{known.start} to {known.stop - 1}"
-            )
-
-    for_each(read, len(rows))
-    return tokens, labels
 
 
 def _check_split(split: str) -> None:

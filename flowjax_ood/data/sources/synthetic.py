@@ -12,33 +12,20 @@ from flowjax_ood.data.sets import ImageSet, VectorSet
 # Side and channels. Names of real sets are there so that a config's source alone can be
 # swapped; the images are as fake as the others.
 SHAPES = {
-    "synthetic": (28, 1),
-    "synthetic_rgb": (32, 3),
-    "fashion_mnist": (28, 1),
-    "mnist": (28, 1),
-    "notmnist": (28, 1),
-    "cifar10": (32, 3),
-    "svhn": (32, 3),
-    "svhn_cropped": (32, 3),
-    "celeba": (32, 3),
+    **dict.fromkeys(("synthetic", "fashion_mnist", "mnist", "notmnist"), (28, 1)),
+    **dict.fromkeys(
+        ("synthetic_rgb", "cifar10", "svhn", "svhn_cropped", "celeba"), (32, 3)
+    ),
     "imagenet64": (64, 3),
 }
 # Features by set. As above, names of real sets are there for smoke runs.
 DIMS = {
-    "synthetic": 8,
-    "synthetic_ood": 8,
-    "hepmass0": 15,
-    "hepmass1": 15,
-    "miniboone0": 50,
-    "miniboone1": 50,
-    # EfficientNet-Lite0's
-    "fashion_mnist": 1280,
-    "mnist": 1280,
-    # EfficientNet-B4's
-    "cifar10": 1792,
-    "svhn": 1792,
-    "svhn_cropped": 1792,
-    "celeba": 1792,
+    **dict.fromkeys(("synthetic", "synthetic_ood"), 8),
+    **dict.fromkeys(("hepmass0", "hepmass1"), 15),
+    **dict.fromkeys(("miniboone0", "miniboone1"), 50),
+    # EfficientNet-Lite0's, and EfficientNet-B4's
+    **dict.fromkeys(("fashion_mnist", "mnist"), 1280),
+    **dict.fromkeys(("cifar10", "svhn", "svhn_cropped", "celeba"), 1792),
 }
 SPLITS = ("train", "train10k", "validation", "test", "extra")
 VECTOR_SPLITS = ("train", "validation", "test", "all")
@@ -53,17 +40,17 @@ def load_synthetic(
     name: str,
     split: str,
     *,
-    count: int | None = None,
+    limit: int | None = None,
     image_size: int | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Make `count` (1024) smooth fake images `[N, size, size, C]` with labels 0 to 9.
+    """Make `limit` (1024) smooth fake images `[N, size, size, C]` with labels 0 to 9.
 
     An image is 5/8 the template of its class and 3/8 noise of its own, both on a coarse
     grid, interpolated bilinearly: neighbouring pixels agree, as in photographs, and
     classes can be told apart. Templates follow from (seed, name), so that the splits of
     a name are of one distribution; labels and noise from (seed, name, split). The first
-    n images do not depend on `count`. The same on every platform: all of it is integer
+    n images do not depend on `limit`. The same on every platform: all of it is integer
     arithmetic on Philox bits.
     """
     if name not in SHAPES:
@@ -73,7 +60,7 @@ def load_synthetic(
     seed = integer("seed", seed, least=0)
     size, channels = SHAPES[name]
     size = size if image_size is None else image_size
-    count = DEFAULT_COUNT if count is None else count
+    count = DEFAULT_COUNT if limit is None else limit
     # Between 4 and 7 grid points a side: names differ in smoothness too.
     grid = 4 + hashlib.sha256(name.encode()).digest()[0] % 4
     cell = (grid, grid, channels)
@@ -96,9 +83,9 @@ def load_synthetic(
 
 
 def load_synthetic_vectors(
-    name: str, split: str, *, count: int | None = None, seed: int = 0
+    name: str, split: str, *, limit: int | None = None, seed: int = 0
 ) -> VectorSet:
-    """Make `count` (1024) fake vectors with labels 0 to 3: correlated clusters.
+    """Make `limit` (1024) fake vectors with labels 0 to 3: correlated clusters.
 
     `x = mean[label] + A f + e / 2`, with factors f and noise e from N(0, I); means and
     A follow from (seed, name), so that the splits of a name are of one distribution,
@@ -108,7 +95,7 @@ def load_synthetic_vectors(
         raise unknown("a synthetic set of vectors", name, DIMS)
     if split not in VECTOR_SPLITS:
         raise unknown(f"a split of synthetic {name!r}", split, VECTOR_SPLITS)
-    dims, count = DIMS[name], DEFAULT_COUNT if count is None else count
+    dims, count = DIMS[name], DEFAULT_COUNT if limit is None else limit
     shape = generator(seed, name)
     means = shape.standard_normal((VECTOR_CLASSES, dims)) + shape.standard_normal(dims)
     loadings = shape.standard_normal((FACTORS, dims)) / 2

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowjax_ood.data.checks import check_memory, unknown
-from flowjax_ood.data.preprocess import describe_resize, for_each, resize_center_crop
+from flowjax_ood.data.preprocess import describe_resize, on_threads, resize_center_crop
 from flowjax_ood.data.sets import ImageSet
 
 ALIASES = {
@@ -43,7 +43,23 @@ def load_tfds(
     command that prepares it. Decoding and resizing use threads.
     """
     prepared = find_images(name, split, path=path, limit=limit, image_size=image_size)
-    images, labels = _read(prepared)
+    first = prepared.data[0]
+    shape = (prepared.count, *prepared.image_of(0, first).shape)
+    check_memory(shape, prepared.what)
+    images = np.empty(shape, np.uint8)
+    labelled = "label" in first and np.ndim(first["label"]) == 0
+    labels = np.empty(prepared.count, np.int32) if labelled else None
+
+    def read(index: int) -> tuple[np.ndarray, Any]:
+        example = prepared.data[index]
+        image = prepared.image_of(index, example)
+        prepared.check_shape(index, image, shape[1:])
+        return image, example.get("label")
+
+    for index, (image, label) in enumerate(on_threads(read, prepared.count)):
+        images[index] = image
+        if labels is not None:
+            labels[index] = label
     return ImageSet(name, split, images, labels, "tfds", prepared.origin)
 
 
@@ -168,23 +184,3 @@ def open_split(
             "here. Prepare it once, in an environment that has TensorFlow too: "
             f"`{command}`"
         ) from error
-
-
-def _read(prepared: Prepared) -> tuple[np.ndarray, np.ndarray | None]:
-    first = prepared.data[0]
-    shape = (prepared.count, *prepared.image_of(0, first).shape)
-    check_memory(shape, prepared.what)
-    images = np.empty(shape, np.uint8)
-    labelled = "label" in first and np.ndim(first["label"]) == 0
-    labels = np.empty(prepared.count, np.int32) if labelled else None
-
-    def read(index: int) -> None:
-        example = prepared.data[index]
-        image = prepared.image_of(index, example)
-        prepared.check_shape(index, image, shape[1:])
-        images[index] = image
-        if labels is not None:
-            labels[index] = example["label"]
-
-    for_each(read, prepared.count)
-    return images, labels
