@@ -32,8 +32,8 @@ def get_config(variant: str = ""):
             # images that batch norm normalises together, which divide each device's
             # part of a batch; 0 is the whole batch, as on the one GPU of the recipe
             "norm_group": 0,
-            # arithmetic in training: float32 | tensorfloat32 | bfloat16. TF32 is what
-            # torch's convolutions use on GPUs; evaluation is always float32
+            # arithmetic in training, as torch's convolutions have it on GPUs;
+            # evaluation is always float32
             "precision": "tensorfloat32",
         },
     )

@@ -17,7 +17,4 @@ from experiments.configs.shared import vectors
 
 
 def get_config(variant: str = ""):
-    config = vectors.embeddings(
-        "cifar10:train", "cifar10:test", ("svhn:test", "celeba:test")
-    )
-    return vectors.embeddings_variant(config, variant)
+    return vectors.embeddings("cifar10", ("svhn:test", "celeba:test"), variant)

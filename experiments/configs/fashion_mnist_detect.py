@@ -13,8 +13,12 @@ from experiments.configs.shared import classifiers
 
 
 def get_config(variant: str = ""):
-    config = classifiers.lenet(
-        "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
+    config = classifiers.classifier_config(
+        "fashion_mnist:train",
+        "fashion_mnist:test",
+        ("mnist:test",),
+        # mean and standard deviation of the training pixels, in [0, 1]
+        {"name": "lenet", "mean": (0.2860,), "std": (0.3530,)},
     )
     config.detect.corrupted = ("all",)
     if variant == "smoke":

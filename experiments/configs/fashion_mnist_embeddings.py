@@ -25,7 +25,4 @@ from experiments.configs.shared import vectors
 
 
 def get_config(variant: str = ""):
-    config = vectors.embeddings(
-        "fashion_mnist:train", "fashion_mnist:test", ("mnist:test",)
-    )
-    return vectors.embeddings_variant(config, variant)
+    return vectors.embeddings("fashion_mnist", ("mnist:test",), variant)

@@ -32,8 +32,7 @@ def get_config(variant: str = ""):
             "hidden": 1000,
             "depth": 2,
             "dropout": 0.1,
-            # arithmetic in training: float32 | tensorfloat32 | bfloat16; evaluation is
-            # always float32
+            # arithmetic in training; evaluation is always float32
             "precision": "tensorfloat32",
         },
     )

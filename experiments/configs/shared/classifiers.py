@@ -6,29 +6,24 @@ Sources: FSSD (Huang et al. 2021) and its code; Outlier Exposure (Hendrycks et a
 
 from ml_collections import ConfigDict
 
-from experiments.configs.shared.images import data_section
+from experiments.configs.shared.images import common_sections
 
 
 def classifier_config(
     train: str, test: str, ood: tuple[str, ...], model: dict
 ) -> ConfigDict:
-    """Every key there is, with the values of FSSD's LeNet; experiments change some.
+    """Make a config with every key of classifiers; experiments change some.
 
     `model`: the arguments of the classifier called `name`, each of which may be set.
+    `seed` is that of the first network; the k-th after it has seed + k.
     """
-    return ConfigDict(
+    config = common_sections(train, test, ood)
+    config.update(
         {
-            # of the first network; the k-th after it has seed + k
-            "seed": 0,
-            # how a step is spread over devices: jit | pmap | shard_map; the last one
             # trains 1.35 times as fast as jit on two CPU devices
             "parallel": "shard_map",
-            # devices that share one copy of parameters and moments (with "jit")
-            "fsdp": 1,
-            "data": data_section(train, test, ood),
             "model": model,
             "optimizer": {
-                # adadelta | sgd | adam
                 "name": "adadelta",
                 "learning_rate": 1.0,
                 # epoch_decay: the rate is multiplied by `decay` after every epoch;
@@ -48,15 +43,8 @@ def classifier_config(
             "train": {
                 "batch_size": 64,
                 "num_epochs": 14,
-                # not 0: this many steps instead of num_epochs
-                "num_steps": 0,
-                # none | crop_flip
                 "augment": "none",
-                # steps that are sent to the devices at a time
-                "steps_per_call": 1,
-                "log_every": 100,
                 "checkpoint_every": 938,
-                "keep_checkpoints": 2,
             },
             # Outlier Exposure: the trained network is trained further, to be unsure of
             # outliers. SGD with Nesterov's momentum 0.9, the rate a cosine down to 0;
@@ -105,14 +93,8 @@ def classifier_config(
                 "corrupted_images": 500,
             },
         }
-    ).lock()
-
-
-def lenet(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
-    """FSSD's LeNet recipe on grey images; experiments change what differs."""
-    # mean and standard deviation of the training pixels, in [0, 1]
-    model = {"name": "lenet", "mean": (0.2860,), "std": (0.3530,)}
-    return classifier_config(train, test, ood, model)
+    )
+    return config.lock()
 
 
 def smoke(config: ConfigDict, **model) -> ConfigDict:

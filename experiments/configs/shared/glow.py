@@ -11,12 +11,12 @@ from experiments.configs.shared import images
 def glow(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     """The paper's FashionMNIST Glow recipe; experiments change what differs."""
     config = images.real_nvp(train, test, ood)
-    shared = config.model
+    shared = ("scales", "stack", "remat", "reversible", "precision", "convolution")
     with config.unlocked():
         config.model = ConfigDict(
-            {
+            {key: config.model[key] for key in shared}
+            | {
                 "name": "glow",
-                "scales": 2,
                 # of ActNorm, 1x1 convolution and coupling, at each scale
                 "steps": 16,
                 # "first_half" of the channels changes in every step, or a mask by name
@@ -27,21 +27,11 @@ def glow(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "layers": 3,
                 # the matrix itself ("dense", as the original), or its factors ("plu")
                 "conv1x1": "dense",
-                "stack": shared.stack,
-                "remat": shared.remat,
-                "reversible": shared.reversible,
-                "precision": shared.precision,
-                "convolution": shared.convolution,
             }
         )
     config.lock()
-    config.optimizer.update(
-        name="rmsprop",
-        learning_rate=5e-5,
-        # Glow's L2 is on every parameter, and its gradients are clipped as one
-        l2=5e-5,
-        scales_apart=False,
-    )
+    # Glow's L2 is on every parameter, and its gradients are clipped as one
+    config.optimizer.update(name="rmsprop", scales_apart=False)
     config.train.num_epochs = 152
     return config
 
@@ -49,7 +39,7 @@ def glow(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
 def gray(name: str, ood: str, variant: str) -> ConfigDict:
     """The recipe for images of 28 x 28, and its variants."""
     config = glow(f"{name}:train", f"{name}:test", (f"{ood}:test",))
-    config = _variant(config, variant)
+    config = images.variant(config, variant, **VARIANTS)
     if variant in ("smoke", "stable_smoke", "cpu"):
         config.data.source = "embedded"
     return config
@@ -66,14 +56,8 @@ def color(
     config.model.update(scales=3, steps=8, width=400)
     config.optimizer.learning_rate = 1e-5
     config.train.num_epochs = 162
-    config = _variant(config, variant)
-    if variant in ("smoke", "stable_smoke"):
-        config.data.source = "synthetic"
-    if variant == "cpu":
-        config.data.update(limit_train=10_000, limit_test=2_000)
-        # half as much again of arithmetic an image as the grey flow
-        config.train.num_steps = 300
-    return config
+    # half as much again of arithmetic an image as the grey flow
+    return images.color_variant(config, variant, cpu_steps=300, **VARIANTS)
 
 
 def stable(config: ConfigDict) -> ConfigDict:
@@ -109,12 +93,9 @@ def smoke(config: ConfigDict) -> ConfigDict:
     return images.smoke(config, steps=2, width=4, layers=1)
 
 
-def _variant(config: ConfigDict, name: str) -> ConfigDict:
-    return images.variant(
-        config,
-        name,
-        smoke=smoke,
-        cpu=cpu,
-        stable=stable,
-        stable_smoke=lambda c: smoke(stable(c)),
-    )
+VARIANTS = {
+    "smoke": smoke,
+    "cpu": cpu,
+    "stable": stable,
+    "stable_smoke": lambda config: smoke(stable(config)),
+}

@@ -4,60 +4,76 @@ Not an experiment itself. Glow's own part is in glow.py. Sources: the paper's
 appendix C and its code.
 """
 
+from collections.abc import Callable
+
 from ml_collections import ConfigDict
 
 
-def data_section(train: str, test: str, ood: tuple[str, ...]) -> dict:
-    """Where the sets of an experiment come from; the same keys in all configs."""
-    return {
-        # embedded | idx | npz | folder | tfds | synthetic; path where the
-        # source has one
-        "source": "tfds",
-        "path": "",
-        # "name:split"
-        "train": train,
-        "test": test,
-        "ood": ood,
-        # source and path of the ood sets where they are others: one entry for
-        # all, or one a set, "-" as above
-        "ood_source": (),
-        "ood_path": (),
-        # the test images altered, OOD sets too: inverted, dimmed, upside_down
-        "altered": (),
-        # True reads training images as they are needed, for sets larger than memory:
-        # bit for bit the same training. Of source tfds, prepared as array_record
-        "streaming": False,
-        # how batches are read ahead of their steps, by grain (extra `streaming`): how
-        # many (0: none; -1: 8 where images are streamed or workers read, else none), by
-        # how many processes (0: this one alone), of how many threads each. A process
-        # decodes with one core. Nothing of this changes what is computed
-        "read_ahead": -1,
-        "read_threads": 2,
-        "read_workers": 0,
-        # first images of each set; 0 takes all
-        "limit_train": 0,
-        "limit_test": 0,
-        # side to resize and crop to; 0 leaves the images as they are
-        "image_size": 0,
-        # 1 makes all images grey, 3 all RGB; 0 leaves them as they are
-        "channels": 0,
-    }
-
-
-def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
-    """The paper's FashionMNIST RealNVP recipe; experiments change what differs."""
+def common_sections(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
+    """Make the sections and keys that flows and classifiers have in common."""
     return ConfigDict(
         {
             "seed": 0,
-            # how a step is spread over devices: jit | pmap | shard_map
+            # how a step is spread over devices
             "parallel": "jit",
             # devices that share one copy of parameters and moments, each holding a
             # part (with "jit"): 1 is a copy on every device
             "fsdp": 1,
-            "data": data_section(train, test, ood)
+            "data": {
+                # embedded | idx | npz | folder | tfds | synthetic; path where the
+                # source has one
+                "source": "tfds",
+                "path": "",
+                # "name:split"
+                "train": train,
+                "test": test,
+                "ood": ood,
+                # source and path of the ood sets where they are others: one entry for
+                # all, or one a set, "-" as above
+                "ood_source": (),
+                "ood_path": (),
+                # the test images altered, OOD sets too: inverted, dimmed, upside_down
+                "altered": (),
+                # True reads training images as they are needed, for sets larger than
+                # memory: bit for bit the same training. Of source tfds, prepared as
+                # array_record
+                "streaming": False,
+                # how batches are read ahead of their steps, by grain (extra
+                # `streaming`): how many (0: none; -1: 8 where images are streamed or
+                # workers read, else none), by how many processes (0: this one alone),
+                # of how many threads each. A process decodes with one core
+                "read_ahead": -1,
+                "read_threads": 2,
+                "read_workers": 0,
+                # first images of each set; 0 takes all
+                "limit_train": 0,
+                "limit_test": 0,
+                # side to resize and crop to; 0 leaves the images as they are
+                "image_size": 0,
+                # 1 makes all images grey, 3 all RGB; 0 leaves them as they are
+                "channels": 0,
+            },
+            "train": {
+                # not 0: this many steps instead of num_epochs
+                "num_steps": 0,
+                # steps that are sent to the devices at a time; on accelerators, more
+                # spare small models the host's time
+                "steps_per_call": 1,
+                "log_every": 100,
+                "keep_checkpoints": 2,
+            },
+        }
+    )
+
+
+def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
+    """The paper's FashionMNIST RealNVP recipe; experiments change what differs."""
+    config = common_sections(train, test, ood)
+    config.update(
+        {
             # training images that are held back, never trained on, to choose the best
             # state by; 0 is none: the last state counts
-            | {"validation": 0},
+            "data": {"validation": 0},
             "model": {
                 "name": "real_nvp",
                 "scales": 2,
@@ -79,12 +95,11 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "stack": "chain",
                 "remat": "none",
                 "reversible": False,
-                # st-network arithmetic in training: float32 | tensorfloat32 | bfloat16.
-                # TF32 is what torch's convolutions use on GPUs unless told otherwise;
-                # evaluation is always float32
+                # st-network arithmetic in training. TF32 is what torch's convolutions
+                # use on GPUs unless told otherwise; evaluation is always float32
                 "precision": "tensorfloat32",
-                # direct | winograd; auto is winograd where it is faster: on CPU, for
-                # flows of width 32 or more, to evaluate, or to train with stack "scan"
+                # auto is winograd where it is faster: on CPU, for flows of width 32 or
+                # more, to evaluate, or to train with stack "scan"
                 "convolution": "auto",
             },
             "optimizer": {
@@ -105,8 +120,6 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "batch_size": 32,
                 # the paper's code runs one epoch more than --num_epochs
                 "num_epochs": 82,
-                # not 0: this many steps instead of num_epochs
-                "num_steps": 0,
                 # "name:split" of images to find unlikely, from data.source: negative
                 # training; "" is without
                 "negative": "",
@@ -114,12 +127,7 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "negative_classes": 0,
                 # log-likelihood (nats) below which they are not pushed further
                 "negative_threshold": -30_000.0,
-                # steps that are sent to the devices at a time; on accelerators, more
-                # spare small flows the host's time
-                "steps_per_call": 1,
-                "log_every": 100,
                 "checkpoint_every": 2000,
-                "keep_checkpoints": 2,
                 # with data.validation: steps between looks at the log-likelihood of
                 # what is held back, and how many looks without a better one end
                 # training; 0 never does, and the best state is still what counts. Of
@@ -127,7 +135,7 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # eval.seed, and batch norm acts by its running statistics
                 "validate_every": 1000,
                 "patience": 0,
-                # mean | median, over what is held back
+                # over what is held back
                 "validate_by": "mean",
             },
             "eval": {
@@ -142,7 +150,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "samples": 40,
             },
         }
-    ).lock()
+    )
+    return config.lock()
 
 
 def color_real_nvp(
@@ -156,13 +165,18 @@ def color_real_nvp(
     config.model.update(scales=3, blocks=8)
     config.optimizer.learning_rate = 1e-4
     config.train.num_epochs = 102
-    config = variant(config, variant_name)
-    if variant_name == "smoke":
+    # twice the arithmetic an image of the grey flows
+    return color_variant(config, variant_name, cpu_steps=500)
+
+
+def color_variant(config: ConfigDict, name: str, cpu_steps: int, **extra) -> ConfigDict:
+    """`variant` for colour images: fake ones to smoke, 10,000 to train on a CPU."""
+    config = variant(config, name, **extra)
+    if "smoke" in name:
         config.data.source = "synthetic"
-    if variant_name == "cpu":
+    if name == "cpu":
         config.data.update(limit_train=10_000, limit_test=2_000)
-        # twice the arithmetic an image of the grey flows
-        config.train.num_steps = 500
+        config.train.num_steps = cpu_steps
     return config
 
 
@@ -173,14 +187,14 @@ def color_negative(
     variant_name: str,
     rate: float = 1e-4,
 ) -> ConfigDict:
-    """As `color_real_nvp`, with training images of `negative` to find unlikely."""
+    """Negative training against images of `negative`, by the recipe for colour."""
     config = color_real_nvp(name, ood, variant_name)
-    if variant_name != "cpu":  # which has a rate of its own
-        config.optimizer.learning_rate = rate
     config.train.update(negative=f"{negative}:train", negative_threshold=-100_000.0)
     if variant_name == "cpu":
         # twice the images a step
         config.train.batch_size = 32
+    else:
+        config.optimizer.learning_rate = rate
     return config
 
 
@@ -200,10 +214,8 @@ def smoke(config: ConfigDict, **model) -> ConfigDict:
     `model`: what to change in it, for one that is not a RealNVP.
     """
     config.model.update(model or {"width": 4, "blocks": 2})
-    config.train.update(
-        batch_size=16, num_steps=4, log_every=2, checkpoint_every=2, keep_checkpoints=2
-    )
-    config.train.validate_every = 2
+    often = dict.fromkeys(("log_every", "checkpoint_every", "validate_every"), 2)
+    config.train.update(often, batch_size=16, num_steps=4, keep_checkpoints=2)
     # no warm-up longer than the run
     config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, 2)
     config.data.update(limit_train=256, limit_test=64)
@@ -220,10 +232,8 @@ def cpu(config: ConfigDict, **model) -> ConfigDict:
     small = {"width": 16, "blocks": 1, "norm": "none", "zero_init": True}
     config.model.update(model or small)
     config.optimizer.update(learning_rate=1e-3, schedule="cosine", warmup_steps=50)
-    config.train.update(
-        batch_size=64, num_steps=1000, log_every=20, checkpoint_every=250
-    )
-    config.train.validate_every = 100
+    config.train.update(batch_size=64, num_steps=1000)
+    config.train.update(log_every=20, checkpoint_every=250, validate_every=100)
     config.eval.update(batch_size=250)
     return config
 
@@ -242,9 +252,14 @@ def imagenet64(config: ConfigDict, variant_name: str, epochs: int) -> ConfigDict
 
 def variant(config: ConfigDict, name: str, **extra) -> ConfigDict:
     """`config` itself for "", its smoke or CPU form, or one of `extra`'s."""
-    known = {"": lambda c: c, "smoke": smoke, "cpu": cpu} | extra
-    if name not in known:
-        raise ValueError(
-            f"unknown variant {name!r}; known: {', '.join(filter(None, known))}"
-        )
-    return known[name](config)
+    return choose(name, {"smoke": smoke, "cpu": cpu} | extra)(config)
+
+
+def choose(name: str, variants: dict[str, Callable]) -> Callable[..., ConfigDict]:
+    """Return the variant of that name, "" being the config as it is.
+
+    Raises ValueError for another name.
+    """
+    if name and name not in variants:
+        raise ValueError(f"unknown variant {name!r}; known: {', '.join(variants)}")
+    return variants[name] if name else lambda config: config

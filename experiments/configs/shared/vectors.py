@@ -5,6 +5,8 @@ tabular script (appendix K names no others); what keeps a flow on vectors from b
 up is added, each by a key of its own, and is off in `paper`.
 """
 
+from functools import partial
+
 from ml_collections import ConfigDict
 
 from experiments.configs.shared import images
@@ -23,7 +25,7 @@ def tabular(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             # share of the training vectors that training is stopped by; they are not
             # trained on, nor standardised by
             "validation": 0.1,
-            # features that never change in training: error | drop
+            # features that never change in training
             "constant": "error",
             # principal components kept after standardisation; 0: no PCA, -1: all
             "pca": 0,
@@ -100,10 +102,7 @@ def smoke(config: ConfigDict) -> ConfigDict:
 
 def variant(config: ConfigDict, name: str, **extra) -> ConfigDict:
     """`config` itself for "", its smoke or the paper's form, or one of `extra`'s."""
-    known = {"smoke": smoke, "paper": paper} | extra
-    if name and name not in known:
-        raise ValueError(f"unknown variant {name!r}; known: {', '.join(known)}")
-    return known[name](config) if name else config
+    return images.choose(name, {"smoke": smoke, "paper": paper} | extra)(config)
 
 
 def two_classes(table: str, name: str, validate_every: int = 100) -> ConfigDict:
@@ -111,22 +110,23 @@ def two_classes(table: str, name: str, validate_every: int = 100) -> ConfigDict:
 
     "smoke" alone is that of class 1, which "" trains, too.
     """
-    trained, _, form = name.partition("_")
-    if trained == "smoke" and not form:
-        trained, form = "1", "smoke"
-    trained = trained or "1"
-    if trained not in ("0", "1") or form not in ("", "paper", "smoke"):
-        known = [c + f for c in "01" for f in ("", "_paper", "_smoke")]
-        raise ValueError(f"unknown variant {name!r}; known: smoke, {', '.join(known)}")
-    own, other = f"{table}{trained}", f"{table}{1 - int(trained)}"
-    config = tabular(f"{own}:train", f"{own}:test", (f"{other}:test",))
-    config.train.validate_every = validate_every
-    return variant(config, form)
+
+    def of(trained: int, form: str):
+        own, other = f"{table}{trained}", f"{table}{1 - trained}"
+        config = tabular(f"{own}:train", f"{own}:test", (f"{other}:test",))
+        config.train.validate_every = validate_every
+        return variant(config, form)
+
+    forms = {"smoke": partial(of, 1, "smoke")}
+    for c in range(2):
+        forms |= {f"{c}": partial(of, c, "")}
+        forms |= {f"{c}_{form}": partial(of, c, form) for form in ("paper", "smoke")}
+    return images.choose(name or "1", forms)()
 
 
-def embeddings(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
+def embeddings(name: str, ood: tuple[str, ...], variant_name: str) -> ConfigDict:
     """A RealNVP on embeddings: many features, correlated, seldom without outliers."""
-    config = tabular(train, test, ood)
+    config = tabular(f"{name}:train", f"{name}:test", ood)
     # some of a network's features never fire on a set
     config.data.update(source="embeddings", constant="drop")
     config.model.update(mask="halves", dropout=0.5)
@@ -135,7 +135,13 @@ def embeddings(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     config.train.update(
         batch_size=256, validate_every=50, patience=5, validate_by="median"
     )
-    return config
+    return variant(
+        config,
+        variant_name,
+        cpu=cpu,
+        whitened=whitened,
+        cpu_whitened=lambda c: whitened(cpu(c)),
+    )
 
 
 def cpu(config: ConfigDict) -> ConfigDict:
@@ -150,14 +156,3 @@ def whitened(config: ConfigDict) -> ConfigDict:
     """All principal components, whitened: the flow begins as a Gaussian of all."""
     config.data.pca = -1
     return config
-
-
-def embeddings_variant(config: ConfigDict, name: str) -> ConfigDict:
-    """`variant` with those of embeddings: cpu, whitened, and cpu_whitened."""
-    return variant(
-        config,
-        name,
-        cpu=cpu,
-        whitened=whitened,
-        cpu_whitened=lambda c: whitened(cpu(c)),
-    )
