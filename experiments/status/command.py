@@ -15,7 +15,7 @@ from pathlib import Path
 
 from experiments.core.errors import user_errors
 from experiments.core.options import refuse_overrides
-from experiments.status.files import find_runs, read_run
+from experiments.status.files import RunFiles, find_runs
 from experiments.status.record import record
 from flowjax_ood.training.logs.events import timestamp
 
@@ -23,19 +23,19 @@ from flowjax_ood.training.logs.events import timestamp
 def run(args: Namespace, overrides: Sequence[str]) -> int:
     """Run `status`; returns its exit status, 1 where a run needs attention."""
     refuse_overrides("status", overrides, ": it reads what runs left")
-    show, status = _print_json if args.json else _print_page, 0
+    show, needing = _print_json if args.json else _print_page, 0
     try:
         while True:
             records = look(args.workdir, check=args.check)
-            show(records, bool(args.watch))
-            status = int(_needing(records) > 0)
+            needing = sum(bool(record["attention"]) for record in records)
+            show(records, needing, bool(args.watch))
             if not args.watch:
-                return status
+                break
             time.sleep(args.watch)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # the usual end of --watch
         if not args.watch:
             raise
-        return status  # the usual end of --watch
+    return int(needing > 0)
 
 
 def look(workdirs: list[Path], check: bool = False) -> list[dict]:
@@ -50,22 +50,18 @@ def look(workdirs: list[Path], check: bool = False) -> list[dict]:
         shared = os.path.commonpath([path.parent for path in whole])
         names = [str(path.relative_to(shared)) for path in whole]
         return [
-            record(read_run(run, check), time.time(), name)
+            record(RunFiles(run, check), time.time(), name)
             for run, name in zip(runs, names, strict=True)
         ]
 
 
-def _needing(records: list[dict]) -> int:
-    return sum(bool(r["attention"]) for r in records)
-
-
-def _print_json(records: list[dict], watching: bool) -> None:
-    content = {"time": timestamp(), "attention": _needing(records), "runs": records}
+def _print_json(records: list[dict], needing: int, watching: bool) -> None:
+    content = {"time": timestamp(), "attention": needing, "runs": records}
     # one object a line, where it is printed again and again
     print(json.dumps(content, indent=None if watching else 2), flush=True)
 
 
-def _print_page(records: list[dict], watching: bool) -> None:
+def _print_page(records: list[dict], needing: int, watching: bool) -> None:
     # for people alone, who wait longer than scripts
     from rich.console import Console
 

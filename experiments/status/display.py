@@ -13,15 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from experiments.core.text import (
-    age,
-    duration,
-    number,
-    percent,
-    size,
-    sparkline,
-    steps,
-)
+from experiments.core.text import age, duration, number, percent, size, sparkline, steps
 
 GOOD, WAITING, WRONG, FAINT = "green", "yellow", "bold red", "bright_black"
 # mark and style of each state
@@ -38,14 +30,16 @@ LOOKS = {
 }
 # how many warnings and results a page shows
 MOST = 5
-# terminals of so many columns have all columns of the table
-WIDE = 108
+# columns of the table after the name, keys of `_brief`, by the terminal's width
+NARROW = ("state", "step", "done", "ETA", "metric", "last saved")
+WIDE = ("state", "steps", *NARROW[2:5], "images/s", "devices", "last saved")
+WIDTH = 108
 # between columns, and the least that is left of a name
 GAP, SHORTEST = 2, 12
 
 
 def page(record: dict) -> RenderableType:
-    """Everything in the record of one run."""
+    """Everything in the record of a run."""
     style = LOOKS[record["state"]][1].replace("bold ", "")
     bar = ProgressBar(
         total=1.0,
@@ -53,65 +47,112 @@ def page(record: dict) -> RenderableType:
         complete_style=style,
         finished_style=style,
     )
-    done = f"{steps(record['step'])} of {steps(record['num_steps'])} steps"
+    brief = _brief(record)
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style=FAINT, no_wrap=True)
     rows.add_column()
-    for label, text, style in _facts(record):
+    for label, text, style in _facts(record, brief):
         if text:
             rows.add_row(label, Text.from_markup(text, style=style))
     return Group(
-        _line(Text(record["workdir"], style="bold"), _state(record)),
-        _line(bar, Text(f"{done}  {percent(record['fraction'])}".strip()), padding=2),
+        _line(Text(record["workdir"], style="bold"), brief["state"]),
+        _line(bar, Text(f"{brief['steps']} steps  {brief['done']}".strip()), padding=2),
         Text(),
         Padding(rows, (0, 0, 1, 2)),
     )
 
 
-def _line(left: RenderableType, right: RenderableType, padding: int = 0) -> Table:
-    line = Table.grid(expand=True, padding=(0, padding))
-    line.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
-    line.add_column(justify="right", no_wrap=True)
-    line.add_row(left, right)
-    return line
+def table(records: list[dict], width: int) -> RenderableType:
+    """A row per run, in `width` columns of the terminal."""
+    rows = [_brief(record) for record in records]
+    names = {record["metric"]["name"] for record in records if record["metric"]}
+    loss = "bits/dim" if names == {"bits_per_dim"} else "loss"
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style=FAINT)
+    shown.add_column("run", no_wrap=True)
+    columns, taken = WIDE if width >= WIDTH else NARROW, 0
+    for column in columns:
+        heading = {"steps": "step", "metric": loss}.get(column, column)
+        justify = "left" if column in ("state", "devices") else "right"
+        shown.add_column(heading, justify=justify, no_wrap=True)
+        taken += max(map(len, (heading, *(row[column] for row in rows)))) + GAP
+    # names alone give way; the table's own margins are as wide as two gaps
+    most = max(width - taken - 2 * GAP, SHORTEST)
+    for record, row in zip(records, rows, strict=True):
+        name = Text(_shortened(record["name"], most))
+        shown.add_row(name, *(row[column] for column in columns))
+    return Group(shown, *_messages(records), _total(records))
 
 
-def _state(record: dict) -> Text:
+def _brief(record: dict) -> dict[str, Text]:
+    """What is known of a run in a few characters: the cells of the table."""
     mark, style = LOOKS[record["state"]]
-    return Text(f"{mark} {record['state']}", style=style)
+    rate, newest, metric = (
+        record[key] for key in ("images_per_second", "checkpoint", "metric")
+    )
+    alive, damaged = (
+        record["state"] in ("running", "silent"),
+        newest and newest["damage"],
+    )
+    machine = f"{record['devices']} × {record['device']}" if record["devices"] else ""
+    step, arrow = steps(record["step"]), metric and (_change(metric)[:1] or " ")
+    saved = age(newest["age_seconds"]) if newest else "never"
+    return {
+        "state": Text(f"{mark} {record['state']}", style=style),
+        "step": Text(step),
+        "steps": Text(f"{step} of {steps(record['num_steps'])}"),
+        "done": Text(percent(record["fraction"])),
+        "ETA": Text(duration(record["eta_seconds"]) if alive else ""),
+        "metric": Text(f"{metric['value']:.4g} {arrow}" if metric else ""),
+        "images/s": Text(number(rate) if rate else ""),
+        "devices": Text(machine),
+        "last saved": Text(saved, style=WRONG if damaged else ""),
+    }
 
 
-def _facts(record: dict) -> Iterator[tuple[str, str, str]]:
+def _facts(record: dict, brief: dict[str, Text]) -> Iterator[tuple[str, str, str]]:
     """`(label, markup, style)`; the markup is empty where nothing is known."""
     style = LOOKS[record["state"]][1]
     yield "why", escape(record["why"]), style
     for message in record["attention"]:
         if message != record["why"]:
             yield "damage", escape(message), WRONG
-    yield *_eta(record), ""
-    yield "speed", _speed(record), ""
-    if metric := record["metric"]:
-        name = metric["name"].replace("bits_per_dim", "bits/dim")
+    left = record["eta_seconds"]
+    if left is not None and brief["ETA"]:
+        end = datetime.fromtimestamp(time.time() + left)
+        when = f"{end:%H:%M}" if left < 12 * 3600 else f"{end:%a %d %b, %H:%M}"
+        yield "ETA", f"{brief['ETA']}, at {when}", ""
+    elif left is not None:
+        yield "left", f"{duration(left)} of training", ""
+    metric, wait = record["metric"], record["input_wait"]
+    kind = "examples" if metric and metric["name"] == "loss" else "images"
+    speed = []
+    if rate := record["steps_per_second"]:
+        speed.append(f"{number(rate)} steps/s")
+    if brief["images/s"]:
+        speed.append(f"{brief['images/s']} {kind}/s")
+    if wait is not None:
+        speed.append(f"{100 * wait:.1f} % waiting for input")
+    yield "speed", " · ".join(speed), ""
+    if metric:
         text = f"[bold]{metric['value']:.4g}[/]"
         if metric["change"] is not None:
             noun = "step" if metric["over_steps"] == 1 else "steps"
             over = f"over {steps(metric['over_steps'])} {noun}"
             text += f"  {_change(metric)} [{FAINT}]{over}[/]"
-        yield name, text, ""
+        yield metric["name"].replace("bits_per_dim", "bits/dim"), text, ""
         yield "", sparkline(metric["history"]), ""
     if best := record["validation"]:
         text = f"best {best['best']:.4g} at step {steps(best['step'])}"
         yield "validation", f"{text}, last {best['last']:.4g}", ""
     yield "checkpoint", _checkpoint(record), ""
-    if record["devices"]:
-        text = f"{record['devices']} × {record['device']}"
-        if (record["processes"] or 1) > 1:
-            text += f", {record['processes']} processes"
+    if brief["devices"]:
+        processes = record["processes"] or 1
+        text = f"{brief['devices']}" + f", {processes} processes" * (processes > 1)
         yield "machine", escape(f"{text}; {record['host']}, pid {record['pid']}"), ""
     if record["sessions"]:
         restarts = record["sessions"] - 1
         times = "once" if restarts == 1 else f"{restarts} times"
-        text = f"{record['sessions']}" + (f", restarted {times}" if restarts else "")
+        text = f"{record['sessions']}" + f", restarted {times}" * (restarts > 0)
         yield "sessions", f"{text}; the last began {_moment(record['started'])}", ""
     yield "last sign", f"{duration(record['last_sign_seconds'])} ago", ""
     yield "disk", f"{size(record['disk_free_bytes'])} free", ""
@@ -125,39 +166,6 @@ def _facts(record: dict) -> Iterator[tuple[str, str, str]]:
     for warning in record["warnings"][-MOST:]:
         text = f"{_moment(warning['time'])}  {warning['message']}"
         yield "warning", escape(text), WAITING
-
-
-def _eta(record: dict) -> tuple[str, str]:
-    left = record["eta_seconds"]
-    if left is None:
-        return "ETA", ""
-    if record["state"] not in ("running", "silent"):
-        return "left", f"{duration(left)} of training"
-    end = datetime.fromtimestamp(time.time() + left)
-    when = f"{end:%H:%M}" if left < 12 * 3600 else f"{end:%a %d %b, %H:%M}"
-    return "ETA", f"{duration(left)}, at {when}"
-
-
-def _speed(record: dict) -> str:
-    parts = []
-    if record["steps_per_second"]:
-        parts.append(f"{number(record['steps_per_second'])} steps/s")
-    if record["images_per_second"]:
-        loss = record["metric"] and record["metric"]["name"] == "loss"
-        kind = "examples" if loss else "images"
-        parts.append(f"{number(record['images_per_second'])} {kind}/s")
-    if record["input_wait"] is not None:
-        parts.append(f"{100 * record['input_wait']:.1f} % waiting for input")
-    return " · ".join(parts)
-
-
-def _change(metric: dict) -> str:
-    """`↓ 0.021`; `→` where it is within its noise, nothing where it is not known."""
-    if metric["change"] is None:
-        return ""
-    if not metric["clear"]:
-        return "→"
-    return f"{'↓' if metric['change'] < 0 else '↑'} {abs(metric['change']):.2g}"
 
 
 def _checkpoint(record: dict) -> str:
@@ -177,81 +185,18 @@ def _checkpoint(record: dict) -> str:
     )
 
 
+def _change(metric: dict) -> str:
+    """`↓ 0.021`; `→` where it is within its noise, nothing where it is not known."""
+    if metric["change"] is None:
+        return ""
+    if not metric["clear"]:
+        return "→"
+    return f"{'↓' if metric['change'] < 0 else '↑'} {abs(metric['change']):.2g}"
+
+
 def _moment(time_of: str) -> str:
     """`2025-03-01 09:30Z` of an event's time."""
     return time_of[:16].replace("T", " ") + "Z"
-
-
-# --- several runs ------------------------------------------------------------------
-
-
-def table(records: list[dict], width: int) -> RenderableType:
-    """One row per run, in `width` columns of the terminal."""
-    columns = _columns(records, width >= WIDE)
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style=FAINT)
-    shown.add_column("run", no_wrap=True)
-    taken, cells = 0, []
-    for heading, justify, cell in columns:
-        shown.add_column(heading, justify=justify, no_wrap=True)
-        cells.append([cell(record) for record in records])
-        taken += max(map(len, (heading, *cells[-1]))) + GAP
-    # names alone give way; the table's own margins are as wide as two gaps
-    most = max(width - taken - 2 * GAP, SHORTEST)
-    for record, *row in zip(records, *cells, strict=True):
-        shown.add_row(Text(_shortened(record["name"], most)), *row)
-    return Group(shown, *_messages(records), _total(records))
-
-
-def _columns(records: list[dict], wide: bool) -> list[tuple]:
-    """`(heading, justify, cell of a record)` of the columns after the name."""
-
-    def metric(record):
-        metric = record["metric"]
-        arrow = metric and (_change(metric)[:1] or " ")
-        return Text(f"{metric['value']:.4g} {arrow}" if metric else "")
-
-    def eta(record):
-        alive = record["state"] in ("running", "silent")
-        return Text(duration(record["eta_seconds"]) if alive else "")
-
-    def step(record):
-        planned = f" of {steps(record['num_steps'])}" if wide else ""
-        return Text(steps(record["step"]) + planned)
-
-    def speed(record):
-        rate = record["images_per_second"]
-        return Text(number(rate) if rate else "")
-
-    def devices(record):
-        count = record["devices"]
-        return Text(f"{count} × {record['device']}" if count else "")
-
-    def saved(record):
-        newest = record["checkpoint"]
-        if newest is None:
-            return Text("never")
-        return Text(age(newest["age_seconds"]), style=WRONG if newest["damage"] else "")
-
-    names = {r["metric"]["name"] for r in records if r["metric"]}
-    columns = [
-        ("state", "left", _state),
-        ("step", "right", step),
-        ("done", "right", lambda record: Text(percent(record["fraction"]))),
-        ("ETA", "right", eta),
-        ("bits/dim" if names == {"bits_per_dim"} else "loss", "right", metric),
-    ]
-    if wide:
-        columns += [("images/s", "right", speed), ("devices", "left", devices)]
-    return [*columns, ("last saved", "right", saved)]
-
-
-def _shortened(name: str, most: int) -> str:
-    """The name, its middle left out where it is longer than `most`."""
-    if len(name) <= most:
-        return name
-    # the end tells runs apart better than the beginning
-    end = 2 * (most - 1) // 3
-    return f"{name[: most - 1 - end]}…{name[-end:]}"
 
 
 def _messages(records: list[dict]) -> list[RenderableType]:
@@ -268,6 +213,23 @@ def _messages(records: list[dict]) -> list[RenderableType]:
             line = Text.assemble((f"{record['name']}: ", "bold"), (message, style))
             lines.append(Padding(line, (0, 0, 0, 1)))
     return [*lines, Text()] if lines else []
+
+
+def _line(left: RenderableType, right: RenderableType, padding: int = 0) -> Table:
+    line = Table.grid(expand=True, padding=(0, padding))
+    line.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(left, right)
+    return line
+
+
+def _shortened(name: str, most: int) -> str:
+    """The name, its middle left out where it is longer than `most`."""
+    if len(name) <= most:
+        return name
+    # the end tells runs apart better than the beginning
+    end = 2 * (most - 1) // 3
+    return f"{name[: most - 1 - end]}…{name[-end:]}"
 
 
 def _total(records: list[dict]) -> RenderableType:

@@ -1,13 +1,13 @@
 """The files of a run, read by `status` and left as they are, without JAX or NumPy."""
 
-import fcntl
 import json
 import math
-from dataclasses import dataclass
+import os
 from datetime import datetime
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from experiments.core.errors import UserError
 from flowjax_ood.training.checkpoints import manifest
@@ -21,88 +21,48 @@ DEPTH = 4
 PATIENCE, COMPILING = 120.0, 1800.0
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint on disk.
+class RunFiles:
+    """The content of a workdir, and what it says; times are seconds since 1970.
 
-    `written`: seconds since 1970; `size`: bytes of all files; `damage`: what is wrong
-    with it; `sealed`: False without a manifest, which lists its files.
+    Files that are missing are empty here; those that cannot be read are named in
+    `unreadable`. `check` compares the checksums of the newest checkpoint, which alone
+    is read: `newest` is None without any, `saved` are the steps of all.
     """
 
-    step: int
-    written: float
-    size: int = 0
-    damage: str = ""
-    sealed: bool = True
+    def __init__(self, workdir: Path, check: bool = False):
+        self.workdir, self.unreadable = workdir, []
+        self.config = self._read("config.json", _object, {})
+        self.metrics = self._read("metrics.jsonl", metric_log.read, [])
+        self.events = self._read(event_log.NAME, event_log.read, [])
+        self.saved, self.newest = self._read(
+            "checkpoints", lambda path: _checkpoints(path, check), ([], None)
+        )
+        self.results = self._read("results.json", _object, None)
+        self.held = self._read(".lock", _held, False)
+        self.written = max(map(_written, workdir.iterdir()), default=0.0)
+        data = self._read("data.json", _object, {})
 
-
-@dataclass(frozen=True)
-class RunFiles:
-    """The content of a workdir; times are seconds since 1970."""
-
-    workdir: Path
-    config: dict
-    data: dict
-    metrics: list[dict]
-    events: list[dict]
-    checkpoints: list[Checkpoint]
-    results: dict | None
-    held: bool
-    written: float
-    unreadable: list[str]
-
-    @cached_property
-    def done(self) -> int:
-        """Steps the run has done, as far as anything on disk says."""
-        metrics = self.metrics[-1]["step"] if self.metrics else 0
-        return max(metrics, self.checkpoints[-1].step if self.checkpoints else 0)
-
-    @cached_property
-    def planned(self) -> int | None:
-        """Steps the run trains for: by its last `started` event, else by its config."""
-        if steps := self.started.get("num_steps"):
-            return steps
-        # fine-tuned copies of networks are trained by the section `exposure`
-        exposed = self.workdir.name.endswith("_exposed")
-        c = self.config.get("exposure" if exposed else "train", {})
-        shape, batch = self.data.get("shape"), c.get("batch_size")
-        if c.get("num_steps") or not (shape and batch and c.get("num_epochs")):
-            return c.get("num_steps") or None
-        return math.ceil(c["num_epochs"] * shape[0] / batch)
-
-    @cached_property
-    def session(self) -> list[dict]:
-        """The events since the last session began; none where no event says so."""
         kinds = [event["event"] for event in self.events]
-        if "started" not in kinds:
-            return []
-        return self.events[-1 - kinds[::-1].index("started") :]
+        # the events since the last session began; none where no event says so
+        sessions = [at for at, kind in enumerate(kinds) if kind == "started"]
+        session = self.events[sessions[-1] :] if sessions else []
+        self.sessions = len(sessions)
+        self.started = session[0] if session else {}
+        self.saves = [e for e in session if e["event"] == "checkpoint"]
+        # the last event that begins or ends a session
+        marks = (*event_log.ENDINGS, "started")
+        self.marker = next(
+            (e for e in reversed(self.events) if e["event"] in marks), {}
+        )
+        # all metrics where no event says when the session began
+        start = self.started.get("step", 0) if session else -1
+        self.session_metrics = [m for m in self.metrics if m["step"] > start]
+        logged = self.metrics[-1]["step"] if self.metrics else 0
+        self.done = max(logged, *self.saved[-1:], 0)
+        self.planned = self.started.get("num_steps") or self._configured_steps(data)
 
-    @cached_property
-    def started(self) -> dict:
-        """The `started` event of the last session; empty without one."""
-        return self.session[0] if self.session else {}
-
-    @cached_property
-    def marker(self) -> dict:
-        """The last event that begins or ends a session."""
-        kinds = (*event_log.ENDINGS, "started")
-        return next((e for e in reversed(self.events) if e["event"] in kinds), {})
-
-    @cached_property
-    def session_metrics(self) -> list[dict]:
-        """Metrics of the last session; all of them where no event says its start."""
-        start = self.started.get("step", 0) if self.session else -1
-        return [m for m in self.metrics if m["step"] > start]
-
-    @cached_property
-    def saves(self) -> list[dict]:
-        """Checkpoints of the last session, as events."""
-        return [e for e in self.session if e["event"] == "checkpoint"]
-
-    @cached_property
     def silence(self) -> float:
-        """Seconds without a sign of life after which a run counts as silent."""
+        """Seconds without a sign of life after which the run counts as silent."""
         recent = self.session_metrics[-6:]
         logged = [m["seconds"] for m in recent if "seconds" in m]
         gaps = [b - a for a, b in pairwise(logged)]
@@ -111,8 +71,49 @@ class RunFiles:
         # programs are compiled for the first checkpoint, too; and validation is not
         # timed
         validated = any("validation" in m for m in recent)
-        known = bool(gaps and self.saves) and not validated
+        known = gaps and self.saves and not validated
         return usual + (PATIENCE if known else COMPILING)
+
+    def _read(self, name: str, reader, otherwise):
+        try:
+            return reader(self.workdir / name)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            self.unreadable.append(f"{name}: {error}")
+        return otherwise
+
+    def _configured_steps(self, data: dict) -> int | None:
+        # fine-tuned copies of networks are trained by the section `exposure`
+        exposed = self.workdir.name.endswith("_exposed")
+        c = self.config.get("exposure" if exposed else "train", {})
+        shape, batch = data.get("shape"), c.get("batch_size")
+        if c.get("num_steps") or not (shape and batch and c.get("num_epochs")):
+            return c.get("num_steps") or None
+        return math.ceil(c["num_epochs"] * shape[0] / batch)
+
+
+def find_runs(directory: Path) -> list[Path]:
+    """The workdirs of runs at `directory` or below, in the order of their names.
+
+    Raises UserError where there is none.
+    """
+    if not directory.is_dir():
+        raise UserError(f"no directory {directory}; give the --workdir of a run")
+    runs = []
+    for root, folders, files in os.walk(directory, followlinks=True):
+        path, inner = Path(root), sorted(folders)
+        folders.clear()  # those left in it are entered next
+        if "config.json" in files:
+            runs.append(path)
+        elif len(path.relative_to(directory).parts) < DEPTH:
+            folders += [f for f in inner if f not in INSIDE and f[0] != "."]
+    if not runs:
+        raise UserError(
+            f"{directory} holds no run, nor do the directories below it (no "
+            "config.json); train one first"
+        )
+    return runs
 
 
 def seconds_of(event: dict) -> float:
@@ -123,65 +124,6 @@ def seconds_of(event: dict) -> float:
         return 0.0
 
 
-def find_runs(directory: Path) -> list[Path]:
-    """The workdirs of runs at `directory` or below, in the order of their names.
-
-    Raises UserError where there is none.
-    """
-    if not directory.is_dir():
-        raise UserError(f"no directory {directory}; give the --workdir of a run")
-    runs = _below(directory, DEPTH)
-    if not runs:
-        raise UserError(
-            f"{directory} holds no run, nor do the directories below it (no "
-            "config.json); train one first"
-        )
-    return runs
-
-
-def read_run(workdir: Path, check: bool = False) -> RunFiles:
-    """Read the files of a run; `check` compares the newest checkpoint's checksums.
-
-    Files that are missing are empty here; those that cannot be read are named.
-    """
-    unreadable: list[str] = []
-
-    def read(name, reader, otherwise):
-        try:
-            return reader(workdir / name)
-        except FileNotFoundError:
-            return otherwise
-        except (OSError, ValueError) as error:
-            unreadable.append(f"{name}: {error}")
-            return otherwise
-
-    return RunFiles(
-        workdir,
-        config=read("config.json", _object, {}),
-        metrics=read("metrics.jsonl", metric_log.read, []),
-        events=read(event_log.NAME, event_log.read, []),
-        checkpoints=read("checkpoints", lambda d: _checkpoints(d, check), []),
-        results=read("results.json", _object, None),
-        held=read(".lock", _held, False),
-        written=max(map(_written, workdir.iterdir()), default=0.0),
-        data=read("data.json", _object, {}),
-        unreadable=unreadable,
-    )
-
-
-def _below(directory: Path, depth: int) -> list[Path]:
-    if (directory / "config.json").is_file():
-        return [directory]
-    if not depth:
-        return []
-    try:
-        entries = sorted(p for p in directory.iterdir() if p.is_dir())
-    except PermissionError:
-        return []
-    inner = [p for p in entries if p.name not in INSIDE and p.name[0] != "."]
-    return [run for entry in inner for run in _below(entry, depth - 1)]
-
-
 def _object(path: Path) -> dict:
     content = json.loads(path.read_text())
     if not isinstance(content, dict):
@@ -190,17 +132,12 @@ def _object(path: Path) -> dict:
 
 
 def _held(path: Path) -> bool:
-    """Whether a process holds the lock that `workdir.locked` takes.
+    """Whether a process holds the lock that `core.workdir.locked` takes.
 
-    A shared lock, for an instant: it disturbs neither who holds it nor others who look.
-    A run that starts within that instant would take the workdir for one in use.
+    Takes it for an instant, for which a run that starts just then waits.
     """
     with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not lock_descriptor(file.fileno(), blocking=False)
 
 
 def _written(path: Path) -> float:
@@ -210,20 +147,23 @@ def _written(path: Path) -> float:
         return 0.0  # gone since: a temporary file
 
 
-def _checkpoints(directory: Path, check: bool) -> list[Checkpoint]:
-    """Complete checkpoints, oldest first; only the newest is read."""
+def _checkpoints(directory: Path, check: bool) -> tuple[list[int], dict | None]:
+    """Steps of the complete checkpoints, oldest first, and a description of the newest.
+
+    `written`: seconds since 1970; `bytes` of all files; `damage`: what is wrong with
+    it; `sealed`: whether it has a manifest, which lists its files.
+    """
     # one that is being written has a longer name
     steps = sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
-    checkpoints = []
-    for step in steps:
-        path = directory / str(step)
+    while steps:
+        path = directory / str(steps[-1])
         try:
-            written, described = path.stat().st_mtime, ()
-            if step == steps[-1]:
-                size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-                sealed = (path / manifest.NAME).is_file()
-                described = size, manifest.damage(path, checksums=check), sealed
-            checkpoints.append(Checkpoint(step, written, *described))
+            return steps, {
+                "written": path.stat().st_mtime,
+                "bytes": sum(p.stat().st_size for p in path.rglob("*") if p.is_file()),
+                "damage": manifest.damage(path, checksums=check),
+                "sealed": (path / manifest.NAME).is_file(),
+            }
         except FileNotFoundError:
-            continue  # removed while we look: a newer one is there by now
-    return checkpoints
+            steps.pop()  # removed while we look
+    return [], None

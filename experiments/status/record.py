@@ -44,29 +44,39 @@ SPACE = 3
 
 
 def record(files: RunFiles, now: float, name: str = "") -> dict:
-    """The record of one run at `now`, in seconds since 1970."""
+    """The record of a run at `now`, in seconds since 1970."""
     state, why = state_of(files, now)
     rate, left = _steps_per_second(files), None
     if files.planned and state not in ("finished", "evaluated", "diverged"):
         left = max(files.planned - files.done, 0)
     last = files.metrics[-1] if files.metrics else {}
-    saved, free = _checkpoint(files, now), shutil.disk_usage(files.workdir).free
-    last_sign = max(now - files.written, 0.0)
+    free, quiet = shutil.disk_usage(files.workdir).free, max(now - files.written, 0.0)
     attention = [why] if state in NEEDS_ATTENTION else []
-    notes = list(files.unreadable)
-    if saved and saved["damage"]:
-        back = "there is no other one"
-        if len(files.checkpoints) > 1:
-            back = f"`train` would go back to step {files.checkpoints[-2].step}"
-        attention.append(
-            f"the checkpoint of step {saved['step']} is damaged ({saved['damage']}); "
-            f"{back}"
-        )
-    if saved and state in ALIVE and free < SPACE * saved["bytes"]:
-        notes.append("the disk has no space for many more checkpoints")
-    if state == "running" and last_sign > files.silence / 2:
+    notes, saved = list(files.unreadable), None
+    if newest := files.newest:
+        damage, step = newest["damage"], files.saved[-1]
+        saved = {
+            "step": step,
+            "time": timestamp(datetime.fromtimestamp(newest["written"], UTC)),
+            "age_seconds": max(now - newest["written"], 0.0),
+            "bytes": newest["bytes"],
+            "intact": not damage if newest["sealed"] else None,
+            "damage": damage,
+        }
+        if damage:
+            back = "there is no other one"
+            if files.saved[:-1]:
+                back = f"`train` would go back to step {files.saved[-2]}"
+            attention.append(
+                f"the checkpoint of step {step} is damaged ({damage}); {back}"
+            )
+        if state in ALIVE and free < SPACE * newest["bytes"]:
+            notes.append("the disk has no space for many more checkpoints")
+    if state == "running" and quiet > files.silence() / 2:
         notes.append("quieter than usual")
     keys = ("processes", "devices", "device", "host", "pid")
+    results = files.results if state == "evaluated" else None
+    shown = ("in_distribution", "bits_per_dim", "auroc")
     return {
         "workdir": str(files.workdir),
         "name": name or files.workdir.name,
@@ -84,14 +94,14 @@ def record(files: RunFiles, now: float, name: str = "") -> dict:
         "metric": _metric(files.metrics),
         "validation": _validation(files.metrics),
         "checkpoint": saved,
-        "checkpoints": [c.step for c in files.checkpoints],
-        "sessions": sum(e["event"] == "started" for e in files.events) or None,
+        "checkpoints": files.saved,
+        "sessions": files.sessions or None,
         "started": files.started.get("time"),
         **{key: files.started.get(key) for key in keys},
-        "last_sign_seconds": last_sign,
+        "last_sign_seconds": quiet,
         "warnings": _warnings(files.events),
         "disk_free_bytes": free,
-        "results": _results(files) if state == "evaluated" else None,
+        "results": results and {k: results[k] for k in shown if k in results},
     }
 
 
@@ -104,22 +114,22 @@ def state_of(files: RunFiles, now: float) -> tuple[str, str]:
     event = marker.get("event")
     # the lock of a run on another machine may not be seen here
     elsewhere = marker.get("host") not in (None, platform.node())
-    if files.held or (event == "started" and elsewhere and quiet <= files.silence):
+    if files.held or (event == "started" and elsewhere and quiet <= files.silence()):
         # with a lock, but its last session has ended: the next one is on its way
         logged = bool(files.session_metrics) and event in (None, "started")
-        if quiet > (files.silence if logged else COMPILING):
+        if quiet > (files.silence() if logged else COMPILING):
             return "silent", f"in use, but nothing was written for {duration(quiet)}"
         if not logged:
             return "starting", "no metrics yet: reading, restoring or compiling"
         return "running", ""
+    again = "run the same command again to go on"
     if event == "diverged":
         what = marker.get("what", "not finite")
         return "diverged", f"at step {marker.get('step', '?')}: {what}"
     if event == "failed":
         return "crashed", str(marker.get("error", "by an error"))
     if event == "interrupted":
-        by = marker.get("signal", "a signal")
-        return "stopped", f"by {by}; run the same command again to go on"
+        return "stopped", f"by {marker.get('signal', 'a signal')}; {again}"
     if event == "started":
         return "crashed", "it ended without a word: killed, or the machine went away"
     if _evaluated(files):
@@ -127,7 +137,7 @@ def state_of(files: RunFiles, now: float) -> tuple[str, str]:
     if event == "finished":
         return "finished", ""
     if files.done:
-        return "stopped", "no event says how; run the same command again to go on"
+        return "stopped", f"no event says how; {again}"
     return "new", "nothing trained yet"
 
 
@@ -135,14 +145,11 @@ def _evaluated(files: RunFiles) -> bool:
     """Whether there are results, of all that was trained."""
     if files.results is None:
         return False
-    # a workdir that was copied has new times; one stopped early has fewer steps
-    if files.results.get("steps", -1) >= files.done or not files.checkpoints:
+    # a workdir that was copied has new times; a run stopped early has fewer steps
+    if files.results.get("steps", -1) >= files.done or not files.newest:
         return True
-    try:
-        written = (files.workdir / "results.json").stat().st_mtime
-    except OSError:
-        return False
-    return written >= files.checkpoints[-1].written
+    written = (files.workdir / "results.json").stat().st_mtime
+    return written >= files.newest["written"]
 
 
 def _steps_per_second(files: RunFiles) -> float | None:
@@ -164,32 +171,32 @@ def _steps_per_second(files: RunFiles) -> float | None:
 
 
 def _metric(metrics: list[dict]) -> dict | None:
-    name = next(
-        (k for k in ("bits_per_dim", "loss") if metrics and k in metrics[-1]), None
-    )
+    """The loss of training: its recent value, and whether that has changed."""
+    last = metrics[-1] if metrics else {}
+    name = next((key for key in ("bits_per_dim", "loss") if key in last), None)
     if name is None:
         return None
-    points = [(m["step"], m[name]) for m in metrics if name in m]
-    count = max(1, min(RECENT, len(points) // 2))
-    late, early = points[-count:], points[-2 * count : -count]
-    value = statistics.fmean(v for _, v in late)
-    found = {"name": name, "value": value, "change": None, "over_steps": None}
-    found["clear"] = False
+    steps, values = zip(
+        *((m["step"], m[name]) for m in metrics if name in m), strict=True
+    )
+    count = max(1, min(RECENT, len(values) // 2))
+    late, early = values[-count:], values[-2 * count : -count]
+    value, change, over, clear = statistics.fmean(late), None, None, False
     if early:
-        change = value - statistics.fmean(v for _, v in early)
-        # of the mean of each half, were the records independent
-        noise = sum(_variance(part) / count for part in (late, early)) ** 0.5
-        found |= {
-            "change": change,
-            "over_steps": late[-1][0] - early[-1][0],
-            "clear": count > 1 and abs(change) > max(2 * noise, LEAST * abs(value)),
-        }
-    stride = -(-len(points) // POINTS)
-    return found | {"history": [v for _, v in points][::-stride][::-1]}
-
-
-def _variance(points: list[tuple[int, float]]) -> float:
-    return statistics.variance(v for _, v in points) if len(points) > 1 else 0.0
+        change, over = value - statistics.fmean(early), steps[-1] - steps[-1 - count]
+        if count > 1:
+            # of the mean of each half, were the records independent
+            noise = sum(statistics.variance(half) / count for half in (late, early))
+            clear = abs(change) > max(2 * noise**0.5, LEAST * abs(value))
+    stride = -(-len(values) // POINTS)
+    return {
+        "name": name,
+        "value": value,
+        "change": change,
+        "over_steps": over,
+        "clear": clear,
+        "history": values[::-stride][::-1],
+    }
 
 
 def _validation(metrics: list[dict]) -> dict | None:
@@ -200,36 +207,17 @@ def _validation(metrics: list[dict]) -> dict | None:
     return {"best": best, "step": step, "last": scores[-1][0]}
 
 
-def _checkpoint(files: RunFiles, now: float) -> dict | None:
-    if not files.checkpoints:
-        return None
-    newest = files.checkpoints[-1]
-    return {
-        "step": newest.step,
-        "time": timestamp(datetime.fromtimestamp(newest.written, UTC)),
-        "age_seconds": max(now - newest.written, 0.0),
-        "bytes": newest.size,
-        "intact": not newest.damage if newest.sealed else None,
-        "damage": newest.damage,
-    }
-
-
 def _warnings(events: list[dict]) -> list[dict]:
-    found = []
-    for event in events:
-        if event["event"] == "warning":
-            message = str(event.get("message", ""))
-        elif event["event"] == "fallback":
-            message = (
-                f"the checkpoint of step {event.get('step')} was damaged "
-                f"({event.get('reason')}), that of step {event.get('to')} restored"
-            )
-        else:
-            continue
-        found.append({"time": event["time"], "message": message})
-    return found
-
-
-def _results(files: RunFiles) -> dict:
-    keys = ("in_distribution", "bits_per_dim", "auroc")
-    return {k: files.results[k] for k in keys if k in files.results}
+    """Warnings, and checkpoints that were damaged when a session began."""
+    messages = {
+        "warning": lambda e: str(e.get("message", "")),
+        "fallback": lambda e: (
+            f"the checkpoint of step {e.get('step')} was damaged ({e.get('reason')}), "
+            f"that of step {e.get('to')} restored"
+        ),
+    }
+    return [
+        {"time": event["time"], "message": messages[event["event"]](event)}
+        for event in events
+        if event["event"] in messages
+    ]

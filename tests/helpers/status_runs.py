@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.status.files import read_run
+from experiments.status.files import RunFiles
 from experiments.status.record import record
 from flowjax_ood.training.checkpoints import manifest
 from flowjax_ood.training.logs import events as event_log
@@ -101,7 +101,7 @@ DONE = [started(), *SAVES, event(190, "finished", step=1000)]
 
 
 def seen(workdir, now=NOW, **options) -> dict:
-    return record(read_run(workdir, **options), now)
+    return record(RunFiles(workdir, **options), now)
 
 
 def printed(renderable, width=80) -> str:

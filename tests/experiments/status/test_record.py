@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from experiments.status.files import read_run
+from experiments.status.files import RunFiles
 from tests.helpers import status_runs as runs
 from tests.helpers.status_runs import (
     DONE,
@@ -134,7 +134,7 @@ def test_planned_steps_of_runs_without_events(tmp_path, config, name, shape, ste
     workdir = write_run(tmp_path / name, config=config)
     if shape:
         (workdir / "data.json").write_text(json.dumps({"shape": shape}))
-    assert read_run(workdir).planned == steps
+    assert RunFiles(workdir).planned == steps
 
 
 # --- checkpoints --------------------------------------------------------------------

@@ -4,7 +4,7 @@ import fcntl
 
 import pytest
 
-from experiments.status.files import read_run
+from experiments.status.files import RunFiles
 from tests.helpers.experiment_runs import snapshot
 from tests.helpers.status_runs import (
     DONE,
@@ -155,9 +155,9 @@ def test_asking_disturbs_nobody(tmp_path):
     before = snapshot(workdir)
     with (workdir / ".lock").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        assert read_run(workdir).held
+        assert RunFiles(workdir).held
         fcntl.flock(file, fcntl.LOCK_UN)
         # and the lock is free again after asking
-        assert not read_run(workdir).held
+        assert not RunFiles(workdir).held
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert snapshot(workdir) == before
