@@ -110,7 +110,6 @@ def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) 
     if not _agree(before, now):
         raise UserError(
             f"the training {train.KIND} are not those {workdir} was trained on: shape "
-            f"{before.get('shape')} there, {now['shape']} now, or other "
-            f"{train.VALUES}; give the data of that run (config.data), or another "
-            "--workdir"
+            f"{before.get('shape')} there, {now['shape']} now, or other values; "
+            "give the data of that run (config.data), or another --workdir"
         )

@@ -47,16 +47,10 @@ def padded_batches(
     """
     num_examples = integer("num_examples", num_examples, least=1)
     batch_size = integer("batch_size", batch_size, least=1)
-    return _padded_batches(num_examples, batch_size)
-
-
-def _padded_batches(
-    num_examples: int, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in range(0, num_examples, batch_size):
-        indices = np.arange(start, start + batch_size, dtype=np.int64)
-        mask = indices < num_examples
-        yield np.where(mask, indices, 0), mask
+    last = -(-num_examples // batch_size) * batch_size
+    batches = np.arange(last).reshape(-1, batch_size)
+    masks = batches < num_examples
+    return zip(np.where(masks, batches, 0), masks)
 
 
 # two epochs of a few sets at a time: training with negative examples has two sets

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowjax_ood.data.checks import unknown
-from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.sets import ImageSet, check_images
 
 # name -> pixels k, uint8 [N, H, W, C], altered
 ALTERATIONS = {
@@ -78,7 +78,7 @@ def to_grayscale(images: np.ndarray) -> np.ndarray:
 
     uint8 `[N, H, W, 3]` -> uint8 `[N, H, W, 1]`; one channel is returned as it is.
     """
-    _check_channels(images)
+    check_images(images, "colours")
     if images.shape[3] == 1:
         return images
     weights = np.array([19595, 38470, 7471], np.uint32)
@@ -91,7 +91,7 @@ def to_rgb(images: np.ndarray) -> np.ndarray:
 
     Three channels are returned as they are.
     """
-    _check_channels(images)
+    check_images(images, "colours")
     return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)
 
 
@@ -122,11 +122,3 @@ def altered(images: ImageSet, how: str) -> ImageSet:
         images=np.ascontiguousarray(ALTERATIONS[how](images.images)),
         origin=f"{images.origin}; {how}",
     )
-
-
-def _check_channels(images: np.ndarray) -> None:
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise ValueError(
-            "images must be uint8 [N, H, W, C] with 1 or 3 channels, not "
-            f"{images.dtype} of shape {images.shape}"
-        )

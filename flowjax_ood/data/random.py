@@ -50,30 +50,25 @@ class Streams:
 
     def normal(self, *shape: int) -> np.ndarray:
         """Draw N(0, 1): float32 `[N, *shape]`."""
-        out = np.empty((len(self._positions), *shape), np.float32)
-        for i, rng in enumerate(self.generators):
-            out[i] = rng.standard_normal(shape, dtype=np.float32)
-        return out
+        drawn = [g.standard_normal(shape, dtype=np.float32) for g in self.generators]
+        return np.array(drawn, np.float32).reshape(-1, *shape)
 
     def uniform(self, *shape: int) -> np.ndarray:
         """Draw U[0, 1): float32 `[N, *shape]`."""
-        out = np.empty((len(self._positions), *shape), np.float32)
-        for i, rng in enumerate(self.generators):
-            out[i] = rng.random(shape, dtype=np.float32)
-        return out
+        drawn = [g.random(shape, dtype=np.float32) for g in self.generators]
+        return np.array(drawn, np.float32).reshape(-1, *shape)
 
     def poisson(self, means: np.ndarray) -> np.ndarray:
         """Draw Poisson counts of `means` `[N, ...]`: float32 of the same shape."""
-        out = np.empty(means.shape, np.float32)
-        for i, rng in enumerate(self.generators):
-            out[i] = rng.poisson(means[i])
-        return out
+        drawn = [g.poisson(m) for g, m in zip(self.generators, means, strict=True)]
+        return np.array(drawn, np.float32).reshape(means.shape)
 
 
 def _philox(key: tuple[int | str, ...]) -> np.random.Philox:
-    words = [_word(part) if isinstance(part, str) else part for part in key]
+    words = [
+        int.from_bytes(hashlib.sha256(part.encode()).digest()[:8], "big")
+        if isinstance(part, str)
+        else part
+        for part in key
+    ]
     return np.random.Philox(np.random.SeedSequence(words))
-
-
-def _word(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

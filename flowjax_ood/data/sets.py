@@ -10,24 +10,34 @@ class StoredSet:
     """Base of frozen dataclasses with `name`, `split`, `labels`, `source`, `origin`.
 
     `FIELD` names the attribute that holds the events, `[N, ...]`. Errors call the
-    events `KIND`, and the parts of an event `VALUES`.
+    events `KIND`.
     """
 
     FIELD: ClassVar[str]
     KIND: ClassVar[str]
-    VALUES: ClassVar[str]
 
     @property
     def events(self) -> np.ndarray:
         """The images, vectors or tokens, as they are stored."""
         return getattr(self, self.FIELD)
 
-    def check_facts(self, what: str) -> None:
-        """Raise unless the labels go with the events and the origin is one line."""
+    def __post_init__(self):
+        what = f"{self.name}:{self.split}"
+        self.check_events(what)
         if self.labels is not None:
-            check_labels(self.labels, len(self), what, self.KIND)
+            _check_dtype(
+                self.labels, np.int32, f"{what}: labels must be an int32 array"
+            )
+            if self.labels.shape != (len(self),):
+                raise ValueError(
+                    f"{what}: labels of shape {self.labels.shape} do not go with "
+                    f"{len(self)} {self.KIND}; expected ({len(self)},)"
+                )
         if not self.origin or "\n" in self.origin:
             raise ValueError(f"{what}: origin must be one line, not {self.origin!r}")
+
+    def check_events(self, what: str) -> None:
+        """Raise TypeError or ValueError, naming `what`, for events of another kind."""
 
     def __len__(self) -> int:
         return len(self.events)
@@ -87,7 +97,6 @@ class ImageSet(StoredSet):
 
     FIELD = "images"
     KIND = "images"
-    VALUES = "pixels"
 
     name: str
     split: str
@@ -96,31 +105,22 @@ class ImageSet(StoredSet):
     source: str
     origin: str
 
-    def __post_init__(self):
-        what = f"{self.name}:{self.split}"
+    def check_events(self, what: str) -> None:
+        """Raise unless the images are as described."""
         check_images(self.images, what)
-        self.check_facts(what)
 
 
 @dataclass(frozen=True, eq=False)
 class VectorSet(StoredSet):
     """One split of one set of vectors: rows of a table, or embeddings of images.
 
-    Attributes:
-        name: data set, as asked for (`"hepmass0"`).
-        split: split, as asked for (`"test"`).
+    Attributes, all others as of an `ImageSet`:
         vectors: float32 `[N, D]`, all finite, `N` and `D` at least 1.
-        labels: int32 `[N]`, or None where the source has none.
         source: one of `loading.VECTOR_SOURCES`.
-        origin: one readable line: where the vectors came from and what was done to
-            them.
-
-    Raises `TypeError` or `ValueError`, naming the set, for anything else.
     """
 
     FIELD = "vectors"
     KIND = "vectors"
-    VALUES = "values"
 
     name: str
     split: str
@@ -129,10 +129,9 @@ class VectorSet(StoredSet):
     source: str
     origin: str
 
-    def __post_init__(self):
-        what = f"{self.name}:{self.split}"
+    def check_events(self, what: str) -> None:
+        """Raise unless the vectors are as described."""
         check_vectors(self.vectors, what)
-        self.check_facts(what)
 
     @property
     def dims(self) -> int:
@@ -144,23 +143,15 @@ class VectorSet(StoredSet):
 class TokenSet(StoredSet):
     """One split of one set of sequences: `N` of them, all `L` tokens long.
 
-    Attributes:
-        name: data set, as asked for (`"genomics_ood"`).
-        split: split, as asked for (`"test"`).
+    Attributes, all others as of an `ImageSet`:
         tokens: uint8 `[N, L]`, `N` and `L` at least 1. A token is an index of
             `alphabet`.
-        labels: int32 `[N]`, or None where the source has none.
         source: `tfds | synthetic`.
-        origin: one readable line: where the sequences came from and what was done to
-            them.
         alphabet: the character of each token, such as `"ACGT"`.
-
-    Raises `TypeError` or `ValueError`, naming the set, for anything else.
     """
 
     FIELD = "tokens"
     KIND = "sequences"
-    VALUES = "tokens"
 
     name: str
     split: str
@@ -170,10 +161,9 @@ class TokenSet(StoredSet):
     origin: str
     alphabet: str
 
-    def __post_init__(self):
-        what = f"{self.name}:{self.split}"
+    def check_events(self, what: str) -> None:
+        """Raise unless the tokens are as described."""
         _check_tokens(self.tokens, self.alphabet, what)
-        self.check_facts(what)
 
     @property
     def length(self) -> int:
@@ -232,16 +222,6 @@ def check_vectors(vectors: np.ndarray, what: str) -> None:
         raise ValueError(
             f"{what}: {len(rows)} of {len(vectors)} vectors hold NaN or infinity, the "
             f"first in row {rows[0]}; remove those rows or fill them in"
-        )
-
-
-def check_labels(labels: np.ndarray, count: int, what: str, kind: str) -> None:
-    """Raise unless `labels` is int32 `[count]`; `kind` names the things labelled."""
-    _check_dtype(labels, np.int32, f"{what}: labels must be an int32 array")
-    if labels.shape != (count,):
-        raise ValueError(
-            f"{what}: labels of shape {labels.shape} do not go with {count} {kind}; "
-            f"expected ({count},)"
         )
 
 

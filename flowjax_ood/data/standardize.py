@@ -1,7 +1,7 @@
 """Standardisation of vectors by training statistics, and PCA after it."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -149,9 +149,7 @@ def fit_standardizer(
         raise ValueError("no feature changes in the training vectors")
     kept = np.flatnonzero(varies)
     plain = Standardizer(vectors.shape[1], kept, mean[kept], std[kept])
-    if not pca:
-        return plain
-    return _with_pca(plain, vectors, pca, whiten)
+    return _with_pca(plain, vectors, pca, whiten) if pca else plain
 
 
 def _with_pca(plain: Standardizer, vectors, pca: int, whiten: bool) -> Standardizer:
@@ -170,6 +168,4 @@ def _with_pca(plain: Standardizer, vectors, pca: int, whiten: bool) -> Standardi
     components = components * np.sign(components[largest, np.arange(pca)])
     if whiten:
         components = components / np.sqrt(variances[:pca])
-    return Standardizer(
-        plain.dims, plain.kept, plain.mean, plain.std, components, variances, whiten
-    )
+    return replace(plain, components=components, variances=variances, whiten=whiten)

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from flowjax_ood.data.loading import check_request, parse_spec
-from flowjax_ood.data.preprocess import describe_channels, to_grayscale, to_rgb
+from flowjax_ood.data.preprocess import describe_channels, with_channels
 from flowjax_ood.data.sets import ImageSet, StoredSet
 from flowjax_ood.data.sources.tfds import Prepared, find_images
 
@@ -41,7 +41,8 @@ class StreamedImages:
 
     def __post_init__(self):
         prepared = self._prepared
-        first = self._recoloured(prepared.image_of(0, prepared.data[0])[None])
+        first = prepared.image_of(0, prepared.data[0])[None]
+        first = with_channels(first, self.channels)
         count = prepared.count - len(self.left_out)
         object.__setattr__(self, "shape", (count, *first.shape[1:]))
 
@@ -97,22 +98,19 @@ class StreamedImages:
         prepared = self._prepared
         images = np.empty((len(wanted), *self.shape[1:]), np.uint8)
         try:
-            examples = _examples(prepared, wanted)
+            many = getattr(prepared.data, "__getitems__", None)
+            examples = many(wanted) if many else [prepared.data[i] for i in wanted]
         except (OSError, RuntimeError) as error:
             raise ValueError(
                 f"{prepared.what}: images cannot be read ({error}); prepare the set "
                 "again"
             ) from error
         for row, (index, example) in enumerate(zip(wanted, examples)):
-            image = self._recoloured(prepared.image_of(index, example)[None])[0]
+            image = prepared.image_of(index, example)[None]
+            image = with_channels(image, self.channels)[0]
             prepared.check_shape(index, image, self.shape[1:])
             images[row] = image
         return images
-
-    def _recoloured(self, images: np.ndarray) -> np.ndarray:
-        if self.channels is None:
-            return images
-        return (to_grayscale if self.channels == 1 else to_rgb)(images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +125,6 @@ class StreamedImageSet(StoredSet):
 
     FIELD = "images"
     KIND = "images"
-    VALUES = "pixels"
 
     name: str
     split: str
@@ -135,14 +132,6 @@ class StreamedImageSet(StoredSet):
     source: str
     origin: str
     labels: None = None
-
-    def __post_init__(self):
-        self.check_facts(f"{self.name}:{self.split}")
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """`(H, W, C)`."""
-        return self.images.shape[1:]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read the images at `indices [B]`: uint8 `[B, H, W, C]`."""
@@ -194,8 +183,3 @@ def stream(
     if channels is not None and prepared.data[0]["image"].shape[-1] != channels:
         origin += f"; {describe_channels(channels)}"
     return StreamedImageSet(name, split, images, source, origin)
-
-
-def _examples(prepared: Prepared, wanted: list[int]) -> Sequence[dict]:
-    many = getattr(prepared.data, "__getitems__", None)
-    return many(wanted) if many else [prepared.data[index] for index in wanted]

@@ -5,10 +5,10 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
 
-from flowjax_ood.interop.tensors import TensorReader
+from flowjax_ood.interop.tensors import TensorReader, check_fit
 from flowjax_ood.interop.torch_checkpoint import read_state_dict
 from flowjax_ood.models.efficientnet import STAGES, EfficientNetLite0
 
@@ -39,51 +39,31 @@ def load_efficientnet_lite0(
     )
     params, stats = {}, {}
 
-    def take(part: str, layer: str, conv: str, norm: str) -> None:
-        """A convolution and its batch norm, as `params[part][layer]`."""
+    def take(layer: str, conv: str, norm: str) -> None:
+        """Take a convolution and its batch norm, as `params[layer]`."""
         kernel = reader.take(conv + ".weight").transpose(2, 3, 1, 0)
         if "depthwise" in conv:
             kernel = kernel[:, :, 0]
-        scale, bias = (reader.take(f"{norm}.{n}") for n in ("weight", "bias"))
-        mean, var = (reader.take(f"{norm}.running_{n}") for n in ("mean", "var"))
-        tree = {"kernel": kernel, "norm": {"scale": scale, "bias": bias}}
-        moments = {"norm": {"mean": mean, "var": var}}
-        if layer:
-            params.setdefault(part, {})[layer] = tree
-            stats.setdefault(part, {})[layer] = moments
-        else:
-            params[part], stats[part] = tree, moments
+        weights, moments = reader.norm(norm + ".")
+        params[layer] = {"kernel": jnp.asarray(kernel), "norm": weights}
+        stats[layer] = {"norm": moments}
 
-    take("stem", "", "_conv_stem", "_bn0")
-    take("head", "", "_conv_head", "_bn1")
+    take("stem", "_conv_stem", "_bn0")
+    take("head", "_conv_head", "_bn1")
     expansions = [stage.expansion for stage in STAGES for _ in range(stage.blocks)]
     for i, expansion in enumerate(expansions):
         theirs = f"_blocks.{i}."
         if expansion != 1:
-            take(f"blocks_{i}", "expand", theirs + "_expand_conv", theirs + "_bn0")
-        take(f"blocks_{i}", "depthwise", theirs + "_depthwise_conv", theirs + "_bn1")
-        take(f"blocks_{i}", "project", theirs + "_project_conv", theirs + "_bn2")
+            take(f"blocks_{i}/expand", theirs + "_expand_conv", theirs + "_bn0")
+        take(f"blocks_{i}/depthwise", theirs + "_depthwise_conv", theirs + "_bn1")
+        take(f"blocks_{i}/project", theirs + "_project_conv", theirs + "_bn2")
     params["classifier"] = reader.dense("_fc.")
     reader.finish()
     module = EfficientNetLite0(classes=len(params["classifier"]["bias"]))
-    variables = jax.tree.map(jnp.asarray, {"params": params, "batch_stats": stats})
-    check_fit(module, variables)
+    trees = {"params": params, "batch_stats": stats}
+    variables = {name: unflatten_dict(tree, sep="/") for name, tree in trees.items()}
+    check_fit(module, variables, (1, 32, 32, 3), "not EfficientNet-Lite0")
     return module, variables
-
-
-def check_fit(module: EfficientNetLite0, variables: dict) -> None:
-    """Raise ValueError unless every variable has the shape that the module needs."""
-    x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    needed = jax.eval_shape(module.init, jax.random.key(0), x)
-    shapes = jax.tree_util.tree_leaves_with_path(dict(needed))
-    ours = dict(jax.tree_util.tree_leaves_with_path(variables))
-    for path, like in shapes:
-        if ours[path].shape != like.shape:
-            name = "/".join(key.key for key in path)
-            raise ValueError(
-                f"not EfficientNet-Lite0: {name} has shape {ours[path].shape}, not "
-                f"{like.shape}"
-            )
 
 
 def imagenet_weights() -> Path:
@@ -103,16 +83,10 @@ def imagenet_weights() -> Path:
         raise ValueError(
             f"the installed {PACKAGE} lacks {FILE}: install its version 0.1.0"
         )
-    digest = sha256(paths[0])
+    digest = hashlib.sha256(paths[0].read_bytes()).hexdigest()
     if digest != SHA256:
         raise ValueError(
             f"{paths[0]} has SHA-256 {digest}, not {SHA256}: install {PACKAGE}==0.1.0 "
             "again, or give its path to use it as it is"
         )
     return paths[0]
-
-
-def sha256(path: str | os.PathLike) -> str:
-    """Compute the SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,9 +7,8 @@ the arrays from a torch file: `{k: v.numpy() for k, v in checkpoint["net"].items
 import re
 from collections.abc import Mapping
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from flowjax_ood.bijectors import (
     ActNorm,
@@ -21,7 +20,7 @@ from flowjax_ood.bijectors import (
 from flowjax_ood.distributions import Flow
 from flowjax_ood.interop.architectures import ARCHITECTURES, build
 from flowjax_ood.interop.st_networks import read_coupling
-from flowjax_ood.interop.tensors import TensorReader, arrays
+from flowjax_ood.interop.tensors import TensorReader, arrays, check_fit
 
 
 def load_original(
@@ -48,8 +47,11 @@ def load_original(
         raise ValueError(
             f"unknown architecture {architecture!r}; known: {', '.join(ARCHITECTURES)}"
         )
-    state = {_strip(name): np.asarray(value) for name, value in state.items()}
-    state = {k: v for k, v in state.items() if "num_batches_tracked" not in k}
+    state = {
+        name.removeprefix("module."): np.asarray(value)
+        for name, value in state.items()
+        if "num_batches_tracked" not in name
+    }
     prefixes = _coupling_prefixes(state)
     reader = TensorReader(state)
     flow = build(reader, prefixes, architecture, tuple(event_shape))
@@ -60,21 +62,20 @@ def load_original(
             f"the checkpoint holds {len(prefixes)} couplings, {architecture} on "
             f"{event_shape} has {count}"
         )
-    # reading the sizes took some tensors: start again, to miss none
-    reader = TensorReader(state)
     variables: dict = {"params": {}, "batch_stats": {}}
     remaining = iter(prefixes)
     prefix = next(remaining)
     for path, bijector in ours:
         parts = _read(reader, bijector, prefix)
-        for collection, tree in zip(("params", "batch_stats"), parts, strict=True):
+        for collection, tree in zip(variables.values(), parts, strict=True):
             if tree:
-                _insert(variables[collection], ("bijector", *path), tree)
+                collection["bijector", *path] = tree
         if isinstance(bijector, AffineCoupling):
             prefix = next(remaining, "")
     reader.finish()
-    variables = {k: v for k, v in variables.items() if v}
-    _check(flow, variables)
+    variables = {k: unflatten_dict(v) for k, v in variables.items() if v}
+    fault = f"the checkpoint does not fit the flow on {flow.event_shape}"
+    check_fit(flow, variables, (2, *flow.event_shape), fault)
     return flow, variables
 
 
@@ -97,10 +98,6 @@ def _read(reader: TensorReader, bijector: Bijector, prefix: str) -> tuple[dict, 
             return {}, {}
 
 
-def _strip(name: str) -> str:
-    return name.removeprefix("module.")
-
-
 def _coupling_prefixes(state) -> list[str]:
     suffix = ".rescale.weight_g"
     prefixes = [k.removesuffix(suffix) for k in state if k.endswith(suffix)]
@@ -110,25 +107,3 @@ def _coupling_prefixes(state) -> list[str]:
             f"in the paper's code, got e.g. {sorted(state)[:3]}"
         )
     return sorted(prefixes, key=lambda p: [int(n) for n in re.findall(r"\d+", p)])
-
-
-def _check(flow: Flow, variables: dict) -> None:
-    """Every variable of the flow is there, in the flow's own shape."""
-    x = jax.ShapeDtypeStruct((2, *flow.event_shape), jnp.float32)
-    needed = dict(jax.eval_shape(flow.init, jax.random.key(0), x))
-    flatten = jax.tree_util.tree_leaves_with_path
-    shapes = {jax.tree_util.keystr(path): a.shape for path, a in flatten(variables)}
-    for path, like in flatten(needed):
-        shape = shapes.get(jax.tree_util.keystr(path))
-        if shape != like.shape:
-            where = "/".join(key.key for key in path)
-            raise ValueError(
-                f"the checkpoint does not fit the flow on {flow.event_shape}: {where} "
-                f"needs shape {like.shape}, got {shape or 'nothing'}"
-            )
-
-
-def _insert(tree: dict, path: tuple[str, ...], value: dict) -> None:
-    for name in path[:-1]:
-        tree = tree.setdefault(name, {})
-    tree[path[-1]] = value

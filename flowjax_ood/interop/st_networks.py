@@ -45,13 +45,8 @@ def resnet(reader: TensorReader, net: str) -> tuple[dict, dict]:
             params[f"skip_{i}"] = reader.wn_conv(f"{net}skips.{i}.")
         i += 1
     if net + "bottleneck.0.weight" in reader.state:
-        width = params["in_conv"]["g"].shape[0]
         encode, decode = (reader.dense(f"{net}bottleneck.{k}.") for k in (0, 1))
-        params["encode"] = encode | {"kernel": chw_rows(encode["kernel"], width)}
-        params["decode"] = {
-            "kernel": chw_rows(decode["kernel"].T, width).T,
-            "bias": chw_rows(decode["bias"][:, None], width)[:, 0],
-        }
+        params |= code_maps(encode, decode, len(params["in_conv"]["g"]))
     return params, stats
 
 
@@ -67,13 +62,19 @@ def autoencoder(reader: TensorReader, net: str) -> dict:
         bias = reader.take(f"{net}decoder.{i}.0.bias")
         params[f"decoder_{i}"] = arrays({"kernel": conv[::-1, ::-1], "bias": bias})
     encode, decode = reader.dense(net + "fc_z."), reader.dense(net + "decoder_input.")
-    channels = params["encoder_3"]["bias"].shape[0]
-    params["encode"] = encode | {"kernel": chw_rows(encode["kernel"], channels)}
-    params["decode"] = {
-        "kernel": chw_rows(decode["kernel"].T, channels).T,
-        "bias": chw_rows(decode["bias"][:, None], channels)[:, 0],
+    return params | code_maps(encode, decode, len(params["encoder_3"]["bias"]))
+
+
+def code_maps(encode: dict, decode: dict, channels: int) -> dict:
+    """Linear maps from an image to a code and back, for pixels in the order `[H W, C]`.
+
+    Torch flattens an image to `[C, H W]`.
+    """
+    bias = chw_rows(decode["bias"][:, None], channels)[:, 0]
+    return {
+        "encode": encode | {"kernel": chw_rows(encode["kernel"], channels)},
+        "decode": {"kernel": chw_rows(decode["kernel"].T, channels).T, "bias": bias},
     }
-    return params
 
 
 def mlp(reader: TensorReader, net: str) -> dict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,14 +17,18 @@ class TensorReader:
 
     def take(self, name: str) -> np.ndarray:
         """Take a tensor as float32, in torch's layout; ValueError if it is missing."""
-        if name not in self.state:
-            raise ValueError(f"the checkpoint lacks the tensor {name!r}")
+        tensor = self._tensor(name)
         self.left.discard(name)
-        return self.state[name].astype(np.float32)
+        return tensor.astype(np.float32)
 
     def size(self, name: str) -> int:
-        """Return the number of outputs of a torch weight."""
-        return self.take(name).shape[0]
+        """Return the number of outputs of a weight, which stays to be taken."""
+        return self._tensor(name).shape[0]
+
+    def _tensor(self, name: str) -> np.ndarray:
+        if name not in self.state:
+            raise ValueError(f"the checkpoint lacks the tensor {name!r}")
+        return self.state[name]
 
     def holds(self, name: str) -> bool:
         """Return whether there is a tensor of this name."""
@@ -53,18 +58,38 @@ class TensorReader:
         weight, bias = self.take(prefix + "weight"), self.take(prefix + "bias")
         return arrays({"kernel": weight.T, "bias": bias})
 
+    def norm(self, prefix: str) -> tuple[dict, dict]:
+        """Take a batch norm: `(params, batch_stats)`."""
+        scale, bias, mean, var = (
+            self.take(prefix + name)
+            for name in ("weight", "bias", "running_mean", "running_var")
+        )
+        return arrays({"scale": scale, "bias": bias}), arrays(
+            {"mean": mean, "var": var}
+        )
+
     def norms(self, prefix: str, params: dict, stats: dict) -> None:
         """Take the batch norms there are, into `params` and `stats`."""
         for name in ("in_norm", "out_norm"):
-            at = f"{prefix}{name}."
-            if at + "weight" in self.state:
-                pair = {
-                    "scale": self.take(at + "weight"),
-                    "bias": self.take(at + "bias"),
-                }
-                params[name] = arrays(pair)
-                mean, var = (self.take(at + f"running_{m}") for m in ("mean", "var"))
-                stats[name] = arrays({"mean": mean, "var": var})
+            if self.holds(f"{prefix}{name}.weight"):
+                params[name], stats[name] = self.norm(f"{prefix}{name}.")
+
+
+def check_fit(module: nn.Module, variables: dict, shape: tuple, fault: str) -> None:
+    """Raise ValueError unless all variables of `module` are there, in its shapes.
+
+    `shape` is that of an input; errors begin with `fault`.
+    """
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    needed = dict(jax.eval_shape(module.init, jax.random.key(0), x))
+    flatten = jax.tree_util.tree_leaves_with_path
+    shapes = {path: array.shape for path, array in flatten(variables)}
+    for path, like in flatten(needed):
+        if shapes.get(path) != like.shape:
+            raise ValueError(
+                f"{fault}: {'/'.join(key.key for key in path)} needs shape "
+                f"{like.shape}, got {shapes.get(path) or 'nothing'}"
+            )
 
 
 def chw_rows(matrix, channels: int):

@@ -47,7 +47,7 @@ def test_streamed_images_are_those_in_memory(data_dir, way):
     how |= {"source": "tfds", "path": data_dir}
     kept, streamed = data.load(spec, **how), stream(spec, **how)
     assert len(streamed) == len(kept)
-    assert streamed.image_shape == kept.images.shape[1:]
+    assert streamed.images.shape[1:] == kept.images.shape[1:]
     assert streamed.images.shape == streamed.events.shape == kept.images.shape
     assert streamed.describe() == kept.describe() | {"streamed": True}
     every = np.random.default_rng(1).permutation(len(kept))
@@ -122,7 +122,7 @@ def counted(streamed: StreamedImageSet) -> list[int]:
 
 def test_only_what_is_asked_for_is_read(streamed):
     read = counted(streamed)
-    assert (len(streamed), streamed.image_shape) == (COUNT, (28, 28, 1))
+    assert (len(streamed), streamed.images.shape[1:]) == (COUNT, (28, 28, 1))
     streamed.describe()
     assert read == []
     streamed.read([4, 21, 4])

@@ -79,7 +79,19 @@ def corrupt(
     Raises `ValueError` or `TypeError` naming what is wrong.
     """
     check_images(images, f"{kind} of images")
-    _check(kind, images.shape[1:])
+    if kind not in CORRUPTIONS:
+        raise unknown("a corruption", str(kind), CORRUPTIONS)
+    _, height, width, channels = images.shape
+    if kind not in corruptions_for(channels):
+        raise ValueError(
+            f"{kind!r} changes colours alone and these images are grey; "
+            "corruptions_for(1) names the kinds for grey images"
+        )
+    if min(height, width) < SMALLEST:
+        raise ValueError(
+            f"images of {height} x {width} are too small to be corrupted: "
+            f"at least {SMALLEST} pixels a side"
+        )
     severity = integer("severity", severity)
     if severity not in SEVERITIES:
         known = ", ".join(map(str, SEVERITIES))
@@ -87,7 +99,7 @@ def corrupt(
     seed = integer("seed", seed, least=0)
     offset = integer("offset", offset, least=0)
     function = _FUNCTIONS[kind]
-    arguments = parameters(kind, severity, min(images.shape[1:3]))
+    arguments = parameters(kind, severity, min(height, width))
     out = np.empty_like(images)
     step = max(1, _CHUNK // images[0].size)
     for start in range(0, len(images), step):
@@ -107,18 +119,3 @@ def corrupted(images: ImageSet, kind: str, severity: int, seed: int = 0) -> Imag
         images=corrupt(images.images, kind, severity, seed),
         origin=f"{images.origin}; {kind} of severity {severity}, seed {seed}",
     )
-
-
-def _check(kind: str, shape: tuple[int, ...]) -> None:
-    if kind not in CORRUPTIONS:
-        raise unknown("a corruption", str(kind), CORRUPTIONS)
-    if kind not in corruptions_for(shape[2]):
-        raise ValueError(
-            f"{kind!r} changes colours alone and these images are grey; "
-            "corruptions_for(1) names the kinds for grey images"
-        )
-    if min(shape[:2]) < SMALLEST:
-        raise ValueError(
-            f"images of {shape[0]} x {shape[1]} are too small to be corrupted: "
-            f"at least {SMALLEST} pixels a side"
-        )

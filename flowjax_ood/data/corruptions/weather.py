@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flowjax_ood.data.corruptions.blur import streak, zoom
+from flowjax_ood.data.corruptions.blur import gaussian_blur, streak, zoom
 from flowjax_ood.data.random import Streams
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
@@ -99,20 +99,15 @@ def spatter(
     face the upper left and dim at those that face away. Mud, its edges softened by
     `softness` pixels, hides the picture.
     """
-    from scipy.ndimage import gaussian_filter
-
-    def blurred(layer: np.ndarray, pixels: float) -> np.ndarray:
-        return gaussian_filter(layer, (0, pixels, pixels, 0), mode="nearest")
-
-    noise = streams.normal(*x.shape[1:3], 1)
-    liquid = np.float32(mean) + np.float32(scale) * blurred(noise, sigma)
+    noise = gaussian_blur(streams.normal(*x.shape[1:3], 1), streams, sigma)
+    liquid = np.float32(mean) + np.float32(scale) * noise
     wet = (liquid > threshold).astype(np.float32)
     if opacity:
-        drops = blurred(wet, 0.5)
+        drops = gaussian_blur(wet, streams, 0.5)
         lit = drops - np.roll(drops, (1, 1), axis=(1, 2))
         water = drops * np.clip(0.6 + lit, 0, 1)
         return x + np.float32(opacity) * water * _colour(WATER, x)
-    mud = blurred(wet, softness)
+    mud = gaussian_blur(wet, streams, softness)
     mud = np.where(mud < 0.8, np.float32(0), mud)
     return x * (1 - mud) + mud * _colour(MUD, x)
 

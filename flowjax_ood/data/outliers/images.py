@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from flowjax_ood.data.checks import integer
+from flowjax_ood.data.corruptions.blur import gaussian_blur
 from flowjax_ood.data.corruptions.weather import plasma
 from flowjax_ood.data.outliers.rows import chosen_kinds, kinds_of_rows
 from flowjax_ood.data.random import Streams
@@ -120,11 +121,8 @@ def _averaged(images, rows, streams):
 
 def _blurred(images, rows, streams):
     """A Gaussian blur of 1/14 of the side."""
-    from scipy.ndimage import gaussian_filter
-
-    sigma = min(images.shape[1:3]) / 14
     x = images[rows].astype(np.float32)
-    return np.rint(gaussian_filter(x, (0, sigma, sigma, 0), mode="nearest"))
+    return np.rint(gaussian_blur(x, streams, min(images.shape[1:3]) / 14))
 
 
 def _inverted(images, rows, streams):

@@ -1,10 +1,11 @@
 """List the image files that a directory holds for a split, in reading order."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 
 from flowjax_ood.data.checks import unknown
@@ -42,8 +43,7 @@ class Files:
 def find_files(name: str, split: str, path: str | os.PathLike | None) -> Files:
     """List the files of `name:split`; layouts and order are those of `load_folder`."""
     directory = _split_directory(_root(name, path), name, split)
-    folders = _folders(directory)
-    images = _images(directory)
+    images, folders = _contents(directory)
     if not folders:
         if not images:
             raise FileNotFoundError(
@@ -82,9 +82,9 @@ def _root(name: str, path: str | os.PathLike | None) -> Path:
         )
     if (path / name).is_dir():
         return path / name
-    inside = [folder.name for folder in _folders(path)]
+    inside = [folder.name for folder in _contents(path)[1]]
     # a directory of data sets, not one: its directories would be taken for classes
-    nested = any(_folders(path / i) for i in inside if i not in SPLITS)
+    nested = any(_contents(path / i)[1] for i in inside if i not in SPLITS)
     if nested or get_close_matches(name, inside, n=1, cutoff=0.8):
         raise unknown(
             f"a directory in {path}", name, inside, "pass path=, the directory itself"
@@ -93,7 +93,7 @@ def _root(name: str, path: str | os.PathLike | None) -> Path:
 
 
 def _split_directory(root: Path, name: str, split: str) -> Path:
-    splits = [folder.name for folder in _folders(root) if folder.name in SPLITS]
+    splits = [folder.name for folder in _contents(root)[1] if folder.name in SPLITS]
     if split in splits:
         return root / split
     if splits:
@@ -109,7 +109,7 @@ def _split_directory(root: Path, name: str, split: str) -> Path:
 
 
 def _class_images(folder: Path) -> list[Path]:
-    images, deeper = _images(folder), _folders(folder)
+    images, deeper = _contents(folder)
     if deeper:
         raise ValueError(
             f"{folder} is taken for a class, yet it holds directories "
@@ -123,18 +123,11 @@ def _class_images(folder: Path) -> list[Path]:
     return images
 
 
-def _folders(directory: Path) -> list[Path]:
-    return _sorted(p for p in directory.iterdir() if p.is_dir())
-
-
-def _images(directory: Path) -> list[Path]:
-    return _sorted(
-        p
-        for p in directory.iterdir()
-        if p.suffix.lower() in EXTENSIONS and not p.is_dir()
+def _contents(directory: Path) -> tuple[list[Path], list[Path]]:
+    """Image files and directories, by name, without hidden ones such as `._A.png`."""
+    paths = sorted(
+        (p for p in directory.iterdir() if p.name[0] != "."), key=attrgetter("name")
     )
-
-
-def _sorted(paths: Iterable[Path]) -> list[Path]:
-    """By name, the same on every system; hidden ones (`._A.png`) are left out."""
-    return sorted((p for p in paths if p.name[0] != "."), key=lambda p: p.name)
+    folders = [p for p in paths if p.is_dir()]
+    images = [p for p in paths if p.suffix.lower() in EXTENSIONS and not p.is_dir()]
+    return images, folders

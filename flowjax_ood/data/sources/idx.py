@@ -30,13 +30,7 @@ _FILE = re.compile(
     r"-(?P<kind>images|labels)[-.]idx[13]-ubyte(?P<compression>\.gz|\.xz)?"
 )
 _UINT8 = 0x08
-_OTHER_TYPES = {
-    0x09: "int8",
-    0x0B: "int16",
-    0x0C: "int32",
-    0x0D: "float32",
-    0x0E: "float64",
-}
+_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 
 
 def load_idx(
@@ -125,7 +119,7 @@ def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
         )
     kind, stored_rank = data[2], data[3]
     if kind != _UINT8:
-        kind_name = _OTHER_TYPES.get(kind, f"unknown type 0x{kind:02x}")
+        kind_name = _TYPES.get(kind, f"unknown type 0x{kind:02x}")
         raise ValueError(f"{file}: IDX elements must be uint8 (0x08), not {kind_name}")
     if stored_rank != rank:
         raise ValueError(f"{file}: {stored_rank} dimensions, expected {rank}")

@@ -55,7 +55,9 @@ def read_picture(
 
 def _opaque(picture: "Image.Image", path: Path) -> "Image.Image":
     """The picture, if no pixel of it is transparent."""
-    if not (picture.mode in ("LA", "La", "RGBA", "RGBa", "PA") or _keyed(picture)):
+    # "transparency" marks a colour, or entries of a palette, as transparent
+    alpha = picture.mode in ("LA", "La", "RGBA", "RGBa", "PA")
+    if not alpha and "transparency" not in picture.info:
         return picture
     with_alpha = picture.convert("RGBA")
     lowest, _ = with_alpha.getchannel("A").getextrema()
@@ -66,8 +68,3 @@ def _opaque(picture: "Image.Image", path: Path) -> "Image.Image":
         )
     # grey stays grey: its three channels are equal
     return with_alpha.convert("RGB")
-
-
-def _keyed(picture: "Image.Image") -> bool:
-    """Whether one colour, or entries of a palette, are marked as transparent."""
-    return "transparency" in picture.info
