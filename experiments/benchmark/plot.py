@@ -87,28 +87,21 @@ def _against(lines, x, panels) -> tuple[Figure, list]:
     figure = layout.new_figure(12.0 if wide else 7.5, 4.0 if wide else 4.6)
     every = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, column, spread) in zip(every, panels):
-        values = []
+        values = []  # that the lines take up
         for index, rows in enumerate(lines.values()):
             shown = [row for row in rows if row[column] is not None]
-            values += _line(axes, shown, x, column, spread, _look(index))
+            shown.sort(key=lambda row: row[x])
+            at, look = [row[x] for row in shown], _look(index)
+            axes.plot(at, [row[column] for row in shown], **look)
+            ends = [[row[end] for row in shown] for end in spread or [column]]
+            if spread:
+                axes.vlines(at, *ends, color=look["color"], lw=1.4)
+            values += [value for line in ends for value in line]
         _log_axes(axes, [r[x] for rows in lines.values() for r in rows], values)
         x_label = "batch size (images)" if x == "batch_size" else short(x)
-        style.style_axes(axes, x_label, name)
-        axes.grid(color=style.GRID, lw=0.8)
+        style.style_axes(axes, x_label, name, grid="both")
     looks = {name: _look(index) for index, name in enumerate(lines)}
     return figure, layout.line_key(looks) if len(lines) > 1 else []
-
-
-def _line(axes: Axes, rows, x, column, spread, look) -> list[float]:
-    """Draw a line, and return the values it takes up."""
-    rows = sorted(rows, key=lambda row: row[x])
-    at, values = [row[x] for row in rows], [row[column] for row in rows]
-    axes.plot(at, values, **look)
-    if spread:
-        low, high = ([row[name] for row in rows] for name in spread)
-        axes.vlines(at, low, high, color=look["color"], lw=1.4)
-        return [*low, *high]
-    return values
 
 
 def _look(index: int) -> dict:
@@ -125,7 +118,7 @@ def _look(index: int) -> dict:
 
 
 def _log_axes(axes: Axes, at, values) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import LogLocator, NullLocator
 
     def plain(value, _position=None):
         return f"{value:,.10g}"
@@ -134,8 +127,7 @@ def _log_axes(axes: Axes, at, values) -> None:
     if at[0] > 0:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(FixedLocator(at))
-    axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    axes.set_xticks(at, map(plain, at))
     values = [value for value in values if value > 0]
     if not values:
         return
@@ -146,7 +138,7 @@ def _log_axes(axes: Axes, at, values) -> None:
     decades = high / low > 1e3
     axes.yaxis.set_major_locator(LogLocator(subs=(1,) if decades else (1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(plain))
+    axes.yaxis.set_major_formatter(plain)
 
 
 def _bars(rows, swept) -> Figure:
@@ -164,19 +156,10 @@ def _bars(rows, swept) -> Figure:
             text, end = number(row[RATE]), high
             axes.barh(at, row[RATE], color=color, height=0.68)
             axes.hlines(at, low, high, color=style.INK, lw=1.6)
-        axes.annotate(
-            text,
-            (end, at),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=style.SMALL,
-            color=style.INK,
-        )
+        style.annotate(axes, text, (end, at), (5, 0), "data", va="center")
     axes.set_yticks(range(len(rows)), [label(row, swept) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1.12 * most)
-    style.style_axes(axes, "images/s")
+    style.style_axes(axes, "images/s", grid="x")
     axes.tick_params(axis="y", length=0, labelsize=style.LABEL)
-    axes.grid(axis="x", color=style.GRID, lw=0.8)
     return figure

@@ -28,13 +28,9 @@ FLOWS = {
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
-    """Run `demo`."""
-    refuse_overrides("demo", overrides, "; use train")
-    main(args.workdir, fast=args.fast)
-
-
-def main(workdir: Path, fast: bool = False) -> None:
     """Train or resume both flows, evaluate, write results.json and the report."""
+    refuse_overrides("demo", overrides, "; use train")
+    workdir, fast = args.workdir, args.fast
     began = time.monotonic()
     fresh = not any(workdir.glob("*/checkpoints/*"))
     flows: dict[str, Evaluated] = {}
@@ -49,21 +45,16 @@ def main(workdir: Path, fast: bool = False) -> None:
     seconds = time.monotonic() - began if fresh else None
     images = first_sets(sets)
     coupling = first_coupling(flows[BASELINE].trained, images)
-    content = summary(flows, seconds, fast)
-    content["first_coupling"] = {name: m for name, (_, m) in coupling.items()}
-    write_json(workdir / "results.json", content)
-    report = page.write(workdir, flows, sets, coupling, seconds, fast)
-    run_outputs.print_table({name: flow.results for name, flow in flows.items()})
-    print(page.conclusion(flows, fast))
-    print(f"report: {report}")
-
-
-def summary(flows: dict[str, Evaluated], seconds: float | None, fast: bool) -> dict:
-    """results.json of the demo: the baseline's keys at the top, each flow's below."""
     results = {name: flow.results for name, flow in flows.items()}
-    return {
+    content = {
         "command": "python -m experiments demo" + (" --fast" if fast else ""),
         "total_seconds": seconds,
         **results[BASELINE],
         "flows": results,
+        "first_coupling": {name: m for name, (_, m) in coupling.items()},
     }
+    write_json(workdir / "results.json", content)
+    report = page.write(workdir, flows, sets, coupling, seconds, fast)
+    run_outputs.print_table(results)
+    print(page.conclusion(flows, fast))
+    print(f"report: {report}")

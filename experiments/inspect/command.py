@@ -85,11 +85,6 @@ def check(sets: Sets, options: InspectOptions) -> None:
 
 def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> None:
     """The figures; those of an earlier inspection are replaced."""
-    # pages of a flow with more couplings would stay
-    for old in out.glob("couplings*.png"):
-        old.unlink()
-    panels = figures.latent_panels(latent_rows(s, options), channel=options.channel)
-    figures.save(panels, out / "latents.png")
     names = {"evaluation": s.label}
     parts = {
         names.get(mode, f"{mode} statistics"): {
@@ -97,19 +92,24 @@ def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> No
         }
         for mode, by_set in likelihoods.items()
     }
-    split = figures.split_likelihood(parts, id_name=s.id_name, dims=s.flow.dims)
-    figures.save(split, out / "terms.png")
     groups = ["x".join(map(str, g["shape"])) for g in content["couplings"]["layers"]]
+    own, channel = {"id_name": s.id_name}, options.channel
+    drawn = {
+        "latents": figures.latent_panels(latent_rows(s, options), channel=channel),
+        "terms": figures.split_likelihood(parts, dims=s.flow.dims, **own),
+        "depth": figures.depth_profiles(
+            content["couplings"]["sets"], groups=groups, **own
+        ),
+    }
     pages = figures.coupling_pages(
-        coupling_rows(s, options), names=groups, channel=options.channel
+        coupling_rows(s, options), names=groups, channel=channel
     )
-    for n, page in enumerate(pages, start=1):
-        figures.save(page, out / f"couplings_{n}.png")
-    depth = figures.depth_profiles(
-        content["couplings"]["sets"], id_name=s.id_name, groups=groups
-    )
-    figures.save(depth, out / "depth.png")
-    (out / "coadaptation.png").unlink(missing_ok=True)
+    drawn |= {f"couplings_{n}": page for n, page in enumerate(pages, start=1)}
     if (adapted := content["coadaptation"]["sets"]) is not None:
-        panels = figures.coadaptation_panels(adapted, id_name=s.id_name, depth=DEPTH)
-        figures.save(panels, out / "coadaptation.png")
+        panels = figures.coadaptation_panels(adapted, depth=DEPTH, **own)
+        drawn["coadaptation"] = panels
+    # pages of a flow with more couplings would stay
+    for old in (*out.glob("couplings*.png"), out / "coadaptation.png"):
+        old.unlink(missing_ok=True)
+    for name, figure in drawn.items():
+        figures.save(figure, out / f"{name}.png")

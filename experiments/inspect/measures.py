@@ -5,6 +5,8 @@ batch norm; what couplings predict and what they leak through one another
 (co-adaptation).
 """
 
+from functools import partial
+
 import jax
 import numpy as np
 
@@ -33,58 +35,40 @@ def terms(s: Subject) -> dict[str, dict[str, Likelihoods]]:
     mixed" half of each group are ID images, half OOD images, so that its statistics do
     not tell the sets apart.
     """
-    by_mode = {}
+    results: dict[str, dict[str, Likelihoods]] = {}
     for name, mode in s.modes.items():
         if not mode.batch:
-            by_mode[name] = _running(s, mode, name)
+            results[name] = {
+                of: s.trained.score(
+                    image_set.images,
+                    f"{s.label}: likelihood of {of}, {name} statistics",
+                    flow=s.flow,
+                    variables=mode.variables,
+                )
+                for of, image_set in s.sets.items()
+            }
             continue
-        score = batch_likelihood_terms(s.flow)
-        by_mode[name] = {
-            of: _joined(s, [score(mode.variables, x) for x, _ in groups])
-            for of, groups in (
-                (n, s.batches(n, s.group, "batch statistics", full=True))
-                for n in s.sets
-            )
-        }
-        by_mode[f"{name}, mixed"] = _mixed(s, score, mode)
-    return by_mode
+        score = partial(batch_likelihood_terms(s.flow), mode.variables)
+        results[name] = {of: _grouped(s, score, s.group, of)[0] for of in s.sets}
+        mixed = results[f"{name}, mixed"] = {}
+        for of in s.sets:
+            if of != s.id_name:
+                own, other = _grouped(s, score, max(1, s.group // 2), s.id_name, of)
+                # the ID set as it is with the first OOD set
+                mixed.setdefault(s.id_name, own)
+                mixed[of] = other
+    return results
 
 
-def _running(s: Subject, mode: Mode, name: str) -> dict[str, Likelihoods]:
-    return {
-        of: s.trained.score(
-            image_set.images,
-            f"{s.label}: likelihood of {of}, {name} statistics",
-            flow=s.flow,
-            variables=mode.variables,
-        )
-        for of, image_set in s.sets.items()
-    }
-
-
-def _mixed(s: Subject, score, mode: Mode) -> dict[str, Likelihoods]:
-    """Each OOD set in groups with the ID set; the ID set as it is with the first."""
-    half, by_set = max(1, s.group // 2), {}
-    for name in s.sets:
-        if name == s.id_name:
-            continue
-        own, other = [], []
-        groups = (
-            s.batches(n, half, "mixed batches", full=True) for n in (s.id_name, name)
-        )
-        for (a, _), (b, _) in zip(*groups):
-            x = np.concatenate([np.asarray(a), np.asarray(b)])
-            both = np.stack(jax.device_get(score(mode.variables, x)))
-            own.append(both[:, :half])
-            other.append(both[:, half:])
-        by_set.setdefault(s.id_name, _joined(s, own))
-        by_set[name] = _joined(s, other)
-    return by_set
-
-
-def _joined(s: Subject, parts) -> Likelihoods:
-    log_pz, logdet = (np.concatenate(p) for p in zip(*jax.device_get(list(parts))))
-    return Likelihoods(log_pz, logdet, s.flow.dims)
+def _grouped(s: Subject, score, size: int, *names: str) -> list[Likelihoods]:
+    """Likelihoods of sets, in groups that hold `size` images of each."""
+    what = "batch statistics" if len(names) == 1 else "mixed batches"
+    parts = []
+    for group in zip(*(s.batches(name, size, what, full=True) for name in names)):
+        x = np.concatenate([np.asarray(images) for images, _ in group])
+        parts.append(np.split(np.stack(jax.device_get(score(x))), len(names), axis=1))
+    joined = (np.concatenate(of_set, axis=1) for of_set in zip(*parts))
+    return [Likelihoods(log_pz, logdet, s.flow.dims) for log_pz, logdet in joined]
 
 
 def terms_results(s: Subject, likelihoods: dict[str, Likelihoods]) -> dict:
@@ -92,30 +76,27 @@ def terms_results(s: Subject, likelihoods: dict[str, Likelihoods]) -> dict:
 
     AUROC is P(score of an ID image > that of an OOD image), as for likelihoods.
     """
-    results, bits = {"images": {}, "sets": {}, "auroc": {}}, {}
+    bits, sets, auroc = {}, {}, {}
     for name, ll in likelihoods.items():
         scale = ll.dims * np.log(2)
         with np.errstate(invalid="ignore"):
             nats = {"log_pz": ll.log_pz, "logdet": ll.logdet, "log_prob": ll.log_prob}
-            known = np.isfinite(ll.log_prob)
         bits[name] = {
             k: np.where(np.isfinite(v), v / scale, -np.inf) for k, v in nats.items()
         }
-        results["images"][name] = len(ll.log_pz)
-        results["sets"][name] = {
+        sets[name] = {
             **{f"{k}_bits": mean(v) for k, v in bits[name].items()},
             **{f"{k}_bits_median": finite(np.median(v)) for k, v in bits[name].items()},
-            "non_finite": int((~known).sum()),
+            "non_finite": int((~np.isfinite(nats["log_prob"])).sum()),
         }
     for name in likelihoods:
         if name != s.id_name:
-            areas = {
-                k: ood.auroc(bits[s.id_name][k], bits[name][k]) for k in bits[name]
-            }
-            results["auroc"][name] = {
+            areas = {k: ood.auroc(bits[s.id_name][k], v) for k, v in bits[name].items()}
+            auroc[name] = {
                 k: {"value": a.value, "ci95": [a.low, a.high]} for k, a in areas.items()
             }
-    return results
+    images = {name: len(ll.log_pz) for name, ll in likelihoods.items()}
+    return {"images": images, "sets": sets, "auroc": auroc}
 
 
 def couplings(s: Subject) -> tuple[list[dict], dict[str, list[dict]]]:
@@ -159,13 +140,8 @@ def coadapted(s: Subject) -> tuple[dict[str, dict] | None, str]:
 def latent_rows(s: Subject, options: InspectOptions) -> list[tuple]:
     """Rows of `figures.latent_panels`, for the images asked for."""
     return [
-        (
-            name,
-            name == s.id_name,
-            s.whole[name].images[i],
-            _columns(s, name, i, options),
-        )
-        for name in s.whole
+        (name, name == s.id_name, images.images[i], _columns(s, name, i, options))
+        for name, images in s.whole.items()
         for i in options.images
     ]
 
@@ -189,7 +165,10 @@ def _columns(s: Subject, name: str, index: int, options: InspectOptions) -> dict
 
 
 def visible(s: Subject, options: InspectOptions) -> dict:
-    """`{"one_draw" | "mean": {mode: {set: measures}}}` of images in their latents."""
+    """`{"one_draw" | "mean": {mode: {set: measures}}}` of images in their latents.
+
+    Measures are over images whose latents are finite, and say how many these are.
+    """
     results: dict = {"one_draw": {}, "mean": {}}
     for mode_name, mode in s.modes.items():
         for name, image_set in s.sets.items():
@@ -199,11 +178,15 @@ def visible(s: Subject, options: InspectOptions) -> dict:
             count -= count % size if mode.batch else 0
             pixels = image_set.images[:count] / 255.0
             for what, draws in (("one_draw", 1), ("mean", options.draws)):
-                z = [
+                parts = [
                     _mean_latents(s, mode, name, at, draws)[mask]
                     for at, mask in padded_batches(count, size)
                 ]
-                measured = _measured(pixels, np.concatenate(z))
+                z = np.concatenate(parts)
+                known = np.isfinite(z).all((1, 2, 3))
+                measured = {"images": int(known.sum())}
+                if measured["images"] >= 2:
+                    measured |= visibility(pixels[known], z[known]).measures()
                 results[what].setdefault(mode_name, {})[name] = measured
     return results
 
@@ -213,12 +196,3 @@ def _mean_latents(
 ) -> np.ndarray:
     """Latents of the images at `at` of a set, averaged over draws 0 ... draws - 1."""
     return mean_latents(mode.latents, (s.draw(name, at, d) for d in range(draws)))
-
-
-def _measured(pixels: np.ndarray, z: np.ndarray) -> dict:
-    """Measures over the images whose latents are finite, and how many these are."""
-    finite = np.isfinite(z).all((1, 2, 3))
-    measured = {"images": int(finite.sum())}
-    if measured["images"] >= 2:
-        measured |= visibility(pixels[finite], z[finite]).measures()
-    return measured

@@ -1,11 +1,11 @@
 """The trained flow and the images that `inspect` looks at."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from experiments.core import build
 from experiments.core.evaluation import TrainedFlow
@@ -98,23 +98,16 @@ def subject(trained: TrainedFlow, options: InspectOptions) -> Subject:
             "batch": (trained.running, True),
         }
         # a batch here is one group, and may be of the smallest set
-        flow = build.flow(_ungrouped(trained.config), flow.event_shape)
-    modes = {name: _mode(flow, *how) for name, how in named.items()}
+        config = trained.config.copy_and_resolve_references()
+        if config.model.get("norm_group"):
+            config.model.norm_group = 0
+        flow = build.flow(config, flow.event_shape)
+    modes = {}
+    for name, (variables, batch) in named.items():
+        latents = partial(latent_images(flow, batch_statistics=batch), variables)
+        modes[name] = Mode(variables, batch, latents)
     first = {
         name: images.take(min(options.count, len(images)))
         for name, images in trained.sets.scored.items()
     }
     return Subject(trained, flow, modes, first)
-
-
-def _ungrouped(config: ConfigDict) -> ConfigDict:
-    if not config.model.get("norm_group"):
-        return config
-    config = config.copy_and_resolve_references()
-    config.model.norm_group = 0
-    return config
-
-
-def _mode(flow: Flow, variables: dict, batch: bool) -> Mode:
-    compiled = latent_images(flow, batch_statistics=batch)
-    return Mode(variables, batch, lambda x: compiled(variables, x))
