@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import add_config, number, several, whole_number
+from experiments.core.options import add_config, add_out, number, several, whole_number
 
 MODES = ("train", "evaluate", "sample")
 # what a config says by three keys, by one name
@@ -49,13 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `benchmark`."""
     add = parser.add_argument
     add_config(parser, "such as experiments/configs/fashion_mnist_glow.py:cpu")
-    add(
-        "--out",
-        type=Path,
-        default=Path("benchmark"),
-        metavar="DIR",
-        help="where the results go (default: benchmark)",
-    )
+    text = "where the results go (default: benchmark)"
+    add_out(parser, text, default=Path("benchmark"))
     add("--mode", default=",".join(MODES), help="what is timed (default: all three)")
     for name, text in (
         ("batch", "batch sizes"),

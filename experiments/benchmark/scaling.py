@@ -48,7 +48,7 @@ from experiments.benchmark.outputs import (
 )
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import begun_row, ratios
-from experiments.benchmark.timing import spread, summary, time_round, warm_up
+from experiments.benchmark.timing import medians, spread, time_round, warm_up
 from experiments.benchmark.work import build_work, shapes
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
@@ -189,16 +189,14 @@ def _row(run, reference, paired: bool) -> dict:
         row |= zip(COMPARED, ratios(base, own, paired), strict=True)
         row["speedup"] = row["efficiency"] * run.devices / reference.devices
     if run.reduce_rounds:
-        row["all_reduce_ms"] = 1e3 * float(
-            np.median(summary(run.reduce_rounds).repeats)
-        )
+        row["all_reduce_ms"] = 1e3 * float(np.median(medians(run.reduce_rounds)))
         row["all_reduce_share"] = row["all_reduce_ms"] / row["step_ms"]
     return row
 
 
 def step_ms(run) -> list[float]:
     """Milliseconds of a training step in each round."""
-    return [1e3 * seconds / run.steps for seconds in summary(run.rounds).repeats]
+    return [1e3 * seconds / run.steps for seconds in medians(run.rounds)]
 
 
 def _reference(run, runs: Sequence):

@@ -47,7 +47,7 @@ from experiments.benchmark.outputs import (
 )
 from experiments.benchmark.plot import draw
 from experiments.benchmark.run import CaseRun
-from experiments.benchmark.timing import spread, summary
+from experiments.benchmark.timing import medians, spread
 from experiments.core.results import versions
 from experiments.core.text import number, number_range, share
 from flowjax_ood import figures
@@ -86,12 +86,13 @@ def _row(run: CaseRun, reference: CaseRun | None, peaks, paired: bool) -> dict:
         row |= zip(STARTUP, seconds, strict=True)
         row |= zip(MEMORY, (size and size / MIB for size in sizes), strict=True)
     if run.rounds:
-        own, timing = rates(run), summary(run.rounds)
+        own, calls = rates(run), np.concatenate(run.rounds)
         row |= spread(RATE, own)
         paired = paired or run is reference
         row |= zip(RATIO, ratios(own, rates(reference), paired), strict=True)
-        row |= zip(STEP, (1e3 * q / run.steps for q in timing[:3]), strict=True)
-        row["steps"] = timing.calls
+        quantiles = 1e3 / run.steps * np.quantile(calls, [0.1, 0.5, 0.9])
+        row |= zip(STEP, quantiles.tolist(), strict=True)
+        row["steps"] = len(calls)
         # GFLOP that the peak would have done in an image's time
         budget = peaks[row["precision"]] / 1e9 / row[RATE]
         row["gflops_per_second"] = row["gflop_per_image"] * row[RATE]
@@ -128,7 +129,7 @@ def ratios(own: list[float], others: list[float], paired: bool) -> list[float]:
 def rates(run: CaseRun) -> list[float]:
     """Images a second of each round."""
     images = run.case.settings["batch_size"] * run.steps
-    return [images / seconds for seconds in summary(run.rounds).repeats]
+    return [images / seconds for seconds in medians(run.rounds)]
 
 
 class ThroughputReport(Report):

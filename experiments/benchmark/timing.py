@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +10,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from flowjax_ood.precision import Precision
 from flowjax_ood.runtime.parallel import AXIS, Parallel
-
-
-class Timing(NamedTuple):
-    """Seconds a call: quantiles over all calls, and the median of each round."""
-
-    p10: float
-    p50: float
-    p90: float
-    repeats: list[float]
-    calls: int
 
 
 def time_round(call: Callable[[], object], seconds: float) -> list[float]:
@@ -36,12 +25,9 @@ def time_round(call: Callable[[], object], seconds: float) -> list[float]:
     return times
 
 
-def summary(rounds: Sequence[Sequence[float]]) -> Timing:
-    """Quantiles and medians of the seconds that `time_round` gave, over all rounds."""
-    everything = np.concatenate([np.asarray(times) for times in rounds])
-    p10, p50, p90 = np.quantile(everything, [0.1, 0.5, 0.9])
-    medians = [float(np.median(times)) for times in rounds]
-    return Timing(float(p10), float(p50), float(p90), medians, len(everything))
+def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """The median of the seconds that `time_round` gave, of each round."""
+    return [float(np.median(times)) for times in rounds]
 
 
 def spread(name: str, values: Sequence[float]) -> dict[str, float]:
@@ -98,8 +84,8 @@ def measured_peak(
             int(2 * devices * batch * 94**2 * channels**2),
         ),
     }
-    found = {}
+    peaks = {}
     for name, (call, flops) in work.items():
         warm_up(call)
-        found[name] = flops / summary([time_round(call, seconds)]).p10
-    return found
+        peaks[name] = flops / float(np.quantile(time_round(call, seconds), 0.1))
+    return peaks

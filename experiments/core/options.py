@@ -20,9 +20,15 @@ def add_config(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help=text)
 
 
-def add_workdir(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add the required option `--workdir`, of a single directory."""
-    parser.add_argument("--workdir", type=Path, required=True, metavar="DIR", help=text)
+def add_workdir(parser: argparse.ArgumentParser, text: str, **changes) -> None:
+    """Add the option `--workdir`, required and of a single directory unless changed."""
+    options = {"type": Path, "required": True, "metavar": "DIR", "help": text}
+    parser.add_argument("--workdir", **options | changes)
+
+
+def add_out(parser: argparse.ArgumentParser, text: str, **changes) -> None:
+    """Add the option `--out`, of a directory; None where it is left out."""
+    parser.add_argument("--out", type=Path, metavar="DIR", help=text, **changes)
 
 
 def refuse_overrides(command: str, overrides: Sequence[str], why: str = "") -> None:

@@ -3,19 +3,16 @@
 import argparse
 from pathlib import Path
 
+from experiments.core.options import add_workdir
+
 SUMMARY = "train two small flows on clothing, score digits, write a report"
 EPILOG = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `demo`."""
-    parser.add_argument(
-        "--workdir",
-        type=Path,
-        default=Path("demo"),
-        metavar="DIR",
-        help="directory of report.html and everything else (default: demo)",
-    )
+    text = "directory of report.html and everything else (default: demo)"
+    add_workdir(parser, text, required=False, default=Path("demo"))
     parser.add_argument(
         "--fast",
         action="store_true",

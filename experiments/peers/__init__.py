@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import number, whole_number
+from experiments.core.options import add_out, number, whole_number
 from experiments.peers.tasks import LIBRARIES, OURS, TASKS
 
 PACKAGES = sorted({library.package for library in LIBRARIES.values()} - {OURS})
@@ -18,13 +18,8 @@ On a machine that is busy with other work, the numbers mean little."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `peers`."""
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("peers"),
-        metavar="DIR",
-        help="directory of peers.json (default: peers)",
-    )
+    text = "directory of peers.json (default: peers)"
+    add_out(parser, text, default=Path("peers"))
     everything = ",".join(TASKS)
     parser.add_argument(
         "--task", default=everything, help=f"kinds of coupling (default: {everything})"

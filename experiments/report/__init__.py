@@ -1,7 +1,8 @@
 """The command `report`: one page about runs, ablations and samples."""
 
 import argparse
-from pathlib import Path
+
+from experiments.core.options import add_out, add_workdir
 
 SUMMARY = "make one page of one or more runs: tables, spread over seeds, figures"
 EPILOG = """\
@@ -13,17 +14,6 @@ been evaluated. Results of `inspect`, `ablate` and `samples` are shown as well:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `report`."""
-    parser.add_argument(
-        "--workdir",
-        type=Path,
-        required=True,
-        nargs="+",
-        metavar="DIR",
-        help="directories of runs, ablations or samples",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="directory of both files (default: `report` beside the first --workdir)",
-    )
+    add_workdir(parser, "directories of runs, ablations or samples", nargs="+")
+    text = "directory of both files (default: `report` beside the first --workdir)"
+    add_out(parser, text)

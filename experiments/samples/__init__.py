@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.core.options import number, several, whole_number
+from experiments.core.options import add_out, add_workdir, number, several, whole_number
 
 SUMMARY = "draw samples of one or more runs at several temperatures, in one figure"
 EPILOG = """\
@@ -38,21 +38,9 @@ class SampleOptions:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `samples`."""
-    parser.add_argument(
-        "--workdir",
-        type=Path,
-        required=True,
-        nargs="+",
-        metavar="DIR",
-        help="directories of the runs, in the order of the figure's rows",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="directory of both files",
-    )
+    text = "directories of the runs, in the order of the figure's rows"
+    add_workdir(parser, text, nargs="+")
+    add_out(parser, "directory of both files", required=True)
     parser.add_argument(
         "--temperatures",
         type=several(number(), "0.7,1.0"),

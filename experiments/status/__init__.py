@@ -1,9 +1,8 @@
 """The command `status`: progress and health of runs, from their files alone."""
 
 import argparse
-from pathlib import Path
 
-from experiments.core.options import number
+from experiments.core.options import add_workdir, number
 
 SUMMARY = "show the progress of runs: step, ETA, last checkpoint, health"
 EPILOG = """\
@@ -31,14 +30,8 @@ USES_JAX = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `status`."""
-    parser.add_argument(
-        "--workdir",
-        type=Path,
-        required=True,
-        nargs="+",
-        metavar="DIR",
-        help="directories of runs, or with runs below them",
-    )
+    text = "directories of runs, or with runs below them"
+    add_workdir(parser, text, nargs="+")
     parser.add_argument(
         "--json",
         action="store_true",

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmark.timing import measured_peak, summary, time_round, warm_up
+from experiments.benchmark.throughput import make_rows
+from experiments.benchmark.timing import measured_peak, medians, time_round, warm_up
 from flowjax_ood.precision import FLOAT32
 from flowjax_ood.runtime.parallel import Parallel
+from tests.helpers.benchmark_runs import fake_run
 
 
 def test_a_round_times_every_call_until_it_is_over():
@@ -32,12 +34,14 @@ def test_warm_up_calls_are_those_asked_for():
 
 
 def test_the_summary_is_of_all_calls_and_of_each_round():
-    timing = summary([[1.0, 2.0, 3.0], [10.0]])
+    run = fake_run([[1.0, 2.0, 3.0], [10.0]])
+    (row,) = make_rows([run], {"float32": 1e12}, paired=False)
     everything = [1.0, 2.0, 3.0, 10.0]
-    quantiles = np.quantile(everything, [0.1, 0.5, 0.9])
-    assert (timing.p10, timing.p50, timing.p90) == pytest.approx(quantiles)
-    assert timing.repeats == [2.0, 10.0]
-    assert timing.calls == 4
+    quantiles = 1e3 * np.quantile(everything, [0.1, 0.5, 0.9])
+    found = [row[f"step_ms_p{q}"] for q in (10, 50, 90)]
+    assert found == pytest.approx(quantiles)
+    assert medians(run.rounds) == [2.0, 10.0]
+    assert row["steps"] == 4
 
 
 def test_the_peak_is_that_of_products_and_convolutions():
