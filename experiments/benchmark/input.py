@@ -45,8 +45,9 @@ from experiments.core import build
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
 from experiments.core.keys import Kind, flatten, kind, names
+from experiments.core.loaders import load_train
 from experiments.core.results import versions
-from experiments.core.sets import Sets, load_train
+from experiments.core.sets import Sets
 from experiments.core.text import number
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.streaming import StreamedImageSet

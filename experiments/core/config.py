@@ -66,7 +66,7 @@ def _get_config(path: str):
 
 
 def _broken(path: str, error: Exception) -> str:
-    """What went wrong in a config file, and in which of its lines."""
+    """Say what went wrong in a config file, and in which of its lines."""
     here = Path(path).resolve()
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f.lineno for f in frames if Path(f.filename).resolve() == here]
@@ -129,7 +129,7 @@ def _parse(name: str, text: str, current):
     if kind is tuple:
         # of integers where it holds some, else of names
         numbers = bool(current) and all(type(n) is int for n in current)
-        value = _parse_integers(value) if numbers else _parse_names(value)
+        value = _as_tuple(value, int if numbers else str)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -141,15 +141,14 @@ def _parse(name: str, text: str, current):
     return value
 
 
-def _parse_names(value):
-    """A tuple of names, None for anything else; `a:test,b:test` needs no quotes."""
-    if isinstance(value, str):
+def _as_tuple(value, kind: type) -> tuple | None:
+    """A tuple of that kind, None for what is none; `3` and `a:test,b:test` are."""
+    if kind is str and isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
-    named = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-    return tuple(v for v in value if v) if named else None
-
-
-def _parse_integers(value):
-    """A tuple of integers, None for anything else; `3` is one of them."""
-    value = value if isinstance(value, (list, tuple)) else (value,)
-    return tuple(value) if all(type(n) is int for n in value) else None
+    if not isinstance(value, (list, tuple)):
+        value = (value,)
+    return (
+        tuple(v for v in value if v != "")
+        if all(type(v) is kind for v in value)
+        else None
+    )

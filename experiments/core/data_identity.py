@@ -26,8 +26,8 @@ def fingerprint(train: StoredSet | np.ndarray) -> dict:
     of a few other images goes unseen.
     """
     if isinstance(train, StreamedImageSet):
-        facts = {"shape": list(train.images.shape), ORIGIN: train.origin}
-        return facts | {SAMPLE: _sample_hash(train)}
+        kept = {ORIGIN: train.origin, SAMPLE: _sample_hash(train)}
+        return {"shape": list(train.images.shape)} | kept
     events = train if isinstance(train, np.ndarray) else train.events
     return {"shape": list(events.shape), WHOLE: _hash(events)}
 
@@ -47,9 +47,8 @@ def looked_at(events: StoredSet) -> StoredSet:
 def _agree(before: dict, now: dict) -> bool:
     """Whether two fingerprints, of a set in memory or streamed, can be of one set."""
     either = {WHOLE, SAMPLE, ORIGIN}
-    keys = (before.keys() | now.keys()) - either
-    keys |= either & before.keys() & now.keys()
-    return all(k in before and k in now and before[k] == now[k] for k in keys)
+    differ = {k for k in before | now if before.get(k) != now.get(k)}
+    return not differ - either and not differ & before.keys() & now.keys()
 
 
 def _sample_hash(train: ImageSet | StreamedImageSet) -> str:

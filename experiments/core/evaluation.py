@@ -22,8 +22,9 @@ from experiments.core.results import (
     versions,
 )
 from experiments.core.run_config import check_hosts, read_config
-from experiments.core.sets import Sets, load_sets
+from experiments.core.sets import Sets, drawn_rows, load_sets
 from experiments.core.text import run_name
+from flowjax_ood import ood
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
@@ -172,10 +173,10 @@ def _with_recomputed_statistics(trained: TrainedFlow) -> dict:
     key = build.random_key(c.seed)
     training = build.batches(config, trained.sets, c.seed)
     parallel = Parallel("jit")
-    place = parallel.place_rows
+    transfer = parallel.place_rows
     if rows(config, trained.sets) % len(parallel.devices):
         # trained on other devices: each of these computes all of it
-        place = parallel.place_copies
+        transfer = parallel.place_copies
 
     def batches():
         label = f"{trained.label}: batch statistics"
@@ -186,7 +187,7 @@ def _with_recomputed_statistics(trained: TrainedFlow) -> dict:
                 shown.advance(step + 1)
 
     variables = parallel.place_copies(trained.running)
-    return recompute_batch_stats(trained.flow, variables, batches(), place)
+    return recompute_batch_stats(trained.flow, variables, batches(), transfer)
 
 
 class Evaluated(NamedTuple):
@@ -212,7 +213,6 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
         likelihoods = trained.likelihoods(", running stats", variables=trained.running)
         extra["running_statistics"] = likelihood_results(likelihoods, id_name)
     likelihoods = trained.likelihoods()
-    described = {"train": sets.train, "test": sets.test, **sets.ood}
     if sets.kind is Kind.VECTORS:
         measured = vector_results(likelihoods, id_name, sets.standardizer)
         extra["baselines"] = baseline_results(config, sets)
@@ -224,14 +224,12 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
             draws.append(likelihood_results(other, id_name))
         measured = over_draws(draws)
     if sets.validation is not None:
-        described["validation"] = sets.validation
         by = config.train.validate_by
         extra["validation"] = {"statistic": by, **(run.validation or {})}
     if sets.negative is not None:
-        described["negative"] = sets.negative
         extra["told"] = list(sets.exposed)
     results = {
-        "data": {name: s.describe() for name, s in described.items()},
+        "data": sets.describe(),
         "in_distribution": id_name,
         **measured,
         **extra,
@@ -269,11 +267,8 @@ def baseline_results(config: ConfigDict, sets: Sets) -> dict:
     if not c.baselines:
         return {}
     train, labels = sets.inputs(sets.train), sets.train.labels
-    if 0 < c.limit_baselines < len(train):
-        # by chance: files may be sorted by class
-        order = np.random.default_rng(config.seed).permutation(len(train))
-        at = np.sort(order[: c.limit_baselines])
-        train, labels = train[at], None if labels is None else labels[at]
+    at = drawn_rows(len(train), c.limit_baselines, config.seed)
+    train, labels = train[at], None if labels is None else labels[at]
     scored = {name: sets.inputs(events) for name, events in sets.scored.items()}
     results = {}
     for name, detector, notes in _detectors(c, train, labels):
@@ -284,16 +279,15 @@ def baseline_results(config: ConfigDict, sets: Sets) -> dict:
 
 
 def _detectors(c: ConfigDict, train: np.ndarray, labels: np.ndarray | None):
-    """`(name, fitted detector, what to note)` of every detector asked for."""
-    from flowjax_ood.ood import Mahalanobis, NearestNeighbors
-
+    """Yield `(name, fitted detector, facts)` of every detector asked for."""
     if MAHALANOBIS in c.baselines:
-        yield MAHALANOBIS, Mahalanobis.fit(train), {}
-        if labels is not None and len(np.unique(labels)) > 1:
-            classes = {"classes": len(np.unique(labels))}
-            yield f"{MAHALANOBIS}_classes", Mahalanobis.fit(train, labels), classes
+        yield MAHALANOBIS, ood.Mahalanobis.fit(train), {}
+        classes = 0 if labels is None else len(np.unique(labels))
+        if classes > 1:
+            detector = ood.Mahalanobis.fit(train, labels)
+            yield f"{MAHALANOBIS}_classes", detector, {"classes": classes}
     if NEIGHBORS in c.baselines:
         k = min(c.neighbors, len(train))
         for name, normalize in ((NEIGHBORS, False), (f"{NEIGHBORS}_unit", True)):
-            detector = NearestNeighbors.fit(train, k=k, normalize=normalize)
+            detector = ood.NearestNeighbors.fit(train, k=k, normalize=normalize)
             yield name, detector, {"k": k}

@@ -48,13 +48,8 @@ def kind(config: ConfigDict | dict) -> Kind:
     return known if known.classifies == likely.classifies else likely
 
 
-# Whether another value of a key makes no difference, by the flat config it is in.
-Condition = Callable[[dict], bool]
-
-
-def always(config: dict) -> bool:
-    """Nothing that is computed depends on the key."""
-    return True
+# whether another value of a key makes no difference, by the flat config it is in
+Condition = bool | Callable[[dict], bool]
 
 
 def no_validation(config: dict) -> bool:
@@ -105,11 +100,11 @@ class Key:
     below: float | None = None
     choices: tuple[str, ...] | dict[Kind, tuple[str, ...]] = ()
     off: object = None
-    resume: Condition | None = None
+    resume: Condition = False
     per_host: bool = False
     scored: bool = False
     evaluate: bool = False
-    pooled: Condition | None = None
+    pooled: Condition = False
     reading: bool = False
     column: int = 0
 
@@ -139,30 +134,30 @@ AUGMENTATIONS = ("none", "crop_flip")
 # of keys without a use unless something is held back
 UNREAD = {"resume": no_validation, "pooled": no_validation}
 # of keys that say how a run is evaluated
-ANEW = {"resume": always, "evaluate": True}
+ANEW = {"resume": True, "evaluate": True}
 # of keys of what is fitted to classifiers after their training
-LATER = {"resume": always}
+LATER = {"resume": True}
 # what FSSD can measure from
 NOISE = ("repository", "uniform", "validation")
 # detectors without a flow
 BASELINES = ("mahalanobis", "nearest_neighbors")
 
 TABLE = (
-    Key("seed", least=0, pooled=always),
+    Key("seed", least=0, pooled=True),
     Key("parallel", choices=MODES, resume=no_dropout, column=3),
-    Key("fsdp", least=1, resume=always),
+    Key("fsdp", least=1, resume=True),
     Key("data.source", evaluate=True),
-    Key("data.path", resume=always, per_host=True, evaluate=True, pooled=always),
+    Key("data.path", resume=True, per_host=True, evaluate=True, pooled=True),
     Key("data.train"),
     Key("data.test", scored=True),
     Key("data.ood", scored=True),
     Key("data.ood_source", scored=True),
-    Key("data.ood_path", scored=True, resume=always, per_host=True),
+    Key("data.ood_path", scored=True, resume=True, per_host=True),
     Key("data.altered", scored=True, off=()),
-    Key("data.streaming", resume=always, reading=True),
-    Key("data.read_ahead", least=-1, resume=always, per_host=True, reading=True),
-    Key("data.read_threads", least=0, resume=always, per_host=True, reading=True),
-    Key("data.read_workers", least=0, resume=always, per_host=True, reading=True),
+    Key("data.streaming", resume=True, reading=True),
+    Key("data.read_ahead", least=-1, resume=True, per_host=True, reading=True),
+    Key("data.read_threads", least=0, resume=True, per_host=True, reading=True),
+    Key("data.read_workers", least=0, resume=True, per_host=True, reading=True),
     Key("data.limit_train", least=0),
     Key("data.limit_test", least=0, scored=True),
     Key("data.image_size", least=0, off=0),
@@ -221,10 +216,10 @@ TABLE = (
     Key("train.negative", FLOWS, off=""),
     Key("train.negative_classes", FLOWS, least=0, off=0),
     Key("train.negative_threshold", FLOWS),
-    Key("train.steps_per_call", least=1, resume=always, column=4),
-    Key("train.log_every", least=1, resume=always, pooled=always),
-    Key("train.checkpoint_every", least=1, resume=always, pooled=always),
-    Key("train.keep_checkpoints", least=1, resume=always, pooled=always),
+    Key("train.steps_per_call", least=1, resume=True, column=4),
+    Key("train.log_every", least=1, resume=True, pooled=True),
+    Key("train.checkpoint_every", least=1, resume=True, pooled=True),
+    Key("train.keep_checkpoints", least=1, resume=True, pooled=True),
     Key("train.validate_every", FLOWS, least=1, **UNREAD),
     Key("train.patience", FLOWS, least=0, **UNREAD),
     Key("train.validate_by", FLOWS, choices=("mean", "median"), **UNREAD),
@@ -239,11 +234,11 @@ TABLE = (
     Key("exposure.learning_rate", CLASSIFIERS, above=0),
     Key("exposure.l2", CLASSIFIERS, least=0),
     # `results.json` holds the values of this section that its numbers come from
-    Key("eval.batch_size", least=1, pooled=always, **ANEW),
+    Key("eval.batch_size", least=1, pooled=True, **ANEW),
     Key("eval.seed", FLOWS, least=0, resume=no_images_held_back, evaluate=True),
     Key("eval.draws", FLOWS, least=1, off=1, **ANEW),
     Key("eval.recompute_batches", FLOWS, least=1, **ANEW),
-    Key("eval.samples", FLOWS, least=0, off=0, pooled=always, **ANEW),
+    Key("eval.samples", FLOWS, least=0, off=0, pooled=True, **ANEW),
     Key("eval.baselines", (VECTORS,), choices=BASELINES, **ANEW),
     Key("eval.neighbors", (VECTORS,), least=1, **ANEW),
     Key("eval.limit_baselines", (VECTORS,), least=0, **ANEW),

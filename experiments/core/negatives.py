@@ -1,28 +1,26 @@
 """Negative training: the images of `config.train.negative`, to be unlikely."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.errors import UserError
+from experiments.core.loaders import load_set
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.sets import ImageSet
 
 
-def load_negatives(
-    config: ConfigDict, load: Callable[..., ImageSet]
-) -> ImageSet | None:
-    """The images to push down, by `load(spec, limit, source, path)`; or None.
+def load_negatives(config: ConfigDict) -> ImageSet | None:
+    """Load the images to push down: of `negative_classes` classes, 0 being all.
 
-    Of `negative_classes` classes alone, where that is not 0.
+    None without negative training.
     """
     # classifiers have no such key
     if not config.train.get("negative"):
         return None
     c = config.data
-    images = load(config.train.negative, c.limit_train, c.source, c.path)
+    images = load_set(config, config.train.negative, c.limit_train, c.source, c.path)
     return _by_class(images, config.train.negative_classes)[0]
 
 
@@ -34,8 +32,7 @@ def check_apart(
     Sets of different names or sources can be the same images. (1 %: real sets hold some
     images in both splits.)
     """
-    known = {image.tobytes() for image in negative.images}
-    common = sum(image.tobytes() in known for image in train.images)
+    common = count_common(train.images, negative.images)
     if common > len(train) / 100:
         raise UserError(
             f"{common} of the {len(train)} images to learn are among the negatives, "
@@ -43,13 +40,19 @@ def check_apart(
             "unlikely"
         )
     for name, images in scored.items():
-        common = sum(image.tobytes() in known for image in images.images)
+        common = count_common(images.images, negative.images)
         if common > len(images) / 100:
             raise UserError(
                 f"{common} of the {len(images)} images of {name} that are scored are "
                 f"among the negatives, {negative.name}:{negative.split}; score images "
                 "that the flow was not told of"
             )
+
+
+def count_common(images: np.ndarray, others: np.ndarray) -> int:
+    """Count the images, byte for byte, that are among the others."""
+    known = {image.tobytes() for image in others}
+    return sum(image.tobytes() in known for image in images)
 
 
 def exposed(
@@ -98,12 +101,6 @@ def _by_class(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet | None]:
 
     def part(which: np.ndarray, low: int, high: int) -> ImageSet:
         label = f"classes {low}-{high}" if low < high else f"class {low}"
-        return replace(
-            images,
-            name=f"{images.name} {label}",
-            images=images.images[which],
-            labels=images.labels[which],
-            origin=f"{images.origin}; {label}",
-        )
+        return replace(images.at(which).noted(label), name=f"{images.name} {label}")
 
     return part(first, 0, count - 1), part(~first, count, last)

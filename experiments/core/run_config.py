@@ -25,12 +25,40 @@ def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -
     checkpoints without a config.json, or cannot be written.
     """
     check_config(config, workdir, free)
-    on_lead(lambda: _write(config, workdir))
+
+    def write() -> None:
+        with writing("--workdir", workdir):
+            # several processes of one ablation may write it at a time
+            content = json.dumps(config.to_dict(), indent=2) + "\n"
+            write_bytes(workdir / "config.json", content.encode())
+
+    on_lead(write)
 
 
 def check_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
     """Check as `keep_config` does, and write nothing."""
-    on_lead(lambda: _check(config, workdir, free))
+
+    def check_kept() -> None:
+        if (workdir / "config.json").exists():
+            before, now = flatten(read_config(workdir)), flatten(config)
+            unread = free + names("resume", now)
+            changed = [
+                f"{k} ({_value(before, k)} there, {_value(now, k)} now)"
+                for k in sorted(before.keys() | now.keys())
+                if _value(before, k) != _value(now, k) and not among(k, unread)
+            ]
+            if changed:
+                raise UserError(
+                    f"{workdir} belongs to another config: {'; '.join(changed)}. Give "
+                    "another --workdir, or the same config to go on"
+                )
+        elif any(workdir.glob("checkpoints/*")):
+            raise UserError(
+                f"{workdir} holds checkpoints but no config.json to say of which run; "
+                "restore it, or give another --workdir"
+            )
+
+    on_lead(check_kept)
 
 
 def check_hosts(config: ConfigDict) -> None:
@@ -53,36 +81,6 @@ def check_hosts(config: ConfigDict) -> None:
             )
 
     on_all(refuse)
-
-
-def _check(config: ConfigDict, workdir: Path, free: tuple[str, ...]) -> None:
-    file = workdir / "config.json"
-    if file.exists():
-        before, now = flatten(read_config(workdir)), flatten(config)
-        free += names("resume", now)
-        changed = [
-            f"{k} ({_value(before, k)} there, {_value(now, k)} now)"
-            for k in sorted(before.keys() | now.keys())
-            if _value(before, k) != _value(now, k) and not among(k, free)
-        ]
-        if changed:
-            raise UserError(
-                f"{workdir} belongs to another config: {'; '.join(changed)}. Give "
-                "another --workdir, or the same config to go on"
-            )
-    elif any(workdir.glob("checkpoints/*")):
-        raise UserError(
-            f"{workdir} holds checkpoints but no config.json to say of which run; "
-            "restore it, or give another --workdir"
-        )
-
-
-def _write(config: ConfigDict, workdir: Path) -> None:
-    file = workdir / "config.json"
-    with writing("--workdir", workdir):
-        # several processes of one ablation may write it at a time
-        text = json.dumps(config.to_dict(), indent=2) + "\n"
-        write_bytes(file, text.encode())
 
 
 def _value(flat: dict, key: str) -> str:

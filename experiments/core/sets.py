@@ -1,6 +1,5 @@
 """The sets an experiment trains on and scores, loaded and checked together."""
 
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,18 +9,17 @@ from ml_collections import ConfigDict
 from experiments.core.data_identity import looked_at, sampled_rows
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import Kind, kind
+from experiments.core.loaders import AnySet, load_set, load_train
 from experiments.core.negatives import check_apart, exposed, load_negatives
 from experiments.core.set_names import ood_names, ood_origins
-from experiments.core.token_sets import load_tokens
-from experiments.core.vector_sets import load_vectors, standardized
-from flowjax_ood import data
 from flowjax_ood.data.preprocess import altered
-from flowjax_ood.data.sets import ImageSet, TokenSet, VectorSet
+from flowjax_ood.data.sets import ImageSet, VectorSet
 from flowjax_ood.data.splits import hold_back
-from flowjax_ood.data.standardize import Standardizer
-from flowjax_ood.data.streaming import StreamedImageSet, stream
+from flowjax_ood.data.standardize import Standardizer, fit_standardizer
+from flowjax_ood.data.streaming import StreamedImageSet
 
-AnySet = ImageSet | VectorSet | TokenSet
+# in a run's workdir: the standardisation its flow was trained behind
+STANDARDIZATION = "standardization.npz"
 
 
 class Sets(NamedTuple):
@@ -55,6 +53,12 @@ class Sets(NamedTuple):
         """The test set and every OOD set, by the name they are reported under."""
         return {self.test.name: self.test, **self.ood}
 
+    def describe(self) -> dict[str, dict]:
+        """Facts of every set, by its role, or the name an OOD set is reported under."""
+        sets = {"train": self.train, "test": self.test, **self.ood}
+        sets |= {"validation": self.validation, "negative": self.negative}
+        return {name: s.describe() for name, s in sets.items() if s is not None}
+
     @property
     def validation_arrays(self) -> dict[str, np.ndarray]:
         """Validation images, keyed as in data.json, which has none of vectors."""
@@ -80,86 +84,81 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     Vectors are standardised as the run in `workdir` did, where there is one.
     """
     c, of = config.data, kind(config)
-    load = partial(LOADERS[of], config)
     named = zip(ood_names(c.test, c.ood), c.ood, ood_origins(c), strict=True)
     train = load_train(config)
     with user_errors("config.data"):
-        test = load(c.test, c.limit_test, c.source, c.path)
-        ood = {name: load(spec, c.limit_test, *at) for name, spec, at in named}
+        test = load_set(config, c.test, c.limit_test, c.source, c.path)
+        ood = {n: load_set(config, spec, c.limit_test, *at) for n, spec, at in named}
         sets = Sets(train, test, ood, kind=of)
         if of in (Kind.IMAGES, Kind.CLASSIFIER):
             ood, names = exposed(config, ood)
             ood |= {x.name: x for x in (altered(test, how) for how in c.altered)}
-            negative = load_negatives(config, load)
+            negative = load_negatives(config)
             sets = sets._replace(ood=ood, negative=negative, exposed=names)
     _check_shapes(sets)
     if sets.negative is not None:
-        check_apart(sets.negative, looked_at(train), {test.name: test, **sets.ood})
+        check_apart(sets.negative, looked_at(train), sets.scored)
     check_others(sets)
     # after all checks, which look at the training set as it came
+    if c.get("validation"):  # classifiers have no such key
+        vectors = of is Kind.VECTORS
+        count = _share(c.validation, train) if vectors else c.validation
+        with user_errors("config.data.validation", ValueError):
+            train, validation = hold_back(train, count, config.seed)
+        sets = sets._replace(train=train, validation=validation)
     if of is Kind.VECTORS:
         with user_errors("config.data"):
-            train, validation, standardizer = standardized(config, train, workdir)
-        return sets._replace(
-            train=train, validation=validation, standardizer=standardizer
-        )
-    # classifiers have no such key
-    if c.get("validation"):
-        with user_errors("config.data.validation", ValueError):
-            train, validation = hold_back(train, c.validation, config.seed)
-        return sets._replace(train=train, validation=validation)
+            return sets._replace(standardizer=_standardizer(c, train, workdir))
     return sets
 
 
-def load_train(config: ConfigDict) -> StreamedImageSet | AnySet:
-    """The set to train on, in memory or, by `data.streaming`, where it is.
-
-    Raises UserError where it is not, or cannot be streamed.
-    """
-    c = config.data
-    with user_errors("config.data"):
-        if not c.streaming:
-            return LOADERS[kind(config)](
-                config, c.train, c.limit_train, c.source, c.path
-            )
-        return stream(
-            c.train,
-            source=c.source,
-            path=c.path or None,
-            limit=c.limit_train or None,
-            image_size=c.image_size or None,
-            channels=c.channels or None,
+def _share(share: float, whole: VectorSet) -> int:
+    """Count the vectors of a share; UserError unless both parts have some."""
+    count = round(share * len(whole))
+    if not 1 <= count <= len(whole) - 2:
+        raise UserError(
+            f"config.data.validation={share} leaves {count} of {len(whole)} training "
+            "vectors to stop by; each part needs some. Set it to another share"
         )
+    return count
 
 
-def load_images(
-    config: ConfigDict, spec: str, limit: int, source: str, path: str
-) -> ImageSet:
-    """Images `name:split`; `limit` 0 is all of them."""
-    c = config.data
-    return data.load(
-        spec,
-        source=source,
-        path=path or None,
-        limit=limit or None,
-        image_size=c.image_size or None,
-        channels=c.channels or None,
-        seed=config.seed,
-    )
+def _standardizer(c: ConfigDict, train: VectorSet, workdir: Path | None):
+    """Read the standardisation of the run in `workdir`, or fit it to `train`."""
+    if workdir is None or not (workdir / STANDARDIZATION).exists():
+        with user_errors(f"{train.name}:{train.split}", ValueError):
+            return fit_standardizer(
+                train.vectors, constant=c.constant, pca=c.pca, whiten=c.whiten
+            )
+    kept = Standardizer.load(workdir / STANDARDIZATION)
+    if kept.dims != train.dims:
+        raise UserError(
+            f"{workdir / STANDARDIZATION} is of vectors of {kept.dims} features, the "
+            f"training set has {train.dims}; give the data of that run, or another "
+            "--workdir"
+        )
+    return kept
 
 
-LOADERS = {
-    Kind.IMAGES: load_images,
-    Kind.VECTORS: load_vectors,
-    Kind.CLASSIFIER: load_images,
-    Kind.TOKENS: load_tokens,
-}
+def keep_standardizer(standardizer: Standardizer, workdir: Path) -> None:
+    """Write the run's standardisation, once: its flow means nothing without it."""
+    if not (workdir / STANDARDIZATION).exists():
+        standardizer.save(workdir / STANDARDIZATION)
+
+
+def drawn_rows(count: int, limit: int, seed: int) -> np.ndarray:
+    """Draw `limit` of `count` rows, ascending; all of them with limit 0."""
+    if not 0 < limit < count:
+        return np.arange(count)
+    # by chance: files may be sorted by class
+    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
 
 
 def _check_shapes(sets: Sets) -> None:
     """Raise UserError unless all sets are of the training set's shape."""
     own = sets.train.events.shape[1:]
-    for other in (sets.test, *sets.ood.values(), *filter(None, (sets.negative,))):
+    negatives = () if sets.negative is None else (sets.negative,)
+    for other in (*sets.scored.values(), *negatives):
         shape = other.events.shape[1:]
         if shape == own:
             continue

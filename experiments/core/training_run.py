@@ -13,8 +13,7 @@ from experiments.core.errors import UserError, user_errors
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import kind
 from experiments.core.run_config import check_config, check_hosts, keep_config
-from experiments.core.sets import Sets
-from experiments.core.vector_sets import keep_standardizer
+from experiments.core.sets import Sets, keep_standardizer
 from experiments.core.workdir import locked
 from flowjax_ood.runtime.processes import is_lead, on_all, on_lead
 from flowjax_ood.training.logs.profiling import StepProfiler
