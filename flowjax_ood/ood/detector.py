@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from flowjax_ood.ood.batched import compiled, in_batches
 from flowjax_ood.ood.network import Network, Outputs
@@ -93,19 +94,43 @@ def _apply(function, outputs):
     return function(outputs)
 
 
+@dataclass(frozen=True)
+class _OfOutputs:
+    function: Callable[..., Any]
+    parts: tuple[str, ...]
+    settings: tuple[tuple[str, Any], ...]
+
+    def __call__(self, outputs, **arrays):
+        parts = (getattr(outputs, name) for name in self.parts)
+        return self.function(*parts, **arrays, **dict(self.settings))
+
+
+def score_of(function: Callable[..., Any], *parts: str, settings=(), **arrays):
+    """`outputs -> function(*parts of the outputs, **settings, **arrays)`, a `Partial`.
+
+    It compares and hashes by all but the arrays: fits of other numbers share a program.
+    `settings`, a dictionary, are static: what shapes or branches depend on.
+    """
+    static = tuple(dict(settings).items())
+    return Partial(_OfOutputs(function, parts, static), **arrays)
+
+
 class Detector:
     """Base of the detectors: frozen dataclasses of hyper-parameters.
 
-    A detector of outputs defines `prepared(network, given) -> function of Outputs`, a
-    `Partial` of a function that compares and hashes, so that fits of other numbers
-    share a program; all others define `fit`.
+    A detector of outputs defines `prepared(network, given)`, all others `fit`.
     """
 
-    name: ClassVar[str]
+    label: str
     requires: ClassVar[Requires] = Requires()
 
+    @property
+    def name(self) -> str:
+        """The field `label`, or what a detector without one is called."""
+        return self.label
+
     def prepared(self, network: Network, given: Given) -> Callable[[Outputs], Any]:
-        """Fit, and return the score as a function of `Outputs` to `[B]`."""
+        """Fit, and return the score as a function of `Outputs` to `[B]`: `score_of`."""
         raise NotImplementedError(f"{type(self).__name__} must define prepared or fit")
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:

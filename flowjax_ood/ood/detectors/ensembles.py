@@ -87,10 +87,6 @@ class DeepEnsemble(Detector):
     def __post_init__(self):
         check_score(self.scoring)
 
-    @property
-    def name(self) -> str:
-        return self.label
-
     def fit(self, network: Sequence[Network], given: Given | None = None) -> Fitted:
         if isinstance(network, Network):
             raise TypeError(
@@ -135,10 +131,6 @@ class MCDropout(Detector):
                 "MCDropout needs two passes or more and scoring mu or var, got "
                 f"{self.passes} and {self.scoring!r}"
             )
-
-    @property
-    def name(self) -> str:
-        return self.label
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         if network.sample is None:

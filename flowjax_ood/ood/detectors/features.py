@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
-from flowjax_ood.ood.detector import Detector, Requires
+from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
@@ -80,32 +79,14 @@ def nn_guide(z, f, bank, k):
     return energy(z) * jnp.mean(guidance, axis=1)
 
 
-def _vim(origin, null_space, alpha, o):
-    return vim(o.logits, o.features, origin, null_space, alpha)
+def _distance(f, fitted):
+    return fitted.score(f)
 
 
-def _she(patterns, o):
-    return she(o.logits, o.features, patterns)
-
-
-def _fdbd(lengths, mean, o):
-    return fdbd(o.logits, o.features, lengths, mean)
-
-
-def _grad_norm(o):
-    return grad_norm(o.logits, o.features)
-
-
-@dataclass(frozen=True)
-class _Guided:
-    k: int
-
-    def __call__(self, bank, o):
-        return nn_guide(o.logits, o.features, bank, self.k)
-
-
-def _score_features(detector, o):
-    return detector.score(o.features)
+def _score_of_both(function, arrays, settings=()):
+    """`function(z, f, ...)` with the arrays in float32."""
+    arrays = {k: jnp.asarray(a, jnp.float32) for k, a in arrays.items()}
+    return score_of(function, "logits", "features", settings=settings, **arrays)
 
 
 @dataclass(frozen=True)
@@ -118,7 +99,8 @@ class KNN(Detector):
 
     def prepared(self, network, given):
         k = min(self.k, len(given.train.features))
-        return Partial(_score_features, NearestNeighbors.fit(given.train.features, k=k))
+        fitted = NearestNeighbors.fit(given.train.features, k=k)
+        return score_of(_distance, "features", fitted=fitted)
 
 
 @dataclass(frozen=True)
@@ -133,7 +115,7 @@ class MahalanobisFeatures(Detector):
         fitted = Mahalanobis.fit(
             given.train.features, given.labels, relative=self.relative
         )
-        return Partial(_score_features, fitted)
+        return score_of(_distance, "features", fitted=fitted)
 
 
 @dataclass(frozen=True)
@@ -172,8 +154,8 @@ class ViM(Detector):
         # others says nothing either
         enough = length > ROUNDING * np.linalg.norm(away, axis=1).mean()
         alpha = np.max(given.train.logits, axis=1).mean() / length if enough else 0.0
-        arrays = (jnp.asarray(a, jnp.float32) for a in (origin, null_space, alpha))
-        return Partial(_vim, *arrays)
+        arrays = {"origin": origin, "null_space": null_space, "alpha": alpha}
+        return _score_of_both(vim, arrays)
 
 
 @dataclass(frozen=True)
@@ -193,7 +175,7 @@ class SHE(Detector):
             rows = rows if rows.any() else labels == c
             if rows.any():
                 patterns[c] = f[rows].mean(0)
-        return Partial(_she, jnp.asarray(patterns))
+        return _score_of_both(she, {"patterns": patterns})
 
 
 @dataclass(frozen=True)
@@ -206,8 +188,7 @@ class FDBD(Detector):
     def prepared(self, network, given):
         mean = np.mean(given.train.features, axis=0, dtype=np.float64)
         lengths = boundary_lengths(network.head[0])
-        arrays = (jnp.asarray(a, jnp.float32) for a in (lengths, mean))
-        return Partial(_fdbd, *arrays)
+        return _score_of_both(fdbd, {"lengths": lengths, "mean": mean})
 
 
 @dataclass(frozen=True)
@@ -217,7 +198,7 @@ class GradNorm(Detector):
     name = "GradNorm"
 
     def prepared(self, network, given):
-        return Partial(_grad_norm)
+        return _score_of_both(grad_norm, {})
 
 
 @dataclass(frozen=True)
@@ -239,5 +220,5 @@ class NNGuide(Detector):
         )
         most = z.max(1, keepdims=True)
         energies = most + np.log(np.exp(z - most).sum(1, keepdims=True))
-        bank = jnp.asarray(_unit(f, np) * energies, jnp.float32)
-        return Partial(_Guided(min(self.k, size)), bank)
+        bank = {"bank": _unit(f, np) * energies}
+        return _score_of_both(nn_guide, bank, {"k": min(self.k, size)})

@@ -14,9 +14,9 @@ from jax.tree_util import Partial
 
 from flowjax_ood.ood import protocols
 from flowjax_ood.ood.batched import at_once, batches, compiled
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.detectors.layer_scores import FORMS, MAGNITUDES, Form, LayerScores
-from flowjax_ood.ood.detectors.layer_weights import check_layers, fit_layers
+from flowjax_ood.ood.detectors.layer_weights import LayerDetector
 from flowjax_ood.ood.network import Network, flat
 
 NOISE = ("uniform", "repository", "validation")
@@ -44,7 +44,7 @@ def _activations(network: Network, x):
 
 
 @dataclass(frozen=True)
-class FSSD(Detector):
+class FSSD(LayerDetector):
     """`sum_k a_k |F_k(x + m d_k) - F*_k|`, F*_k the mean of layer k over noise.
 
     * `noise`: "uniform" in [0, 1], as the slides; "repository", grey noise of low
@@ -95,16 +95,6 @@ class FSSD(Detector):
         }
         return cls(**(options | changes))
 
-    @property
-    def name(self) -> str:
-        return self.label
-
-    @property
-    def requires(self) -> Requires:
-        return Requires(
-            ood_validation=self.weights == "logistic", gradients=any(self.magnitudes)
-        )
-
     def singularity(self, network: Network, given: Given) -> dict[str, np.ndarray]:
         """Compute `{layer: F* [D]}`, float64."""
         x = self._noise(network, given)
@@ -130,14 +120,7 @@ class FSSD(Detector):
         return (np.asarray(network.mean) + network.std * noise).astype(np.float32)
 
     def layer_scores(self, network: Network, given: Given) -> LayerScores:
-        """Make the distances of every layer, before they are combined."""
-        check_layers(self, network, given)
         means = self.singularity(network, given)
         points = {k: jnp.asarray(v, jnp.float32) for k, v in means.items()}
         score = Partial(_to_singularity, points)
         return LayerScores(network, score, self.form, self.sign, self.batch_size)
-
-    def fit(self, network: Network, given: Given | None = None) -> Fitted:
-        given = given or Given()
-        self.check(network, given)
-        return fit_layers(self, self.layer_scores(network, given), given)

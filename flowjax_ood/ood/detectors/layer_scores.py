@@ -59,10 +59,6 @@ class LayerScores:
     sign: int = 1
     together: int = 250
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return self.network.layers
-
     def steps(self, x, batch_size: int = 250) -> np.ndarray:
         """Compute the steps of every layer, `[B, K, ...]`, of a batch `x [B, ...]`.
 

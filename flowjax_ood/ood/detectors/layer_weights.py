@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowjax_ood.ood import protocols
-from flowjax_ood.ood.detector import Fitted, Given
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.detectors.layer_scores import LayerScores
 from flowjax_ood.ood.network import Network, check_images
 
@@ -23,78 +23,90 @@ class _Combined:
         return self.weights(table[:, 0])
 
 
-def check_layers(detector, network: Network, given: Given) -> None:
-    """Raise ValueError or TypeError for what `fit_layers` cannot do, before it starts.
+class LayerDetector(Detector):
+    """Base of `sum_k a_k s_k(x + m d_k) + b` over layers k; defines `layer_scores`.
 
-    By the detector's `magnitudes` and `weights`.
+    By its `weights`: "logistic", by logistic regression on the first halves of the
+    validation inputs; of the `magnitudes`, that of the highest TNR at TPR 95 % on the
+    second halves, the first of equals. "uniform", and a layer by its name, look at
+    in-distribution inputs alone, and take the first magnitude.
     """
-    name, weighting = detector.name, detector.weights
-    if given.id_validation is None:
-        raise ValueError(
-            f"{name} needs id_validation: the shape of its inputs, and the layers' "
-            "scale"
+
+    of_training = False
+
+    @property
+    def requires(self) -> Requires:
+        return Requires(
+            train_data=self.of_training,
+            labels=self.of_training,
+            ood_validation=self.weights == "logistic",
+            gradients=any(self.magnitudes),
         )
-    if not network.layers:
-        raise ValueError(f"{name} needs network.layers, the taps to measure")
-    if not len(detector.magnitudes):
-        raise ValueError(f"{name} needs a magnitude; 0 is no perturbation")
-    if weighting not in ("uniform", "logistic", *network.layers):
-        raise ValueError(
-            f"unknown weights {weighting!r}; known: uniform, logistic, or one layer of "
-            f"{', '.join(network.layers)}"
-        )
-    if any(detector.magnitudes):
-        check_images(given.id_validation[:1], name)
 
+    def layer_scores(self, network: Network, given: Given) -> LayerScores:
+        """Make the scores of every layer, before they are combined."""
+        raise NotImplementedError(f"{type(self).__name__} must define layer_scores")
 
-def check_finite(name: str, table: np.ndarray) -> np.ndarray:
-    """Return `table [N, ...]`; ValueError where validation inputs are not finite."""
-    bad = ~np.isfinite(table.reshape(len(table), -1)).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{name} cannot be fitted: the network's activations are NaN or infinite "
-            f"for {bad.sum()} of {len(bad)} validation inputs, the first is number "
-            f"{int(np.argmax(bad))}"
-        )
-    return table
-
-
-def fit_layers(detector, scores: LayerScores, given: Given) -> Fitted:
-    """Choose the magnitude and the weights, and put the detector together.
-
-    By its `magnitudes`, `weights` and `batch_size`. "logistic": weights by logistic
-    regression on the first halves of the validation inputs; of the magnitudes, that of
-    the highest TNR at TPR 95 % on the second halves, the first of equals. "uniform",
-    and a layer by its name, look at in-distribution inputs alone, and take the first
-    magnitude.
-    """
-    name, batch_size = detector.name, detector.batch_size
-    magnitudes, weighting = detector.magnitudes, detector.weights
-    inliers, outliers = given.id_validation, given.ood_validation
-    chosen = {}
-    if weighting == "logistic":
-        half, rest, best = len(inliers) // 2, len(outliers) // 2, -1.0
-        of_id = check_finite(name, scores.table(inliers, magnitudes, batch_size))
-        of_ood = check_finite(name, scores.table(outliers, magnitudes, batch_size))
-        for i, m in enumerate(magnitudes):
-            candidate = protocols.logistic_weights(of_id[:half, i], of_ood[:rest, i])
-            rate = protocols.tnr_at_tpr95(
-                candidate(of_id[half:, i]), candidate(of_ood[rest:, i])
+    def check(self, network: Network, given: Given) -> None:
+        super().check(network, given)
+        if given.id_validation is None:
+            raise ValueError(
+                f"{self.name} needs id_validation: the shape of its inputs, and the "
+                "layers' scale"
             )
-            if rate > best:
-                best, magnitude, weights = rate, m, candidate
-        chosen["tnr_at_tpr95"] = best
-    else:
-        magnitude = magnitudes[0]
-        of_id = scores.table(inliers, (magnitude,), batch_size)
-        weights = protocols.uniform_weights(check_finite(name, of_id)[:, 0])
-        if weighting != "uniform":
-            alone = np.asarray([layer == weighting for layer in scores.layers])
-            weights = protocols.Weights(1.0 * alone, 0.0)
-    chosen |= {
-        "magnitude": float(magnitude),
-        "weights": dict(zip(scores.layers, map(float, weights.weights))),
-        "bias": weights.bias,
-    }
-    function = _Combined(scores, float(magnitude), weights)
-    return Fitted(name, detector.requires, scores.network, function, False, chosen)
+        if not network.layers:
+            raise ValueError(f"{self.name} needs network.layers, the taps to measure")
+        if not len(self.magnitudes):
+            raise ValueError(f"{self.name} needs a magnitude; 0 is no perturbation")
+        if self.weights not in ("uniform", "logistic", *network.layers):
+            raise ValueError(
+                f"unknown weights {self.weights!r}; known: uniform, logistic, or one "
+                f"layer of {', '.join(network.layers)}"
+            )
+        if any(self.magnitudes):
+            check_images(given.id_validation[:1], self.name)
+
+    def fit(self, network: Network, given: Given | None = None) -> Fitted:
+        given = given or Given()
+        self.check(network, given)
+        scores = self.layer_scores(network, given)
+        inliers, outliers = given.id_validation, given.ood_validation
+        chosen = {}
+        if self.weights == "logistic":
+            half, rest, best = len(inliers) // 2, len(outliers) // 2, -1.0
+            of_id = self._table(scores, inliers, self.magnitudes)
+            of_ood = self._table(scores, outliers, self.magnitudes)
+            for i, m in enumerate(self.magnitudes):
+                fitted = protocols.logistic_weights(of_id[:half, i], of_ood[:rest, i])
+                rate = protocols.tnr_at_tpr95(
+                    fitted(of_id[half:, i]), fitted(of_ood[rest:, i])
+                )
+                if rate > best:
+                    best, magnitude, weights = rate, m, fitted
+            chosen["tnr_at_tpr95"] = best
+        else:
+            magnitude = self.magnitudes[0]
+            of_id = self._table(scores, inliers, (magnitude,))
+            weights = protocols.uniform_weights(of_id[:, 0])
+            if self.weights != "uniform":
+                alone = [float(layer == self.weights) for layer in network.layers]
+                weights = protocols.Weights(np.asarray(alone), 0.0)
+        chosen |= {
+            "magnitude": float(magnitude),
+            "weights": dict(zip(network.layers, map(float, weights.weights))),
+            "bias": weights.bias,
+        }
+        function = _Combined(scores, float(magnitude), weights)
+        return Fitted(self.name, self.requires, network, function, False, chosen)
+
+    def _table(self, scores: LayerScores, x, magnitudes) -> np.ndarray:
+        """Scores of validation inputs; ValueError where they are not finite."""
+        table = scores.table(x, magnitudes, self.batch_size)
+        bad = ~np.isfinite(table).all(axis=(1, 2))
+        if bad.any():
+            raise ValueError(
+                f"{self.name} cannot be fitted: the network's activations are NaN or "
+                f"infinite for {bad.sum()} of {len(bad)} validation inputs, the first "
+                f"is number {int(np.argmax(bad))}"
+            )
+        return table

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
-from flowjax_ood.ood.detector import Detector, Requires
+from flowjax_ood.ood.detector import Detector, Requires, score_of
 
 
 def log_odds(z):
@@ -87,31 +86,6 @@ def kl_matching(z, log_templates):
     return -jnp.min(own - p @ log_templates.T, axis=1)
 
 
-# Partial compares functions: the same object serves every fit, and compiles once
-def _msp(t, o):
-    return msp(o.logits, t)
-
-
-def _max_logit(o):
-    return max_logit(o.logits)
-
-
-def _energy(t, o):
-    return energy(o.logits, t)
-
-
-def _neg_entropy(o):
-    return neg_entropy(o.logits)
-
-
-def _gen(gamma, o):
-    return gen(o.logits, gamma)
-
-
-def _kl_matching(log_templates, o):
-    return kl_matching(o.logits, log_templates)
-
-
 @dataclass(frozen=True)
 class MSP(Detector):
     """Maximum softmax probability, the baseline of all."""
@@ -119,7 +93,7 @@ class MSP(Detector):
     name = "MSP"
 
     def prepared(self, network, given):
-        return Partial(_msp, 1.0)
+        return score_of(msp, "logits")
 
 
 @dataclass(frozen=True)
@@ -129,7 +103,7 @@ class MaxLogit(Detector):
     name = "MaxLogit"
 
     def prepared(self, network, given):
-        return Partial(_max_logit)
+        return score_of(max_logit, "logits")
 
 
 @dataclass(frozen=True)
@@ -140,7 +114,7 @@ class Energy(Detector):
     name = "Energy"
 
     def prepared(self, network, given):
-        return Partial(_energy, float(self.temperature))
+        return score_of(energy, "logits", temperature=float(self.temperature))
 
 
 @dataclass(frozen=True)
@@ -150,7 +124,7 @@ class Entropy(Detector):
     name = "Entropy"
 
     def prepared(self, network, given):
-        return Partial(_neg_entropy)
+        return score_of(neg_entropy, "logits")
 
 
 @dataclass(frozen=True)
@@ -161,7 +135,7 @@ class GEN(Detector):
     name = "GEN"
 
     def prepared(self, network, given):
-        return Partial(_gen, float(self.gamma))
+        return score_of(gen, "logits", gamma=float(self.gamma))
 
 
 @dataclass(frozen=True)
@@ -184,7 +158,8 @@ class KLMatching(Detector):
         # that shapes do not depend on it
         present = np.resize(present, z.shape[1])
         log_templates = [_log_mean(log_p[predicted == c]) for c in present]
-        return Partial(_kl_matching, jnp.asarray(log_templates, jnp.float32))
+        log_templates = jnp.asarray(log_templates, jnp.float32)
+        return score_of(kl_matching, "logits", log_templates=log_templates)
 
 
 def _log_mean(log_p):

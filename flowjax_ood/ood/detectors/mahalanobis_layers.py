@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from jax.tree_util import Partial
 
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.detectors.layer_scores import LayerScores
-from flowjax_ood.ood.detectors.layer_weights import check_layers, fit_layers
+from flowjax_ood.ood.detectors.layer_weights import LayerDetector
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.network import Network, pool
 
@@ -21,7 +21,7 @@ def _half_distance(fitted, layer, activations):
 
 
 @dataclass(frozen=True)
-class MahalanobisLayers(Detector):
+class MahalanobisLayers(LayerDetector):
     """`sum_k a_k M_k(x + m sign(dM_k/dx))`, M_k of the layer's mean over positions.
 
     `M_k(x) = max_c -1/2 (f_k - mu_kc)' S_k^+ (f_k - mu_kc)`: Gaussians of one
@@ -34,24 +34,9 @@ class MahalanobisLayers(Detector):
     batch_size: int = 250
     label: str = "Mahalanobis"
 
-    @property
-    def name(self) -> str:
-        return self.label
+    of_training = True
 
-    @property
-    def requires(self) -> Requires:
-        return Requires(
-            train_data=True,
-            labels=True,
-            ood_validation=self.weights == "logistic",
-            gradients=any(self.magnitudes),
-        )
-
-    def fit(self, network: Network, given: Given | None = None) -> Fitted:
-        given = given or Given()
-        self.check(network, given)
-        check_layers(self, network, given)
+    def layer_scores(self, network: Network, given: Given) -> LayerScores:
         pooled = given.train.pooled
         fitted = {k: Mahalanobis.fit(pooled[k], given.labels) for k in network.layers}
-        scores = LayerScores(network, Partial(_half_distance, fitted))
-        return fit_layers(self, scores, given)
+        return LayerScores(network, Partial(_half_distance, fitted))

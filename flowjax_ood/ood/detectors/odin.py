@@ -76,10 +76,6 @@ class ODIN(Detector):
     label: str = "ODIN"
 
     @property
-    def name(self) -> str:
-        return self.label
-
-    @property
     def requires(self) -> Requires:
         several = len(self.magnitudes) * len(self.temperatures) > 1
         return Requires(ood_validation=several, gradients=any(self.magnitudes))

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
-from flowjax_ood.ood.detector import Detector, Requires
+from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.logits import energy
 
 # below it a sum of activations counts as zero
@@ -64,31 +63,15 @@ def _scale(before, after):
     return jnp.exp(jnp.minimum(ratio, MOST))
 
 
-def _react(clip, w, b, o):
-    return energy(react(o.features, clip) @ w + b)
+def _energy(f, w, b, shape=None, **arguments):
+    """Compute the energy of the logits of shaped features."""
+    return energy((shape(f, **arguments) if shape else f) @ w + b)
 
 
-def _linear(w, b, o):
-    return energy(o.features @ w + b)
-
-
-# settings that are no arrays are part of the function, which compares: equal ones share
-# a program
-@dataclass(frozen=True)
-class _Ash:
-    pruned: float
-    variant: str
-
-    def __call__(self, w, b, o):
-        return energy(ash(o.features, self.pruned, self.variant) @ w + b)
-
-
-@dataclass(frozen=True)
-class _Scaled:
-    pruned: float
-
-    def __call__(self, w, b, o):
-        return energy(scale(o.features, self.pruned) @ w + b)
+def _score_of(head, shape=None, settings=(), **arrays):
+    w, b = (jnp.asarray(a) for a in head)
+    settings = {"shape": shape, **dict(settings)}
+    return score_of(_energy, "features", settings=settings, w=w, b=b, **arrays)
 
 
 @dataclass(frozen=True)
@@ -101,7 +84,7 @@ class ReAct(Detector):
 
     def prepared(self, network, given):
         clip = float(np.percentile(given.train.features, self.percentile))
-        return Partial(_react, clip, *network.head)
+        return _score_of(network.head, react, clip=clip)
 
 
 @dataclass(frozen=True)
@@ -121,7 +104,8 @@ class ASH(Detector):
             )
 
     def prepared(self, network, given):
-        return Partial(_Ash(self.pruned, self.variant), *network.head)
+        settings = {"pruned": self.pruned, "variant": self.variant}
+        return _score_of(network.head, ash, settings)
 
 
 @dataclass(frozen=True)
@@ -133,7 +117,7 @@ class SCALE(Detector):
     requires = Requires(head=True)
 
     def prepared(self, network, given):
-        return Partial(_Scaled(self.pruned), *network.head)
+        return _score_of(network.head, scale, {"pruned": self.pruned})
 
 
 @dataclass(frozen=True)
@@ -152,4 +136,4 @@ class DICE(Detector):
         contribution = np.mean(given.train.features, axis=0)[:, None] * w
         # of equal contributions (dead features) all or none go
         mask = contribution > np.quantile(contribution, self.sparsity)
-        return Partial(_linear, jnp.asarray(w * mask), jnp.asarray(b))
+        return _score_of((w * mask, b))
