@@ -137,24 +137,26 @@ def tabular(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
 # --- strategies: what coupling k sees and changes ----------------------------------
 
 
-def alternate_checkerboard(k: int, shape: Sequence[int]) -> CouplingMask:
-    """Checkerboard, reversed for odd k."""
-    return complementary(checkerboard(shape, reverse=k % 2 == 1))
+def alternate(mask: Callable[..., np.ndarray], layout="spatial") -> MaskStrategy:
+    """Make the strategy that is `mask`, reversed for odd k."""
+
+    def alternating(k: int, shape: Sequence[int]) -> CouplingMask:
+        return complementary(mask(shape, reverse=k % 2 == 1), layout)
+
+    return alternating
 
 
-def alternate_channel_wise(k: int, shape: Sequence[int]) -> CouplingMask:
-    """Channel-wise, reversed for odd k; the st-network gets C/2 channels."""
-    return complementary(channel_wise(shape, reverse=k % 2 == 1), layout="channel")
-
-
-def alternate_horizontal(k: int, shape: Sequence[int]) -> CouplingMask:
-    """Horizontal, reversed for odd k."""
-    return complementary(horizontal(shape, reverse=k % 2 == 1))
-
-
-def alternate_vertical(k: int, shape: Sequence[int]) -> CouplingMask:
-    """Vertical, reversed for odd k."""
-    return complementary(vertical(shape, reverse=k % 2 == 1))
+alternate_checkerboard = alternate(checkerboard)
+# the st-network gets C/2 channels
+alternate_channel_wise = alternate(channel_wise, layout="channel")
+alternate_horizontal = alternate(horizontal)
+alternate_vertical = alternate(vertical)
+# with a margin of 4
+alternate_center = alternate(center)
+alternate_tabular = alternate(tabular)
+# the same halves, but st-networks on the seen one alone: half the width, faster
+# than to hand them zeros; the paper's flows do the latter
+alternate_halves = alternate(tabular, layout="channel")
 
 
 def cycle(k: int, shape: Sequence[int]) -> CouplingMask:
@@ -169,24 +171,6 @@ def cycle(k: int, shape: Sequence[int]) -> CouplingMask:
 def sub_cycle(k: int, shape: Sequence[int]) -> CouplingMask:
     """The cycle-mask inside each tile of a 2 x 2 grid of tiles."""
     return CouplingMask(sub_quadrant(shape, k % 4), sub_quadrant(shape, (k + 1) % 4))
-
-
-def alternate_center(k: int, shape: Sequence[int]) -> CouplingMask:
-    """Center (margin 4) seen for even k, the frame seen for odd k."""
-    return complementary(center(shape, reverse=k % 2 == 1))
-
-
-def alternate_tabular(k: int, shape: Sequence[int]) -> CouplingMask:
-    """First half of the dimensions seen for even k, second half for odd k."""
-    return complementary(tabular(shape, reverse=k % 2 == 1))
-
-
-def alternate_halves(k: int, shape: Sequence[int]) -> CouplingMask:
-    """`alternate_tabular` with st-networks on the seen half alone: half the width.
-
-    Faster than to hand them zeros; the paper's flows do the latter.
-    """
-    return alternate_tabular(k, shape)._replace(layout="channel")
 
 
 STRATEGIES: dict[str, MaskStrategy] = {

@@ -19,6 +19,7 @@ from flowjax_ood.data.sources.embeddings import (
     read_meta,
     write_embeddings,
 )
+from flowjax_ood.evaluation.likelihood import shown_batches
 from flowjax_ood.interop.efficientnet import (
     SHA256,
     imagenet_weights,
@@ -27,7 +28,6 @@ from flowjax_ood.interop.efficientnet import (
 from flowjax_ood.models.efficientnet import encoder_images
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch, is_lead, on_lead
-from flowjax_ood.runtime.progress import progress
 
 # images at a time on a device; the activations of so few fit in a CPU's caches
 BATCH_SIZE = {"cpu": 8}
@@ -161,11 +161,9 @@ def embed(
         batch_size = BATCH_SIZE.get(platform, BATCH_SIZE_ELSEWHERE)
     batch_size *= len(parallel.devices)
     variables = parallel.place_copies(variables)
-    vectors, done = [], 0
-    with progress(f"embed {label}", len(images), "images") as shown:
-        for at, mask in data.padded_batches(len(images), batch_size):
+    vectors, label = [], f"embed {label}"
+    with shown_batches(len(images), batch_size, label, "images") as batches:
+        for at, mask in batches:
             batch = parallel.place_rows(images[at])
             vectors.append(fetch(encode(variables, batch))[mask])
-            done += int(mask.sum())
-            shown.advance(done)
     return np.concatenate(vectors)

@@ -95,24 +95,25 @@ class ConditionalNormal(nn.Module):
 
         `num` is the number of rows of cond.
         """
-        mean, log_scale = self._parts(_shapes(shape), cond, num)
-        noise = _noise(key, shape, num)
-        drawn = tuple(
-            m + temperature * jnp.exp(s) * e
-            for m, s, e in zip(mean, log_scale, leaves(noise), strict=True)
+        return jax.tree.map(
+            lambda m, s, e: m + temperature * jnp.exp(s) * e,
+            *self.mean_and_log_scale(shape, cond, num),
+            _noise(key, shape, num),
         )
-        return drawn if isinstance(noise, tuple) else drawn[0]
 
-    def mean_and_log_scale(self, shape: Shape, cond) -> tuple[Event, Event]:
+    def mean_and_log_scale(self, shape: Shape, cond, num=None) -> tuple[Event, Event]:
         """Compute mean and log standard deviation of events, each `[B, *shape]`.
 
         With `per="channel"` the axes between the first and the last have length 1.
+        `num` is the number of rows that cond must have; None allows any.
         """
-        mean, log_scale = self._parts(_shapes(shape), cond)
-        return (mean, log_scale) if _split(shape) else (mean[0], log_scale[0])
+        if _split(shape):
+            return self._parts(shape, cond, num)
+        (mean,), (log_scale,) = self._parts((shape,), cond, num)
+        return mean, log_scale
 
     @nn.compact
-    def _parts(self, shapes, cond, num=None):
+    def _parts(self, shapes, cond, num):
         """`(means, log scales)`, one array for each of `shapes`; `num` rows of cond."""
         names = [*(f"hidden_{i}" for i in range(len(self.hidden))), "mean"]
         h = cond = self._checked(cond, num, names[0])
@@ -167,10 +168,6 @@ class ConditionalNormal(nn.Module):
 def _split(shape: Shape) -> bool:
     """Whether it is the shapes of a tuple's arrays."""
     return bool(shape) and isinstance(shape[0], tuple)
-
-
-def _shapes(shape: Shape) -> tuple[tuple[int, ...], ...]:
-    return shape if _split(shape) else (shape,)
 
 
 def _noise(key, shape: Shape, num: int) -> Event:

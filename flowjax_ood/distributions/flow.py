@@ -152,23 +152,17 @@ class Flow(nn.Module):
                 "to the base density, and StandardNormal ignores it; give "
                 "base=ConditionalNormal(), or leave cond out"
             )
-        _check_rows(cond, num, of)
-
-
-def _check_rows(cond, num: int, of: str) -> None:
-    """Raise ValueError unless every array of `cond` has `num` floating-point rows.
-
-    One row for all would broadcast in some networks and not in others, and integers
-    would round the weights they meet.
-    """
-    for array in jax.tree.leaves(cond):
-        shape, dtype = jnp.shape(array), jnp.result_type(array)
-        if shape[:1] != (num,):
-            raise ValueError(
-                f"cond must have one row for each of the {num} {of}, got shape {shape}"
-            )
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise ValueError(
-                f"cond must be floating-point, got {dtype}; make class labels one-hot "
-                "rows (flowjax_ood.distributions.one_hot_condition)"
-            )
+        # one row for all would broadcast in some networks alone, and integers would
+        # round the weights they meet
+        for array in jax.tree.leaves(cond):
+            shape, dtype = jnp.shape(array), jnp.result_type(array)
+            if shape[:1] != (num,):
+                raise ValueError(
+                    f"cond must have one row for each of the {num} {of}, got shape "
+                    f"{shape}"
+                )
+            if not jnp.issubdtype(dtype, jnp.floating):
+                raise ValueError(
+                    f"cond must be floating-point, got {dtype}; make class labels "
+                    "one-hot rows (flowjax_ood.distributions.one_hot_condition)"
+                )

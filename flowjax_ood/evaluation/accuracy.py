@@ -1,18 +1,16 @@
 """Logits and accuracy of a classifier over a whole set."""
 
-from contextlib import nullcontext
 from functools import partial
 
 import flax.linen as nn
 import jax
 import numpy as np
 
-from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.sets import class_labels
+from flowjax_ood.evaluation.likelihood import shown_batches
 from flowjax_ood.ood.network import as_input
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
-from flowjax_ood.runtime.progress import progress
 
 
 def predict_logits(
@@ -36,22 +34,17 @@ def predict_logits(
         label: of the progress that is shown; None shows none.
         parallel: the devices that share every batch; None is this process's first one.
     """
-    parts, done = [], 0
+    parts = []
     if parallel is not None:
         variables = parallel.place_copies(variables)
-        batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
-
-    def place(rows):
-        return rows if parallel is None else parallel.place_rows(rows)
-
-    silent = nullcontext(None)
-    with progress(label, len(examples), "images") if label else silent as shown:
-        for at, mask in padded_batches(len(examples), batch_size):
-            logits = fetch(_logits(module, variables, place(examples[at])))
+        batch_size = parallel.multiple(batch_size)
+    with shown_batches(len(examples), batch_size, label, "images") as batches:
+        for at, mask in batches:
+            rows = examples[at]
+            if parallel is not None:
+                rows = parallel.place_rows(rows)
+            logits = fetch(_logits(module, variables, rows))
             parts.append(np.asarray(logits, np.float32)[mask])
-            done += int(mask.sum())
-            if shown:
-                shown.advance(done)
     return np.concatenate(parts)
 
 

@@ -1,7 +1,7 @@
 """Score every image of a set by its likelihood, exactly once."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -49,9 +49,7 @@ def evaluate_likelihood(
     cond: np.ndarray | None = None,
     label: str | None = "likelihood",
 ) -> Likelihoods:
-    """Score `images`, uint8 `[N, H, W, C]`, with running batch statistics.
-
-    Vectors, floating-point `[N, D]`, are scored as they are.
+    """Score images, or vectors as they are, with running batch statistics.
 
     One dequantisation draw per image, which depends on `key` and the image's position
     alone: up to rounding, the result does not depend on `batch_size` (rounded up to a
@@ -81,18 +79,17 @@ def evaluate_likelihood(
                 f"cond must have one row for each of the {len(images)} images, got "
                 f"shape {cond.shape}"
             )
-    batch_size = -(-batch_size // len(parallel.devices)) * len(parallel.devices)
+    batch_size = parallel.multiple(batch_size)
     variables, key = parallel.place_copies((variables, key))
     # what processes share must be whole on each of them
     whole = parallel.replicated if parallel.part.count > 1 else None
     score = _score_of(_Same(flow), whole)
-    log_pz, logdet, done = [], [], 0
+    log_pz, logdet = [], []
     kind, unit = "image", "images"
     if np.issubdtype(images.dtype, np.floating):
         kind, unit = "x", "vectors"
-    silent = nullcontext(None)
-    with progress(label, len(images), unit) if label else silent as shown:
-        for at, mask in padded_batches(len(images), batch_size):
+    with shown_batches(len(images), batch_size, label, unit) as batches:
+        for at, mask in batches:
             batch = {kind: images[at], "index": at.astype(np.int32)}
             if cond is not None:
                 batch["cond"] = cond[at]
@@ -100,10 +97,22 @@ def evaluate_likelihood(
             parts = jax.device_get(score(variables, batch, key))
             log_pz.append(parts.log_pz[mask])
             logdet.append(parts.logdet[mask])
-            done += int(mask.sum())
-            if shown:
-                shown.advance(done)
     return Likelihoods(np.concatenate(log_pz), np.concatenate(logdet), flow.dims)
+
+
+@contextmanager
+def shown_batches(count: int, batch_size: int, label: str | None, unit: str):
+    """Give `padded_batches`, with a progress of this label; None shows none."""
+
+    def batches():
+        done = 0
+        for at, mask in padded_batches(count, batch_size):
+            yield at, mask
+            done += int(mask.sum())
+            shown.advance(done)
+
+    with progress(label, count, unit) as shown:
+        yield batches()
 
 
 class _Same:

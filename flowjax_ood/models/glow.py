@@ -16,11 +16,9 @@ from flowjax_ood.bijectors import (
     Squeeze,
 )
 from flowjax_ood.distributions import Flow, StandardNormal
-from flowjax_ood.models.real_nvp import Stacking
+from flowjax_ood.models.real_nvp import Stacking, st_network
 from flowjax_ood.networks import GlowConvNet, Highway
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
-
-ST_NETS = ("highway", "glow_convnet")
 
 
 def first_half_changes(k: int, shape) -> masks.CouplingMask:
@@ -79,17 +77,11 @@ def Glow(
         raise ValueError(f"unknown conv1x1 {conv1x1!r}; known: 'dense', 'plu'")
     stacking = Stacking(stack, remat, reversible)
     precision = as_precision(precision)
-    if callable(st_net):
-        net = st_net
-    elif st_net == "highway":
-        net = partial(Highway, width=width, layers=layers, precision=precision)
-    elif st_net == "glow_convnet":
-        net = partial(GlowConvNet, width=width, precision=precision)
-    else:
-        raise ValueError(
-            f"unknown st-network {st_net!r}; known: {', '.join(ST_NETS)}, or a module "
-            "factory"
-        )
+    known = {
+        "highway": partial(Highway, width=width, layers=layers, precision=precision),
+        "glow_convnet": partial(GlowConvNet, width=width, precision=precision),
+    }
+    net = st_network(st_net, known)
 
     def step(seed, k):
         mix = InvertibleConv1x1(conv1x1, seed)

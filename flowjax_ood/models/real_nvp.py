@@ -23,7 +23,6 @@ from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
 from flowjax_ood.networks.batch_norm import check_group
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
-ST_NETS = ("resnet", "resnet_ae", "autoencoder")
 STACKS = ("chain", *MODES)
 
 
@@ -97,20 +96,14 @@ def RealNVP(
 
     def network(width, gain):
         common = {"zero_init": zero_init, "precision": precision}
-        residual = {"width": width, "blocks": blocks, "input_gain": gain}
-        residual |= {"norm": norm, "norm_group": norm_group}
-        if callable(st_net):
-            return st_net
-        if st_net == "resnet":
-            return partial(ResNet, skip=skip, **residual, **common)
-        if st_net == "resnet_ae":
-            return partial(ResNetAE, latent_dim=latent_dim, **residual, **common)
-        if st_net == "autoencoder":
-            return partial(Autoencoder, latent_dim=latent_dim, **common)
-        raise ValueError(
-            f"unknown st-network {st_net!r}; known: {', '.join(ST_NETS)}, or a module "
-            "factory"
-        )
+        residual = {"width": width, "blocks": blocks, "input_gain": gain, "norm": norm}
+        residual |= {"norm_group": norm_group, **common}
+        known = {
+            "resnet": partial(ResNet, skip=skip, **residual),
+            "resnet_ae": partial(ResNetAE, latent_dim=latent_dim, **residual),
+            "autoencoder": partial(Autoencoder, latent_dim=latent_dim, **common),
+        }
+        return st_network(st_net, known)
 
     def run(count, mask_strategy, width):
         return stacking.run(lambda k: [coupling(k, mask_strategy, width)], count)
@@ -193,6 +186,18 @@ def TabularRealNVP(
     flow = Flow(bijector, (dim,), base or StandardNormal())
     flow.latent_shape()
     return flow
+
+
+def st_network(name: str | Callable, known: dict[str, Callable]) -> Callable:
+    """Return the module factory of that name, or the one given."""
+    if callable(name):
+        return name
+    if name not in known:
+        raise ValueError(
+            f"unknown st-network {name!r}; known: {', '.join(known)}, or a module "
+            "factory"
+        )
+    return known[name]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from functools import partial
 
 import flax.linen as nn
-import jax
 
 from flowjax_ood.networks.layers import Conv, Dense, add_condition
 from flowjax_ood.precision import FLOAT32, Precision
@@ -43,7 +42,7 @@ class Autoencoder(nn.Module):
         dense = partial(Dense, precision=self.precision)
         (h,) = self.precision.cast(x)
         for i, (width, step) in enumerate(zip(WIDTHS, strides)):
-            h = leaky_relu(conv(width, stride=step, name=f"encoder_{i}")(h))
+            h = nn.leaky_relu(conv(width, stride=step, name=f"encoder_{i}")(h))
         shape = h.shape
         h = h.reshape(shape[0], -1)
         code = dense(self.latent_dim, name="encode")(h)
@@ -51,7 +50,7 @@ class Autoencoder(nn.Module):
         h = dense(h.shape[-1], name="decode")(code).reshape(shape)
         up = partial(conv, transpose=True)
         for i, (width, step) in enumerate(zip(WIDTHS[-2::-1], strides[::-1])):
-            h = leaky_relu(up(width, stride=step, name=f"decoder_{i}")(h))
+            h = nn.leaky_relu(up(width, stride=step, name=f"decoder_{i}")(h))
         init = nn.initializers.zeros if self.zero_init else None
         last = partial(up, features, kernel_init=init)
         return last(name=f"decoder_{len(WIDTHS) - 1}")(h)
@@ -71,8 +70,3 @@ class Autoencoder(nn.Module):
                     " 32 do); use fewer scales, or st_net='resnet_ae'"
                 )
         return stride
-
-
-def leaky_relu(x: jax.Array) -> jax.Array:
-    """`max(x, 0.01 x)`."""
-    return nn.leaky_relu(x, 0.01)

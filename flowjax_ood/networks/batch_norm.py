@@ -76,8 +76,10 @@ class BatchNorm(nn.Module):
             running_var.value = keep * running_var.value + (1 - keep) * moved
             if self.is_mutable_collection("batch_moments"):
                 mean, var, count = whole or whole_moments(wide)
-                self.sow("batch_moments", "mean", mean, reduce_fn=_last)
-                self.sow("batch_moments", "var", _unbiased(var, count), reduce_fn=_last)
+                for name, moment in ("mean", mean), ("var", _unbiased(var, count)):
+                    self.sow(
+                        "batch_moments", name, moment, reduce_fn=lambda _, new: new
+                    )
         return y
 
 
@@ -126,7 +128,3 @@ def _in_groups(x, group: int):
             f"{len(x)}; take a divisor of it, or 0 for the whole batch"
         )
     return x.reshape(groups, group, *x.shape[1:])
-
-
-def _last(previous, new):
-    return new

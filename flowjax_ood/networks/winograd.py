@@ -93,9 +93,9 @@ def _input_tiles(x):
         return lax.slice_in_dim(x, start, end, OUTPUTS, axis)
 
     x = [every_fourth(x, i, rows, 1) for i in range(INPUTS)]
-    x = jnp.stack(_by_rows(B.T, x))
+    x = jnp.stack(_combined(B.T, x))
     x = [every_fourth(x, j, columns, 3) for j in range(INPUTS)]
-    return jnp.stack(_by_rows(B.T, x)).reshape(INPUTS**2, b * rows * columns, c)
+    return jnp.stack(_combined(B.T, x)).reshape(INPUTS**2, b * rows * columns, c)
 
 
 def _kernel_values(kernel):
@@ -111,8 +111,8 @@ def _output_tiles(products, shape):
     b, h, w = shape
     rows, columns = _counts(h, w)
     m = products.reshape(INPUTS, INPUTS, b, rows, columns, -1)
-    m = jnp.stack(_by_columns(A.T, m), axis=4)  # [6, B, rows, columns, 4, O]
-    y = jnp.stack(_by_columns(A.T, m), axis=2)  # [B, rows, 4, columns, 4, O]
+    m = jnp.stack(_combined(A.T, m), axis=4)  # [6, B, rows, columns, 4, O]
+    y = jnp.stack(_combined(A.T, m), axis=2)  # [B, rows, 4, columns, 4, O]
     y = y.reshape(b, rows * OUTPUTS, columns * OUTPUTS, -1)
     return y[:, :h, :w]
 
@@ -124,34 +124,14 @@ def _gradient_tiles(dy):
     pad_h, pad_w = rows * OUTPUTS - h, columns * OUTPUTS - w
     dy = jnp.pad(dy, ((0, 0), (0, pad_h), (0, pad_w), (0, 0)))
     dy = dy.reshape(b, rows, OUTPUTS, columns, OUTPUTS, o)
-    dy = jnp.stack(_by_rows(A, [dy[:, :, p] for p in range(OUTPUTS)]))
-    dy = jnp.stack(_by_rows(A, [dy[..., q, :] for q in range(OUTPUTS)]))
+    dy = jnp.stack(_combined(A, [dy[:, :, p] for p in range(OUTPUTS)]))
+    dy = jnp.stack(_combined(A, [dy[..., q, :] for q in range(OUTPUTS)]))
     return dy.reshape(INPUTS**2, b * rows * columns, o)
 
 
-# Points come in pairs p, -p, at these places: what is even in p is shared by both.
-PAIRS = ((1, 2), (3, 4))
-
-
-def _by_rows(matrix, parts):
-    """`matrix @ parts`, parts being arrays; rows of a pair differ in odd terms only."""
-    out = {}
-    for i, j in PAIRS:
-        even = _sum((matrix[i] + matrix[j]) / 2, parts)
-        odd = _sum((matrix[i] - matrix[j]) / 2, parts)
-        out[i], out[j] = even + odd, even - odd
-    return [out[i] if i in out else _sum(row, parts) for i, row in enumerate(matrix)]
-
-
-def _by_columns(matrix, parts):
-    """`matrix @ parts`; columns of a pair differ in odd rows only."""
-    paired = {i for pair in PAIRS for i in pair}
-    terms = [(matrix[:, k], parts[k]) for k in range(len(parts)) if k not in paired]
-    for i, j in PAIRS:
-        terms.append(((matrix[:, i] + matrix[:, j]) / 2, parts[i] + parts[j]))
-        terms.append(((matrix[:, i] - matrix[:, j]) / 2, parts[i] - parts[j]))
-    columns, arrays = zip(*terms)
-    return [_sum(row, arrays) for row in np.stack(columns, axis=1)]
+def _combined(matrix, parts):
+    """`matrix @ parts`, parts being arrays."""
+    return [_sum(row, parts) for row in matrix]
 
 
 def _sum(coefficients, parts):

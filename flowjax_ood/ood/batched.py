@@ -47,7 +47,6 @@ class _Placement(NamedTuple):
     multiple: int = 1
 
 
-_HERE = _Placement()
 _PLACEMENT: ContextVar[_Placement | None] = ContextVar(
     "flowjax_ood_placement", default=None
 )
@@ -96,7 +95,7 @@ def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]
     all; under `spread`, so is every one that does not divide over the devices. Raises
     ValueError for no rows or batches.
     """
-    put, get, multiple = _PLACEMENT.get() or _HERE
+    put, get, multiple = _PLACEMENT.get() or _Placement()
     count = len(jax.tree.leaves(x)[0])
     if batch_size < 1 or count < 1:
         raise ValueError(
@@ -106,14 +105,10 @@ def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]
     width = -(-size // multiple) * multiple
     for start in range(0, count, size):
         present = min(size, count - start)
-
-        def filled(a, start=start, missing=width - present):
-            rows = np.asarray(a[start : start + size])
-            if not missing:
-                return rows
-            return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)])
-
-        results = get(function(put(jax.tree.map(filled, x))))
+        part, at = slice(start, start + size), np.arange(width)
+        at[present:] = 0
+        rows = jax.tree.map(lambda a, p=part, at=at: np.asarray(a[p])[at], x)
+        results = get(function(put(rows)))
         yield jax.tree.map(lambda a, n=present: a[:n], results)
 
 

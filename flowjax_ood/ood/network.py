@@ -77,14 +77,14 @@ class Network:
         # once, not at every call
         variables = jax.tree.map(jnp.asarray, variables)
         return cls(
-            apply=_TapsOf(module),
+            apply=_MethodOf(module, "taps"),
             variables=variables,
             layers=tuple(module.layers),
             penultimate=module.penultimate,
             head=module.head(variables),
             mean=getattr(module, "mean", None),
             std=getattr(module, "std", None),
-            sample=_SampleOf(module),
+            sample=_MethodOf(module, "__call__"),
         )
 
     def taps(self, x: jax.Array) -> tuple[Taps, jax.Array]:
@@ -113,27 +113,19 @@ class Network:
 
 
 @dataclass(frozen=True)
-class _TapsOf:
-    """A module's method `taps` as a function; equal where modules are."""
+class _MethodOf:
+    """A module's method as a function, equal where modules are; `key`: of dropout."""
 
     module: Any
+    method: str
 
-    def __call__(self, variables, x):
-        return self.module.apply(variables, x, method="taps")
+    def __call__(self, variables, x, key=None):
+        rngs = None if key is None else {"dropout": key}
+        return self.module.apply(variables, x, rngs=rngs, method=self.method)
 
     def __hash__(self):
         # fields of modules may be lists, which compare but have no hash
         return hash(type(self.module))
-
-
-@dataclass(frozen=True)
-class _SampleOf(_TapsOf):
-    """A module's logits with dropout as a function; equal where modules are."""
-
-    __hash__ = _TapsOf.__hash__
-
-    def __call__(self, variables, x, key):
-        return self.module.apply(variables, x, rngs={"dropout": key})
 
 
 @compiled

@@ -5,6 +5,7 @@ run the step on each device's part and average, in one all-reduce. The parameter
 reach agree up to rounding. Devices may belong to several processes, a host each.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -74,6 +75,10 @@ class Parallel:
         """
         return self.local > 1 and self.devices[0].platform == "cpu"
 
+    def multiple(self, batch_size: int) -> int:
+        """Round a batch size up to a multiple of the devices."""
+        return -(-batch_size // len(self.devices)) * len(self.devices)
+
     def check_batch_size(self, batch_size: int) -> None:
         """Raise ValueError unless every device gets an equal part of the batch."""
         if batch_size < 1:
@@ -101,9 +106,7 @@ class Parallel:
         """Return the pytree as it was before `place_state`, wherever copies live."""
         if self.mode == "pmap":
             return jax.tree.map(first_copy, state)
-        if self.fsdp == 1:
-            return state
-        return self._gather(state)
+        return state if self.fsdp == 1 else self._gather(state)
 
     def to_save(self, state: Any) -> Any:
         """Return the pytree as a checkpoint takes it: NumPy arrays, or shards."""
@@ -213,12 +216,12 @@ class Parallel:
         return jax.jit(step, donate_argnums=0)
 
     def _shardings(self, state: Any) -> Any:
-        return jax.tree.map(lambda a: self._sharding(np.shape(a)), state)
+        def of(array):
+            if self.fsdp == 1:
+                return self.replicated
+            return NamedSharding(self.mesh, sharded(np.shape(array), FSDP, self.fsdp))
 
-    def _sharding(self, shape: tuple[int, ...]) -> NamedSharding:
-        if self.fsdp == 1:
-            return self.replicated
-        return NamedSharding(self.mesh, sharded(shape, FSDP, self.fsdp))
+        return jax.tree.map(of, state)
 
     @property
     def _split_here(self) -> NamedSharding:
@@ -260,15 +263,13 @@ def _several(train_step: Callable, unroll: bool) -> Callable:
 
 
 def _part_of_this_process(devices: Sequence) -> Share:
-    counts: dict[int, int] = {}
-    for device in devices:
-        counts[device.process_index] = counts.get(device.process_index, 0) + 1
+    counts = Counter(device.process_index for device in devices)
     if not counts:
         raise ValueError("no devices to train on; leave `devices` out to use all")
     if len(set(counts.values())) > 1:
         raise ValueError(
-            f"every process must have as many devices, got {counts} by process; start "
-            "them alike"
+            f"every process must have as many devices, got {dict(counts)} by process; "
+            "start them alike"
         )
     own = jax.process_index()
     if own not in counts:

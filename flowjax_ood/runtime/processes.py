@@ -72,27 +72,16 @@ def fetch(tree: Any) -> Any:
 
     Those that live on devices of several processes are gathered.
     """
-    whole = jax.tree.map(
-        lambda a: (
-            not isinstance(a, jax.Array)
-            or a.is_fully_addressable
-            or a.is_fully_replicated
-        ),
-        tree,
-    )
-    if all(jax.tree.leaves(whole)):
-        return jax.device_get(tree)
-    from jax.experimental import multihost_utils
 
-    return jax.tree.map(
-        lambda a, here: (
-            jax.device_get(a)
-            if here
-            else multihost_utils.process_allgather(a, tiled=True)
-        ),
-        tree,
-        whole,
-    )
+    def whole(a):
+        local = not isinstance(a, jax.Array) or a.is_fully_addressable
+        if local or a.is_fully_replicated:
+            return a
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.process_allgather(a, tiled=True)
+
+    return jax.device_get(jax.tree.map(whole, tree))
 
 
 def everyones(value: Any) -> list:

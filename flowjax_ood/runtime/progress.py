@@ -8,32 +8,23 @@ from datetime import timedelta
 
 from flowjax_ood.runtime.processes import is_lead
 
+# seconds between lines
+INTERVAL = 15.0
+
 
 class Progress:
     """`advance(done, **shown)` reports progress of `total` units called `unit`.
 
-    On a terminal it is a bar; in a log file, a line every `interval` seconds, and one
-    at the end, whether all was done or not.
+    On a terminal it is a bar; in a log file, a line every `INTERVAL` seconds, and one
+    at the end, whether all was done or not. It begins at `done` units.
     """
 
-    def __init__(
-        self,
-        label: str,
-        total: int,
-        unit: str,
-        interval: float = 15.0,
-        silent: bool = False,
-    ):
+    def __init__(self, label: str, total: int, unit: str, done: int, silent: bool):
         self.label, self.total, self.unit = label, total, unit
-        self.interval, self.silent = interval, silent
-        self.start, self.offset = time.monotonic(), 0
-        self.printed, self.pending = self.start, ""
-        self.bar = self.task = None
-
-    def open(self, done: int = 0) -> None:
-        """Begin, at `done` units."""
-        self.offset = done
-        if self.silent or not sys.stderr.isatty():
+        self.offset, self.silent = done, silent
+        self.start = self.printed = time.monotonic()
+        self.pending, self.bar = "", None
+        if silent or not sys.stderr.isatty():
             return
         from rich import progress
         from rich.console import Console
@@ -68,7 +59,7 @@ class Progress:
         if rate > 0 and done < self.total:
             parts.append(f"ETA {timedelta(seconds=round((self.total - done) / rate))}")
         self.pending = "  ".join(part for part in parts if part)
-        if now - self.printed >= self.interval or done >= self.total:
+        if now - self.printed >= INTERVAL or done >= self.total:
             self._print(now)
 
     def _print(self, now: float) -> None:
@@ -84,13 +75,15 @@ class Progress:
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Progress]:
+def progress(
+    label: str | None, total: int, unit: str, done: int = 0
+) -> Iterator[Progress]:
     """Open a `Progress`, and close it however the work ends.
 
-    Of several processes, the first one shows it.
+    Of several processes, the first one shows it; without a label, none.
     """
-    shown = Progress(label, total, unit, silent=not is_lead())
-    shown.open(done)
+    silent = label is None or not is_lead()
+    shown = Progress(label, total, unit, done, silent)
     try:
         yield shown
     finally:

@@ -211,6 +211,8 @@ class NNGuide(Detector):
     requires = Requires(train_data=True)
 
     def prepared(self, network, given):
+        from scipy.special import logsumexp
+
         count = len(given.train.features)
         size = max(1, round(self.share * count))
         rows = np.random.default_rng(given.seed).permutation(count)[:size]
@@ -218,7 +220,5 @@ class NNGuide(Detector):
             np.asarray(a, np.float64)[rows]
             for a in (given.train.features, given.train.logits)
         )
-        most = z.max(1, keepdims=True)
-        energies = most + np.log(np.exp(z - most).sum(1, keepdims=True))
-        bank = {"bank": _unit(f, np) * energies}
+        bank = {"bank": _unit(f, np) * logsumexp(z, axis=1, keepdims=True)}
         return _score_of_both(nn_guide, bank, {"k": min(self.k, size)})

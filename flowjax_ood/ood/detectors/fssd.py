@@ -85,15 +85,9 @@ class FSSD(LayerDetector):
     @classmethod
     def repository(cls, **changes) -> "FSSD":
         """Configure FSSD as the public code does, with its batches of 512."""
-        options = {
-            "noise": "repository",
-            "weights": "logistic",
-            "magnitudes": MAGNITUDES,
-            "form": "zscore_batch",
-            "sign": -1,
-            "batch_size": 512,
-        }
-        return cls(**(options | changes))
+        options = {"noise": "repository", "weights": "logistic", "sign": -1}
+        options |= {"magnitudes": MAGNITUDES, "form": "zscore_batch"}
+        return cls(**(options | {"batch_size": 512} | changes))
 
     def singularity(self, network: Network, given: Given) -> dict[str, np.ndarray]:
         """Compute `{layer: F* [D]}`, float64."""

@@ -1,6 +1,6 @@
 """Combine the scores of layers: choose the step's magnitude and the layers' weights."""
 
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,17 +10,9 @@ from flowjax_ood.ood.detectors.layer_scores import LayerScores
 from flowjax_ood.ood.network import Network, check_images
 
 
-@dataclass(frozen=True, eq=False)
-class _Combined:
+def _combined(scores: LayerScores, magnitude, weights, x, batch_size):
     """`sum_k a_k s_k(x + m d_k) + b` of inputs `[N, ...]`."""
-
-    scores: LayerScores
-    magnitude: float
-    weights: protocols.Weights
-
-    def __call__(self, x, batch_size):
-        table = self.scores.table(x, (self.magnitude,), batch_size)
-        return self.weights(table[:, 0])
+    return weights(scores.table(x, (magnitude,), batch_size)[:, 0])
 
 
 class LayerDetector(Detector):
@@ -96,7 +88,7 @@ class LayerDetector(Detector):
             "weights": dict(zip(network.layers, map(float, weights.weights))),
             "bias": weights.bias,
         }
-        function = _Combined(scores, float(magnitude), weights)
+        function = partial(_combined, scores, float(magnitude), weights)
         return Fitted(self.name, self.requires, network, function, False, chosen)
 
     def _table(self, scores: LayerScores, x, magnitudes) -> np.ndarray:

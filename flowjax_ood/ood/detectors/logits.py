@@ -149,20 +149,16 @@ class KLMatching(Detector):
     requires = Requires(train_data=True)
 
     def prepared(self, network, given):
+        from scipy.special import log_softmax, logsumexp
+
         z = np.asarray(given.train.logits, np.float64)
-        z = z - z.max(1, keepdims=True)
-        log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+        log_p = log_softmax(z, axis=1)
         predicted = z.argmax(1)
         present = np.unique(predicted)
         # a class that is never predicted has no template: another's is there twice, so
         # that shapes do not depend on it
         present = np.resize(present, z.shape[1])
-        log_templates = [_log_mean(log_p[predicted == c]) for c in present]
+        of = [log_p[predicted == c] for c in present]
+        log_templates = [logsumexp(rows, axis=0) - np.log(len(rows)) for rows in of]
         log_templates = jnp.asarray(log_templates, jnp.float32)
         return score_of(kl_matching, "logits", log_templates=log_templates)
-
-
-def _log_mean(log_p):
-    """`log mean p` over rows, of any p."""
-    most = log_p.max(0)
-    return most + np.log(np.exp(log_p - most).mean(0))

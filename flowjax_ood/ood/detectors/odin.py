@@ -51,13 +51,8 @@ def _table(network: Network, pairs, batch_size: int, x) -> np.ndarray:
     return np.stack(in_batches(of, x, at_once(x, batch_size)), axis=1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Score:
-    network: Network
-    pair: tuple[float, float]
-
-    def __call__(self, x, batch_size):
-        return _table(self.network, (self.pair,), batch_size, x)[:, 0]
+def _score(network, pair, x, batch_size):
+    return _table(network, (pair,), batch_size, x)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,6 @@ class ODIN(Detector):
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
         self.check(network, given)
-
         pairs = [
             (float(m), float(t)) for m in self.magnitudes for t in self.temperatures
         ]
@@ -107,5 +101,5 @@ class ODIN(Detector):
             pairs, chosen = [pairs[best]], {"tnr_at_tpr95": rates[best]}
         magnitude, temperature = pairs[0]
         chosen |= {"magnitude": magnitude, "temperature": temperature}
-        function = _Score(network, pairs[0])
+        function = partial(_score, network, pairs[0])
         return Fitted(self.name, self.requires, network, function, False, chosen)
