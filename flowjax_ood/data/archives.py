@@ -3,12 +3,13 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from flowjax_ood.data.checks import unknown
 from flowjax_ood.runtime.files import replacing
 
 # raised by NumPy for what is damaged, cut short, or could only be read by pickle
@@ -46,6 +47,30 @@ class Archive:
         if labels.size and not -(2**31) <= labels.min() <= labels.max() < 2**31:
             raise ValueError(f"{what}: labels do not fit in int32")
         return labels.astype(np.int32)
+
+
+def find_archive(
+    source: str, path: str | os.PathLike | None, stems: Sequence[str], remedy: str
+) -> Path:
+    """Return `path` if it is a file, or the first STEM.npz of that directory.
+
+    Raises ValueError and FileNotFoundError that name `source` and end with `remedy`.
+    """
+    if path is None:
+        raise ValueError(
+            f"source {source!r} needs path=, an .npz archive or a directory of them; "
+            f"{remedy}"
+        )
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"no file or directory {str(path)!r}; {remedy}")
+    for stem in stems:
+        if (path / f"{stem}.npz").is_file():
+            return path / f"{stem}.npz"
+    there = (p.stem for p in path.glob("*.npz"))
+    raise unknown(f"an archive in {path}", stems[0], there, remedy)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -51,8 +52,10 @@ def check_memory(shape: Sequence[int], what: str) -> None:
     Sets are held in memory as uint8: ImageNet 64x64 takes 15.7 GB. Without this, a
     machine too small would stop the process hours later, without a word.
     """
-    needed, available = math.prod(shape), _available()
-    if available is not None and needed > available:
+    text = MEMINFO.read_text() if MEMINFO.exists() else ""
+    known = re.search(r"MemAvailable: *(\d+) kB", text)
+    needed = math.prod(shape)
+    if known and needed > (available := 1024 * int(known[1])):
         raise ValueError(
             f"{what}: {shape[0]:,} images take {needed / 1e9:.1f} GB of memory, and "
             f"{available / 1e9:.1f} GB are available; take fewer with limit=, or use a "
@@ -60,13 +63,16 @@ def check_memory(shape: Sequence[int], what: str) -> None:
         )
 
 
-def _available() -> int | None:
-    """Bytes that can be allocated without swapping, where that is known."""
-    try:
-        lines = MEMINFO.read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
+def number_to_take(limit: int | None, count: int, what: str, kind: str) -> int:
+    """Return `limit`, or `count` if it is None; ValueError for more than there are.
+
+    Fewer would falsify results silently. `what` names the set, `kind` the things
+    counted.
+    """
+    number = count if limit is None else limit
+    if not 1 <= number <= count:
+        raise ValueError(
+            f"{what} holds {count} {kind}, so the first {number} cannot be taken; ask "
+            f"for 1 to {count}, or for no limit"
+        )
+    return number

@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from flowjax_ood.data.checks import number_to_take
+
 
 class StoredSet:
     """Base of frozen dataclasses with `name`, `split`, `labels`, `source`, `origin`.
@@ -70,12 +72,8 @@ class StoredSet:
 
     def take(self, n: int) -> Self:
         """Take the first `n`; ValueError for more than there are, never fewer."""
-        if not 1 <= n <= len(self):
-            raise ValueError(
-                f"{self.name}:{self.split} from source {self.source!r} holds "
-                f"{len(self)} {self.KIND}, so the first {n} cannot be taken; "
-                f"ask for 1 to {len(self)}, or for no limit"
-            )
+        what = f"{self.name}:{self.split} from source {self.source!r}"
+        number_to_take(n, len(self), what, self.KIND)
         return self.at(slice(n))
 
 

@@ -115,12 +115,9 @@ class StreamedImages:
 
 @dataclass(frozen=True, eq=False)
 class StreamedImageSet(StoredSet):
-    """A split of a data set like `ImageSet`, but its images are read as indexed.
+    """A split like an `ImageSet`, but its images are read as they are indexed.
 
-    Attributes:
-        name, split, source, origin: as of an `ImageSet`.
-        images: uint8 `[N, H, W, C]`, read as they are indexed.
-        labels: None: no user of streamed images needs them.
+    `labels` is None: no user of streamed images needs them.
     """
 
     FIELD = "images"

@@ -1,9 +1,7 @@
 """Read off its tensors which flow a checkpoint of the paper's code belongs to."""
 
-import re
-
 from flowjax_ood.distributions import Flow
-from flowjax_ood.interop.st_networks import linear_maps
+from flowjax_ood.interop.st_networks import numbered
 from flowjax_ood.interop.tensors import TensorReader
 from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
 
@@ -46,7 +44,7 @@ def build(
             raise ValueError(
                 f"RealNVPTabular needs event_shape (D,), got {event_shape}"
             )
-        linear = linear_maps(state, first)
+        linear = numbered(state, first)
         if len(linear) < 2:
             raise ValueError(
                 f"the st-network {first[:-1]!r} is no stack of linear maps: tensors "
@@ -66,12 +64,9 @@ def build(
     else:
         args |= {"scales": 1, "couplings": len(prefixes)}
     if f"{first}fc_z.weight" in state:
-        args |= {
-            "st_net": "autoencoder",
-            "latent_dim": size(f"{first}fc_z.weight"),
-        }
-        return RealNVP(event_shape, **args)
-    blocks = {m[1] for n in names if (m := re.match(r"blocks\.(\d+)\.", n))}
+        code = size(f"{first}fc_z.weight")
+        return RealNVP(event_shape, st_net="autoencoder", latent_dim=code, **args)
+    blocks = numbered(state, f"{first}blocks.")
     if not blocks:
         raise ValueError(
             f"the st-network {first[:-1]!r} is none of resnet, resnet_ae, autoencoder: "
@@ -98,11 +93,7 @@ def _glow(reader: TensorReader, prefixes: list[str], event_shape) -> Flow:
     if reader.holds(net + "0.conv.weight"):
         args |= {"st_net": "glow_convnet", "width": reader.size(net + "0.conv.weight")}
     elif reader.holds(net + "layers.0.conv_h.conv.weight"):
-        layers = {
-            m[1]
-            for k in reader.state
-            if (m := re.match(re.escape(net) + r"layers\.(\d+)\.", k))
-        }
+        layers = numbered(reader.state, net + "layers.")
         width = reader.size(net + "in_conv.conv.weight")
         args |= {"st_net": "highway", "layers": len(layers), "width": width}
     else:

@@ -25,25 +25,21 @@ def read_coupling(reader: TensorReader, prefix: str) -> tuple[dict, dict]:
 
 def resnet(reader: TensorReader, net: str) -> tuple[dict, dict]:
     """Read `(params, batch_stats)` of `ResNet` or `ResNetAE`."""
-    params, stats = {}, {}
-    params["in_conv"] = reader.wn_conv(net + "in_conv.")
-    params["out_conv"] = reader.wn_conv(net + "out_conv.")
+    stats: dict = {}
+    params = {n: reader.wn_conv(f"{net}{n}.") for n in ("in_conv", "out_conv")}
     if net + "in_skip.conv.weight_g" in reader.state:
         params["in_skip"] = reader.wn_conv(net + "in_skip.")
     reader.norms(net, params, stats)
-    i = 0
-    while f"{net}blocks.{i}.in_conv.conv.weight_g" in reader.state:
+    for i in numbered(reader.state, net + "blocks."):
         block = f"{net}blocks.{i}."
-        inner, inner_stats = {}, {}
-        inner["in_conv"] = reader.wn_conv(block + "in_conv.")
-        inner["out_conv"] = reader.wn_conv(block + "out_conv.")
+        inner_stats: dict = {}
+        inner = {n: reader.wn_conv(f"{block}{n}.") for n in ("in_conv", "out_conv")}
         reader.norms(block, inner, inner_stats)
         params[f"block_{i}"] = inner
         if inner_stats:
             stats[f"block_{i}"] = inner_stats
         if f"{net}skips.{i}.conv.weight_g" in reader.state:
             params[f"skip_{i}"] = reader.wn_conv(f"{net}skips.{i}.")
-        i += 1
     if net + "bottleneck.0.weight" in reader.state:
         encode, decode = (reader.dense(f"{net}bottleneck.{k}.") for k in (0, 1))
         params |= code_maps(encode, decode, len(params["in_conv"]["g"]))
@@ -79,12 +75,9 @@ def code_maps(encode: dict, decode: dict, channels: int) -> dict:
 
 def mlp(reader: TensorReader, net: str) -> dict:
     """Read the parameters of `MLP`."""
-    layers = [reader.dense(f"{net}{i}.") for i in linear_maps(reader.state, net)]
-    names = [
-        "in_dense",
-        *(f"dense_{i}" for i in range(len(layers) - 2)),
-        "out_dense",
-    ]
+    layers = [reader.dense(f"{net}{i}.") for i in numbered(reader.state, net)]
+    inner = [f"dense_{i}" for i in range(len(layers) - 2)]
+    names = ["in_dense", *inner, "out_dense"]
     return dict(zip(names, layers, strict=True))
 
 
@@ -93,11 +86,9 @@ def highway(reader: TensorReader, net: str) -> dict:
     params = {
         name: reader.conv(f"{net}{name}.conv.") for name in ("in_conv", "out_conv")
     }
-    i = 0
-    while reader.holds(f"{net}layers.{i}.conv_h.conv.weight"):
+    for i in numbered(reader.state, net + "layers."):
         params[f"conv_{i}"] = reader.conv(f"{net}layers.{i}.conv_h.conv.")
         params[f"gate_{i}"] = reader.conv(f"{net}layers.{i}.conv_t.conv.")
-        i += 1
     return params
 
 
@@ -108,7 +99,9 @@ def glow_convnet(reader: TensorReader, net: str) -> dict:
     return {name: reader.conv(f"{net}{k}.conv.") for name, k in positions.items()}
 
 
-def linear_maps(state, net: str) -> list[int]:
-    """List the positions of linear maps in a torch `Sequential`, ascending."""
-    inside = (k.removeprefix(net).split(".")[0] for k in state if k.startswith(net))
-    return sorted({int(position) for position in inside if position.isdigit()})
+def numbered(state, prefix: str) -> list[int]:
+    """List the numbers i for which there are tensors `PREFIXi.*`, ascending."""
+    after = (k.removeprefix(prefix) for k in state if k.startswith(prefix))
+    return sorted(
+        {int(i) for i in (name.split(".")[0] for name in after) if i.isdigit()}
+    )

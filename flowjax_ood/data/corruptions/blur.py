@@ -1,5 +1,7 @@
 """Blurs: by a lens, by frosted glass, by motion, by a zoom."""
 
+from itertools import product
+
 import numpy as np
 
 from flowjax_ood.data.random import Streams
@@ -54,11 +56,8 @@ def glass_blur(
     """
     reach = max(1, round(reach))
     height, width = x.shape[1:3]
-    inner = [
-        (row, column)
-        for row in range(height - reach, reach, -1)
-        for column in range(width - reach, reach, -1)
-    ]
+    rows, columns = (range(side - reach, reach, -1) for side in (height, width))
+    inner = list(product(rows, columns))
     # Hendrycks & Dietterich: from -reach to reach - 1
     steps = np.floor(streams.uniform(rounds * len(inner), 2) * (2 * reach)) - reach
     steps = steps.astype(np.int32) @ np.array([width, 1], np.int32)

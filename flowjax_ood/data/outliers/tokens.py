@@ -60,7 +60,11 @@ def pseudo_outlier_tokens(
     tokens = np.asarray(tokens)
     _check_tokens(tokens, alphabet_size)
     kinds = chosen_kinds(kinds, KINDS)
-    _check_pieces(tokens, kinds)
+    if "blocks_permuted" in kinds and tokens.shape[1] < 2 * BLOCK:
+        raise ValueError(
+            f"sequences of {tokens.shape[1]} tokens cannot be cut into pieces of "
+            f"{BLOCK}; leave 'blocks_permuted' out of kinds"
+        )
     seed = integer("seed", seed, least=0)
     rows, kind = kinds_of_rows(
         rows, len(tokens), len(kinds), seed, "pseudo-outlier tokens kinds"
@@ -138,12 +142,4 @@ def _check_tokens(tokens: np.ndarray, size: int) -> None:
         raise ValueError(
             f"tokens of an alphabet of {size} are from 0 to {size - 1}, not "
             f"{tokens.min()} to {tokens.max()}"
-        )
-
-
-def _check_pieces(tokens: np.ndarray, kinds: tuple[str, ...]) -> None:
-    if "blocks_permuted" in kinds and tokens.shape[1] < 2 * BLOCK:
-        raise ValueError(
-            f"sequences of {tokens.shape[1]} tokens cannot be cut into pieces of "
-            f"{BLOCK}; leave 'blocks_permuted' out of kinds"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flowjax_ood.data.archives import Archive, open_archive, write_archive
+from flowjax_ood.data.archives import Archive, find_archive, open_archive, write_archive
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import VectorSet
 
@@ -28,10 +28,14 @@ def load_embeddings(
     `encoder` that the text `meta` names is said in `origin`. Nothing pickled is read.
     Raises ValueError and FileNotFoundError, naming what there is.
     """
-    file = _file(name, split, path)
-    own = file.name == f"{name}_features_{split}.npz"
+    own = f"{name}_features_{split}"
+    remedy = (
+        "a set is NAME_features_SPLIT.npz or NAME.npz in a directory, or in an archive "
+        "that `python -m experiments embed` makes"
+    )
+    file = find_archive("embeddings", path, [own, name], remedy)
     with open_archive(file) as archive:
-        key, label_key = _keys(archive.keys, name, split, file, own)
+        key, label_key = _keys(archive.keys, name, split, file, file.stem == own)
         vectors = _vectors(archive.read(key), f"{file}[{key!r}]")
         labels = archive.labels(label_key)
         encoder = _encoder(archive)
@@ -71,31 +75,6 @@ def read_meta(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(meta, dict) or not isinstance(meta.get("sets"), dict):
         raise ValueError(f"{path} is no archive of embeddings of this command")
     return meta
-
-
-def _file(name: str, split: str, path: str | os.PathLike | None) -> Path:
-    if path is None:
-        raise ValueError(
-            "source 'embeddings' needs path=, an .npz archive or a directory of them; "
-            "`python -m experiments embed` makes one of images"
-        )
-    path = Path(path)
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise FileNotFoundError(
-            f"no file or directory {os.fspath(path)!r}; `python -m experiments embed` "
-            "makes an archive of embeddings"
-        )
-    for file in (path / f"{name}_features_{split}.npz", path / f"{name}.npz"):
-        if file.is_file():
-            return file
-    raise unknown(
-        f"a set of embeddings in {path}",
-        f"{name}_features_{split}",
-        (p.stem for p in path.glob("*.npz")),
-        "a set is NAME_features_SPLIT.npz or NAME.npz there",
-    )
 
 
 def _keys(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowjax_ood.data.checks import check_memory
+from flowjax_ood.data.checks import check_memory, number_to_take
 from flowjax_ood.data.preprocess import describe_resize, on_threads
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.sources.folder_files import find_files
@@ -75,11 +75,7 @@ def load_folder(
             f"({_some(unreadable)}), more than {MOST_UNREADABLE:.0%}: copy them again, "
             "or remove them to go on without"
         )
-    if limit is not None and limit > len(kept):
-        raise ValueError(
-            f"{what} holds {len(kept)} readable images, so the first {limit} cannot "
-            f"be taken; ask for 1 to {len(kept)}, or for no limit"
-        )
+    number_to_take(limit, len(kept), what, "readable images")
     parts = [f"image files in {files.directory}"]
     labels = None
     if files.classes:

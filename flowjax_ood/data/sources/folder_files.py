@@ -10,18 +10,7 @@ from pathlib import Path
 
 from flowjax_ood.data.checks import unknown
 
-EXTENSIONS = (
-    ".bmp",
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+EXTENSIONS = ".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
 # directories of these names hold splits; all others hold classes
 SPLITS = ("train", "test", "validation", "valid", "val", "dev", "extra", "train10k")
 
@@ -48,7 +37,7 @@ def find_files(name: str, split: str, path: str | os.PathLike | None) -> Files:
         if not images:
             raise FileNotFoundError(
                 f"no image files in {directory}; there should be some, or class "
-                f"directories of them ({', '.join(EXTENSIONS)})"
+                f"directories of them ({EXTENSIONS})"
             )
         return Files(directory, images, [0] * len(images), ())
     if images:
@@ -129,5 +118,6 @@ def _contents(directory: Path) -> tuple[list[Path], list[Path]]:
         (p for p in directory.iterdir() if p.name[0] != "."), key=attrgetter("name")
     )
     folders = [p for p in paths if p.is_dir()]
-    images = [p for p in paths if p.suffix.lower() in EXTENSIONS and not p.is_dir()]
+    known = EXTENSIONS.split()
+    images = [p for p in paths if p.suffix.lower() in known and not p.is_dir()]
     return images, folders

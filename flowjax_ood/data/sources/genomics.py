@@ -17,7 +17,7 @@ from flowjax_ood.data.checks import integer, unknown
 from flowjax_ood.data.preprocess import on_threads
 from flowjax_ood.data.random import Streams
 from flowjax_ood.data.sets import TokenSet
-from flowjax_ood.data.sources.tfds import find_builder, open_split
+from flowjax_ood.data.sources.tfds import open_split
 
 NAME = "genomics_ood"
 ALPHABET = "ACGT"
@@ -63,8 +63,7 @@ def load_genomics(
     _check_split(split)
     with suppress(ModuleNotFoundError):  # of a TFDS that has moved it
         importlib.import_module(_MODULE)
-    builder = find_builder(NAME, NAME, path)
-    data = open_split(builder, NAME, split, path, _MODULE)
+    builder, data = open_split(NAME, split, path, _MODULE)
     what = f"tfds {NAME}:{split}"
     count = len(data) if limit is None else limit
     if not 1 <= count <= len(data):

@@ -78,7 +78,16 @@ def load_idx(
         )
     chosen = min(images, key=_preference)
     pixels = read_idx(chosen.path, rank=3)[..., None]
-    labels = _labels(chosen, ours)
+    neighbours = [
+        f
+        for f in ours
+        if (f.kind, f.split, f.dataset) == ("labels", split, chosen.dataset)
+        and f.path.parent == chosen.path.parent
+    ]
+    labels = None
+    if neighbours:
+        file = min(neighbours, key=_preference)
+        labels = read_idx(file.path, rank=1).astype(np.int32)
     return ImageSet(name, split, pixels, labels, "idx", _origin(chosen, name, labels))
 
 
@@ -192,20 +201,6 @@ def _scan(directory: Path) -> Iterator[_File]:
                 dataset = match["dataset"] or owner
                 compression = match["compression"] or ""
                 yield _File(path, dataset, split, match["kind"], compression)
-
-
-def _labels(images: _File, files: list[_File]) -> np.ndarray | None:
-    """int32 labels from the directory of the images, of the same data set, or None."""
-    neighbours = [
-        f
-        for f in files
-        if f.kind == "labels"
-        and (f.path.parent, f.dataset, f.split)
-        == (images.path.parent, images.dataset, images.split)
-    ]
-    if not neighbours:
-        return None
-    return read_idx(min(neighbours, key=_preference).path, rank=1).astype(np.int32)
 
 
 def _preference(file: _File) -> tuple[int, str]:

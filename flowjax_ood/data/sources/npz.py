@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from flowjax_ood.data.archives import open_archive
+from flowjax_ood.data.archives import find_archive, open_archive
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet, check_images
 
@@ -21,7 +21,8 @@ def load_npz(
     Images are uint8 `[N, H, W]` or `[N, H, W, C]`, never pickled. Floats and channels
     first are refused, with the conversion to write.
     """
-    file = _file(name, path)
+    remedy = f"make it with np.savez('{name}.npz', train=..., test=...)"
+    file = find_archive("npz", path, [name], remedy)
     with open_archive(file) as archive:
         image_key, label_key = _keys(archive.keys, split, file)
         images = archive.read(image_key)
@@ -30,27 +31,6 @@ def load_npz(
         labels = archive.labels(label_key)
     origin = f"key {image_key!r} of {file}"
     return ImageSet(name, split, images, labels, "npz", origin)
-
-
-def _file(name: str, path: str | os.PathLike | None) -> Path:
-    if path is None:
-        raise ValueError(
-            f"source 'npz' needs path=, the directory of {name}.npz or the file itself"
-        )
-    path = Path(path)
-    if path.is_dir():
-        file = path / f"{name}.npz"
-        if not file.is_file():
-            raise unknown(
-                f"an npz data set in {path}",
-                name,
-                (p.stem for p in path.glob("*.npz")),
-                f"make it with np.savez({str(file)!r}, train=..., test=...)",
-            )
-        return file
-    if not path.is_file():
-        raise FileNotFoundError(f"no file or directory {os.fspath(path)!r}")
-    return path
 
 
 def _keys(keys: list[str], split: str, file: Path) -> tuple[str, str]:

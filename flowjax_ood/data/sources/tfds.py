@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flowjax_ood.data.checks import check_memory, unknown
+from flowjax_ood.data.checks import check_memory, number_to_take, unknown
 from flowjax_ood.data.preprocess import describe_resize, on_threads, resize_center_crop
 from flowjax_ood.data.sets import ImageSet
 
@@ -98,23 +98,16 @@ def find_images(
     image_size: int | None = None,
 ) -> Prepared:
     """Find and check what `load_tfds` reads; no image is read yet."""
-    tfds_name = ALIASES.get(name, name)
-    builder = find_builder(tfds_name, name, path)
+    builder, data = open_split(name, split, path)
     if "image" not in builder.info.features:
         raise ValueError(
-            f"tfds {tfds_name!r} has no feature 'image', only "
+            f"tfds {name!r} has no feature 'image', only "
             f"{', '.join(builder.info.features)}: it is not an image set"
         )
-    data = open_split(builder, tfds_name, split, path)
-    if limit is not None and limit > len(data):
-        raise ValueError(
-            f"tfds {name}:{split} holds {len(data)} images, so the first {limit} "
-            f"cannot be taken; ask for 1 to {len(data)}, or for no limit"
-        )
-    count = len(data) if limit is None else limit
-    if count == 0:
+    if not len(data):
         raise ValueError(f"tfds {name}:{split} holds no images")
-    size = DEFAULT_SIZES.get(tfds_name) if image_size is None else image_size
+    count = number_to_take(limit, len(data), f"tfds {name}:{split}", "images")
+    size = DEFAULT_SIZES.get(builder.name) if image_size is None else image_size
     origin = f"TensorFlow Datasets {builder.info.full_name}, split {split}"
     licence = (builder.info.redistribution_info.license or "").strip()
     if licence:
@@ -124,13 +117,19 @@ def find_images(
     return Prepared(data, count, size, f"tfds {name}:{split}", origin)
 
 
-def find_builder(tfds_name: str, name: str, path: str | os.PathLike | None) -> Any:
-    """Return TFDS's builder of `tfds_name`, asked for as `name`, in data_dir `path`.
+def open_split(
+    name: str, split: str, path: str | os.PathLike | None, module: str | None = None
+) -> tuple[Any, Sequence[dict]]:
+    """Open prepared examples for random access: TFDS's builder, and its `split`.
 
-    Raises `ValueError` that names the nearest names TFDS knows.
+    `split` may be a slice; `path` is the data_dir. `module` is the one to import first,
+    for sets that TFDS does not find by name. Raises `ValueError` for an unknown name or
+    split, and `FileNotFoundError` with the command that prepares the set where it is
+    not prepared for random access.
     """
     import tensorflow_datasets as tfds
 
+    tfds_name = ALIASES.get(name, name)
     data_dir = None if path is None else os.fspath(path)
     try:
         builder = tfds.builder(tfds_name, data_dir=data_dir)
@@ -144,24 +143,8 @@ def find_builder(tfds_name: str, name: str, path: str | os.PathLike | None) -> A
             {*near, *_COMMON},
             "and the rest of tfds.list_builders()",
         ) from error
-    return builder
-
-
-def open_split(
-    builder: Any,
-    tfds_name: str,
-    split: str,
-    path: str | os.PathLike | None,
-    module: str | None = None,
-) -> Sequence[dict]:
-    """Open the prepared examples of `split`, a name or a slice, for random access.
-
-    `module` is the one to import first, for sets that TFDS does not find by name.
-    Raises `ValueError` for an unknown split, and `FileNotFoundError` with the command
-    that prepares the set where it is not prepared for random access.
-    """
     try:
-        return builder.as_data_source(split=split)
+        return builder, builder.as_data_source(split=split)
     except (AssertionError, NotImplementedError, OSError, ValueError) as error:
         prepared = Path(builder.data_dir, "dataset_info.json").is_file()
         splits = set(builder.info.splits)
