@@ -29,7 +29,7 @@ from experiments.core.sets import Sets, load_sets
 from experiments.core.training_run import train
 from experiments.core.workdir import InUseError, locked
 from flowjax_ood import figures
-from flowjax_ood.training.loop import NonFiniteLossError
+from flowjax_ood.training.logs.window import NonFiniteLossError
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:

@@ -272,6 +272,7 @@ def training(config: ConfigDict, sets: Sets) -> Training:
     model = flow(config, sets.event_shape, training=True)
     update = optimizer(config, steps)
     initial, _ = _initial_state(config, sets, model, update)
+    _, _, step_key = _keys(config)
     decay = config.optimizer.ema_decay
     return Training(
         initial=initial,
@@ -280,7 +281,7 @@ def training(config: ConfigDict, sets: Sets) -> Training:
         ),
         batches=batches(config, sets),
         plan=plan(config, steps),
-        key=_keys(config).step,
+        key=step_key,
         batch_size=rows(config, sets),
         parallel=spread,
         prefetch=prefetch(config),
@@ -374,7 +375,8 @@ def state_template(config: ConfigDict, sets: Sets) -> TrainState:
 
 def _initial_state(config, sets, model, update):
     """`(initial() -> state, its shapes)`."""
-    keys, events = _keys(config), sets.inputs(sets.train)
+    init_key, noise_key, _ = _keys(config)
+    events = sets.inputs(sets.train)
     # data-dependent initialisation is on what the first step sees
     first = batch_indices(len(events), config.train.batch_size, config.seed, 0)
     first = first.astype(np.int32)
@@ -382,20 +384,15 @@ def _initial_state(config, sets, model, update):
     def initial():
         x = jnp.asarray(events[first])
         if x.dtype == jnp.uint8:
-            x = dequantize(x, example_keys(keys.noise, first))
+            x = dequantize(x, example_keys(noise_key, first))
         average = config.optimizer.ema_decay > 0
-        return create_state(model, update, keys.init, x, average=average)
+        return create_state(model, update, init_key, x, average=average)
 
     with user_errors("config.model", ValueError):
         # st-networks refuse sizes that do not fit when they are first called
         return initial, jax.eval_shape(initial)
 
 
-class _Keys(NamedTuple):
-    init: jax.Array
-    noise: jax.Array
-    step: jax.Array
-
-
-def _keys(config: ConfigDict) -> _Keys:
-    return _Keys(*jax.random.split(random_key(config.seed), 3))
+def _keys(config: ConfigDict) -> jax.Array:
+    """The keys of the initialisation, of its noise, and of all steps."""
+    return jax.random.split(random_key(config.seed), 3)

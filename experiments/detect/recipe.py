@@ -71,7 +71,7 @@ def training(
             batches = batches_with_outliers(
                 x, labels, outliers, size, more["outliers"], seed
             )
-            objective = OutlierExposure(module, config.exposure.weight, augment)
+            objective = OutlierExposure(module, augment, config.exposure.weight)
     keys = jax.random.split(build.random_key(seed))
 
     def initial():

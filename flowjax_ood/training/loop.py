@@ -21,13 +21,10 @@ from flowjax_ood.training.logs.events import RunEvents
 from flowjax_ood.training.logs.metrics import MetricLog
 from flowjax_ood.training.logs.window import (
     MetricWindow,
-    NonFiniteLossError,
     check_metrics,
     check_state,
 )
 from flowjax_ood.training.state import TrainState
-
-__all__ = ["Interrupted", "NonFiniteLossError", "Observers", "Plan", "Run", "fit"]
 
 
 @dataclass(frozen=True)
@@ -162,11 +159,10 @@ def fit(
     Raises:
         NonFiniteLossError: without saving the broken state.
         Interrupted: after saving, when SIGINT or SIGTERM arrives, at any process.
-        CheckpointError: for a damaged checkpoint without one before it, one of another
-            model, and one that cannot be written.
-        OSError: where `workdir` cannot be written.
-        ValueError: for sizes that do not fit. All but the first two, and a checkpoint
-            that cannot be written, come before the first step.
+        CheckpointError: for a checkpoint that cannot be written and, before the first
+            step, one of another model, or damaged ones alone.
+        OSError: before the first step, where `workdir` cannot be written.
+        ValueError: before the first step, for sizes that do not fit.
     """
     if validate and validate.every > plan.num_steps:
         raise ValueError(

@@ -1,16 +1,4 @@
-"""Objectives of a training step: the loss, and what it needs of a batch.
-
-| objective        | minimises                                  | needs of a batch     |
-|------------------|--------------------------------------------|----------------------|
-| `Likelihood`     | `mean -log p(x)`                           | `image` or `x`       |
-| `Negative`       | that of some images; pushes others down    | `image`, `negative`  |
-| `CrossEntropy`   | `mean -log p(label)`                       | `image` or `x`,      |
-|                  |                                            | `label`              |
-| `OutlierExposure`| cross-entropy, and unsureness of outliers  | `image`, `label`,    |
-|                  |                                            | `outlier` (`_index`) |
-
-All need `index`, on which noise, augmentation and dropout depend.
-"""
+"""Objectives of a training step: the loss, and the fields of a batch it needs."""
 
 import math
 from collections.abc import Callable
@@ -96,7 +84,7 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
-class Negative:
+class Negative(Likelihood):
     """Negative training: `negative_loss` of images to learn and images to push down.
 
     `batch["negative"]` says which is which; they pass through the flow together, so
@@ -114,19 +102,14 @@ class Negative:
     threshold that is not finite.
     """
 
-    module: Flow
     threshold: float
     axis_name: str | None = None
-    method: ClassVar = "log_prob_parts"
     needs: ClassVar = ("image", "index", "negative")
     made_by: ClassVar = "batches_with_negatives"
 
     def __post_init__(self):
         if not math.isfinite(self.threshold):
             raise ValueError(f"threshold must be finite, got {self.threshold}")
-
-    def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
-        return flow_inputs(batch, step_key)
 
     def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
         negative, dims = batch["negative"], self.module.dims
@@ -210,7 +193,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
-class OutlierExposure:
+class OutlierExposure(CrossEntropy):
     """`cross_entropy + weight * mean outlier_loss` of labelled images and outliers.
 
     They pass through the module together, outliers last, so that batch norm of the
@@ -218,10 +201,7 @@ class OutlierExposure:
     images, `outlier_loss` of the others. Raises ValueError for a negative `weight`.
     """
 
-    module: nn.Module
     weight: float = 0.5
-    augment: Augment | None = None
-    method: ClassVar = None
     needs: ClassVar = ("image", "index", "label", "outlier", "outlier_index")
     made_by: ClassVar = "batches_with_outliers"
 
@@ -230,9 +210,6 @@ class OutlierExposure:
             raise ValueError(
                 f"weight must not be negative or infinite, got {self.weight}"
             )
-
-    def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
-        return classifier_inputs(batch, step_key, self.augment)
 
     def loss(self, outputs: jax.Array, batch: Batch) -> tuple[jax.Array, dict]:
         labelled = len(batch["label"])

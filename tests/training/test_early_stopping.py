@@ -13,7 +13,7 @@ from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.signals import Interrupted
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
 from flowjax_ood.training.early_stopping import Validation, restore_best
-from flowjax_ood.training.loop import NonFiniteLossError
+from flowjax_ood.training.logs.window import NonFiniteLossError
 from tests.helpers.tiny_run import assert_same, tiny, train
 from tests.training.test_loop import (
     Crashed,

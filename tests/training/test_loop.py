@@ -15,7 +15,7 @@ from flowjax_ood.training import loop
 from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
 from flowjax_ood.training.logs import events, window
-from flowjax_ood.training.loop import NonFiniteLossError
+from flowjax_ood.training.logs.window import NonFiniteLossError
 from flowjax_ood.training.state import TrainState
 from tests.helpers.tiny_run import BATCH, KEY, Tiny, assert_same, images, tiny, train
 

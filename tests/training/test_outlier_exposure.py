@@ -40,7 +40,7 @@ def test_the_objective_adds_both(weight):
     module, optimizer = TinyClassifier(norm=True), optax.sgd(0.1)
     given = batches_with_outliers(images(), labels(), outliers(), 8, 6, seed=1)(0)
     state = create_state(module, optimizer, KEY, images(1))
-    step = jax.jit(make_train_step(OutlierExposure(module, weight), optimizer))
+    step = jax.jit(make_train_step(OutlierExposure(module, weight=weight), optimizer))
     new, metrics = step(state, given, KEY)
     # batch norm sees both kinds
     together = np.concatenate([given["image"], given["outlier"]]) / np.float32(255)
@@ -83,7 +83,9 @@ def test_training_makes_it_unsure_of_outliers():
 
     def trained(weight):
         state = create_state(module, optimizer, KEY, images(1))
-        step = jax.jit(make_train_step(OutlierExposure(module, weight), optimizer))
+        step = jax.jit(
+            make_train_step(OutlierExposure(module, weight=weight), optimizer)
+        )
         for k in range(150):
             state, metrics = step(state, batches(k), KEY)
         return jax.device_get(metrics)
@@ -116,7 +118,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"outliers must be uint8.*float32"):
         batches_with_outliers(images(), labels(), pixels, 8, 4, seed=0)
     with pytest.raises(ValueError, match="-1"):
-        OutlierExposure(TinyClassifier(), -1)
+        OutlierExposure(TinyClassifier(), weight=-1)
     module, optimizer = TinyClassifier(), optax.sgd(0.1)
     state = create_state(module, optimizer, KEY, images(1))
     with pytest.raises(ValueError, match="image, index, label"):

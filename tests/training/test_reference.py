@@ -78,7 +78,7 @@ CASES = {
         labelled_batches(PICTURES, LABELS, SIZE, 1),
     ),
     "outlier exposure": (
-        OutlierExposure(CLASSIFIER, WEIGHT),
+        OutlierExposure(CLASSIFIER, weight=WEIGHT),
         outlier_exposure,
         batches_with_outliers(PICTURES, LABELS, 255 - PICTURES, SIZE, 6, 1),
     ),
@@ -90,7 +90,7 @@ def test_steps_are_gradient_descent_on_the_loss_by_hand(case):
     objective, loss, batches = CASES[case]
     optimizer = make_optimizer(RATE, **PLAIN)
     x = batches(0)["image"][:SIZE]
-    if isinstance(objective, Likelihood | Negative):
+    if isinstance(objective, Likelihood):
         x = tiny_run.dequantized(x)
     state = create_state(objective.module, optimizer, jax.random.key(0), x)
     step = jax.jit(make_train_step(objective, optimizer))

@@ -13,7 +13,7 @@ from experiments.cli import run
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.workdir import locked
-from flowjax_ood.training.loop import NonFiniteLossError
+from flowjax_ood.training.logs.window import NonFiniteLossError
 from tests.helpers.experiment_runs import CONFIGS, only_error
 
 # no bottleneck, and one of two widths: flows of two couplings on 8x8 images
