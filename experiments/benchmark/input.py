@@ -40,13 +40,12 @@ from experiments.benchmark.cases import Case, short, varying
 from experiments.benchmark.outputs import Page, Report, heading, make_page
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import rates
-from experiments.benchmark.timing import spread
 from experiments.core import build
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
 from experiments.core.keys import Kind, flatten, kind, names
 from experiments.core.loaders import load_train
-from experiments.core.results import versions
+from experiments.core.results import spread, versions
 from experiments.core.sets import Sets
 from experiments.core.text import number
 from flowjax_ood.data.sets import ImageSet

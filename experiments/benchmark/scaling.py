@@ -48,11 +48,11 @@ from experiments.benchmark.outputs import (
 )
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import begun_row, ratios
-from experiments.benchmark.timing import medians, spread, time_round, warm_up
+from experiments.benchmark.timing import medians, time_round, warm_up
 from experiments.benchmark.work import build_work, shapes
 from experiments.core.environment import cores
 from experiments.core.errors import UserError
-from experiments.core.results import versions
+from experiments.core.results import spread, versions
 from experiments.core.text import number, number_range, share
 from flowjax_ood.runtime.parallel import AXIS, Parallel, mean_in_one
 

@@ -47,8 +47,8 @@ from experiments.benchmark.outputs import (
 )
 from experiments.benchmark.plot import draw
 from experiments.benchmark.run import CaseRun
-from experiments.benchmark.timing import medians, spread
-from experiments.core.results import versions
+from experiments.benchmark.timing import medians
+from experiments.core.results import spread, versions
 from experiments.core.text import number, number_range, share
 from flowjax_ood import figures
 

@@ -30,12 +30,6 @@ def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
     return [float(np.median(times)) for times in rounds]
 
 
-def spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest value, as columns `name`, `_min` and `_max`."""
-    middle = float(np.median(values))
-    return {name: middle, f"{name}_min": min(values), f"{name}_max": max(values)}
-
-
 def warm_up(call: Callable[[], object], calls: int = 2) -> None:
     """Run a few calls that do not count: the first ones allocate memory."""
     for _ in range(calls):

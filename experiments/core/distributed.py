@@ -153,15 +153,13 @@ def _joined() -> bool:
 
 def _wanted(distributed: bool, given: dict) -> bool:
     """Whether to join other processes; UserError for flags that do not go together."""
-    names = {name: f"--{name.replace('_', '-')}" for name in FLAGS}
-    set_flags = [names[name] for name in FLAGS if given[name] is not None]
-    if not set_flags:
+    flags = {name: f"--{name.replace('_', '-')}" for name in FLAGS}
+    missing = [flags[name] for name in FLAGS if given[name] is None]
+    if len(missing) == len(FLAGS):
         return distributed
-    missing = [name for name in names.values() if name not in set_flags]
     if missing:
-        raise UserError(
-            f"{', '.join(set_flags)} is given; give {', '.join(missing)}, too"
-        )
+        there = [flag for flag in flags.values() if flag not in missing]
+        raise UserError(f"{', '.join(there)} is given; give {', '.join(missing)}, too")
     count, number = given["num_processes"], given["process_id"]
     if count < 1 or not 0 <= number < count:
         raise UserError(

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DIRECTORY, ENABLED = "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"
@@ -60,7 +60,11 @@ def use_compilation_cache() -> None:
     if given is None or "://" not in given:
         try:
             directory = Path(given) if given else cache_directory()
-            _prepare(directory)
+            # for its owner alone: whoever can write a program there can run code in
+            # the name of whoever reads it
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory):
+                pass
         except (OSError, RuntimeError) as error:
             os.environ[ENABLED] = "false"
             print(
@@ -130,16 +134,6 @@ def no_compilation_cache() -> Iterator[None]:
         switch(before)
 
 
-def _prepare(directory: Path) -> None:
-    """Make the directory, for its owner alone; OSError if it cannot be written.
-
-    Whoever can write a program there can run code in the name of whoever reads it.
-    """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=directory):
-        pass
-
-
 def _trim(directory: Path, limit: int) -> None:
     """Delete the oldest programs until all are at most `limit` bytes together.
 
@@ -148,11 +142,8 @@ def _trim(directory: Path, limit: int) -> None:
     """
     entries = []
     for path in directory.glob("*-cache"):
-        # another process may be trimming, too
-        try:
+        with suppress(FileNotFoundError):  # another process may be trimming, too
             entries.append((path.stat().st_mtime, path.stat().st_size, path))
-        except FileNotFoundError:
-            continue
     excess = sum(size for _, size, _ in entries) - limit
     for _, size, path in sorted(entries):
         if excess <= 0:

@@ -109,6 +109,16 @@ def over_draws(draws: Sequence[dict]) -> dict:
     }
 
 
+def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Median, least and greatest value, as columns `name`, `_min` and `_max`."""
+    middle = float(np.median(values))
+    return {
+        name: middle,
+        f"{name}_min": float(min(values)),
+        f"{name}_max": float(max(values)),
+    }
+
+
 def mean(values: np.ndarray) -> float | None:
     """Average in float64; None where the mean is not finite."""
     # float64: float32 sums of thousands of images round

@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from experiments.core.environment import cores
 from experiments.core.errors import UserError, writing
 from experiments.core.options import known_names, refuse_overrides
-from experiments.core.results import versions, write_json
+from experiments.core.results import spread, versions, write_json
 from experiments.peers.processes import PeerError, check_names, installed, workers
 from experiments.peers.table import markdown
 from experiments.peers.tasks import LIBRARIES, MODES, OURS, TASKS, Shape
@@ -89,51 +87,49 @@ def main(
 
 def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:
     """A row for every library: its description, and its rates in every mode."""
-    rows = {name: {"task": task, **_description(name)} for name in names}
+    rows = {
+        name: {
+            "task": task,
+            "library": name,
+            "how": LIBRARIES[name].how,
+            "status": "measured" if installed(name) else "not installed",
+        }
+        for name in names
+    }
     present = [name for name in names if rows[name]["status"] == "measured"]
     with workers(present, threads) as running:
 
-        def attempt(name, action):
+        def attempt(name, action, *given, **request) -> dict:
+            """The answer; empty where the library fails: it has no more turns."""
             try:
-                return action(running[name])
+                return action(*given, **request)
             except PeerError as error:
                 rows[name]["status"] = f"failed: {error}"
                 present.remove(name)
                 print(f"{task}: {name} {rows[name]['status']}", flush=True)
-                return None
+                return {}
 
         for name in list(present):
             print(f"{task}: building {name}", flush=True)
-            built = attempt(name, lambda w: w.build(task, shape, threads))
-            rows[name] |= built or {}
+            rows[name] |= attempt(name, running[name].build, task, shape, threads)
         for mode in MODES:
-            _measure(attempt, present, rows, mode, shape.batch, rounds, seconds)
+            first = {n: attempt(n, running[n].ask, first=mode) for n in list(present)}
+            rates: dict[str, list[float]] = {name: [] for name in present}
+            for number in range(rounds if present else 0):
+                print(f"{mode}: round {number + 1} of {rounds}", flush=True)
+                for name in _turns(present, number):
+                    time.sleep(PAUSE)
+                    request = {"round": mode, "seconds": seconds}
+                    if answer := attempt(name, running[name].ask, **request):
+                        rates[name].append(shape.batch / answer["seconds"])
+            for name in present:
+                rows[name][mode] = {
+                    "first_call_seconds": first[name]["seconds"],
+                    "first_value": first[name]["value"],
+                    **spread("examples_per_second", rates[name]),
+                    **_ratio(rates, name),
+                }
     return list(rows.values())
-
-
-def _measure(attempt, present, rows, mode, batch, rounds, seconds) -> None:
-    """Time rounds of one mode in turn, and add the mode's numbers to `rows`."""
-    began = {n: attempt(n, lambda w: w.ask(first=mode)) for n in list(present)}
-    if not present:
-        return
-    rates: dict[str, list[float]] = {name: [] for name in present}
-    for number in range(rounds):
-        print(f"{mode}: round {number + 1} of {rounds}", flush=True)
-        for name in _turns(present, number):
-            time.sleep(PAUSE)
-            request = {"round": mode, "seconds": seconds}
-            answer = attempt(name, lambda w, r=request: w.ask(**r))
-            if answer:
-                rates[name].append(batch / answer["seconds"])
-    for name in present:
-        rows[name][mode] = {
-            "first_call_seconds": began[name]["seconds"],
-            "first_value": began[name]["value"],
-            "examples_per_second": float(np.median(rates[name])),
-            "examples_per_second_min": min(rates[name]),
-            "examples_per_second_max": max(rates[name]),
-            **_ratio(rates, name),
-        }
 
 
 def _turns(names: list[str], number: int) -> list[str]:
@@ -146,18 +142,8 @@ def _ratio(rates: dict[str, list[float]], name: str) -> dict:
     """Our rate over theirs, round by round: a slow round is slow for both."""
     if OURS not in rates or len(rates[OURS]) != len(rates[name]):
         return {}
-    ratios = np.divide(rates[OURS], rates[name])
-    return {
-        "ours_over_this": float(np.median(ratios)),
-        "ours_over_this_min": float(ratios.min()),
-        "ours_over_this_max": float(ratios.max()),
-    }
-
-
-def _description(name: str) -> dict:
-    library = LIBRARIES[name]
-    status = "measured" if installed(name) else "not installed"
-    return {"library": name, "how": library.how, "status": status}
+    ratios = [ours / theirs for ours, theirs in zip(rates[OURS], rates[name])]
+    return spread("ours_over_this", ratios)
 
 
 def processor() -> str:

@@ -6,13 +6,14 @@ the libraries bring along.
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module as peer
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.peers.tasks import LEARNING_RATE, Calls, Shape, peer
+from experiments.peers.tasks import LEARNING_RATE, Calls, Shape
 
 BOUND = 5.0
 

@@ -37,16 +37,17 @@ def _cells(row: dict) -> list[str]:
     version = next(iter(row["versions"].values()))
     cells = [f"{name} {version}", row["how"], f"{row['parameters']:,}"]
     for mode in ("train", "log_prob"):
-        m = row[mode]
-        low, high = m["examples_per_second_min"], m["examples_per_second_max"]
-        cells.append(f"{m['examples_per_second']:,.0f} ({low:,.0f}-{high:,.0f})")
-        cells.append(_ratio(m))
-        cells.append(f"{m['first_call_seconds']:.1f}")
+        cells.append(_spread(row[mode], "examples_per_second", ",.0f"))
+        cells.append(_spread(row[mode], "ours_over_this", ".2f"))
+        cells.append(f"{row[mode]['first_call_seconds']:.1f}")
     return cells
 
 
-def _ratio(measured: dict) -> str:
-    if "ours_over_this" not in measured:
+def _spread(measured: dict, key: str, form: str) -> str:
+    """`median (min-max)` of a number, if it was measured."""
+    if key not in measured:
         return MISSING
-    low, high = measured["ours_over_this_min"], measured["ours_over_this_max"]
-    return f"{measured['ours_over_this']:.2f} ({low:.2f}-{high:.2f})"
+    middle, low, high = (
+        f"{measured[key + end]:{form}}" for end in ("", "_min", "_max")
+    )
+    return f"{middle} ({low}-{high})"

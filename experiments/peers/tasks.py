@@ -1,9 +1,7 @@
 """The flow that is compared, its size, and the libraries that can build it."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import NamedTuple
 
 TASKS = ("affine", "spline")
@@ -62,8 +60,3 @@ LIBRARIES = {
     "nflows": Library("nflows", TORCH, "nflows", "eager; CompositeTransform"),
 }
 LEARNING_RATE = 1e-4
-
-
-def peer(name: str) -> ModuleType:
-    """Import an optional library; only its own worker process does so."""
-    return importlib.import_module(name)

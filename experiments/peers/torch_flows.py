@@ -1,10 +1,11 @@
 """The task in PyTorch libraries, eager: as their documentation runs them."""
 
+from importlib import import_module as peer
 from itertools import pairwise
 
 import numpy as np
 
-from experiments.peers.tasks import LEARNING_RATE, Calls, Shape, peer
+from experiments.peers.tasks import LEARNING_RATE, Calls, Shape
 
 BOUND = 5.0
 
