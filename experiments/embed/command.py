@@ -41,7 +41,10 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `embed`: write the features of all sets that are not in the file yet."""
     refuse_overrides("embed", overrides)
     check(args)
-    images = {f"{s.name}:{s.split}": s for s in (load(x, args) for x in args.sets)}
+    options = {"source": args.source, "path": args.path, "limit": args.limit}
+    with user_errors():
+        loaded = [data.load(spec, **options) for spec in args.sets]
+    images = {f"{s.name}:{s.split}": s for s in loaded}
     meta: dict[str, Any] = {
         "encoder": args.encoder,
         "weights_sha256": SHA256,
@@ -53,7 +56,12 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     done: dict[str, VectorSet] = {}
     if args.out.exists() and not args.overwrite:
         meta["sets"] = sets_there(args, meta, images)
-        done = {spec: embedded_before(spec, args) for spec in meta["sets"]}
+        remedy = "--overwrite replaces all of it"
+        with user_errors("", ValueError, TypeError, OSError, remedy=remedy):
+            done = {
+                spec: load_embeddings(*parse_spec(spec), path=args.out)
+                for spec in meta["sets"]
+            }
     waiting = {spec: raw for spec, raw in images.items() if spec not in done}
     if waiting:
         encode, variables = encoder(args.image_size)
@@ -78,12 +86,6 @@ def check(args: argparse.Namespace) -> None:
     with user_errors("", ImportError, ValueError, OSError):
         imagenet_weights()
         args.out.parent.mkdir(parents=True, exist_ok=True)
-
-
-def load(spec: str, args: argparse.Namespace) -> ImageSet:
-    """Load the images of a set."""
-    with user_errors():
-        return data.load(spec, source=args.source, path=args.path, limit=args.limit)
 
 
 def describe(images: ImageSet) -> dict[str, Any]:
@@ -122,14 +124,6 @@ def sets_there(
             f"{remedy[0].upper()}{remedy[1:]}"
         )
     return before["sets"]
-
-
-def embedded_before(spec: str, args: argparse.Namespace) -> VectorSet:
-    """Read the embeddings of a set from the file."""
-    with user_errors(
-        "", ValueError, TypeError, OSError, remedy="--overwrite replaces all of it"
-    ):
-        return load_embeddings(*parse_spec(spec), path=args.out)
 
 
 def encoder(image_size: int) -> tuple[Callable, dict]:

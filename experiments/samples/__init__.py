@@ -1,7 +1,6 @@
 """The command `samples`: samples of several runs at several temperatures."""
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.core.options import add_out, add_workdir, number, several, whole_number
@@ -16,24 +15,7 @@ are made from the same noise, pixel by pixel.
 --config.KEY=VALUE sets the same keys as in evaluate, of all runs:
   --config.data.path=DIR"""
 MOST = 64
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """`count` samples are shown of each run at each of `temperatures`, in `out`."""
-
-    workdirs: tuple[Path, ...]
-    out: Path
-    temperatures: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0)
-    count: int = 8
-    seed: int = 0
-
-    @classmethod
-    def of(cls, args: argparse.Namespace) -> "SampleOptions":
-        """The options among parsed arguments."""
-        return cls(
-            tuple(args.workdir), args.out, args.temperatures, args.count, args.seed
-        )
+TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,21 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperatures",
         type=several(number(), "0.7,1.0"),
-        default=SampleOptions.temperatures,
+        default=TEMPERATURES,
         metavar="T,...",
         help="standard deviations of the latents (default: 0.5,0.7,0.85,1.0)",
     )
     parser.add_argument(
         "--count",
         type=whole_number(1, MOST),
-        default=SampleOptions.count,
+        default=8,
         metavar="N",
-        help=f"samples shown in a group (default: {SampleOptions.count})",
+        help="samples shown in a group (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
         type=whole_number(),
-        default=SampleOptions.seed,
+        default=0,
         metavar="N",
-        help=f"of the noise (default: {SampleOptions.seed})",
+        help="of the noise (default: %(default)s)",
     )

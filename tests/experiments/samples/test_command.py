@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.samples import SampleOptions
+from experiments.samples import TEMPERATURES
 from experiments.samples import command as samples
 from tests.helpers.experiment_runs import CONFIGS, TINY, only_error, snapshot
 
@@ -179,4 +179,4 @@ def test_colour_flows_have_samples(tmp_path, config):
 
 
 def test_the_default_options_are_those_of_the_command():
-    assert SampleOptions((), None).temperatures == (0.5, 0.7, 0.85, 1.0)
+    assert TEMPERATURES == (0.5, 0.7, 0.85, 1.0)
