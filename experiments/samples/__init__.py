@@ -1,7 +1,6 @@
 """The command `samples`: samples of several runs at several temperatures."""
 
 import argparse
-from pathlib import Path
 
 from experiments.core.options import add_out, add_workdir, number, several, whole_number
 

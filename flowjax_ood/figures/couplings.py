@@ -137,7 +137,14 @@ def coupling_pages(
         channel: The channel that is shown.
         per_page: Couplings of one figure, at most.
     """
-    depth = _checked_depth(rows, names)
+    check_rows([(label, is_id, range(len(maps))) for label, is_id, _, maps in rows])
+    for label, _, _, maps in rows:
+        for k, panels in enumerate(maps):
+            if missing := sorted(set(QUANTITIES) - set(panels)):
+                raise ValueError(f"coupling {k} of {label!r} has no {missing}")
+    depth = len(rows[0][3])
+    if names is not None and len(names) != depth:
+        raise ValueError(f"{len(names)} names for {depth} couplings")
     if per_page < 1:
         raise ValueError(f"per_page must be at least 1, got {per_page}")
     pages = -(-depth // per_page)
@@ -234,18 +241,6 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
     if len(shown) < depth:
         title += f": couplings {shown[0] + 1} to {shown[-1] + 1} of {depth}"
     return layout.frame(figure, title, caption=note)
-
-
-def _checked_depth(rows: Sequence[Row], names: Sequence[str] | None) -> int:
-    check_rows([(label, is_id, range(len(maps))) for label, is_id, _, maps in rows])
-    for label, _, _, maps in rows:
-        for k, panels in enumerate(maps):
-            if missing := sorted(set(QUANTITIES) - set(panels)):
-                raise ValueError(f"coupling {k} of {label!r} has no {missing}")
-    depth = len(rows[0][3])
-    if names is not None and len(names) != depth:
-        raise ValueError(f"{len(names)} names for {depth} couplings")
-    return depth
 
 
 def _short(value: float) -> str:

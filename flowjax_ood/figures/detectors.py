@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowjax_ood.figures import histograms, layout, style
+from flowjax_ood.figures import histograms, style
 from flowjax_ood.figures.likelihoods import area_under_roc
 
 if TYPE_CHECKING:
@@ -75,9 +75,4 @@ def _histograms(panels: Panels, id_name: str, title: str, label: str) -> Figure:
         )
         histograms.title_panel(axes, panel, finding)
     outside = histograms.count_outside(values, limits)
-    return layout.frame(
-        figure,
-        title,
-        key=histograms.set_key(colors, id_name),
-        caption=f"Outside the axes: {outside}.",
-    )
+    return histograms.frame(figure, title, colors, id_name, f"{outside}.")

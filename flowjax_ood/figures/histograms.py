@@ -12,7 +12,7 @@ from flowjax_ood.figures import layout, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.patches import Patch
+    from matplotlib.figure import Figure
 
 BINS, FEWEST_BINS = 64, 24
 # a linear axis is left alone while the ID set takes this share of it
@@ -88,14 +88,15 @@ def title_panel(axes: Axes, flow: str, finding: str = "") -> None:
     style.annotate(axes, lines, (0, 1), (0, 5), **look)
 
 
-def set_key(colors: Mapping[str, str], id_name: str) -> list[Patch]:
-    """Make the entries of a key: the colour of every set."""
+def frame(figure: Figure, title, colors: Mapping, id_name: str, outside: str) -> Figure:
+    """Add title, a key of the sets' colours, and what lies `outside` the axes."""
     from matplotlib.patches import Patch
 
-    return [
+    key = [
         Patch(fc=(color, 0.38), ec=color, lw=1.8, label=style.set_label(name, id_name))
         for name, color in colors.items()
     ]
+    return layout.frame(figure, title, key=key, caption=f"Outside the axes: {outside}")
 
 
 def count_outside(values: Mapping, limits: Mapping[str, Limits]) -> str:

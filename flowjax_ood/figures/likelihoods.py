@@ -60,11 +60,9 @@ def likelihood_histograms(
     columns = min(len(values), 3)
     size = (6.4 if columns == 1 else 4.8, 3.7)
     figure, grid = histograms.panel_grid(len(values), columns, *size)
-    label = f"log-likelihood ({unit})   more likely →"
+    look = (colors, id_name, f"log-likelihood ({unit})   more likely →")
     for axes, (flow, sets) in zip(grid, values.items()):
-        histograms.draw_histograms(
-            axes, drawn[flow], limits[flow], colors, id_name, label
-        )
+        histograms.draw_histograms(axes, drawn[flow], limits[flow], *look)
         if far[flow]:
             far[flow].label(axes)
         ranking = {
@@ -78,12 +76,8 @@ def likelihood_histograms(
         if auroc.get(flow):
             _write_auroc(axes, auroc[flow], colors)
     outside = histograms.count_outside(drawn, limits)
-    return layout.frame(
-        figure,
-        title,
-        key=histograms.set_key(colors, id_name),
-        caption=f"Outside the axes: {outside}.{_note(far, id_name)}",
-    )
+    note = f"{outside}.{_note(far, id_name)}"
+    return histograms.frame(figure, title, colors, id_name, note)
 
 
 def split_likelihood(
@@ -132,22 +126,17 @@ def split_likelihood(
     captions, note = [], ""
     for row, term, label in zip(grid, values, terms):
         drawn, far, limits = _on_axes(term, id_name, unit)
+        look = (colors, id_name, f"{label} ({unit})")
         for axes, (flow, sets) in zip(row, drawn.items()):
-            histograms.draw_histograms(
-                axes, sets, limits[flow], colors, id_name, f"{label} ({unit})"
-            )
+            histograms.draw_histograms(axes, sets, limits[flow], *look)
             if far[flow]:
                 far[flow].label(axes)
         captions.append(f"of {label}, {histograms.count_outside(drawn, limits)}")
         note = note or _note(far, id_name)
     for axes, flow in zip(grid[0], panels):
         histograms.title_panel(axes, flow)
-    return layout.frame(
-        figure,
-        title,
-        key=histograms.set_key(colors, id_name),
-        caption=f"Outside the axes: {'; '.join(captions)}.{note}",
-    )
+    note = f"{'; '.join(captions)}.{note}"
+    return histograms.frame(figure, title, colors, id_name, note)
 
 
 def _check_panels(panels: Mapping[str, Mapping], id_name: str) -> None:
