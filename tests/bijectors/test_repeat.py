@@ -77,8 +77,13 @@ def expected(name):
         return jax.tree.map(np.asarray, loss_and_gradients(chain, *wide))
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
-@pytest.mark.parametrize("name", STEPS)
+# a mode does not look into its block: all for one kind of step, two for the other
+CASES = [("glow", s) for s in SETTINGS] + [
+    ("spline", s) for s in ({"mode": "unroll"}, {"mode": "scan", "reversible": True})
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES, ids=str)
 def test_every_mode_is_the_chain(name, setting):
     chain, params, x = case(name)
     repeat = Repeat(STEPS[name](), N, **setting)

@@ -115,10 +115,22 @@ def assert_same_run(one, other) -> None:
     assert len(losses[0]) == 2
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_streamed_training_is_training_in_memory(arguments, in_memory, way, tmp_path):
-    workdir = tmp_path / "run"
-    train(arguments, workdir, *way)
+@pytest.fixture(scope="module")
+def streamed(arguments, tmp_path_factory):
+    """`{way: workdir}`, as they are asked for."""
+    path = tmp_path_factory.mktemp("streamed")
+
+    def run_of(way: str):
+        if not (path / way).exists():
+            train(arguments, path / way, *WAYS[way])
+        return path / way
+
+    return run_of
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_streamed_training_is_training_in_memory(in_memory, streamed, name):
+    workdir, way = streamed(name), WAYS[name]
     assert_same_run(workdir, in_memory)
     described = read_results(workdir)["data"]
     expected = read_results(in_memory)["data"]
@@ -127,21 +139,11 @@ def test_streamed_training_is_training_in_memory(arguments, in_memory, way, tmp_
     assert described == expected
 
 
-# half of it one way, the rest another
-PAIRS = {
-    "memory_then_threads": ([], WAYS["threads"]),
-    "workers_then_memory": (WAYS["workers"], []),
-}
-
-
-@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_a_run_goes_on_however_its_images_are_read(
-    arguments, in_memory, pair, tmp_path
-):
+def test_a_run_goes_on_however_its_images_are_read(arguments, in_memory, tmp_path):
+    """Half of it from memory, the rest streamed."""
     workdir = tmp_path / "run"
-    first, second = pair
-    train(arguments, workdir, "--config.train.num_steps=2", *first)
-    train(arguments, workdir, *second)
+    train(arguments, workdir, "--config.train.num_steps=2")
+    train(arguments, workdir, *WAYS["workers"])
     assert_same_run(workdir, in_memory)
 
 
@@ -175,9 +177,8 @@ def test_ctrl_c_reaches_the_workers_too_and_the_run_goes_on(
     assert step == len(metrics.read_text().splitlines()) > 0
 
 
-def test_a_streamed_run_is_evaluated_and_inspected(arguments, tmp_path):
-    workdir = tmp_path / "run"
-    train(arguments, workdir, STREAMED)
+def test_a_streamed_run_is_evaluated_and_inspected(streamed, tmp_path):
+    workdir = shutil.copytree(streamed("threads"), tmp_path / "run")
     before = read_results(workdir)
     assert run(["evaluate", f"--workdir={workdir}"]) == 0
     after = read_results(workdir)
@@ -190,10 +191,10 @@ def test_a_streamed_run_is_evaluated_and_inspected(arguments, tmp_path):
 
 
 def test_a_streamed_run_does_not_go_on_with_other_images(
-    arguments, data_dir, tmp_path, capsys
+    arguments, data_dir, streamed, tmp_path, capsys
 ):
-    workdir, others = tmp_path / "run", tmp_path / "tfds"
-    train(arguments, workdir, STREAMED)
+    workdir = shutil.copytree(streamed("threads"), tmp_path / "run")
+    others = tmp_path / "tfds"
     shutil.copytree(data_dir, others)
     shutil.rmtree(others / "fashion_mnist")
     changed = data.load("fashion_mnist:train", source="embedded", limit=70).images
