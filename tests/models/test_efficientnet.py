@@ -5,9 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from PIL import Image
 
 from flowjax_ood.models import EfficientNetLite0
-from flowjax_ood.models.efficientnet import ConvNorm, InvertedBottleneck, depthwise
+from flowjax_ood.models.efficientnet import (
+    ConvNorm,
+    InvertedBottleneck,
+    depthwise,
+    encoder_images,
+)
 
 
 def shapes(classes=1000, size=224):
@@ -27,7 +33,7 @@ def test_parameters_and_statistics():
     assert count == {"params": 4_652_008, "batch_stats": 42_016}
 
 
-@pytest.mark.parametrize("size", [32, 96, 97, 224])
+@pytest.mark.parametrize("size", [32, 97])
 def test_features_and_logits(size):
     module, variables, x = shapes(classes=7, size=size)
     features, logits = (
@@ -96,3 +102,50 @@ def test_training_mode_moves_the_statistics():
     np.testing.assert_allclose(
         moved["batch_stats"]["norm"]["mean"], 0.01 * plain.mean((0, 1, 2)), atol=1e-6
     )
+
+
+# --- its images: size, colour, and the normalisation of its training ----------------
+
+IMAGES = np.random.RandomState(0).randint(0, 256, (3, 20, 28, 3)).astype(np.uint8)
+
+
+def test_images_are_normalised_as_in_its_training():
+    x = encoder_images(jnp.asarray(IMAGES[:, :, :20]), 20)
+    assert x.dtype == np.float32
+    # the resize of one size to itself changes nothing
+    np.testing.assert_allclose(
+        x, (IMAGES[:, :, :20].astype(np.float32) - 127) / 128, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("size", [7, 16, 40])
+def test_resizing_is_that_of_pil(size):
+    x = np.asarray(encoder_images(jnp.asarray(IMAGES), size))
+    assert x.shape == (3, size, size, 3)
+    for mine, image in zip(128 * x + 127, IMAGES):
+        picture = Image.fromarray(image)
+        theirs = picture.resize((size, size), Image.Resampling.BILINEAR)
+        # PIL rounds to whole numbers after each axis
+        assert np.abs(mine - np.asarray(theirs, np.float32)).max() < 1.6
+
+
+def test_grey_is_repeated():
+    grey = jnp.asarray(IMAGES[..., :1])
+    x = encoder_images(grey, 32)
+    assert x.shape == (3, 32, 32, 3)
+    rgb = encoder_images(jnp.repeat(grey, 3, axis=-1), 32)
+    np.testing.assert_allclose(x, rgb, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "match"),
+    [
+        (IMAGES.astype(np.float32), 8, "uint8 .* not float32"),
+        (IMAGES[0], 8, r"shape \(20, 28, 3\)"),
+        (IMAGES[..., :2], 8, "1 or 3 channels"),
+        (IMAGES, 0, "image_size must be at least 1, not 0"),
+    ],
+)
+def test_other_images_are_refused(images, size, match):
+    with pytest.raises(ValueError, match=match):
+        encoder_images(images, size)

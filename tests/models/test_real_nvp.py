@@ -36,7 +36,6 @@ def count(flow) -> int:
         (RealNVP(GRAY), 14_707_336),
         (RealNVP(RGB, scales=3, blocks=8), 87_859_080),
         (RealNVP(GRAY, scales=1, couplings=8, blocks=8), 5_063_744),
-        (RealNVP(GRAY, scales=1, couplings=8, blocks=8, mask="cycle"), 5_063_744),
         (RealNVP(GRAY, scales=1, couplings=8, mask="horizontal"), 3_809_344),
         (RealNVP(RGB, scales=1, couplings=8, blocks=8), 5_084_352),
         (
@@ -44,7 +43,6 @@ def count(flow) -> int:
             1_898_904,
         ),
         (RealNVP(GRAY, st_net="resnet_ae", latent_dim=10), 20_652_396),
-        (RealNVP(GRAY, st_net="resnet_ae", latent_dim=50), 46_744_316),
         (RealNVP(GRAY, st_net="resnet_ae", latent_dim=100), 79_359_216),
         # st-networks as in the paper's table, and 2 numbers a channel of each rescale
         (
@@ -168,7 +166,7 @@ class Wide(nn.Module):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda **k: RealNVP((4, 4, 1), norm="none", skip=False, **TINY, **k),
+        lambda **k: RealNVP((4, 4, 1), couplings=1, norm="none", **TINY, **k),
         lambda **k: Glow((4, 4, 1), steps=1, width=4, layers=1, **k),
         lambda **k: TabularRealNVP(6, couplings=2, width=4, **k),
     ],
