@@ -35,7 +35,7 @@ def test_the_loss_is_the_cross_entropy_from_uniform():
     assert np.isfinite(outlier_loss(jnp.array([[1e30, -1e30]]))).all()
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("weight", [0.0, 2.0])
 def test_the_objective_adds_both(weight):
     module, optimizer = TinyClassifier(norm=True), optax.sgd(0.1)
     given = batches_with_outliers(images(), labels(), outliers(), 8, 6, seed=1)(0)
