@@ -1,7 +1,5 @@
 """The loop: a run that was stopped, killed or broken ends where it should."""
 
-import json
-import math
 import signal
 
 import jax
@@ -14,10 +12,10 @@ from flowjax_ood.runtime.signals import Interrupted
 from flowjax_ood.training import loop
 from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
-from flowjax_ood.training.logs import events, window
+from flowjax_ood.training.logs import events
 from flowjax_ood.training.logs.window import NonFiniteLossError
-from flowjax_ood.training.state import TrainState
 from tests.helpers.tiny_run import BATCH, KEY, Tiny, assert_same, images, tiny, train
+from tests.helpers.toy_run import records, toy_run, toy_state, toy_step
 
 
 def one_device() -> Parallel:
@@ -57,11 +55,6 @@ def uninterrupted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("uninterrupted")
     run = train(workdir, 10, everything(), log_every=1)
     return jax.device_get(run.state), records(workdir)
-
-
-def records(workdir) -> list[dict]:
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def saved_steps(workdir) -> list[int]:
@@ -181,38 +174,6 @@ def test_resuming_does_not_initialise_again(tmp_path):
 # ---- a toy in place of a flow: `w` falls by 0.1 a step, the loss is its sum
 
 
-def toy_state(w=None) -> TrainState:
-    w = jnp.zeros(3) if w is None else w
-    return TrainState(
-        step=jnp.int32(0), params={"w": w}, batch_stats={}, opt_state={}, ema={}
-    )
-
-
-def toy_step(loss_nan_at=None, w_nan_after=None, moment_inf_after=None):
-    """The loss of a step, the parameters or the moments after a step turn bad."""
-
-    def at(condition, value, bad):
-        return value if condition is None else jnp.where(done >= condition, bad, value)
-
-    def step(state, batch, key, reduce=None):
-        nonlocal done
-        done = state.step + 1
-        loss = jnp.sum(state.params["w"]) + 0.0 * jnp.sum(batch["image"])
-        metrics = {"loss": at(loss_nan_at, loss, jnp.nan), "bits_per_dim": loss}
-        w = at(w_nan_after, state.params["w"] - 0.1, jnp.nan)
-        opt_state = {"nu": at(moment_inf_after, jnp.ones(2), jnp.inf)}
-        new = state.replace(step=done, params={"w": w})
-        return (new.replace(opt_state=opt_state) if state.opt_state else new), metrics
-
-    done = None
-    return step
-
-
-def toy_run(workdir, num_steps, step=None, **changed):
-    changed = {"initial": toy_state, "step": step or toy_step()} | changed
-    return train(workdir, num_steps, **changed)
-
-
 @pytest.mark.parametrize(
     ("bad_from", "kept"),
     [(1, []), (2, []), (5, []), (6, [4]), (8, [4]), (9, [4]), (10, [4, 8])],
@@ -320,68 +281,6 @@ def test_the_caller_keeps_its_initial_state(tmp_path):
     state = toy_state()
     toy_run(tmp_path, 4, initial=lambda: state)
     np.testing.assert_array_equal(state.params["w"], 0)
-
-
-# ---- time
-
-
-class Clock:
-    """Time that passes in steps, compilation and saving, as the test says."""
-
-    def __init__(self, monkeypatch):
-        self.now = 1000.0
-        monkeypatch.setattr(window.time, "monotonic", lambda: self.now)
-        save = Checkpoints.save
-
-        def slow_save(*args):
-            self.now += 500
-            save(*args)
-
-        monkeypatch.setattr(loop.Checkpoints, "save", slow_save)
-
-    def parallel(self):
-        clock = self
-
-        class Timed(Parallel):
-            def wrap_step(self, train_step):
-                step, first = super().wrap_step(train_step), [50.0]
-
-                def timed(*args):
-                    clock.now += 2.0 + (first.pop() if first else 0.0)
-                    return step(*args)
-
-                return timed
-
-        return Timed("jit", jax.devices()[:1])
-
-
-def test_time_is_that_of_steps_alone(tmp_path, monkeypatch):
-    """Not of compilation, of saving, or of trying the state that is saved."""
-    clock = Clock(monkeypatch)
-    run = toy_run(tmp_path, 10, parallel=clock.parallel())
-    assert run.images == 9 * BATCH
-    assert run.seconds == pytest.approx(9 * 2.0)
-    assert run.images_per_second == pytest.approx(BATCH / 2)
-    for record in records(tmp_path):
-        assert record["images_per_second"] == pytest.approx(BATCH / 2)
-    assert records(tmp_path)[-1]["seconds"] == run.seconds
-
-
-def test_time_adds_up_over_sessions(tmp_path, monkeypatch):
-    clock = Clock(monkeypatch)
-    toy_run(tmp_path, 5, parallel=clock.parallel())
-    clock.now += 1e6  # between the sessions
-    run = toy_run(tmp_path, 10, parallel=clock.parallel())
-    # the first step of each session is not timed
-    assert run.images == (4 + 4) * BATCH
-    assert run.seconds == pytest.approx(8 * 2.0)
-
-
-def test_a_rate_that_was_not_measured_is_not_told(tmp_path):
-    run = toy_run(tmp_path, 1, log_every=1)
-    assert math.isnan(run.images_per_second)
-    assert (run.images, run.seconds) == (0, 0.0)
-    assert "images_per_second" not in records(tmp_path)[0]
 
 
 # ---- bad input
