@@ -11,7 +11,6 @@ import base64
 import os
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -46,146 +45,6 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-@dataclass(frozen=True)
-class Paragraph:
-    text: str
-
-    def html(self) -> str:
-        return f"<p>{escape(self.text)}</p>"
-
-    def markdown(self) -> str:
-        return _inline(self.text)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Short named values, such as the data, the sizes and the versions."""
-
-    values: Mapping[str, object]
-
-    def html(self) -> str:
-        rows = "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd></div>\n"
-            for name, value in self.values.items()
-        )
-        return f"<dl>\n{rows}</dl>"
-
-    def markdown(self) -> str:
-        return "\n".join(
-            f"* {_inline(name)}: {_inline(value)}"
-            for name, value in self.values.items()
-        )
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table whose first column names its rows; see `Document.table`."""
-
-    headers: Sequence[str]
-    rows: Sequence[Sequence]
-    caption: str
-    align: str = ""
-    highlight: Collection[tuple[int, int]] = ()
-
-    def __post_init__(self):
-        width, height = len(self.headers), len(self.rows)
-        if not width:
-            raise ValueError("a table needs at least one column")
-        for number, row in enumerate(self.rows):
-            if len(row) != width:
-                raise ValueError(
-                    f"row {number} has {len(row)} cells, the table {width} columns"
-                )
-        align = self.align or "l" + "r" * (width - 1)
-        if len(align) != width or set(align) - set("lcr"):
-            raise ValueError(
-                f"align must be {width} letters out of l, c and r, not {align!r}"
-            )
-        object.__setattr__(self, "align", align)
-        for row, column in self.highlight:
-            if not (0 <= row < height and 0 <= column < width):
-                raise ValueError(
-                    f"highlight {(row, column)} is outside a table of {height} rows "
-                    f"and {width} columns"
-                )
-
-    def html(self) -> str:
-        caption = escape(self.caption)
-        head = "".join(
-            f'<th scope="col" class="{side}">{escape(name)}</th>'
-            for side, name in zip(self.align, self.headers)
-        )
-        body = "\n".join(
-            f"<tr>{''.join(self._cell(r, c) for c in range(len(self.headers)))}</tr>"
-            for r in range(len(self.rows))
-        )
-        # a wide table scrolls inside its own box, which the keyboard can reach
-        return (
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">\n'
-            f"<table>\n<caption>{caption}</caption>\n"
-            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n"
-            "</table>\n</div>"
-        )
-
-    def _cell(self, row: int, column: int) -> str:
-        text, side = escape(_text(self.rows[row][column])), self.align[column]
-        if (row, column) in self.highlight:
-            text = f"<strong>{text}</strong>"
-        if column == 0:
-            return f'<th scope="row" class="{side}">{text}</th>'
-        return f'<td class="{side}">{text}</td>'
-
-    def markdown(self) -> str:
-        rows = [list(map(_inline, row)) for row in self.rows]
-        table = markdown_table(list(map(_inline, self.headers)), rows, self.align)
-        return f"{_inline(self.caption)}\n\n{table}"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A PNG; `alt` describes it to those who cannot see it. Not in Markdown."""
-
-    png: bytes
-    caption: str
-    alt: str
-
-    def __post_init__(self):
-        if not self.alt.strip():
-            raise ValueError("a figure needs an alternative text (alt)")
-
-    def html(self) -> str:
-        # IHDR, the first chunk: length, type, width, height
-        width, height = struct.unpack(">II", self.png[16:24])
-        scale = CSS_DPI / FIGURE_DPI
-        return (
-            f'<figure>\n<img src="data:image/png;base64,'
-            f'{base64.b64encode(self.png).decode()}" alt="{escape(self.alt)}" '
-            f'width="{round(width * scale)}" height="{round(height * scale)}">\n'
-            f"<figcaption>{escape(self.caption)}</figcaption>\n</figure>"
-        )
-
-    def markdown(self) -> str:
-        return ""
-
-
-@dataclass
-class Section:
-    """A heading and what stands under it; the first of a document has none."""
-
-    title: str
-    blocks: list[Paragraph | Facts | Table | Figure] = field(default_factory=list)
-
-    def html(self) -> str:
-        heading = [f"<h2>{escape(self.title)}</h2>"] if self.title else []
-        return "\n".join([*heading, *(block.html() for block in self.blocks)])
-
-    def markdown(self) -> str:
-        """Empty where there is nothing but pictures."""
-        blocks = "\n\n".join(filter(None, (block.markdown() for block in self.blocks)))
-        heading = f"## {_inline(self.title)}\n\n" if self.title else ""
-        return heading + blocks if blocks else ""
-
-
 class Document:
     """Built from top to bottom; the methods that add something return the document.
 
@@ -196,22 +55,28 @@ class Document:
 
     def __init__(self, title: str, subtitle: str = ""):
         self.title, self.subtitle = title, subtitle
-        self.sections = [Section("")]
+        # heading, blocks of the page, blocks of the Markdown
+        self._sections: list[tuple[str, list[str], list[str]]] = [("", [], [])]
 
     def section(self, title: str) -> Document:
         """Begin a section under a heading."""
-        self.sections.append(Section(title))
+        self._sections.append((title, [], []))
         return self
 
     def text(self, text: str) -> Document:
         """Add paragraphs, separated by empty lines."""
-        return self._add(
-            *(Paragraph(part.strip()) for part in text.split("\n\n") if part.strip())
-        )
+        for part in filter(None, map(str.strip, text.split("\n\n"))):
+            self._add(f"<p>{escape(part)}</p>", _inline(part))
+        return self
 
     def facts(self, values: Mapping[str, object]) -> Document:
-        """Add short named values."""
-        return self._add(Facts(values))
+        """Add short named values, such as the data, the sizes and the versions."""
+        rows = "".join(
+            f"<div><dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd></div>\n"
+            for name, value in values.items()
+        )
+        lines = (f"* {_inline(name)}: {_inline(v)}" for name, v in values.items())
+        return self._add(f"<dl>\n{rows}</dl>", "\n".join(lines))
 
     def table(
         self,
@@ -231,12 +96,35 @@ class Document:
                 is at the left, the others at the right.
             highlight: `(row, column)` of cells to set in bold on the page, from 0.
         """
-        return self._add(Table(headers, rows, caption, align, highlight))
+        width, height = len(headers), len(rows)
+        if not width:
+            raise ValueError("a table needs at least one column")
+        for number, row in enumerate(rows):
+            if len(row) != width:
+                raise ValueError(
+                    f"row {number} has {len(row)} cells, the table {width} columns"
+                )
+        align = align or "l" + "r" * (width - 1)
+        if len(align) != width or set(align) - set("lcr"):
+            raise ValueError(
+                f"align must be {width} letters out of l, c and r, not {align!r}"
+            )
+        for row, column in highlight:
+            if not (0 <= row < height and 0 <= column < width):
+                raise ValueError(
+                    f"highlight {(row, column)} is outside a table of {height} rows "
+                    f"and {width} columns"
+                )
+        page = _table_page(headers, rows, caption, align, highlight)
+        markdown = markdown_table(
+            list(map(_inline, headers)), [map(_inline, row) for row in rows], align
+        )
+        return self._add(page, f"{_inline(caption)}\n\n{markdown}")
 
     def figure(
         self, png: str | os.PathLike | bytes, caption: str, alt: str
     ) -> Document:
-        """Add a PNG, given as a path or as bytes, put inside the page.
+        """Add a PNG, given as a path or as bytes; put inside the page, not in Markdown.
 
         `alt` says what the picture shows to those who cannot see it.
         """
@@ -244,21 +132,36 @@ class Document:
         if not data.startswith(PNG_SIGNATURE):
             what = "the given bytes are" if isinstance(png, bytes) else f"{png} is"
             raise ValueError(f"{what} not a PNG")
-        return self._add(Figure(data, caption, alt))
+        if not alt.strip():
+            raise ValueError("a figure needs an alternative text (alt)")
+        # IHDR, the first chunk: length, type, width, height
+        size = struct.unpack(">II", data[16:24])
+        width, height = (round(side * CSS_DPI / FIGURE_DPI) for side in size)
+        return self._add(
+            f'<figure>\n<img src="data:image/png;base64,'
+            f'{base64.b64encode(data).decode()}" alt="{escape(alt)}" '
+            f'width="{width}" height="{height}">\n'
+            f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
+        )
 
     def html(self) -> str:
         """The page."""
         subtitle = f"<p>{escape(self.subtitle)}</p>\n" if self.subtitle else ""
-        body = "\n".join(section.html() for section in self.sections)
+        blocks = []
+        for title, own, _ in self._sections:
+            blocks += [f"<h2>{escape(title)}</h2>"] if title else []
+            blocks += own
         return PAGE.format(
-            title=escape(self.title), subtitle=subtitle, css=CSS, body=body
+            title=escape(self.title), subtitle=subtitle, css=CSS, body="\n".join(blocks)
         )
 
     def markdown(self) -> str:
-        """The text and the tables, in GitHub's Markdown."""
-        parts = [f"# {_inline(self.title)}", _inline(self.subtitle)]
-        parts += (section.markdown() for section in self.sections)
-        return "\n\n".join(filter(None, parts)) + "\n"
+        """The text and the tables in GitHub's Markdown; no section of mere pictures."""
+        blocks = [f"# {_inline(self.title)}", _inline(self.subtitle)]
+        for title, _, own in self._sections:
+            blocks += [f"## {_inline(title)}"] if title and own else []
+            blocks += own
+        return "\n\n".join(filter(None, blocks)) + "\n"
 
     def write(self, path: str | os.PathLike) -> Path:
         """Write the page, or with the suffix `.md` the Markdown; returns the path.
@@ -268,9 +171,37 @@ class Document:
         text = self.markdown() if Path(path).suffix == ".md" else self.html()
         return write_bytes(path, text.encode())
 
-    def _add(self, *blocks: Paragraph | Facts | Table | Figure) -> Document:
-        self.sections[-1].blocks += blocks
+    def _add(self, html: str, markdown: str = "") -> Document:
+        _, page, lines = self._sections[-1]
+        page.append(html)
+        if markdown:
+            lines.append(markdown)
         return self
+
+
+def _table_page(headers, rows, caption: str, align: str, highlight) -> str:
+    caption = escape(caption)
+    head = "".join(
+        f'<th scope="col" class="{side}">{escape(name)}</th>'
+        for side, name in zip(align, headers)
+    )
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [escape(_text(cell)) for cell in row]
+        for column in range(len(cells)):
+            if (number, column) in highlight:
+                cells[column] = f"<strong>{cells[column]}</strong>"
+        first, *others = zip(align, cells)
+        line = '<th scope="row" class="{}">{}</th>'.format(*first)
+        line += "".join(f'<td class="{side}">{cell}</td>' for side, cell in others)
+        lines.append(f"<tr>{line}</tr>\n")
+    # a wide table scrolls inside its own box, which the keyboard can reach
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">\n'
+        f"<table>\n<caption>{caption}</caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody>\n"
+        "</table>\n</div>"
+    )
 
 
 def _text(value: object) -> str:
