@@ -11,11 +11,8 @@ from pathlib import Path
 
 from experiments.core.errors import writing
 from experiments.core.options import refuse_overrides
-from experiments.core.text import run_names
 from experiments.report import page
-from experiments.report.rows import pooled, rows_of
-from experiments.report.runs import Kept, read
-from experiments.report.words import distinct_titles
+from experiments.report.runs import read
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
@@ -30,7 +27,7 @@ def main(workdirs: Sequence[Path], out: Path | None = None) -> Path:
     `out` is by default the directory `report` beside the first workdir. Raises
     UserError before anything is written for a workdir that holds no results.
     """
-    document = page.document(gather(read(workdirs)))
+    document = page.document(read(workdirs))
     out = workdirs[0].resolve().parent / "report" if out is None else out
     with writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
@@ -40,12 +37,3 @@ def main(workdirs: Sequence[Path], out: Path | None = None) -> Path:
         f"report: {path} ({path.stat().st_size / 1e6:.1f} MB), and report.md beside it"
     )
     return path
-
-
-def gather(kept: Kept) -> page.Content:
-    """Pool runs over seeds, and give everything its name on the page."""
-    flows = pooled(kept.runs)
-    titles = distinct_titles({key: runs[0] for key, runs in flows.items()})
-    names = run_names([output.workdir for outputs in kept for output in outputs])
-    rows = rows_of(flows)
-    return page.Content(flows, titles, names, rows, kept.ablations, kept.samples)

@@ -1,9 +1,14 @@
 """Pictures of the report: those of each run, and those that compare runs."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from experiments.core.document import Document
+from experiments.core.results import unit_of
 from experiments.core.text import duration
+from experiments.report.rows import Flow
 from experiments.report.runs import KeptRun
 from experiments.report.words import set_words, size_words
 from flowjax_ood import figures
@@ -25,27 +30,27 @@ OF_RUN = {
 TOGETHER = 4  # curves in one figure
 
 
-def add_overview(document: Document, content) -> None:
+def add_overview(document: Document, flows: Sequence[Flow]) -> None:
     """Show flows on the same images side by side: AUROC and bits/dim of every seed."""
     by_set: dict[tuple[str, str], dict[str, list[KeptRun]]] = {}
-    for key, runs in content.flows.items():
-        if "bits_per_dim" in runs[0].results:
-            results = runs[0].results
+    for title, runs in flows:
+        results = runs[0].results
+        if unit_of(results) == "bits/dim":
             # fake images, too, have the name of the real ones; titles tell apart flows
             # on the same training set
-            train = set_words(results["data"]["train"])
-            same = by_set.setdefault((results["in_distribution"], train), {})
-            same[content.titles[key]] = runs
-    for (id_name, _), flows in by_set.items():
-        sets = {s for runs in flows.values() for r in runs for s in r.results["auroc"]}
-        # a single flow has its histograms below; more colours cannot be distinguished
-        if len(flows) < 2 or len(sets) > len(style.OOD_COLORS):
-            continue
+            key = (results["in_distribution"], set_words(results["data"]["train"]))
+            by_set.setdefault(key, {})[title] = runs
+    for (id_name, _), alike in by_set.items():
         rows = {
             title: {m: _by_set(runs, m) for m in ("auroc", "bits_per_dim")}
-            for title, runs in flows.items()
+            for title, runs in alike.items()
         }
-        train = set_words(next(iter(flows.values()))[0].results["data"]["train"], False)
+        sets = {name for row in rows.values() for name in row["auroc"]}
+        # a single flow has its histograms below; more colours cannot be distinguished
+        if len(rows) < 2 or len(sets) > len(style.OOD_COLORS):
+            continue
+        first, *_ = next(iter(alike.values()))
+        train = set_words(first.results["data"]["train"], split=False)
         figure = figures.ablation_rows(
             rows, id_name=id_name, title=f"Flows trained on {train}"
         )
@@ -57,7 +62,7 @@ def add_overview(document: Document, content) -> None:
         )
 
 
-def _by_set(runs: list[KeptRun], measure: str) -> dict[str, list]:
+def _by_set(runs: Sequence[KeptRun], measure: str) -> dict[str, list]:
     by_set: dict[str, list] = {}
     for run in runs:
         for name, value in run.results[measure].items():
@@ -65,62 +70,59 @@ def _by_set(runs: list[KeptRun], measure: str) -> dict[str, list]:
     return by_set
 
 
-def add_flow(document: Document, runs: list[KeptRun], names: dict) -> None:
+def add_flow(document: Document, runs: Sequence[KeptRun], names: dict) -> None:
     """Add a flow's setting, how it was trained, and the figures of each of its runs."""
     document.text(_setting(runs))
     for start in range(0, len(runs), TOGETHER):
         _add_training(document, runs[start : start + TOGETHER], names)
     for run in runs:
-        for file, (caption, alt) in OF_RUN.items():
-            path = run.workdir / file
-            if path.is_file():
-                name = names[run.workdir]
-                document.figure(path, f"{name}, seed {run.seed}. {caption}", alt)
+        lead = f"{names[run.workdir]}, seed {run.seed}. "
+        add_pictures(document, run.workdir, OF_RUN, lead)
 
 
-def _setting(runs: list[KeptRun]) -> str:
+def add_pictures(document: Document, workdir: Path, pictures: dict, lead: str) -> None:
+    """Add those of `{file: (caption, alt)}` that are there; `lead` begins captions."""
+    for file, (caption, alt) in pictures.items():
+        if (workdir / file).is_file():
+            document.figure(workdir / file, lead + caption, alt)
+
+
+def _setting(runs: Sequence[KeptRun]) -> str:
     results = runs[0].results
-    things = "vectors" if "nats" in results else "images"
-    seconds = np.mean([r.results["train_seconds"] for r in runs])
+    things = "vectors" if unit_of(results) == "nats" else "images"
+    size = size_words(runs[0])
+    text = f"{size[0].upper()}{size[1:]}; {results['params']:,} parameters. Trained "
+    text += "on each seed " if len(runs) > 1 else ""
+    text += f"for {duration(np.mean([r.results['train_seconds'] for r in runs]))}"
     rates = [r.results.get("images_per_second") for r in runs]
-    text = f"{size_words(runs[0])}; {results['params']:,} parameters. Trained "
-    text += f"{'on each seed ' if len(runs) > 1 else ''}for {duration(seconds)}"
     if None not in rates:
         text += f", {np.mean(rates):,.0f} {things}/s without compilation"
-    return f"{text[0].upper()}{text[1:]}: {results['images_seen']:,} {things} seen."
+    return f"{text}: {results['images_seen']:,} {things} seen."
 
 
-def _add_training(document: Document, runs: list[KeptRun], names: dict) -> None:
+def _add_training(document: Document, runs: Sequence[KeptRun], names: dict) -> None:
     """Add training curves, of the runs whose metrics are there."""
-    vectors = "nats" in runs[0].results
+    unit = unit_of(runs[0].results)
     curves = {}
     for run in runs:
-        seen, values = [], []
         size = run.results["images_seen"] / run.results["steps"]
-        for record in run.records:
-            value = _record_value(record, vectors)
-            if value is not None:
-                seen.append(record["step"] * size)
-                values.append(value)
-        if seen:
-            curves[f"{names[run.workdir]}, seed {run.seed}"] = (
-                np.array(seen),
-                np.array(values),
-            )
-    if not curves:
-        return
-    figure = figures.training_curves(curves, unit="nats" if vectors else "bits/dim")
-    unit = "Negative log-likelihood" if vectors else "Bits/dim"
-    document.figure(
-        figures.png_bytes(figure),
-        f"{unit} of the training batches.",
-        f"training curves of {len(curves)} runs",
-    )
+        points = [
+            (record["step"] * size, _loss(record, unit)) for record in run.records
+        ]
+        points = [point for point in points if None not in point]
+        if points:
+            curves[f"{names[run.workdir]}, seed {run.seed}"] = np.array(points).T
+    if curves:
+        words = "Negative log-likelihood" if unit == "nats" else "Bits/dim"
+        document.figure(
+            figures.png_bytes(figures.training_curves(curves, unit=unit)),
+            f"{words} of the training batches.",
+            f"training curves of {len(curves)} runs",
+        )
 
 
-def _record_value(record: dict, vectors: bool) -> float | None:
-    if not vectors:
+def _loss(record: dict, unit: str) -> float | None:
+    if unit == "bits/dim":
         return record.get("bits_per_dim")
-    if "log_pz" in record and "logdet" in record:
-        return -(record["log_pz"] + record["logdet"])
-    return None
+    terms = record.get("log_pz"), record.get("logdet")
+    return None if None in terms else -sum(terms)

@@ -1,14 +1,24 @@
 """The document of `report`: its order, what it says at the top, and its tables."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from experiments.core.document import Document
-from experiments.core.text import duration
+from experiments.core.text import duration, run_names
 from experiments.report import figures
 from experiments.report.published import NOT_AVAILABLE
-from experiments.report.rows import Row, pair_words, settings, single_runs, table
-from experiments.report.runs import KeptOutput, KeptRun
+from experiments.report.rows import (
+    Flow,
+    Row,
+    comparison,
+    pair_words,
+    pooled,
+    rows_of,
+    settings,
+    single_runs,
+)
+from experiments.report.runs import Kept
 from experiments.report.sections import add_ablation, add_inspection, add_samples
 from experiments.report.words import set_words
 
@@ -24,6 +34,13 @@ PUBLISHED = (
     f'"{NOT_AVAILABLE}" means that the paper\'s number is not known to us, not that '
     "there is none. Published numbers are of the authors' full-size flows."
 )
+# by the unit of likelihood: flows on images, and those on vectors
+COMPARISON = {
+    "bits/dim": "Likelihood as a detector. With several seeds, mean ± standard "
+    "deviation over them; with one, [the 95% interval of its images].",
+    "nats": "Flows on vectors, median nats of the standardised vector (more = more "
+    "likely), and detectors without a flow on the same vectors.",
+}
 SETTINGS = (
     "Settings. Size is of the st-networks; the paper's recipe shows each flow a number "
     "of training images, of which a part was seen here. Time is without compilation."
@@ -35,150 +52,133 @@ SINGLE = (
 )
 
 
-class Content(NamedTuple):
-    """The content of a report; flows and titles by the keys of `pooled`."""
-
-    flows: dict[str, list[KeptRun]]
-    titles: dict[str, str]
-    names: dict
-    rows: list[Row]
-    ablations: list[KeptOutput]
-    samples: list[KeptOutput]
-
-    @property
-    def runs(self) -> list[KeptRun]:
-        return [run for runs in self.flows.values() for run in runs]
-
-
-def document(content: Content) -> Document:
+def document(kept: Kept) -> Document:
     """The whole report."""
-    report = Document(TITLE, inside(content))
-    report.text(READING).facts(facts(content))
-    if content.rows:
-        report.section("Results").text(summary(content))
-    for caption, headers, rows, align in tables(content):
-        bold = [(n, headers.index("AUROC")) for n in range(len(rows))]
-        report.table(headers, rows, caption, align, highlight=bold)
-    if content.rows:
-        report.text("\n\n".join([PUBLISHED, *sources(content.rows)]))
-        headers, rows, align = settings(content.flows, content.titles)
-        report.table(headers, rows, SETTINGS, align)
-    figures.add_overview(report, content)
-    for key, runs in content.flows.items():
-        train = set_words(runs[0].results["data"]["train"], split=False)
-        report.section(f"{train}: {content.titles[key]}")
-        figures.add_flow(report, runs, content.names)
-        for run in runs:
-            add_inspection(report, run, content.names[run.workdir])
-    for ablation in content.ablations:
-        add_ablation(report, ablation, content.names[ablation.workdir])
-    for samples in content.samples:
-        add_samples(report, samples, content.names[samples.workdir])
-    if content.rows:
-        headers, rows, align = single_runs(content.rows, content.names)
-        report.section("Every run").table(headers, rows, SINGLE, align)
-    headers, rows, align = origins(content)
+    flows = pooled(kept.runs)
+    rows = rows_of(flows)
+    names = run_names(output.workdir for outputs in kept for output in outputs)
+    report = Document(TITLE, inside(kept, flows))
+    report.text(READING).facts(facts(kept))
     if rows:
-        report.section("Data").table(headers, rows, DATA, align)
+        report.section("Results").text(summary(rows))
+    for unit, caption in COMPARISON.items():
+        _add_table(report, comparison(rows, unit), caption, "llrrrll", bold="AUROC")
+    if rows:
+        report.text("\n\n".join([PUBLISHED, *sources(rows)]))
+        _add_table(report, settings(flows), SETTINGS, "llllrrrr")
+    figures.add_overview(report, flows)
+    for flow in flows:
+        train = set_words(flow.runs[0].results["data"]["train"], split=False)
+        report.section(f"{train}: {flow.title}")
+        figures.add_flow(report, flow.runs, names)
+        for run in flow.runs:
+            add_inspection(report, run, names[run.workdir])
+    for ablation in kept.ablations:
+        add_ablation(report, ablation, names[ablation.workdir])
+    for samples in kept.samples:
+        add_samples(report, samples, names[samples.workdir])
+    if rows:
+        report.section("Every run")
+        _add_table(report, single_runs(rows, names), SINGLE, "lllrrrlr")
+    if sets := origins(kept):
+        report.section("Data")
+        _add_table(report, sets, DATA, "llrl")
     return report
 
 
-def tables(content: Content) -> Iterable[tuple]:
-    """`(caption, headers, rows, align)` for flows on images, and those on vectors."""
-    captions = {
-        "bits_per_dim": "Likelihood as a detector. With several seeds, mean ± standard "
-        "deviation over them; with one, [the 95% interval of its images].",
-        "nats": "Flows on vectors, median nats of the standardised vector (more = "
-        "more likely), and detectors without a flow on the same vectors.",
-    }
-    for unit, caption in captions.items():
-        headers, rows, align = table(content.rows, content.titles, unit)
-        if rows:
-            yield caption, headers, rows, align
+def _add_table(
+    report: Document, rows: list[dict], caption: str, align: str, bold: str = ""
+) -> None:
+    """Add a table of rows `{header: cell}`, where there are any; one column bold."""
+    if rows:
+        headers = list(rows[0])
+        highlight = [(n, headers.index(bold)) for n in range(len(rows)) if bold]
+        cells = [list(row.values()) for row in rows]
+        report.table(headers, cells, caption, align, highlight)
 
 
-def inside(content: Content) -> str:
+def inside(kept: Kept, flows: Sequence[Flow]) -> str:
     """Count what is in the report, in a line."""
     parts = []
-    if content.flows:
-        parts.append(_count(len(content.runs), "run"))
-        parts[0] += f" of {_count(len(content.flows), 'flow')}"
-    if content.ablations:
-        parts.append(_count(len(content.ablations), "ablation"))
-    if content.samples:
-        parts.append(_count(len(content.samples), "figure") + " of samples")
+    if flows:
+        parts.append(f"{_count(kept.runs, 'run')} of {_count(flows, 'flow')}")
+    if kept.ablations:
+        parts.append(_count(kept.ablations, "ablation"))
+    if kept.samples:
+        parts.append(f"{_count(kept.samples, 'figure')} of samples")
     return ", ".join(parts)
 
 
-def facts(content: Content) -> dict[str, str]:
+def facts(kept: Kept) -> dict[str, str]:
     """Training time, devices and versions, over all runs."""
-    versions = [r.results["versions"] for r in content.runs]
-    others = [*content.ablations, *content.samples]
-    versions += [o.content["versions"] for o in others]
-    seconds = sum(r.results["train_seconds"] for r in content.runs)
-    for ablation in content.ablations:
-        for row in ablation.content["rows"]:
-            seconds += sum(row["train_seconds"])
+    versions = [run.results["versions"] for run in kept.runs]
+    versions += [o.content["versions"] for o in (*kept.ablations, *kept.samples)]
+    seconds = sum(run.results["train_seconds"] for run in kept.runs)
+    rows = [row for ablation in kept.ablations for row in ablation.content["rows"]]
+    seconds += sum(sum(row["train_seconds"]) for row in rows)
+    devices = (
+        v["device"]
+        if v["platform"] in v["device"]
+        else f"{v['device']} ({v['platform']})"
+        for v in versions
+    )
     software = ("flowjax_ood", "jax", "flax", "optax", "python")
     return {
         "training, without compilation": duration(seconds),
-        "trained or evaluated on": _distinct(
-            v["device"]
-            if v["platform"] in v["device"]
-            else f"{v['device']} ({v['platform']})"
-            for v in versions
-        ),
-    } | {name: _distinct(v[name] for v in versions) for name in software}
+        "trained or evaluated on": _distinct(devices),
+        **{name: _distinct(v[name] for v in versions) for name in software},
+    }
 
 
-def summary(content: Content) -> str:
+def summary(rows: Sequence[Row]) -> str:
     """Say which pairs are the wrong way round, and which are not."""
-    said = {True: [], False: []}
-    for row in content.rows:
-        mean = sum(row.areas) / len(row.areas)
-        said[mean < 0.5].append(
-            f"{pair_words(row)} {mean:.3f} ({content.titles[row.flow]})"
+    wrong, right = [], []
+    for row in rows:
+        mean = np.mean([run.results["auroc"][row.ood] for run in row.runs])
+        said = f"{pair_words(row)} {mean:.3f} ({row.title})"
+        (wrong if mean < 0.5 else right).append(said)
+    sentences = []
+    if wrong:
+        sentences.append(
+            f"In {len(wrong)} of {len(rows)} cases the other set is more likely than "
+            f"the flow's own test set: {'; '.join(wrong)}."
         )
-    count, text = len(content.rows), []
-    if said[True]:
-        text.append(
-            f"In {len(said[True])} of {count} cases the other set is more likely "
-            f"than the flow's own test set: {'; '.join(said[True])}."
+    if right:
+        sentences.append(
+            f"In {len(right)} of {len(rows)} it is not: {'; '.join(right)}."
         )
-    if said[False]:
-        text.append(
-            f"In {len(said[False])} of {count} it is not: {'; '.join(said[False])}."
-        )
-    return " ".join(text)
+    return " ".join(sentences)
 
 
-def sources(rows: list[Row]) -> list[str]:
+def sources(rows: Sequence[Row]) -> list[str]:
     """The published bits/dim, and where the published numbers are from."""
-    by_source: dict[str, dict[str, None]] = {}
+    by_source: dict[str, list[str]] = {}
     for row in rows:
         if row.published:
             own, other = row.published.bits
-            text = f"{pair_words(row)}: bits/dim {own} and {other}"
-            by_source.setdefault(row.published.source, {})[text] = None
+            words = f"{pair_words(row)}: bits/dim {own} and {other}"
+            by_source.setdefault(row.published.source, []).append(words)
     return [
-        f"Published, {source}: {'; '.join(texts)}."
-        for source, texts in by_source.items()
+        f"Published, {source}: {'; '.join(dict.fromkeys(words))}."
+        for source, words in by_source.items()
     ]
 
 
-def origins(content: Content) -> tuple:
-    """`(headers, rows, align)`: how many of which set were used, and from where."""
-    different: dict[tuple, None] = {}
-    data = [run.results["data"] for run in content.runs]
-    data += [ablation.content["data"] for ablation in content.ablations]
-    for described in (d for sets in data for d in sets.values()):
-        row = tuple(described[key] for key in ("name", "split", "count", "origin"))
-        different[row] = None
-    return ["set", "split", "count", "origin"], list(different), "llrl"
+def origins(kept: Kept) -> list[dict]:
+    """How many of which set were used, and from where."""
+    data = [run.results["data"] for run in kept.runs]
+    data += [ablation.content["data"] for ablation in kept.ablations]
+    keys = ("set", "split", "count", "origin")
+    rows = (
+        (described["name"], *(described[key] for key in keys[1:]))
+        for sets in data
+        for described in sets.values()
+    )
+    return [dict(zip(keys, row)) for row in dict.fromkeys(rows)]
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(things: Sequence, what: str) -> str:
+    return f"{len(things)} {what}" + "s" * (len(things) != 1)
 
 
 def _distinct(values: Iterable[str]) -> str:

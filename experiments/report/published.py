@@ -21,10 +21,6 @@ class Published(NamedTuple):
     bits: tuple[float, float]
     source: str
 
-    def text(self) -> str:
-        """The words of a table."""
-        return f"about {self.auroc:.2f} (read off a plot)"
-
 
 class PublishedBpd(NamedTuple):
     """A flow of the authors: the keys of our config that make the same architecture."""
@@ -79,21 +75,22 @@ def published(model: dict, data: dict, ood: str) -> Published | None:
     The architecture must be the authors', whatever its width and depth, both sets must
     be those by name, size and split, and neither fake.
     """
-    train, test, other = data["train"], data["test"], data[ood]
-    sets = (train, test, other)
+    sets = [data[name] for name in ("train", "test", ood)]
     if "synthetic" in {s["source"] for s in sets} or "negative" in data:
         return None
-    if (test["split"], other["split"]) != ("test", "test"):
+    if {s["split"] for s in sets[1:]} != {"test"}:
         return None
+    names = [common_name(s["name"]) for s in sets]
+    shapes = {tuple(s.get("shape", ())) for s in sets}
     for flow in FLOWS:
-        same = [_name(s["name"]) for s in (train, test)] == [flow.train] * 2
-        shapes = {tuple(s.get("shape", ())) for s in sets} == {flow.shape}
+        same = names[:2] == [flow.train] * 2 and shapes == {flow.shape}
         built = all(model.get(k) == v for k, v in flow.model.items())
-        if same and shapes and built and _name(other["name"]) in flow.ood:
-            area, bits = flow.ood[_name(other["name"])]
+        if same and built and names[2] in flow.ood:
+            area, bits = flow.ood[names[2]]
             return Published(area, (flow.own_bits, bits), flow.source)
     return None
 
 
-def _name(name: str) -> str:
+def common_name(name: str) -> str:
+    """A set's name in the paper's code, whichever source it was read from."""
     return ALIASES.get(name, name)

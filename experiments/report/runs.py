@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import flatten
+from experiments.core.results import UNITS, unit_of
 from experiments.core.run_config import read_config
 from flowjax_ood.training.logs import metrics as metric_log
 
 # of results.json, whatever the run is on
 NEEDED = ("data", "in_distribution", "auroc", "auroc_ci95", "train_seconds")
 NEEDED += ("images_seen", "steps", "params", "eval", "versions")
+# of ablation.json and of samples.json
+ABLATION = ("rows", "in_distribution", "data", "versions")
+SAMPLES = ("runs", "versions")
 
 
 class KeptRun(NamedTuple):
@@ -26,14 +30,6 @@ class KeptRun(NamedTuple):
     @property
     def seed(self) -> int:
         return self.config["seed"]
-
-    @property
-    def inspection(self) -> dict | None:
-        """inspect/inspect.json, where `inspect` was run."""
-        file = self.workdir / "inspect" / "inspect.json"
-        return (
-            _json(file, f"inspect --workdir={self.workdir}") if file.exists() else None
-        )
 
 
 class KeptOutput(NamedTuple):
@@ -60,15 +56,15 @@ def read(workdirs: Sequence[Path]) -> Kept:
     kept = Kept([], [], [])
     # a workdir given by two names is read once
     for workdir in {w.resolve(): w for w in workdirs}.values():
-        if (workdir / "ablation.json").exists():
-            command = f"ablate --config=... --workdir={workdir}"
-            needed = ("rows", "in_distribution", "data", "versions")
-            content = _whole(workdir / "ablation.json", needed, command)
+        if (file := workdir / "ablation.json").exists():
+            content = read_json(
+                file, f"ablate --config=... --workdir={workdir}", ABLATION
+            )
             kept.ablations.append(KeptOutput(workdir, content))
-        elif (workdir / "samples.json").exists():
-            command = f"samples --workdir DIR ... --out={workdir}"
-            needed = ("runs", "versions")
-            content = _whole(workdir / "samples.json", needed, command)
+        elif (file := workdir / "samples.json").exists():
+            content = read_json(
+                file, f"samples --workdir DIR ... --out={workdir}", SAMPLES
+            )
             kept.samples.append(KeptOutput(workdir, content))
         else:
             kept.runs.append(_run(workdir))
@@ -86,36 +82,32 @@ def _run(workdir: Path) -> KeptRun:
             f"{workdir} holds a run without results.json; if its training is done: "
             f"python -m experiments {command}"
         )
-    results = _whole(file, NEEDED, command)
-    if not ("bits_per_dim" in results or "nats" in results):
-        raise UserError(
-            f"{file} lacks bits_per_dim; make it anew: python -m experiments {command}"
-        )
+    results = read_json(file, command, NEEDED)
+    _require(file, command, results, [UNITS[unit_of(results)]])
     metrics = workdir / "metrics.jsonl"
     with user_errors("", ValueError):
         records = metric_log.read(metrics) if metrics.exists() else []
     return KeptRun(workdir, config, results, records)
 
 
-def _whole(file: Path, needed: Sequence[str], command: str) -> dict:
-    """Read the JSON object of a file, which has to hold all of `needed`."""
-    content = _json(file, command)
+def read_json(file: Path, command: str, needed: Sequence[str] = ()) -> dict:
+    """Read the JSON object of a file; UserError names `command` if a key is missing."""
+    remedy = f"make it anew: python -m experiments {command}"
+    with user_errors(f"{file} cannot be read", OSError, ValueError, remedy=remedy):
+        content = json.loads(file.read_text())
+    if not isinstance(content, dict):
+        raise UserError(f"{file} is no JSON object; {remedy}")
+    _require(file, command, content, needed)
+    return content
+
+
+def _require(file: Path, command: str, content: dict, needed: Sequence[str]) -> None:
     missing = [key for key in needed if key not in content]
     if missing:
         raise UserError(
             f"{file} lacks {', '.join(missing)}; make it anew: python -m experiments "
             f"{command}"
         )
-    return content
-
-
-def _json(file: Path, command: str) -> dict:
-    remedy = f"make it anew: python -m experiments {command}"
-    with user_errors(f"{file} cannot be read", OSError, ValueError, remedy=remedy):
-        content = json.loads(file.read_text())
-    if not isinstance(content, dict):
-        raise UserError(f"{file} is no JSON object; {remedy}")
-    return content
 
 
 def _nothing_in(workdir: Path) -> str:

@@ -1,13 +1,12 @@
 """Sections of a report on what `ablate`, `samples` and `inspect` left."""
 
-from functools import partial
-
 from experiments.ablate import table
 from experiments.core.document import Document
 from experiments.core.errors import UserError
 from experiments.core.text import decimals
+from experiments.report.figures import add_pictures
 from experiments.report.published import NOT_AVAILABLE
-from experiments.report.runs import KeptOutput, KeptRun
+from experiments.report.runs import KeptOutput, KeptRun, read_json
 
 ABLATION = {
     "ablation.png": (
@@ -44,33 +43,29 @@ def add_ablation(document: Document, ablation: KeptOutput, name: str) -> None:
             caption += f" {what}: {'; '.join(content[left])}."
     document.section(f"Ablation: {name}")
     document.table([*headers, "images seen"], rows, caption)
-    for file, (caption, alt) in ABLATION.items():
-        path = ablation.workdir / file
-        if path.is_file():
-            document.figure(path, f"{name}. {caption}", alt)
+    add_pictures(document, ablation.workdir, ABLATION, f"{name}. ")
 
 
 def add_samples(document: Document, samples: KeptOutput, name: str) -> None:
     """Add the figure of samples of several runs at several temperatures."""
     runs = ", ".join(samples.content["runs"])
+    caption = f"Samples of {runs}, from the same noise at several temperatures."
     document.section(f"Samples: {name}")
-    path = samples.workdir / "samples.png"
-    if path.is_file():
-        caption = f"Samples of {runs}, from the same noise at several temperatures."
-        document.figure(path, caption, f"samples of {runs}")
+    pictures = {"samples.png": (caption, f"samples of {runs}")}
+    add_pictures(document, samples.workdir, pictures, lead="")
 
 
 def add_inspection(document: Document, run: KeptRun, name: str) -> None:
     """Add a short table and the figures of DIR/inspect, where there are any."""
-    content = run.inspection
-    if content is None:
+    folder = run.workdir / "inspect"
+    file, command = folder / "inspect.json", f"inspect --workdir={run.workdir}"
+    if not file.exists():
         return
     try:
-        headers, rows = _terms(content)
+        headers, rows = _terms(read_json(file, command))
     except KeyError as error:
         raise UserError(
-            f"{run.workdir / 'inspect' / 'inspect.json'} lacks {error}; make it anew: "
-            f"python -m experiments inspect --workdir={run.workdir}"
+            f"{file} lacks {error}; make it anew: python -m experiments {command}"
         ) from error
     document.table(
         headers,
@@ -79,7 +74,7 @@ def add_inspection(document: Document, run: KeptRun, name: str) -> None:
         "the AUROC of each alone as a score.",
         "ll" + "r" * (len(headers) - 2),
     )
-    for path in sorted((run.workdir / "inspect").glob("*.png")):
+    for path in sorted(folder.glob("*.png")):
         kind = path.stem.rstrip("0123456789").rstrip("_")
         caption = CAPTIONS.get(kind, f"{path.name}.")
         document.figure(path, f"{name}, inspected. {caption}", f"{kind} of {name}")
@@ -88,11 +83,11 @@ def add_inspection(document: Document, run: KeptRun, name: str) -> None:
 def _terms(content: dict) -> tuple[list[str], list[list]]:
     headers = ["batch norm", "set", *("log p(x)", "log p(z)", "logdet")]
     headers += [f"AUROC, {term}" for term in headers[2:]]
-    rows, number = [], partial(decimals, missing="–")
+    rows = []
     for mode, terms in content["likelihood_terms"].items():
         for name, values in terms["sets"].items():
-            row = [mode, name, *(number(values[f"{t}_bits_median"]) for t in TERMS)]
             areas = terms["auroc"].get(name)
-            row += [number(areas[t]["value"]) if areas else None for t in TERMS]
-            rows.append(row)
+            numbers = [values[f"{term}_bits_median"] for term in TERMS]
+            numbers += [areas[term]["value"] if areas else None for term in TERMS]
+            rows.append([mode, name, *(decimals(n, missing="–") for n in numbers)])
     return headers, rows

@@ -1,7 +1,9 @@
 """Runs in words: flow, data, size, and length of training."""
 
+from collections.abc import Sequence
+
 from experiments.core.text import run_names
-from experiments.report.published import ALIASES
+from experiments.report.published import common_name
 from experiments.report.runs import KeptRun
 
 SETS = {
@@ -10,9 +12,7 @@ SETS = {
     "notmnist": "notMNIST",
     "cifar10": "CIFAR-10",
     "svhn": "SVHN",
-    "svhn_cropped": "SVHN",
     "celeba": "CelebA",
-    "celeb_a": "CelebA",
     "imagenet64": "ImageNet",
 }
 # sides of images that are not worth a word
@@ -29,24 +29,21 @@ PAPER_SIZES = {
     ("glow", 1): {"width": 200, "layers": 3, "steps": 16},
     ("glow", 3): {"width": 400, "layers": 3, "steps": 8},
 }
-# and how many images its recipes show: epochs, by training images
-PAPER_IMAGES = {
-    ("real_nvp", "fashion_mnist"): 82 * 60_000,
-    ("real_nvp", "mnist"): 82 * 60_000,
-    ("real_nvp", "cifar10"): 102 * 50_000,
-    ("real_nvp", "svhn"): 102 * 73_257,
-    ("real_nvp", "celeba"): 102 * 162_770,
-    ("glow", "fashion_mnist"): 152 * 60_000,
-    ("glow", "mnist"): 152 * 60_000,
-    ("glow", "cifar10"): 162 * 50_000,
-    ("glow", "svhn"): 162 * 73_257,
-    ("glow", "celeba"): 162 * 162_770,
+# and of its recipes: epochs, for grey and for colour
+PAPER_EPOCHS = {"real_nvp": {1: 82, 3: 102}, "glow": {1: 152, 3: 162}}
+# channels and number of the images that they are for
+PAPER_SETS = {
+    "fashion_mnist": (1, 60_000),
+    "mnist": (1, 60_000),
+    "cifar10": (3, 50_000),
+    "svhn": (3, 73_257),
+    "celeba": (3, 162_770),
 }
 
 
 def set_words(described: dict, split: bool = True) -> str:
     """A set's name in print, with its split where that is not `test`."""
-    name, side = SETS.get(described["name"]), described["shape"][0]
+    name, side = SETS.get(common_name(described["name"])), described["shape"][0]
     if name is None:
         # altered ones begin with the name of what was altered
         name = described["name"].replace("_", " ")
@@ -74,7 +71,7 @@ def model_words(config: dict) -> str:
     elif name == "glow" and config["model.mask"] != "first_half":
         words.append(f"{config['model.mask']} mask")
     if config.get("train.negative"):
-        words.append(f"told to reject {config['train.negative']}")
+        words.append(f"exposed to {config['train.negative']}")
     return ", ".join(words)
 
 
@@ -103,27 +100,25 @@ def recipe_share(run: KeptRun) -> str:
     bottlenecks.
     """
     train = run.results["data"]["train"]
-    name = ALIASES.get(train["name"], train["name"])
-    images = PAPER_IMAGES.get((run.config["model.name"], name))
-    if images is None or train["source"] == "synthetic":
+    epochs = PAPER_EPOCHS.get(run.config["model.name"])
+    name = common_name(train["name"])
+    if not epochs or name not in PAPER_SETS or train["source"] == "synthetic":
         return ""
+    channels, count = PAPER_SETS[name]
+    images = epochs[channels] * count
     percent = 100 * run.results["images_seen"] / images
     return f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
 
 
-def distinct_titles(flows: dict[str, KeptRun]) -> dict[str, str]:
-    """`{key: title}`: every flow in words, and how it differs from others alike."""
-    words = {key: model_words(run.config) for key, run in flows.items()}
-    own = {
-        key: (words[key], set_words(run.results["data"]["train"]))
-        for key, run in flows.items()
-    }
-    titles = {}
-    for key in flows:
-        alike = [k for k in flows if own[k] == own[key]]
-        runs = [flows[k] for k in alike]
-        more = f" ({_differences(runs)[alike.index(key)]})" if len(alike) > 1 else ""
-        titles[key] = words[key] + more
+def distinct_titles(flows: Sequence[KeptRun]) -> list[str]:
+    """Every flow in words, and how it differs from others alike; a run of each."""
+    words = [model_words(run.config) for run in flows]
+    sets = [set_words(run.results["data"]["train"]) for run in flows]
+    own, titles = list(zip(words, sets)), []
+    for run, same in zip(flows, own):
+        alike = [other for other, words in zip(flows, own) if words == same]
+        more = f" ({_differences(alike)[alike.index(run)]})" if len(alike) > 1 else ""
+        titles.append(same[0] + more)
     return titles
 
 
@@ -133,11 +128,11 @@ def _differences(runs: list[KeptRun]) -> list[str]:
     Their workdirs' names where many settings differ, or do not tell all apart.
     """
     configs = [r.config | {"steps": r.results["steps"]} for r in runs]
-    ignored = ("seed", "data.path", "eval.")
     changed = [
         key
         for key in configs[0]
-        if not key.startswith(ignored) and len({repr(c.get(key)) for c in configs}) > 1
+        if not key.startswith(("seed", "data.path", "eval."))
+        and len({repr(c.get(key)) for c in configs}) > 1
     ]
     settings = [
         ", ".join(f"{key.split('.')[-1]} {c.get(key)}" for key in changed)
@@ -145,5 +140,4 @@ def _differences(runs: list[KeptRun]) -> list[str]:
     ]
     if len(changed) <= 3 and len(set(settings)) == len(runs):
         return settings
-    names = run_names([r.workdir for r in runs])
-    return [names[r.workdir] for r in runs]
+    return list(run_names(r.workdir for r in runs).values())

@@ -69,7 +69,7 @@ def no_images(**changes):
         ("fashion_mnist_realnvp", (), {}),
         ("fashion_mnist_glow", ["model.st_net=glow_convnet"], {}),
         ("fashion_mnist_glow", ["model.scales=1"], {}),
-        # other sets, fake ones, other splits, other sizes, or told of the other set
+        # other sets, fake ones, other splits, other sizes, or exposed to the other set
         ("fashion_mnist_glow", (), {"ood": "kmnist"}),
         ("fashion_mnist_glow", (), {"data": no_images(source="synthetic")}),
         ("fashion_mnist_glow", (), {"data": no_images(split="train")}),
@@ -148,14 +148,14 @@ def test_infinite_means_and_runs_of_one_name(tmp_path):
     assert [r["run"] for r in cells(markdown, "run")] == ["a/run", "b/run"]
 
 
-def test_a_flow_told_of_a_set_is_said_to_be(tmp_path):
+def test_a_flow_exposed_to_a_set_is_said_to_be(tmp_path):
     data = results()["data"] | {"negative": described("mnist", "train")}
     found = results(0.99, data=data, told=["mnist"])
     keep(tmp_path / "run", found, name="fashion_mnist_negative")
     _, markdown = write_report(tmp_path, tmp_path / "run")
     (row,) = result_rows(markdown)
-    assert row["trained on → scored"] == "FashionMNIST → MNIST, told of"
-    assert "told to reject mnist:train" in row["flow"]
+    assert row["trained on → scored"] == "FashionMNIST → MNIST, exposed"
+    assert "exposed to mnist:train" in row["flow"]
 
 
 def test_vectors_are_in_nats_with_the_detectors_beneath(tmp_path):
