@@ -16,7 +16,7 @@ from flowjax_ood.bijectors import (
     Squeeze,
 )
 from flowjax_ood.distributions import Flow, StandardNormal
-from flowjax_ood.models.real_nvp import Stacking, st_network
+from flowjax_ood.models.real_nvp import Stacking, check_numbers, st_network
 from flowjax_ood.networks import GlowConvNet, Highway
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
@@ -65,14 +65,8 @@ def Glow(
     that cannot be halved `scales` times, for numbers out of range and unknown names.
     """
     strategy = first_half_changes if mask == "first_half" else masks.strategy(mask)
-    if len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
-    at_least = {"scales": (scales, 1), "steps": (steps, 1), "width": (width, 1)}
-    for name, (value, least) in (at_least | {"layers": (layers, 0)}).items():
-        if value < least:
-            raise ValueError(f"Glow needs {name} >= {least}, got {name}={value}")
-    if not 0 <= alpha < 0.5:
-        raise ValueError(f"Glow needs 0 <= alpha < 0.5, got alpha={alpha}")
+    positive = {"scales": scales, "steps": steps, "width": width}
+    check_numbers("Glow", image_shape, alpha, positive, layers=layers)
     if conv1x1 not in ("dense", "plu"):
         raise ValueError(f"unknown conv1x1 {conv1x1!r}; known: 'dense', 'plu'")
     stacking = Stacking(stack, remat, reversible)

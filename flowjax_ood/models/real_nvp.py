@@ -73,21 +73,10 @@ def RealNVP(
     `scales - 1` times, unknown names, and masks that leave pixels forever unchanged.
     """
     strategy = masks.strategy(mask)
-    if len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
-    for name, value in (("width", width), ("latent_dim", latent_dim)):
-        if value < 1:
-            raise ValueError(f"RealNVP needs {name} >= 1, got {value}")
-    if blocks < 0 or not 0 <= alpha < 0.5:
-        raise ValueError(
-            f"RealNVP needs blocks >= 0 and 0 <= alpha < 0.5, got blocks={blocks}, "
-            f"alpha={alpha}"
-        )
-    if scales < 1 or (couplings is not None and couplings < 1):
-        raise ValueError(
-            f"RealNVP needs scales >= 1 and couplings >= 1, got scales={scales}, "
-            f"couplings={couplings}"
-        )
+    positive = {"scales": scales, "width": width, "latent_dim": latent_dim}
+    if couplings is not None:
+        positive["couplings"] = couplings
+    check_numbers("RealNVP", image_shape, alpha, positive, blocks=blocks)
 
     def coupling(k, mask_strategy, width):
         # the paper's code doubles the normed input where the mask is a checkerboard
@@ -186,6 +175,18 @@ def TabularRealNVP(
     flow = Flow(bijector, (dim,), base or StandardNormal())
     flow.latent_shape()
     return flow
+
+
+def check_numbers(model: str, image_shape, alpha: float, positive: dict, **others):
+    """Raise ValueError for numbers out of range; `others` may be 0."""
+    if len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
+    for name, value in (positive | others).items():
+        least = 1 if name in positive else 0
+        if value < least:
+            raise ValueError(f"{model} needs {name} >= {least}, got {name}={value}")
+    if not 0 <= alpha < 0.5:
+        raise ValueError(f"{model} needs 0 <= alpha < 0.5, got alpha={alpha}")
 
 
 def st_network(name: str | Callable, known: dict[str, Callable]) -> Callable:

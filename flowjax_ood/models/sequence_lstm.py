@@ -1,7 +1,6 @@
 """A bidirectional LSTM that classifies sequences of tokens, such as DNA."""
 
 import math
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -131,7 +130,7 @@ class LSTM(nn.Module):
     @nn.compact
     def __call__(self, x):
         n = self.hidden
-        init: Callable = uniform_fan_in(n)
+        init = uniform_fan_in(n)
         kernel = self.param("kernel", init, (x.shape[-1], 4 * n))
         recurrent = self.param("recurrent", init, (n, 4 * n))
         bias = self.param("bias", init, (4 * n,))

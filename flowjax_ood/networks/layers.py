@@ -59,17 +59,11 @@ class Conv(nn.Module):
         bias_init = nn.initializers.zeros if self.kernel_init else torch_init
         bias = self.param("bias", bias_init, (self.features,))
         x, kernel, bias = self.precision.cast(x, kernel, bias)
-        if not self.transpose:
+        if self.transpose:
+            strides, multiply = (self.stride, self.stride), self.precision.multiply
+            y = lax.conv_transpose(x, kernel, strides, self.padding, precision=multiply)
+        else:
             y = convolve(x, kernel, self.precision, self.stride, self.padding)
-            return y + bias
-        y = lax.conv_transpose(
-            x,
-            kernel,
-            (self.stride, self.stride),
-            self.padding,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=self.precision.multiply,
-        )
         return y + bias
 
 

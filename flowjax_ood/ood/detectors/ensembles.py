@@ -97,17 +97,16 @@ class DeepEnsemble(Detector):
             raise ValueError(
                 f"an ensemble has two members or more, got {len(networks)}"
             )
+
+        def score(x, batch_size):
+            return in_batches(of, x, at_once(x, batch_size))
+
+        def of(rows):
+            # one after the other: members of one architecture share a program
+            return _ensemble_score([logits_of(n, rows) for n in networks], self.scoring)
+
         chosen = {"members": len(networks), "scoring": self.scoring}
-        function = partial(_of_members, networks, self.scoring)
-        return Fitted(self.name, self.requires, networks, function, False, chosen)
-
-
-def _of_members(networks, scoring, x, batch_size):
-    def of(rows):
-        # one after the other: members of one architecture share a program
-        return _ensemble_score([logits_of(n, rows) for n in networks], scoring)
-
-    return in_batches(of, x, at_once(x, batch_size))
+        return Fitted(self.name, self.requires, networks, score, False, chosen)
 
 
 @dataclass(frozen=True)
@@ -135,19 +134,17 @@ class MCDropout(Detector):
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         if network.sample is None:
             raise ValueError("MCDropout needs network.sample, the logits with dropout")
+        key = jax.random.key(self.seed)
+
+        def score(x, batch_size):
+            return in_batches(of, x, at_once(x, batch_size))
+
+        def of(rows):
+            logits = _dropped(network, key, rows, self.passes)
+            return _dropout_score(logits, self.scoring)
+
         chosen = {"passes": self.passes, "scoring": self.scoring}
-        function = partial(_of_passes, network, self)
-        return Fitted(self.name, self.requires, network, function, False, chosen)
-
-
-def _of_passes(network, detector, x, batch_size):
-    key = jax.random.key(detector.seed)
-
-    def of(rows):
-        logits = _dropped(network, key, rows, detector.passes)
-        return _dropout_score(logits, detector.scoring)
-
-    return in_batches(of, x, at_once(x, batch_size))
+        return Fitted(self.name, self.requires, network, score, False, chosen)
 
 
 @partial(compiled, static_argnums=3)
