@@ -134,10 +134,10 @@ def trained_like(module, x):
 
 SMALL = {
     "resnet": partial(
-        RealNVP, (4, 4, 1), scales=1, couplings=3, width=8, blocks=1, norm="none"
+        RealNVP, (4, 4, 1), scales=1, couplings=2, width=8, blocks=1, norm="none"
     ),
-    "highway": partial(Glow, (4, 4, 1), scales=1, steps=2, width=8, layers=1),
-    "mlp": partial(TabularRealNVP, 16, couplings=3, width=8),
+    "highway": partial(Glow, (4, 4, 1), scales=1, steps=1, width=8, layers=1),
+    "mlp": partial(TabularRealNVP, 16, couplings=2, width=8),
 }
 
 
