@@ -8,6 +8,8 @@ from griffe import Extension, Function, Kind, Parameter, ParameterKind, Paramete
 
 
 class FlaxFields(Extension):
+    """Gives the signature of every Flax module."""
+
     def on_package(self, *, pkg, **kwargs):
         for cls in classes(pkg):
             if is_module(cls) and "__init__" not in cls.members:

@@ -26,7 +26,7 @@ class Cell(NamedTuple):
 
 
 def cells(config: ConfigDict) -> list[Cell]:
-    """Make the rows of `config`, an ordinary config of a run with a section `ablate`:
+    """Make the rows of `config`, that of a run with a section `ablate`.
 
     * `seeds`: `(0, 1, 2)`, the values that `seed` takes in every row;
     * `grids`: a tuple of `{key: (value, ...)}`. A grid is every combination of its

@@ -44,6 +44,7 @@ def first_coupling(trained: TrainedFlow, images) -> dict[str, tuple[dict, dict]]
 
 
 def histograms(flows, id_name):
+    """Draw bits/dim of every set under every flow."""
     bits = {
         name: {data: ll.bits_per_dim for data, ll in flow.likelihoods.items()}
         for name, flow in flows.items()
@@ -59,6 +60,7 @@ def histograms(flows, id_name):
 
 
 def roc(flows, id_name):
+    """Draw the ROC curve of every flow and OOD set."""
     curves = {}
     for name, flow in flows.items():
         own = flow.likelihoods[id_name].log_prob
@@ -71,6 +73,7 @@ def roc(flows, id_name):
 
 
 def terms(flows, id_name):
+    """Draw log p(z) and the log-determinant apart."""
     parts = {
         name: {data: (ll.log_pz, ll.logdet) for data, ll in flow.likelihoods.items()}
         for name, flow in flows.items()
@@ -89,6 +92,7 @@ def coupling(sets: dict[str, tuple], id_name: str):
 
 
 def latents(flows, images, id_name, draws: int = 40):
+    """Draw the latents of an image of each set, one draw and the mean of `draws`."""
     rows = []
     for data, pixels in images.items():
         columns = {}
@@ -104,6 +108,7 @@ def latents(flows, images, id_name, draws: int = 40):
 
 
 def samples(flows, sets):
+    """Draw samples of every flow below training images."""
     rows = {f"{sets.train.name} (training data)": sets.train.images[:10]}
     for name, flow in flows.items():
         for temperature in (1.0, TEMPERATURE):
@@ -113,6 +118,7 @@ def samples(flows, sets):
 
 
 def training(flows):
+    """Draw bits/dim against the images seen."""
     curves = {}
     for name, flow in flows.items():
         records = metrics.read(flow.trained.workdir / "metrics.jsonl")

@@ -19,9 +19,12 @@ Writes in DIR/inspect: inspect.json, and as PNG
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """`images`: shown in figures; `count`: first images of each set for numbers;
-    `averaged`: of these, those whose latents are averaged, over `draws` draws each;
-    `channel`: of latents and couplings that is shown."""
+    """Which images and channels `inspect` looks at.
+
+    `images` are shown in figures, `count` first images of each set give numbers. The
+    latents of `averaged` of these are averaged, over `draws` draws each. `channel` of
+    latents and couplings is shown.
+    """
 
     images: tuple[int, ...] = (0, 1, 2)
     count: int = 1000

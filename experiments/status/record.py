@@ -153,9 +153,7 @@ def _evaluated(files: RunFiles) -> bool:
 
 
 def _steps_per_second(files: RunFiles) -> float | None:
-    """The recent rate: by the clock between checkpoints, with all that comes between
-    steps, or else by the timed steps alone.
-    """
+    """The recent rate, by the clock between checkpoints, or else by timed steps."""
     saves = [(e["step"], seconds_of(e)) for e in files.saves if "step" in e]
 
     def timed(metrics):

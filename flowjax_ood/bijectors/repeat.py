@@ -216,7 +216,6 @@ def _initial(block, n, masks, key, x, cond, method) -> dict:
 
 def _reversible(step, inverse_of, reverse, unroll, layers, x, cond):
     """`scan(step)` whose gradient reconstructs each input from its output."""
-
     variables, rngs = layers
     params = variables["params"]
     rest = {k: v for k, v in variables.items() if k != "params"}, rngs

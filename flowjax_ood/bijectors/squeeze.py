@@ -7,8 +7,10 @@ from flowjax_ood.bijectors.base import Bijector, image_shape, zero_logdet
 
 
 def squeeze(x: jax.Array) -> jax.Array:
-    """`z[y, x, 4c + 2 dy + dx] = x[2y + dy, 2x + dx, c]`: `[B, H, W, C]` to
-    `[B, H/2, W/2, 4C]`. Source: Dinh et al. 2017, section 3.6."""
+    """`z[y, x, 4c + 2 dy + dx] = x[2y + dy, 2x + dx, c]`.
+
+    `[B, H, W, C]` to `[B, H/2, W/2, 4C]`. Source: Dinh et al. 2017, section 3.6.
+    """
     b, h, w, c = x.shape
     x = x.reshape(b, h // 2, 2, w // 2, 2, c)
     return x.transpose(0, 1, 3, 5, 2, 4).reshape(b, h // 2, w // 2, 4 * c)

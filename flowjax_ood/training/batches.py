@@ -143,5 +143,5 @@ def _check_shapes(images: np.ndarray, others: np.ndarray, kind: str) -> None:
 
 
 def _by_turns(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """`first[0], second[0], first[1], second[1], ...`"""
+    """`first[0], second[0], first[1], second[1]` and so on."""
     return np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])

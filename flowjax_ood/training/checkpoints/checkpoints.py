@@ -103,9 +103,9 @@ class Checkpoints:
         return max(self.steps(), default=None)
 
     def save(self, step: int, state: Any, facts: dict) -> None:
-        """Write `state` and `facts`; returns when they are on disk, or, in the
-        background, when they are copied.
+        """Write `state` and `facts`.
 
+        Returns when they are on disk or, in the background, when they are copied.
         Raises CheckpointError where a checkpoint of this step or a later one exists, as
         nothing is ever written over, and where the disk refuses: in the background, it
         is the next call that raises, `wait` at the latest.

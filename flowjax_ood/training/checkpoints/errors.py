@@ -22,6 +22,7 @@ class DamagedCheckpointError(CheckpointError):
 
 
 def nothing_there(directory: Path) -> CheckpointError:
+    """Make the error for a directory without checkpoints."""
     return CheckpointError(
         f"no checkpoint in {directory}; train first, or check the workdir"
     )
@@ -48,12 +49,14 @@ def damaged(path: Path, reason: str, others: list[int]) -> DamagedCheckpointErro
 
 
 def unreadable(path: Path, error: Exception) -> CheckpointError:
+    """Make the error for a checkpoint that the disk does not give."""
     return refused(
         path, f"it cannot be read: {first_line(error)}", "mend that and run again"
     )
 
 
 def refused(path: Path, reason: str, remedy: str) -> CheckpointError:
+    """Make the error for a checkpoint that is not restored."""
     return CheckpointError(
         f"the checkpoint {path} cannot be restored, {reason}. Nothing was changed; "
         f"{remedy}"
@@ -61,6 +64,7 @@ def refused(path: Path, reason: str, remedy: str) -> CheckpointError:
 
 
 def unwritten(path: Path, error: Exception) -> CheckpointError:
+    """Make the error for a checkpoint that cannot be written."""
     return CheckpointError(
         f"the checkpoint {path} cannot be written ({first_line(error)}); free space "
         "there or check its permissions, then run again: it goes on from the newest "

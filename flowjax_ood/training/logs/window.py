@@ -51,10 +51,11 @@ class MetricWindow:
         self._clock, self._timed = time.monotonic(), 0
 
     def flush(self, step: int, waited: float = 0.0) -> dict:
-        """Means of the metrics up to `step`, `seconds`, and if any step was timed
-        `images_per_second` and `input_wait`, the fraction of the time that was spent
-        waiting for input (`waited` seconds). NonFiniteLossError if a metric of any step
-        is not finite.
+        """Return means of the metrics up to `step`, and `seconds`.
+
+        If any step was timed, also `images_per_second` and `input_wait`, the fraction
+        of the time that was spent waiting for input (`waited` seconds). Raises
+        NonFiniteLossError if a metric of any step is not finite.
         """
         host = [step for call in jax.device_get(self._pending) for step in _each(call)]
         for at, metrics in enumerate(host, start=step - len(host) + 1):
