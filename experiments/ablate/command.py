@@ -16,7 +16,7 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell, cells
-from experiments.ablate.table import figures_of, print_rows, summary, write_markdown
+from experiments.ablate.table import TITLE, columns, figures_of, summary, write_markdown
 from experiments.core import build, run_outputs, text
 from experiments.core.config import load_config
 from experiments.core.data_identity import keep_data
@@ -64,7 +64,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         except InUseError:
             elsewhere.append((f"{cell.name}, seed {seed}", where))
     content = write(config, workdir, grid, failed)
-    print_rows(content)
+    text.print_table(*columns(content), title=TITLE)
     print(f"table and figures are in {workdir}")
     # by now the other process may be done with some
     waiting = [

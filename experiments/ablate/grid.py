@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable
+import re
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -59,16 +59,23 @@ def cells(config: ConfigDict) -> list[Cell]:
                 raise UserError(
                     f"{key!r} cannot be in a grid: all rows are scored on the same sets"
                 )
+            name = _name(settings)
             configs = {seed: _with(base, {**settings, "seed": seed}) for seed in seeds}
-            with user_errors(f"row {_name(settings)!r}", UserError):
+            with user_errors(f"row {name!r}", UserError):
                 check(configs[seeds[0]])
             # the same run by other words, such as a value that is the base's own
             same = json.dumps(flatten(configs[seeds[0]]), sort_keys=True, default=str)
-            cell = Cell(_name(settings), _folder(settings), settings, configs)
-            rows.setdefault(same, cell)
+            # letters that every system allows in the name of a directory
+            folder = re.sub(r"[^\w=.-]", "_", name.replace(", ", "-"))
+            rows.setdefault(same, Cell(name, folder, settings, configs))
     if not rows:
         raise UserError("config.ablate.grids holds no combination")
-    _check_names(rows.values())
+    folders = [cell.folder for cell in rows.values()]
+    if twice := sorted({name for name in folders if folders.count(name) > 1}):
+        raise UserError(
+            f"two rows of config.ablate.grids are called {twice[0]!r}: keys of "
+            "different sections share a last name"
+        )
     return list(rows.values())
 
 
@@ -76,12 +83,8 @@ def _with(base: ConfigDict, settings: dict) -> ConfigDict:
     """A copy of `base` with keys set, as strictly as from the command line."""
     config = base.copy_and_resolve_references()
     overrides = [f"{key}={_text(value)}" for key, value in settings.items()]
-    return with_overrides(config, overrides, keys=tuple(flatten(config)) + _new(base))
-
-
-def _new(base: ConfigDict) -> tuple[str, ...]:
-    """Sections: an unknown key in them is refused with the nearest known key."""
-    return tuple(base)
+    # sections, too: an unknown key in them is refused with the nearest known key
+    return with_overrides(config, overrides, keys=(*flatten(config), *base))
 
 
 def _text(value) -> str:
@@ -92,19 +95,3 @@ def _name(settings: dict) -> str:
     if not settings:
         return "base"
     return ", ".join(f"{k.split('.')[-1]}={_text(v)}" for k, v in settings.items())
-
-
-def _folder(settings: dict) -> str:
-    """A name for a directory, of letters that every system allows."""
-    name = _name(settings).replace(", ", "-")
-    return "".join(c if c.isalnum() or c in "=._-" else "_" for c in name)
-
-
-def _check_names(rows: Iterable[Cell]) -> None:
-    names = [cell.folder for cell in rows]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(
-            f"two rows of config.ablate.grids are called {twice[0]!r}: keys of "
-            "different sections share a last name"
-        )

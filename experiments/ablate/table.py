@@ -14,11 +14,11 @@ from flowjax_ood.runtime.files import write_bytes
 TITLE = "Mean ± standard deviation over seeds"
 # of results.json: one value per run, and one per run and set
 SCALARS = ("params", "steps", "images_seen", "train_seconds", "images_per_second")
-PER_SET = ("auroc", "bits_per_dim", "bits_per_dim_median", "outlier_fraction")
-# the key whose values the bottleneck figure has on its axis
-BOTTLENECK = "model.latent_dim"
-ST_NET = "model.st_net"
-# st-networks that pass everything through `latent_dim` numbers
+SPREAD = ("auroc", "bits_per_dim", "bits_per_dim_median")
+PER_SET = (*SPREAD, "outlier_fraction", "auroc_ci95")
+# the key whose values the bottleneck figure has on its axis, and the st-networks that
+# pass everything through so many numbers
+BOTTLENECK, ST_NET = "model.latent_dim", "model.st_net"
 NARROW = ("resnet_ae", "autoencoder")
 
 
@@ -34,56 +34,43 @@ def summary(config: ConfigDict, grid: list[Cell], done: dict, failed: dict) -> d
     rows, data, id_name = [], {}, None
     for cell in grid:
         seeds = [seed for seed in cell.configs if (cell.name, seed) in done]
-        if not seeds:
-            continue
-        results = [done[cell.name, seed] for seed in seeds]
-        data, id_name = results[0]["data"], results[0]["in_distribution"]
-        rows.append(_row(cell, seeds, results))
+        if seeds:
+            results = [done[cell.name, seed] for seed in seeds]
+            data, id_name = results[0]["data"], results[0]["in_distribution"]
+            rows.append(_row(cell, seeds, results))
     runs = [(cell.name, seed) for cell in grid for seed in cell.configs]
     known = done.keys() | failed.keys()
-    base = {k: v for k, v in config.to_dict().items() if k != "ablate"}
     return {
         "in_distribution": id_name,
         "data": data,
         "rows": rows,
         "missing": [f"{n}, seed {s}" for n, s in runs if (n, s) not in known],
         "failed": {f"{n}, seed {s}": why for (n, s), why in failed.items()},
-        "config": base,
+        "config": {k: v for k, v in config.to_dict().items() if k != "ablate"},
         "versions": versions(),
     }
 
 
 def _row(cell: Cell, seeds: list[int], results: list[dict]) -> dict:
+    model = cell.configs[seeds[0]].model
+    narrow = model.get("st_net") in NARROW
     row = {"name": cell.name, "settings": cell.settings, "seeds": seeds}
-    model = next(iter(cell.configs.values())).model
-    row["latent_dim"] = _latent_dim(model)
-    for key in SCALARS:
-        row[key] = [r[key] for r in results]
+    row["latent_dim"] = model.latent_dim if narrow else None
+    row |= {key: [r[key] for r in results] for key in SCALARS}
     for key in PER_SET:
         row[key] = {name: [r[key][name] for r in results] for name in results[0][key]}
-    for key in ("auroc", "bits_per_dim", "bits_per_dim_median"):
-        row[f"{key}_mean"] = {n: _mean(v) for n, v in row[key].items()}
-        row[f"{key}_std"] = {n: _std(v) for n, v in row[key].items()}
-    row["auroc_ci95"] = {
-        name: [r["auroc_ci95"][name] for r in results] for name in row["auroc"]
-    }
+    for key in SPREAD:
+        spread = {name: _mean_std(values) for name, values in row[key].items()}
+        row[f"{key}_mean"] = {name: mean for name, (mean, _) in spread.items()}
+        row[f"{key}_std"] = {name: std for name, (_, std) in spread.items()}
     return row
 
 
-def _latent_dim(model: ConfigDict) -> int | None:
-    """Numbers that everything passes through in an st-network; None: no bottleneck."""
-    narrow = model.get("st_net") in NARROW
-    return model.latent_dim if narrow else None
-
-
-def _mean(values: list) -> float | None:
-    return None if None in values else float(np.mean(values))
-
-
-def _std(values: list) -> float | None:
-    if None in values or len(values) < 2:
-        return None
-    return float(np.std(values, ddof=1))
+def _mean_std(values: list) -> tuple[float | None, float | None]:
+    if None in values:
+        return None, None
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.mean(values)), std
 
 
 def columns(content: dict) -> tuple[list[str], list[list[str]]]:
@@ -91,21 +78,18 @@ def columns(content: dict) -> tuple[list[str], list[list[str]]]:
     id_name = content["in_distribution"]
     ood = list(content["rows"][0]["auroc"]) if content["rows"] else []
     headers = ["flow", "seeds", "parameters", f"bits/dim, {id_name}"]
+    measures = [("bits_per_dim", id_name)]
     for name in ood:
         headers += [f"bits/dim, {name}", f"AUROC, {name}"]
+        measures += [("bits_per_dim", name), ("auroc", name)]
     rows = []
     for row in content["rows"]:
         cells = [row["name"], str(len(row["seeds"])), f"{row['params'][0]:,}"]
-        cells.append(_plus_minus(row, "bits_per_dim", id_name))
-        for name in ood:
-            cells.append(_plus_minus(row, "bits_per_dim", name))
-            cells.append(_plus_minus(row, "auroc", name))
+        for key, name in measures:
+            mean, std = row[f"{key}_mean"][name], row[f"{key}_std"][name]
+            cells.append(text.plus_minus(mean, std))
         rows.append(cells)
     return headers, rows
-
-
-def _plus_minus(row: dict, key: str, name: str) -> str:
-    return text.plus_minus(row[f"{key}_mean"][name], row[f"{key}_std"][name])
 
 
 def write_markdown(content: dict, path: Path) -> None:
@@ -116,18 +100,10 @@ def write_markdown(content: dict, path: Path) -> None:
     write_bytes(path, ("\n".join(lines).rstrip() + "\n").encode())
 
 
-def print_rows(content: dict) -> None:
-    """Print the table on the terminal."""
-    text.print_table(*columns(content), title=TITLE)
-
-
 def figures_of(content: dict) -> dict:
     """`{file name: figure}`: all rows, and what the bottleneck's width does."""
     id_name = content["in_distribution"]
-    rows = {
-        row["name"]: {"auroc": row["auroc"], "bits_per_dim": row["bits_per_dim"]}
-        for row in content["rows"]
-    }
+    rows = {row["name"]: row for row in content["rows"]}
     by_file = {"ablation": figures.ablation_rows(rows, id_name=id_name)}
     series = bottleneck_series(content["rows"])
     if series:
