@@ -50,33 +50,29 @@ def main(config: ConfigDict, workdir: Path) -> None:
         with user_errors(f"row {cell.name!r}", UserError):
             build.training(first, sets.of(first))
     runs = [(cell, seed) for seed in config.ablate.seeds for cell in grid]
-    failed, elsewhere = {}, []
+    failed, elsewhere = {}, {}
     for number, (cell, seed) in enumerate(runs, 1):
-        where = folder(workdir, cell, seed)
-        label = f"[{number}/{len(runs)}] {cell.name}, seed {seed}"
+        name, where = cell.run(seed), folder(workdir, cell, seed)
+        label = f"[{number}/{len(runs)}] {name}"
         try:
             if _run(cell.configs[seed], where, sets, label):
                 write(config, workdir, grid, failed)
         except NonFiniteLossError as error:
             # a result, too: the others go on
-            failed[cell.name, seed] = str(error)
+            failed[name] = str(error)
             print(f"{label}: {error}")
         except InUseError:
-            elsewhere.append((f"{cell.name}, seed {seed}", where))
+            elsewhere[name] = where / "results.json"
     content = write(config, workdir, grid, failed)
     text.print_table(*columns(content), title=TITLE)
     print(f"table and figures are in {workdir}")
     # by now the other process may be done with some
-    waiting = [
-        run for run, where in elsewhere if not (where / "results.json").is_file()
-    ]
-    if waiting:
+    if waiting := [name for name, file in elsewhere.items() if not file.is_file()]:
         print(f"in use by another process, left to it: {'; '.join(waiting)}")
     if failed:
-        names = "; ".join(f"{name}, seed {seed}" for name, seed in failed)
         raise UserError(
-            f"{len(failed)} of {len(runs)} runs diverged: {names}; try a smaller "
-            "--config.optimizer.learning_rate in a new --workdir"
+            f"{len(failed)} of {len(runs)} runs diverged: {'; '.join(failed)}; try a "
+            "smaller --config.optimizer.learning_rate in a new --workdir"
         )
 
 
@@ -92,7 +88,7 @@ def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> 
         for seed in cell.configs:
             file = folder(workdir, cell, seed) / "results.json"
             if file.is_file():
-                done[cell.name, seed] = json.loads(file.read_text())
+                done[cell.run(seed)] = json.loads(file.read_text())
     content = summary(config, grid, done, failed)
     write_json(workdir / "ablation.json", content)
     if content["rows"]:

@@ -24,6 +24,10 @@ class Cell(NamedTuple):
     settings: dict
     configs: dict[int, ConfigDict]
 
+    def run(self, seed: int) -> str:
+        """The name of a run."""
+        return f"{self.name}, seed {seed}"
+
 
 def cells(config: ConfigDict) -> list[Cell]:
     """Make the rows of `config`, that of a run with a section `ablate`.
@@ -59,7 +63,7 @@ def cells(config: ConfigDict) -> list[Cell]:
                 raise UserError(
                     f"{key!r} cannot be in a grid: all rows are scored on the same sets"
                 )
-            name = _name(settings)
+            name = words(settings) or "base"
             configs = {seed: _with(base, {**settings, "seed": seed}) for seed in seeds}
             with user_errors(f"row {name!r}", UserError):
                 check(configs[seeds[0]])
@@ -91,7 +95,6 @@ def _text(value) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _name(settings: dict) -> str:
-    if not settings:
-        return "base"
+def words(settings: dict) -> str:
+    """`mask=cycle, width=4`: settings by the last part of their keys."""
     return ", ".join(f"{k.split('.')[-1]}={_text(v)}" for k, v in settings.items())

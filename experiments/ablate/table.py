@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.ablate.grid import Cell
+from experiments.ablate.grid import Cell, words
 from experiments.core import text
 from experiments.core.results import versions
 from flowjax_ood import figures
@@ -25,7 +25,7 @@ NARROW = ("resnet_ae", "autoencoder")
 def summary(config: ConfigDict, grid: list[Cell], done: dict, failed: dict) -> dict:
     """The content of ablation.json.
 
-    `done`: `{(row name, seed): results}` of the runs that are done; `failed`: reasons.
+    `done`: `{run: results}` of the runs that are done; `failed`: reasons.
 
     A row holds lists in the order of its `seeds`, and `{measure}_mean` and
     `{measure}_std` of each set over them (the sample's, n - 1; null for one seed).
@@ -33,19 +33,18 @@ def summary(config: ConfigDict, grid: list[Cell], done: dict, failed: dict) -> d
     """
     rows, data, id_name = [], {}, None
     for cell in grid:
-        seeds = [seed for seed in cell.configs if (cell.name, seed) in done]
+        seeds = [seed for seed in cell.configs if cell.run(seed) in done]
         if seeds:
-            results = [done[cell.name, seed] for seed in seeds]
+            results = [done[cell.run(seed)] for seed in seeds]
             data, id_name = results[0]["data"], results[0]["in_distribution"]
             rows.append(_row(cell, seeds, results))
-    runs = [(cell.name, seed) for cell in grid for seed in cell.configs]
-    known = done.keys() | failed.keys()
+    runs = [cell.run(seed) for cell in grid for seed in cell.configs]
     return {
         "in_distribution": id_name,
         "data": data,
         "rows": rows,
-        "missing": [f"{n}, seed {s}" for n, s in runs if (n, s) not in known],
-        "failed": {f"{n}, seed {s}": why for (n, s), why in failed.items()},
+        "missing": [run for run in runs if run not in done | failed],
+        "failed": failed,
         "config": {k: v for k, v in config.to_dict().items() if k != "ablate"},
         "versions": versions(),
     }
@@ -124,9 +123,9 @@ def bottleneck_series(rows: list[dict]) -> dict:
         if row["latent_dim"] is None:
             # another st-network would not be the same flow without its bottleneck
             if own.get(ST_NET, "resnet") == "resnet":
-                open_ended.setdefault(_words(flow), row)
+                open_ended.setdefault(words(flow), row)
             continue
-        entry = series.setdefault(_words(own), ({}, _words(flow)))
+        entry = series.setdefault(words(own) or "all", ({}, words(flow)))
         entry[0][row["latent_dim"]] = row
     return {
         name: dict(sorted(widths.items()))
@@ -134,8 +133,3 @@ def bottleneck_series(rows: list[dict]) -> dict:
         for name, (widths, flow) in series.items()
         if len(widths) > 1
     }
-
-
-def _words(settings: dict) -> str:
-    named = (f"{key.split('.')[-1]}={value}" for key, value in settings.items())
-    return ", ".join(named) or "all"

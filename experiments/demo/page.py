@@ -1,5 +1,6 @@
 """The demo's page: what was measured, and what it means."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.core.document import Document
@@ -23,21 +24,6 @@ def write(
 
     `coupling` is what `first_coupling` measured of the baseline.
     """
-    images = first_sets(sets)
-    id_name, ood_name = images
-    drawn = {
-        "likelihoods": draw.histograms(flows, id_name),
-        "roc": draw.roc(flows, id_name),
-        "terms": draw.terms(flows, id_name),
-        "couplings": draw.coupling(coupling, id_name),
-        "latents": draw.latents(flows, images, id_name),
-        "samples": draw.samples(flows, sets),
-        "training": draw.training(flows),
-    }
-    paths = {
-        name: figures.save(figure, workdir / f"{name}.png")
-        for name, figure in drawn.items()
-    }
     document = Document(
         "Why a flow trained on clothing prefers digits",
         "Two RealNVPs trained on FashionMNIST score unseen clothing and MNIST digits",
@@ -49,10 +35,9 @@ def write(
         )
     document.text(conclusion(flows, fast))
     _numbers(document, flows)
-    captions = _captions(id_name, ood_name, coupling)
-    for name, (heading, caption, alt) in captions.items():
-        document.section(heading)
-        document.figure(paths[name], caption, alt)
+    for name, figure, heading, caption, alt in _pictures(flows, sets, coupling):
+        path = figures.save(figure, workdir / f"{name}.png")
+        document.section(heading).figure(path, caption, alt)
     _facts(document, flows, seconds)
     return document.write(workdir / "report.html")
 
@@ -87,10 +72,9 @@ def _numbers(document: Document, flows: dict[str, Evaluated]) -> None:
     rows, bold = [], []
     for name, flow in flows.items():
         for data, mean in flow.results["bits_per_dim"].items():
-            area = None
-            if data in flow.results["auroc"]:
-                ends = flow.results["auroc_ci95"][data]
-                area = interval(flow.results["auroc"][data], *ends)
+            area = flow.results["auroc"].get(data)
+            if area is not None:
+                area = interval(area, *flow.results["auroc_ci95"][data])
                 bold.append((len(rows), 4))
             median = flow.results["bits_per_dim_median"][data]
             rows.append((name, data, decimals(mean), decimals(median), area))
@@ -104,49 +88,62 @@ def _numbers(document: Document, flows: dict[str, Evaluated]) -> None:
     )
 
 
-def _captions(
-    id_name: str, ood_name: str, coupling: dict[str, tuple]
-) -> dict[str, tuple[str, str, str]]:
-    return {
-        "likelihoods": (
-            "Log-likelihood of every test image",
-            "Neither flow was shown a digit in training.",
-            f"Histograms of log-likelihood of {id_name} and {ood_name} under each flow",
-        ),
-        "roc": (
-            "Likelihood as a detector",
-            "Images whose likelihood exceeds a threshold are taken for clothing. A "
-            "curve below the diagonal is worse than guessing.",
-            "ROC curves of both flows",
-        ),
-        "terms": (
-            "Where the likelihood comes from",
-            "log p(x) = log p(z) + log |det dz/dx|. The volume term rewards every "
-            "layer that expands, and layers expand where they predict well.",
-            "Histograms of the latent density and the volume change for both sets",
-        ),
-        "couplings": (
-            "What a coupling layer does",
-            _coupling_caption(coupling),
-            "Image, masked input, prediction and target of one coupling layer",
-        ),
-        "latents": (
-            "Latents keep the picture",
-            "Latents of one image of each set, put back where their pixels came from: "
-            "for one draw of the dequantisation noise, and averaged over 40.",
-            "Latent variables of an in- and an out-of-distribution image",
-        ),
-        "samples": (
-            "Samples",
-            "What the flows have learnt of clothing so far, at two temperatures.",
-            "Samples from both flows beside training images",
-        ),
-        "training": (
-            "Training",
-            "Bits/dim of the training batches.",
-            "Training curves of both flows",
-        ),
-    }
+def _pictures(flows: dict[str, Evaluated], sets: Sets, coupling: dict) -> Iterator:
+    """File, figure, heading, caption, and what it shows to those who cannot see it."""
+    images = first_sets(sets)
+    id_name, ood_name = images
+    yield (
+        "likelihoods",
+        draw.histograms(flows, id_name),
+        "Log-likelihood of every test image",
+        "Neither flow was shown a digit in training.",
+        f"Histograms of log-likelihood of {id_name} and {ood_name} under each flow",
+    )
+    yield (
+        "roc",
+        draw.roc(flows, id_name),
+        "Likelihood as a detector",
+        "Images whose likelihood exceeds a threshold are taken for clothing. A curve "
+        "below the diagonal is worse than guessing.",
+        "ROC curves of both flows",
+    )
+    yield (
+        "terms",
+        draw.terms(flows, id_name),
+        "Where the likelihood comes from",
+        "log p(x) = log p(z) + log |det dz/dx|. The volume term rewards every layer "
+        "that expands, and layers expand where they predict well.",
+        "Histograms of the latent density and the volume change for both sets",
+    )
+    yield (
+        "couplings",
+        draw.coupling(coupling, id_name),
+        "What a coupling layer does",
+        _coupling_caption(coupling),
+        "Image, masked input, prediction and target of one coupling layer",
+    )
+    yield (
+        "latents",
+        draw.latents(flows, images, id_name),
+        "Latents keep the picture",
+        "Latents of one image of each set, put back where their pixels came from: for "
+        "one draw of the dequantisation noise, and averaged over 40.",
+        "Latent variables of an in- and an out-of-distribution image",
+    )
+    yield (
+        "samples",
+        draw.samples(flows, sets),
+        "Samples",
+        "What the flows have learnt of clothing so far, at two temperatures.",
+        "Samples from both flows beside training images",
+    )
+    yield (
+        "training",
+        draw.training(flows),
+        "Training",
+        "Bits/dim of the training batches.",
+        "Training curves of both flows",
+    )
 
 
 def _facts(

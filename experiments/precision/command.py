@@ -45,14 +45,13 @@ def main(trained: TrainedFlow) -> None:
         likelihoods = trained.likelihoods(f", {name}", flow=flow)
         exact = exact or likelihoods
         apart = [np.abs(likelihoods[n].log_prob - exact[n].log_prob) for n in exact]
+        apart = np.concatenate(apart)
         results = likelihood_results(likelihoods, sets.test.name)
         rows[name] = {
-            "bits_per_dim": results["bits_per_dim"],
-            "auroc": results["auroc"],
-            "auroc_ci95": results["auroc_ci95"],
+            **{key: results[key] for key in ("bits_per_dim", "auroc", "auroc_ci95")},
             # nats an image, over all sets
-            "log_prob_from_float32_median": float(np.median(np.concatenate(apart))),
-            "log_prob_from_float32_max": float(np.max(np.concatenate(apart))),
+            "log_prob_from_float32_median": float(np.median(apart)),
+            "log_prob_from_float32_max": float(np.max(apart)),
             # in units of pixels in [0, 1)
             "round_trip_error_max": round_trip_error(flow, trained.variables, x),
         }
@@ -81,14 +80,11 @@ def round_trip_error(flow, variables: dict, x: jax.Array) -> float:
 
 def print_rows(rows: dict[str, dict]) -> None:
     """Print a row per precision: bits/dim and AUROC of every set, and the errors."""
-    sets = next(iter(rows.values()))
-    columns = [f"bits/dim {n}" for n in sets["bits_per_dim"]]
-    columns += [f"AUROC {n}" for n in sets["auroc"]]
-    lines = []
+    headers, lines = [], []
     for name, row in rows.items():
-        values = [*row["bits_per_dim"].values(), *row["auroc"].values()]
-        errors = [row[f"log_prob_from_float32_{k}"] for k in ("median", "max")]
-        errors = [f"{e:.1e}" for e in (*errors, row["round_trip_error_max"])]
-        lines.append([name, *(text.decimals(v, 4) for v in values), *errors])
-    headers = ["precision", *columns, "nats off: median", "max", "round trip"]
+        bits, areas, _, *errors = row.values()
+        headers = [*(f"bits/dim {n}" for n in bits), *(f"AUROC {n}" for n in areas)]
+        values = [text.decimals(v, 4) for v in (*bits.values(), *areas.values())]
+        lines.append([name, *values, *(f"{error:.1e}" for error in errors)])
+    headers = ["precision", *headers, "nats off: median", "max", "round trip"]
     text.print_table(headers, lines, title="st-networks in lower precision", width=120)
