@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from experiments.benchmark import MODES, requests
-from experiments.benchmark.cases import Case, varying
+from experiments.benchmark.cases import varying
 from experiments.benchmark.loop import checked, measure_and_report
 from experiments.benchmark.throughput import ThroughputReport
 from experiments.benchmark.timing import measured_peak
@@ -40,13 +40,10 @@ def measure_models(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     given = requests.peaks(args.peak, precisions)
     runs = checked(cases, varying([case.settings for case in cases]))
     facts["peak_is"] = "given" if given else "measured on this machine"
-    peaks = {name: _peak(cases[0], name, given) for name in precisions}
+    parallel, peaks = build.parallel(cases[0].config), {}
+    for name in precisions:  # FLOP/s of all devices, by what they were measured with
+        if given:
+            peaks[name] = {"given": given[name] * len(parallel.devices)}
+        else:
+            peaks[name] = measured_peak(parallel, PRECISIONS[name])
     measure_and_report(runs, ThroughputReport(args.out, runs, peaks, facts), args)
-
-
-def _peak(case: Case, precision: str, given: dict | None) -> dict[str, float]:
-    """FLOP/s of all devices, by what they were measured with."""
-    parallel = build.parallel(case.config)
-    if given:
-        return {"given": given[precision] * len(parallel.devices)}
-    return measured_peak(parallel, PRECISIONS[precision])

@@ -182,8 +182,6 @@ class InputReport(Report):
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark --data`."""
     cases, facts = requests.cases(args, overrides, ["train"])
-    for case in cases:
-        check(case.config)
     readings = with_sets(cases)
     facts["cores"] = cores()
     facts["need_is"] = "given" if args.need else "measured on the devices here"
@@ -198,19 +196,21 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     report.close(finished=True)
 
 
-def check(config: ConfigDict) -> None:
-    """Raise UserError for a config whose input is not that of a flow on images."""
-    if kind(config) is not Kind.IMAGES:
-        raise UserError("--data measures how flows are given images, and nothing else")
-    if config.train.negative:
-        raise UserError(
-            "--data measures one set, and config.train.negative is a second: leave it "
-            "out"
-        )
-
-
 def with_sets(cases: Sequence[Case]) -> list[Reading]:
-    """Every case with its images; sets in memory are read once for all cases."""
+    """Every case with its images; sets in memory are read once for all cases.
+
+    Raises UserError for a config whose input is not that of a flow on images.
+    """
+    for config in (case.config for case in cases):
+        if kind(config) is not Kind.IMAGES:
+            raise UserError(
+                "--data measures how flows are given images, and nothing else"
+            )
+        if config.train.negative:
+            raise UserError(
+                "--data measures one set, and config.train.negative is a second: leave "
+                "it out"
+            )
     sets, readings = {}, []
     for case in cases:
         options = build.prefetch(case.config)
@@ -238,8 +238,12 @@ def measure(
     """Time all of them: one after the other, or by turns."""
     for group in [readings] if args.interleave else [[reading] for reading in readings]:
         with ExitStack() as opened:
-            feeds = [opened.enter_context(_feed(reading)) for reading in group]
-            turns = list(zip(group, feeds, strict=True))
+            turns = []
+            for reading in group:
+                sets = Sets(reading.images, reading.images, {})
+                batches = build.batches(reading.case.config, sets)
+                feed = Feed(batches, 0, reading.options)
+                turns.append((reading, opened.enter_context(feed)))
             for at in range(args.repeats):
                 # there and back: what drifts meanwhile is shared
                 for reading, feed in turns if at % 2 == 0 else reversed(turns):
@@ -279,14 +283,9 @@ def processor_seconds() -> float | None:
     return seconds
 
 
-def _feed(reading: Reading) -> Feed:
-    sets = Sets(reading.images, reading.images, {})
-    return Feed(build.batches(reading.case.config, sets), 0, reading.options)
-
-
 def _key(config: ConfigDict, but: Sequence[str], sections: Sequence[str] = ()) -> str:
     """All of a config (or of some sections) but some keys, to know it again."""
     kept = {k: v for k, v in flatten(config).items() if k not in but}
-    return str(
-        [i for i in kept.items() if not sections or i[0].split(".")[0] in sections]
-    )
+    if sections:
+        kept = {k: v for k, v in kept.items() if k.split(".")[0] in sections}
+    return str(kept)

@@ -39,7 +39,8 @@ class RemainingTime:
             self._to_time -= self._repeats
             print(f" failed, {run.error}")
         else:
-            print(f" took {number(run.startup.first)} s, {self._left()}", flush=True)
+            took = number(run.startup.startup_seconds)
+            print(f" took {took} s, {self._left()}", flush=True)
 
     def timing(self) -> None:
         """A round of a case is about to be timed."""
@@ -58,12 +59,10 @@ class RemainingTime:
         if len(runs) > 1:
             print(f"round {at} of {self._repeats} done, {self._left()}", flush=True)
         elif at == self._repeats and runs[0].rounds:
-            found = rates(runs[0])
-            middle, ends = number(statistics.median(found)), (min(found), max(found))
-            print(
-                f"  {middle} images/s ({number_range(*ends)}), {self._left()}",
-                flush=True,
-            )
+            own = rates(runs[0])
+            said = f"{number(statistics.median(own))} images/s"
+            ends = number_range(min(own), max(own))
+            print(f"  {said} ({ends}), {self._left()}", flush=True)
 
     def _left(self) -> str:
         compiling = statistics.mean(self._prepare_seconds) * self._to_prepare
@@ -112,7 +111,8 @@ def measure(runs: Sequence[CaseRun], report: Report, args: argparse.Namespace) -
             with run.failures_kept():
                 run.prepare()
                 if args.profile:
-                    profile(run.call, args.profile / _folder(run.name))
+                    folder = re.sub(r"[^\w.+-]+", "_", run.name)
+                    profile(run.call, args.profile / folder)
             progress.prepared(run)
             report.write()
         for round_number in range(args.repeats):
@@ -133,7 +133,3 @@ def measure(runs: Sequence[CaseRun], report: Report, args: argparse.Namespace) -
             run.release()
         # compiled functions and what they hold refer to each other
         gc.collect()
-
-
-def _folder(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", name)

@@ -18,7 +18,6 @@ from experiments.core.text import MISSING, decimals, number
 from flowjax_ood.runtime.files import write_bytes
 
 RATE = "images_per_second"
-MIB = 2**20
 # constant from row to row, so given once, above the table
 CONSTANT = ("image_shape", "parameters", "gflop_per_image")
 # how a column that is the same in all rows is said above them; others by name and value

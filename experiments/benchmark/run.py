@@ -15,25 +15,26 @@ from experiments.benchmark.cases import Case
 from experiments.benchmark.timing import time_round, warm_up
 from experiments.benchmark.work import Counts, Work, arguments, build_work, fake_batch
 
+MIB = 2**20
 # steps of a profile: what differs between them is seen, and the trace stays small
 PROFILED = 3
 
 
 class Startup(NamedTuple):
-    """The cost before the first step: seconds, and memory per device in bytes.
+    """The cost before the first step, as columns of a row; memory is per device.
 
-    `first` is everything: tracing, lowering and compiling, which are None where a
-    function compiles as it is first called (pmap), and so is its memory. Outputs that
-    reuse the memory of donated arguments are not counted.
+    `startup_seconds` is everything: tracing, lowering and compiling, which are None
+    where a function compiles as it is first called (pmap), and so is its memory.
+    Outputs that reuse the memory of donated arguments are not counted.
     """
 
-    first: float
-    trace: float | None = None
-    lower: float | None = None
-    compile: float | None = None
-    temporary: int | None = None
-    arguments: int | None = None
-    outputs: int | None = None
+    startup_seconds: float
+    trace_seconds: float | None = None
+    lower_seconds: float | None = None
+    compile_seconds: float | None = None
+    temporary_mib: float | None = None
+    argument_mib: float | None = None
+    output_mib: float | None = None
 
 
 @dataclass
@@ -114,7 +115,7 @@ def prepare(work: Work) -> tuple[Startup, Callable[[], object]]:
         return startup, call
     # pmap: compiled as it is first called; what the second call takes is the step's own
     (first,), (second,) = time_round(call, 0), time_round(call, 0)
-    return Startup(first=max(0.0, first - second)), call
+    return Startup(max(0.0, first - second)), call
 
 
 def profile(call: Callable[[], object], directory: Path) -> None:
@@ -145,4 +146,6 @@ def _compiled(jitted, args) -> tuple[Startup, jax.stages.Compiled]:
         outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
         sizes = memory.temp_size_in_bytes, memory.argument_size_in_bytes, outputs
     stages = (after - before for before, after in pairwise(times))
-    return Startup(times[-1] - times[0], *stages, *map(int, sizes)), compiled
+    return Startup(
+        times[-1] - times[0], *stages, *(size / MIB for size in sizes)
+    ), compiled

@@ -39,14 +39,13 @@ from experiments.benchmark import loop, requests
 from experiments.benchmark.cases import Case, varying
 from experiments.benchmark.outputs import (
     CONSTANT,
-    MIB,
     Page,
     Report,
     heading,
     make_page,
     two_decimals,
 )
-from experiments.benchmark.run import CaseRun
+from experiments.benchmark.run import MIB, CaseRun
 from experiments.benchmark.throughput import begun_row, ratios
 from experiments.benchmark.timing import medians, time_round, warm_up
 from experiments.benchmark.work import build_work, shapes
@@ -180,7 +179,7 @@ def make_rows(runs: Sequence, paired: bool) -> list[dict]:
 def _row(run, reference, paired: bool) -> dict:
     row = begun_row(run, NUMBERS)
     row["all_reduce_mib"] = run.reduced / MIB
-    row["compile_seconds"] = run.startup and run.startup.compile
+    row["compile_seconds"] = run.startup and run.startup.compile_seconds
     if run.rounds:
         own, base = step_ms(run), step_ms(reference)
         row |= spread("step_ms", own)

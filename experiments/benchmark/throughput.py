@@ -34,7 +34,6 @@ import numpy as np
 from experiments.benchmark.cases import varying
 from experiments.benchmark.outputs import (
     CONSTANT,
-    MIB,
     RATE,
     Column,
     Page,
@@ -46,7 +45,7 @@ from experiments.benchmark.outputs import (
     two_decimals,
 )
 from experiments.benchmark.plot import draw
-from experiments.benchmark.run import CaseRun
+from experiments.benchmark.run import MIB, CaseRun
 from experiments.benchmark.timing import medians
 from experiments.core.results import spread, versions
 from experiments.core.text import number, number_range, share
@@ -54,14 +53,12 @@ from flowjax_ood import figures
 
 RATIO = ("ratio", "ratio_min", "ratio_max")
 STEP = ("step_ms_p10", "step_ms_p50", "step_ms_p90")
-# of `Startup`, in its order
-STARTUP = ("startup_seconds", "trace_seconds", "lower_seconds", "compile_seconds")
-MEMORY = ("temporary_mib", "argument_mib", "output_mib")
 # the columns of a row after its settings
 NUMBERS = (
     *("image_shape", "parameters"),
     *(RATE, f"{RATE}_min", f"{RATE}_max", *RATIO, *STEP, "steps"),
-    *(*STARTUP[1:], STARTUP[0], *MEMORY, "device_peak_mib"),
+    *("trace_seconds", "lower_seconds", "compile_seconds", "startup_seconds"),
+    *("temporary_mib", "argument_mib", "output_mib", "device_peak_mib"),
     *("gflop_per_image", "executed_gflop_per_image", "gflops_per_second"),
     *("mfu", "hfu", "error"),
 )
@@ -82,9 +79,7 @@ def _row(run: CaseRun, reference: CaseRun | None, peaks, paired: bool) -> dict:
     row["executed_gflop_per_image"] = flops
     row["device_peak_mib"] = run.device_peak and run.device_peak / MIB
     if run.startup:
-        seconds, sizes = run.startup[:4], run.startup[4:]
-        row |= zip(STARTUP, seconds, strict=True)
-        row |= zip(MEMORY, (size and size / MIB for size in sizes), strict=True)
+        row |= run.startup._asdict()
     if run.rounds:
         own, calls = rates(run), np.concatenate(run.rounds)
         row |= spread(RATE, own)
@@ -193,7 +188,7 @@ def _columns(rows: Sequence[dict]) -> list[Column]:
         ("trace s", total(one_decimal), "trace_seconds", "lower_seconds"),
         ("compile s", one_decimal, "compile_seconds"),
         ("temp MiB", number, "temporary_mib"),
-        ("in+out MiB", total(number), *MEMORY[1:]),
+        ("in+out MiB", total(number), "argument_mib", "output_mib"),
         ("GFLOP/s", number, "gflops_per_second"),
         ("MFU", share, "mfu"),
     ]

@@ -40,30 +40,30 @@ def refuse_overrides(command: str, overrides: Sequence[str], why: str = "") -> N
 # --- types of values, for argparse --------------------------------------------------
 
 
-def whole_number(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+def whole_number(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
     """The type of a whole number from `least` to `most`."""
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-
-    def parse(text: str) -> int:
-        number = int(text) if text.isdecimal() else -1
-        if number < least or (most is not None and number > most):
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number {limits}")
-        return number
-
-    return parse
+    limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+    return _checked(int, lambda v: least <= v <= most, f"whole number {limits}")
 
 
 def number(least: float = 0.0, above: bool = True) -> Callable[[str], float]:
     """The type of a finite number above `least`, or of at least that much."""
     limits = f"above {least:g}" if above else f"of at least {least:g}"
 
-    def parse(text: str) -> float:
+    def holds(value: float) -> bool:
+        return least <= value < math.inf and not (above and value == least)
+
+    return _checked(float, holds, f"number {limits}")
+
+
+def _checked(kind: type, holds: Callable[[float], bool], what: str) -> Callable:
+    def parse(text: str):
         try:
-            value = float(text)
+            value = kind(text)
         except ValueError:
             value = math.nan
-        if not least <= value < math.inf or (above and value == least):
-            raise argparse.ArgumentTypeError(f"{text!r} is no number {limits}")
+        if not holds(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
         return value
 
     return parse

@@ -18,7 +18,7 @@ from experiments.core.environment import cores
 from experiments.core.errors import UserError, writing
 from experiments.core.options import known_names, refuse_overrides
 from experiments.core.results import spread, versions, write_json
-from experiments.peers.processes import PeerError, check_names, installed, workers
+from experiments.peers.processes import PeerError, installed, workers
 from experiments.peers.table import markdown
 from experiments.peers.tasks import LIBRARIES, MODES, OURS, TASKS, Shape
 
@@ -33,8 +33,13 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     names = list(LIBRARIES)
     if args.library:
         # rates are stated against ours
-        names = list(dict.fromkeys([OURS, *args.library.split(",")]))
-        check_names(names)
+        asked = known_names("library", args.library, LIBRARIES)
+        names = list(dict.fromkeys([OURS, *asked]))
+        if absent := [LIBRARIES[n].package for n in names if not installed(n)]:
+            raise UserError(
+                f"{absent[0]} is not installed; pip install 'flowjax_ood[peers]' has "
+                "all libraries, or leave it out of --library"
+            )
     shape = Shape(batch=args.batch)
     main(args.out, names, tasks, shape, rounds=args.rounds, seconds=args.seconds)
 

@@ -19,23 +19,12 @@ BOUND = 5.0
 
 
 def ours(shape: Shape, task: str, x: np.ndarray) -> Calls:
-    """`TabularRealNVP`, and a chain of spline couplings."""
+    """A `Chain` of couplings: those of `TabularRealNVP(mask="halves")`, or splines."""
     from flowjax_ood.bijectors import Chain
     from flowjax_ood.distributions import Flow
-    from flowjax_ood.models import TabularRealNVP
 
-    if task == "affine":
-        flow = TabularRealNVP(
-            shape.dim,
-            couplings=shape.couplings,
-            mask="halves",
-            width=shape.width,
-            layers=shape.layers - 1,  # those after the first
-        )
-    else:
-        couplings = [_our_coupling(shape, task, k) for k in range(shape.couplings)]
-        flow = Flow(Chain(couplings), (shape.dim,))
-    return _our_calls(flow, x)
+    couplings = [_our_coupling(shape, task, k) for k in range(shape.couplings)]
+    return _our_calls(Flow(Chain(couplings), (shape.dim,)), x)
 
 
 def ours_scan(shape: Shape, task: str, x: np.ndarray) -> Calls:

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from experiments.core.errors import UserError
 from experiments.peers.tasks import LIBRARIES, Shape
 
 ROOT = Path(__file__).parents[2]
@@ -24,18 +23,6 @@ class PeerError(Exception):
 def installed(name: str) -> bool:
     """Whether the library of that row can be imported here; nothing is imported."""
     return importlib.util.find_spec(LIBRARIES[name].package) is not None
-
-
-def check_names(names: list[str]) -> None:
-    """Raise UserError for rows that do not exist and libraries that are missing."""
-    for name in names:
-        if name not in LIBRARIES:
-            raise UserError(f"unknown library {name!r}; known: {', '.join(LIBRARIES)}")
-        if not installed(name):
-            raise UserError(
-                f"{LIBRARIES[name].package} is not installed; pip install "
-                "'flowjax_ood[peers]' has all libraries, or leave it out of --library"
-            )
 
 
 class Worker:

@@ -33,5 +33,5 @@ def fake_run(rounds=(), *, error=None, startup=True, flops=4e9, again=6e9, **set
     run.rounds = [list(times) for times in rounds]
     run.error = error
     if startup:
-        run.startup = Startup(3.5, 1.0, 0.5, 2.0, 10 * MIB, 2 * MIB, MIB)
+        run.startup = Startup(3.5, 1.0, 0.5, 2.0, 10.0, 2.0, 1.0)
     return run

@@ -89,7 +89,7 @@ def test_more_lines_than_can_be_told_apart_are_bars():
 def test_what_failed_or_is_not_known_is_left_out_and_said():
     whole = fake_run([[0.1]], **{"model.couplings": 4})
     pmap = fake_run([[0.2]], **{"model.couplings": 8})
-    pmap.startup = pmap.startup._replace(compile=None, temporary=None)
+    pmap.startup = pmap.startup._replace(compile_seconds=None, temporary_mib=None)
     broken = fake_run(
         error="JaxRuntimeError: full", startup=False, **{"model.couplings": 16}
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmark import run as benchmark_run
-from experiments.benchmark.run import CaseRun, prepare, profile
+from experiments.benchmark.run import MIB, CaseRun, prepare, profile
 from experiments.benchmark.work import arguments, build_work, count, fake_batch
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from tests.experiments.benchmark.test_work import QUICKLY, cases
@@ -22,19 +22,19 @@ def test_training_goes_on_from_call_to_call(adapter):
     state, metrics = call()
     assert int(np.ravel(state.step)[0]) == first + 1
     assert np.isfinite(metrics["loss"])
-    assert startup.first > 0
+    assert startup.startup_seconds > 0
     if adapter == "pmap":
         assert startup[1:] == (None,) * 6
         return
-    assert startup.first == pytest.approx(sum(startup[1:4]))
+    assert startup.startup_seconds == pytest.approx(sum(startup[1:4]))
     # traced for itself: a trace that was kept from before takes no time
-    assert startup.trace > 0.01
+    assert startup.trace_seconds > 0.01
     # the state, a batch and a key go in; all but the metrics takes their place
     sizes = jax.tree.map(lambda a: a.nbytes, state)
     batch = 8 * (28 * 28 + 4)
-    assert startup.arguments >= sum(jax.tree.leaves(sizes)) + batch
-    assert 0 < startup.outputs < 1024
-    assert startup.temporary > 0
+    assert MIB * startup.argument_mib >= sum(jax.tree.leaves(sizes)) + batch
+    assert 0 < MIB * startup.output_mib < 1024
+    assert startup.temporary_mib > 0
 
 
 def test_a_call_takes_as_many_steps_as_the_config_says():
