@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 
 class Kind(enum.Enum):
-    """What an experiment trains: a flow, or classifiers whose detectors it compares."""
+    """Kind of an experiment: it trains a flow, or classifiers to compare detectors."""
 
     IMAGES = "a flow on images"
     VECTORS = "a flow on vectors"
@@ -53,22 +53,22 @@ Condition = bool | Callable[[dict], bool]
 
 
 def no_validation(config: dict) -> bool:
-    """Nothing is held back, so that nothing reads the key."""
+    """Tell whether nothing is held back, so that nothing reads the key."""
     return not config.get("data.validation")
 
 
 def no_images_held_back(config: dict) -> bool:
-    """Scores of images that are held back compare only under the same noise."""
+    """Tell whether no scores of images held back have to be under the same noise."""
     return config.get("data.validation", 0) < 1
 
 
 def constant_rate(config: dict) -> bool:
-    """A longer run is the same run, where no schedule looks at its end."""
+    """Tell whether no schedule looks at the end: a longer run is the same run."""
     return config.get("optimizer.schedule") == "constant"
 
 
 def no_dropout(config: dict) -> bool:
-    """What classifiers drop is drawn where the mode of parallelism has it drawn."""
+    """Tell whether no mode of parallelism decides what a classifier drops."""
     return "detect.networks" not in config
 
 

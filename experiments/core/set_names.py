@@ -12,7 +12,7 @@ SAME = "-"
 
 
 def ood_names(test: str, ood: Sequence[str]) -> list[str]:
-    """What each set of `ood` is reported under: its name, all different.
+    """Name each set of `ood` for reports, all differently.
 
     The split is part of it only where the name alone would be taken, by another split
     of the same set or by a role, such as "train" and "test".

@@ -7,6 +7,7 @@ compute a part of every batch, and process 0 writes.
 """
 
 import importlib.util
+import itertools
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +22,15 @@ from experiments.core.keys import kind
 from experiments.core.results import versions, write_json
 from experiments.core.run_config import check_hosts
 from experiments.core.sets import Sets, load_sets
-from experiments.detect import corruptions, detectors, exposure, scores
-from experiments.detect import networks as classifier
-from experiments.detect import scores as detect_rows
-from experiments.detect import table as detect_table
+from experiments.detect import (
+    corruptions,
+    detectors,
+    exposure,
+    networks,
+    scores,
+    table,
+)
 from experiments.detect.flows import TERMS, flow_runs, trained_flows
-from experiments.detect.networks import network_on_all_devices, on_all_devices
-from experiments.detect.table import comparable
 from flowjax_ood import figures, ood
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.files import write_bytes
@@ -46,7 +49,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    """Train or restore, detect, and write what was found."""
+    """Train or restore the networks, run all detectors, and write the results."""
     if not kind(config).classifies:
         raise UserError("this config trains a flow; use the command `train`")
     check_hosts(config)
@@ -57,35 +60,89 @@ def main(config: ConfigDict, workdir: Path) -> None:
     flows = trained_flows(config, sets)
     tests = detectors.evaluated(sets, config)
     corrupted = corruptions.corrupted_sets(config, sets, tests)
-    told = on_all(lambda: exposure.outliers(config, sets))
+    outliers = on_all(lambda: exposure.outliers(config, sets))
     on_lead(lambda: workdir.mkdir(parents=True, exist_ok=True))
-    trained = _networks(config, workdir, sets, told)
+    trained = _networks(config, workdir, sets, outliers)
     every = tests | {corruptions.set_name(*pair): x for pair, x in corrupted.items()}
-    with on_all_devices():
+    with networks.on_all_devices():
         runs = _runs(config, sets, workdir, trained, tests, every)
         layers = _layers(config, sets, trained[0].network, tests)
     runs |= flow_runs(flows, every, workdir / "scores")
 
-    def leave():
+    def write() -> None:
         results = _results(config, sets, trained, tests, corrupted, runs)
-        _leave(config, sets, workdir, results, runs, tests, layers)
+        write_json(workdir / "results.json", results)
+        text = table.markdown(results, sets.test.name, table.comparable(config))
+        write_bytes(workdir / "table.md", text.encode())
+        print(text)
+        drawn = _figures(config, results, runs, list(tests), layers)
+        for name, figure in drawn.items():
+            figures.save(figure, workdir / name)
+        print(f"wrote results.json, table.md, {', '.join(drawn)} in {workdir}")
 
-    on_lead(leave)
+    on_lead(write)
+
+
+class Trained(NamedTuple):
+    """A trained classifier and, with outlier exposure, `(fine-tuned copy, facts)`."""
+
+    workdir: Path
+    network: Network
+    facts: dict
+    exposed: tuple[Network, dict] | None
+
+
+def _networks(
+    config: ConfigDict, workdir: Path, sets: Sets, outliers: np.ndarray | None
+) -> list[Trained]:
+    """Train or restore all networks, before any detector."""
+    trained, count = [], config.detect.networks
+    for number in range(count):
+        seeded = networks.seeded(config, number)
+        own = networks.network_workdir(workdir, seeded)
+        label = f"network {number + 1} of {count}"
+        module, variables, facts = networks.train_classifier(seeded, own, sets, label)
+        network, exposed = networks.network_on_all_devices(module, variables), None
+        if outliers is not None:
+            label += ", exposed to outliers"
+            exposed = exposure.exposed_network(
+                seeded, sets, own, network, outliers, label
+            )
+        trained.append(Trained(own, network, facts, exposed))
+    return trained
+
+
+def _runs(
+    config, sets: Sets, workdir: Path, trained: list[Trained], tests: dict, every: dict
+) -> dict[tuple[str, str], list]:
+    """`{(row, protocol): scores of each network}`."""
+    runs: dict[tuple[str, str], list] = {}
+    for number, (own, network, _, exposed) in enumerate(trained, 1):
+        directory = workdir / "scores" / own.name
+        label = f"detectors on network {number} of {len(trained)}"
+        scored = scores.network_runs(config, sets, network, every, directory, label)
+        if exposed:
+            run = exposure.exposed_run(config, *exposed, tests, directory)
+            scored[exposure.NAME, detectors.NONE] = [run]
+        for row, run in scored.items():
+            runs.setdefault(row, []).append(run)
+    members = [network for _, network, *_ in trained]
+    together = scores.ensemble_runs(config, members, tests, workdir / "scores")
+    return runs | {row: [run] for row, run in together.items()}
 
 
 def _results(config, sets: Sets, trained, tests: dict, corrupted: dict, runs) -> dict:
-    """What results.json holds."""
-    rows = [detect_table.row(*pair, of, list(tests)) for pair, of in runs.items()]
-    described = {"train": sets.train, "test": sets.test, **sets.ood}
+    """Gather the content of results.json."""
+    rows = [table.row(*pair, scored, list(tests)) for pair, scored in runs.items()]
     results = {
-        "data": {name: one.describe() for name, one in described.items()},
+        "data": sets.describe(),
         "evaluated": {name: len(x) for name, x in tests.items()},
         "protocols": PROTOCOLS,
         "validation": config.detect.validation,
         "fitted_on": len(detectors.fitted_rows(sets, config)),
-        "networks": [one.facts for one in trained],
-        "exposed": [one.exposed[1] for one in trained if one.exposed],
-        "rows": detect_table.ranked(rows),
+        "networks": [network.facts for network in trained],
+        "exposed": [network.exposed[1] for network in trained if network.exposed],
+        "rows": table.ranked(rows),
         "versions": versions(),
     }
     if corrupted:
@@ -97,104 +154,37 @@ def _results(config, sets: Sets, trained, tests: dict, corrupted: dict, runs) ->
     return results
 
 
-def _leave(config, sets: Sets, workdir: Path, results, runs, tests, layers) -> None:
-    """Write the results, and tell of them."""
-    write_json(workdir / "results.json", results)
-    text = detect_table.markdown(results, sets.test.name, comparable(config))
-    write_bytes(workdir / "table.md", text.encode())
-    print(text)
-    names = _draw(config, sets, workdir, results, runs, tests, layers)
-    print(f"wrote results.json, table.md, {', '.join(names)} in {workdir}")
-
-
-class Trained(NamedTuple):
-    """A network of the config, and, told of outliers, what it became."""
-
-    place: Path
-    network: Network
-    facts: dict
-    exposed: tuple[Network, dict] | None
-
-
-def _networks(config: ConfigDict, workdir: Path, sets: Sets, told) -> list[Trained]:
-    """All networks, trained or restored, before any detector."""
-    found, count = [], config.detect.networks
-    for number in range(count):
-        one = classifier.seeded(config, number)
-        place = classifier.network_workdir(workdir, one)
-        label = f"network {number + 1} of {count}"
-        module, variables, facts = classifier.train_classifier(one, place, sets, label)
-        network = network_on_all_devices(module, variables)
-        exposed = None
-        if told is not None:
-            exposed = exposure.exposed_network(
-                one, sets, place, network, told, f"{label}, told of outliers"
-            )
-        found.append(Trained(place, network, facts, exposed))
-    return found
-
-
-def _runs(
-    config, sets: Sets, workdir: Path, trained: list[Trained], tests: dict, every: dict
-) -> dict[tuple[str, str], list]:
-    """`{(row, protocol): scores of each network}`."""
-    runs: dict[tuple[str, str], list] = {}
-    for number, one in enumerate(trained, 1):
-        label = f"detectors on network {number} of {len(trained)}"
-        room = workdir / "scores" / one.place.name
-        found = detect_rows.network_runs(config, sets, one.network, every, room, label)
-        if one.exposed:
-            run = exposure.exposed_run(config, *one.exposed, tests, room)
-            found[exposure.NAME, detectors.NONE] = [run]
-        for pair, of in found.items():
-            runs.setdefault(pair, []).append(of)
-    networks = [one.network for one in trained]
-    together = detect_rows.ensemble_runs(config, networks, tests, workdir / "scores")
-    return runs | {pair: [of] for pair, of in together.items()}
-
-
-def _draw(config, sets, workdir, results, runs, tests, layers) -> list[str]:
-    """Write the figures of the first network; their names."""
-    names = []
-
-    def save(name, figure):
-        figures.save(figure, workdir / name)
-        names.append(name)
-
-    shown = {}
-    for name in figures.detectors.SHOWN:
-        for protocol in PROTOCOLS:
-            for one in runs.get((name, protocol), [[]])[0]:
-                scores = {n: s for n, s in one.scores.items() if n in tests}
-                title = name
-                if protocol != detectors.NONE:
-                    title += f" ({detect_table.CHOSEN_BY[protocol]})"
-                if protocol == detectors.REPOSITORY and len(tests) > 2:
-                    title += f", {list(scores)[-1]}"
-                shown[title] = scores
+def _figures(config, results: dict, runs, tested: list[str], layers: dict) -> dict:
+    """Draw the first network: `{file name: figure}`."""
+    shown, id_name = {}, tested[0]
+    for name, protocol in itertools.product(figures.detectors.SHOWN, PROTOCOLS):
+        for run in runs.get((name, protocol), [[]])[0]:
+            of = {n: s for n, s in run.scores.items() if n in tested}
+            title = name
+            if protocol != detectors.NONE:
+                title += f" ({table.CHOSEN_BY[protocol]})"
+            if protocol == detectors.REPOSITORY and len(tested) > 2:
+                title += f", {list(of)[-1]}"
+            shown[title] = of
+    drawn = {}
     if shown:
-        figure = figures.score_histograms(shown, id_name=sets.test.name)
-        save("scores.png", figure)
-    figure = figures.layer_analysis(
-        layers, id_name=sets.test.name, noise=config.detect.fssd_noise != "validation"
+        drawn["scores.png"] = figures.score_histograms(shown, id_name=id_name)
+    noise = config.detect.fssd_noise != "validation"
+    drawn["fssd_layers.png"] = figures.layer_analysis(
+        layers, id_name=id_name, noise=noise
     )
-    save("fssd_layers.png", figure)
-    by_severity = results.get("auroc_by_severity", {})
     # of a flow, its likelihood alone
-    for term in ("log_pz", "logdet"):
-        by_severity = {n: v for n, v in by_severity.items() if n != TERMS[term]}
-    if by_severity:
-        figure = figures.plot_auroc_by_severity(
-            by_severity,
-            id_name=sets.test.name,
-            severities=results["severities"],
+    terms = (TERMS["log_pz"], TERMS["logdet"])
+    areas = results.get("auroc_by_severity", {})
+    if areas := {name: area for name, area in areas.items() if name not in terms}:
+        drawn["corruptions.png"] = figures.plot_auroc_by_severity(
+            areas, id_name=id_name, severities=results["severities"]
         )
-        save("corruptions.png", figure)
-    return names
+    return drawn
 
 
 def _layers(config, sets: Sets, network: Network, tests: dict) -> dict:
-    """`{layer: {set: FSSD's distance there}}`, unperturbed."""
+    """Measure `{layer: {set: FSSD's distance there}}`, unperturbed."""
     ood_name = next(iter(sets.ood))
     given = detectors.given(sets, config, detectors.LEAK_FREE, None, ood_name)
     fssd = ood.FSSD.repository(
@@ -202,13 +192,10 @@ def _layers(config, sets: Sets, network: Network, tests: dict) -> dict:
         ood_count=len(sets.ood[ood_name]),
         magnitudes=(0.0,),
     )
-    scores = fssd.layer_scores(network, given)
-    found = {
-        n: scores.table(x, (0.0,), config.eval.batch_size)[:, 0]
-        for n, x in tests.items()
-    }
+    fitted, size = fssd.layer_scores(network, given), config.eval.batch_size
+    distances = {n: fitted.table(x, (0.0,), size)[:, 0] for n, x in tests.items()}
     return {
-        layer: {n: table[:, k] for n, table in found.items()}
+        layer: {n: distance[:, k] for n, distance in distances.items()}
         for k, layer in enumerate(network.layers)
     }
 
@@ -216,11 +203,11 @@ def _layers(config, sets: Sets, network: Network, tests: dict) -> dict:
 def check(config: ConfigDict, sets: Sets) -> None:
     """Raise UserError for sets too small, or that no outliers can be made of."""
     size = config.detect.validation
-    for one in (sets.test, *sets.ood.values()):
-        if len(one) <= size:
+    for tested in sets.scored.values():
+        if len(tested) <= size:
             raise UserError(
-                f"config.detect.validation takes {size} images of {one.name}, which has"
-                f" {len(one)}: set it to less"
+                f"config.detect.validation takes {size} images of {tested.name}, which "
+                f"has {len(tested)}: set it to less"
             )
     if len(sets.train) < size:
         raise UserError(
@@ -228,9 +215,8 @@ def check(config: ConfigDict, sets: Sets) -> None:
             "training images to make outliers of: set it to less"
         )
     with user_errors(f"no outliers can be made of {sets.train.name}", ValueError):
-        detectors.made_outliers(
-            sets, sets.inputs(sets.train, np.arange(min(16, size))), config.seed
-        )
+        few = sets.inputs(sets.train, np.arange(min(16, size)))
+        detectors.made_outliers(sets, few, config.seed)
 
 
 def check_names(config: ConfigDict) -> None:

@@ -9,61 +9,51 @@ from experiments.detect.score_cache import Scored
 from flowjax_ood import ood
 from flowjax_ood.data.corruptions import corrupt, corruptions_for
 
+# all kinds there are for such images
 ALL = "all"
 
 
-def kinds(config: ConfigDict, sets: Sets) -> tuple[str, ...]:
-    """The corruptions of a config, `("all",)` being all there are for such images."""
-    asked = tuple(config.detect.corrupted)
-    if asked == (ALL,):
-        return corruptions_for(sets.train.images.shape[-1])
-    return asked
-
-
 def corrupted_sets(config: ConfigDict, sets: Sets, tests: dict) -> dict:
-    """`{(kind, severity): [N, ...]}` of the first images tested, uint8.
+    """Corrupt the first images tested: `{(kind, severity): uint8 [N, H, W, C]}`.
 
     Raises UserError for what `corrupt` refuses: other kinds and severities.
     """
+    kinds = tuple(config.detect.corrupted)
+    if kinds == (ALL,):
+        kinds = corruptions_for(sets.train.images.shape[-1])
     clean = tests[sets.test.name][: config.detect.corrupted_images or None]
     with user_errors("config.detect", ValueError):
         return {
             (kind, severity): corrupt(clean, kind, severity, config.seed)
-            for kind in kinds(config, sets)
+            for kind in kinds
             for severity in severities(config)
         }
 
 
 def severities(config: ConfigDict) -> list[int]:
-    """Those of a config, rising, each once."""
+    """Sort those of a config, each once."""
     return sorted(set(config.detect.severities))
 
 
 def set_name(kind: str, severity: int) -> str:
-    """What the scores of a corrupted set are kept under."""
+    """Name a corrupted set, as its scores are kept."""
     return f"{kind} {severity}"
 
 
 def auroc_by_severity(
     runs: dict[tuple[str, str], list[list[Scored]]], corrupted, id_name: str
 ) -> dict[str, dict[str, list[float]]]:
-    """`{detector: {kind: AUROC at every severity}}`, means over networks.
+    """Compute `{detector: {kind: AUROC at every severity}}`, means over networks.
 
     `runs`: of every detector, the scores on each network, those that were scored on
     `corrupted`, `(kind, severity)` pairs. The clean images tested are in-distribution.
     """
-    found: dict[str, dict[str, list[float]]] = {}
-    for (name, _), networks in runs.items():
-        scored = [s for run in networks for s in run]
-        wanted = {set_name(*pair) for pair in corrupted}
-        scored = [s for s in scored if wanted and wanted <= set(s.scores)]
-        for kind, severity in corrupted if scored else ():
-            areas = [
-                ood.auroc(s.scores[id_name], s.scores[set_name(kind, severity)]).value
-                for s in scored
-            ]
-            found.setdefault(name, {}).setdefault(kind, []).append(np.mean(areas))
-    return {
-        name: {kind: [float(a) for a in values] for kind, values in by_kind.items()}
-        for name, by_kind in found.items()
-    }
+    areas: dict[str, dict[str, list[float]]] = {}
+    names = {pair: set_name(*pair) for pair in corrupted}
+    for (detector, _), networks in runs.items():
+        scores = [run.scores for network in networks for run in network]
+        scores = [s for s in scores if s.keys() >= set(names.values())]
+        for (kind, _), name in names.items() if scores else ():
+            mean = np.mean([ood.auroc(s[id_name], s[name]).value for s in scores])
+            areas.setdefault(detector, {}).setdefault(kind, []).append(float(mean))
+    return areas

@@ -1,12 +1,10 @@
-"""The rows of a table of detectors, and what each is fitted on."""
-
-from dataclasses import replace
+"""The rows of a table of detectors, and the data that each is fitted on."""
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.keys import Kind
-from experiments.core.sets import Sets
+from experiments.core.sets import AnySet, Sets, drawn_rows
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.images import KINDS, NOISE, pseudo_outliers
 from flowjax_ood.data.outliers.tokens import pseudo_outlier_tokens
@@ -14,11 +12,12 @@ from flowjax_ood.ood import protocols
 from flowjax_ood.ood.detector import Detector, Given
 from flowjax_ood.ood.network import Network, Outputs
 
-# what validation data a detector's settings were chosen by
+# the validation data that a detector's settings were chosen by
 REPOSITORY, LEAK_FREE, NONE = "repository", "leak_free", "none"
 # below so many images to choose by, a long grid of magnitudes says nothing
 FEW = 500
-# detectors that are followed along the severity of corruptions
+# rows that also see the corrupted images, up to 95 sets: some detectors of each kind,
+# of those without a step
 SEVERITY = (
     ("MSP", NONE),
     ("Energy", NONE),
@@ -33,12 +32,12 @@ SEVERITY = (
 def plain(
     config: ConfigDict, layers: tuple[str, ...], ood_count: int
 ) -> list[Detector]:
-    """Detectors that choose nothing by validation data: the same in every protocol.
+    """List the detectors that choose nothing by validation data.
 
     `layers` of the network, shallow to deep; `ood_count` of the first OOD set, which
     FSSD's published noise depends on.
     """
-    found = [
+    listed = [
         ood.MSP(),
         ood.MaxLogit(),
         ood.Energy(),
@@ -64,7 +63,7 @@ def plain(
     if config.detect.fssd_noise != "validation":
         # from the mean of in-distribution inputs, unlike from noise, nobody knows which
         # way is out: weights have to be fitted
-        found += [
+        listed += [
             ood.FSSD(label="FSSD (uniform weights)", noise="uniform"),
             ood.FSSD.repository(
                 noise=config.detect.fssd_noise,
@@ -77,21 +76,21 @@ def plain(
     if config.detect.perturb:
         # as published by Liang et al. for their networks, without a choice
         setting = {"magnitudes": (0.0014,), "temperatures": (1000.0,)}
-        found.append(ood.ODIN(**setting, label="ODIN (fixed setting)"))
+        listed.append(ood.ODIN(**setting, label="ODIN (fixed setting)"))
     if config.detect.dropout_passes:
         passes = {"passes": config.detect.dropout_passes}
-        found += [
+        listed += [
             ood.MCDropout(**passes, label="MC Dropout (mean)"),
             ood.MCDropout(**passes, scoring="var", label="MC Dropout (variance)"),
         ]
-    return found
+    return listed
 
 
 def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
-    """Detectors whose settings are chosen by validation outliers of a protocol.
+    """List the detectors whose settings are chosen by a protocol's outliers.
 
-    From the published magnitudes, or two of them where there are few images to choose
-    by; from no step alone where inputs have no gradient.
+    They choose from the published magnitudes, or from two where there are few images to
+    choose by; where inputs have no gradient, they take no step.
     """
     steps, still = {}, {"magnitudes": (0.0,)}
     if config.detect.validation < FEW:
@@ -101,7 +100,7 @@ def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
     without = ood.FSSD.repository(**published, **still, label="FSSD (no perturbation)")
     if not config.detect.perturb:
         return [ood.ODIN(**still), ood.MahalanobisLayers(**still), without]
-    found = [
+    listed = [
         ood.ODIN(**steps),
         ood.MahalanobisLayers(**steps),
         ood.FSSD.repository(**published, **steps),
@@ -110,28 +109,25 @@ def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
     if config.detect.fssd_noise != "validation":
         # as the slides have it
         slides = {"noise": "uniform", "weights": "logistic", **signs}
-        found.append(ood.FSSD(**slides, label="FSSD (sign steps)"))
-    return found
+        listed.append(ood.FSSD(**slides, label="FSSD (sign steps)"))
+    return listed
 
 
-def against_severity(config: ConfigDict) -> list[tuple[str, str]]:
-    """`(detector, protocol)` of those that also see the corrupted images.
-
-    Some of each kind, of those without a step: there are up to 95 such sets.
-    """
+def wanted(config: ConfigDict, name: str) -> bool:
+    """Tell whether a detector is among those of `detect.detectors`; () is all."""
     names = config.detect.detectors
-    return [pair for pair in SEVERITY if not names or pair[0] in names]
+    return not names or name in names
 
 
 def evaluated(sets: Sets, config: ConfigDict) -> dict[str, np.ndarray]:
-    """`{set: inputs}` to test on: what both protocols leave of every test set.
+    """Leave of every test set what both protocols test on: `{set: inputs}`.
 
     An OOD set is cut to as many as there are in-distribution inputs.
     """
     size, limit, kept = config.detect.validation, None, {}
-    for name, one in {sets.test.name: sets.test, **sets.ood}.items():
-        rows = protocols.split(len(one), size).test[:limit]
-        kept[name] = sets.inputs(one, rows)
+    for name, events in sets.scored.items():
+        rows = protocols.split(len(events), size).test[:limit]
+        kept[name] = sets.inputs(events, rows)
         limit = limit or len(rows)
     return kept
 
@@ -141,34 +137,33 @@ def given(
     config: ConfigDict,
     protocol: str,
     train: Outputs | None,
-    ood_name: str,
+    ood_name: str | None,
 ) -> Given:
-    """What detectors are fitted on under a protocol.
+    """Gather the data that detectors are fitted on under a protocol.
 
     In-distribution validation inputs are of the test set, none of those tested.
     Outliers to choose by are real ones under `repository`, of the very OOD set that is
-    tested; under `leak_free` they are made of training inputs. `train` are the outputs
-    of the training inputs at `fitted_rows`.
+    tested; under `leak_free` they are made of training inputs; else there are none.
+    `train` are the outputs of the training inputs that detectors are fitted on.
     """
-    size = config.detect.validation
-    labels = sets.train.labels[fitted_rows(sets, config)]
-    inliers = _validation(sets, sets.test, size)
+    size, outliers = config.detect.validation, None
+
+    def validation(events: AnySet) -> np.ndarray:
+        rows = protocols.split(len(events), size)
+        return sets.inputs(events, np.concatenate([rows.fit, rows.choose]))
+
     if protocol == REPOSITORY:
-        outliers = _validation(sets, sets.ood[ood_name], size)
-    else:
+        outliers = validation(sets.ood[ood_name])
+    elif protocol == LEAK_FREE:
         rows = np.random.RandomState(protocols.SEED).permutation(len(sets.train))
         x = sets.inputs(sets.train, rows[:size])
         outliers = made_outliers(sets, x, config.seed)
-    return Given(train, labels, inliers, outliers, config.seed)
-
-
-def _validation(sets: Sets, one, size: int) -> np.ndarray:
-    found = protocols.split(len(one), size)
-    return sets.inputs(one, np.concatenate([found.fit, found.choose]))
+    labels = sets.train.labels[fitted_rows(sets, config)]
+    return Given(train, labels, validation(sets.test), outliers, config.seed)
 
 
 def made_outliers(sets: Sets, x: np.ndarray, seed: int) -> np.ndarray:
-    """An outlier of each training input; of images, none that is noise.
+    """Make an outlier of each training input; of images, none that is noise.
 
     Noise marks the singularity: FSSD would find it without learning anything.
     """
@@ -179,20 +174,11 @@ def made_outliers(sets: Sets, x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def fitted_rows(sets: Sets, config: ConfigDict) -> np.ndarray:
-    """Rows of the training set that detectors are fitted on, ascending."""
-    count, limit = len(sets.train), config.detect.limit_fit
-    if not 0 < limit < count:
-        return np.arange(count)
-    # by chance: files may be sorted by class
-    return np.sort(np.random.default_rng(config.seed).permutation(count)[:limit])
+    """Draw the rows of the training set that detectors are fitted on, ascending."""
+    return drawn_rows(len(sets.train), config.detect.limit_fit, config.seed)
 
 
 def train_outputs(network: Network, sets: Sets, config: ConfigDict) -> Outputs:
-    """Outputs of the training images that detectors are fitted on."""
+    """Collect the outputs of the training inputs that detectors are fitted on."""
     x = sets.inputs(sets.train, fitted_rows(sets, config))
     return network.collect(x, config.eval.batch_size)
-
-
-def without_outliers(found: Given) -> Given:
-    """The same without validation outliers, for detectors that must not see any."""
-    return replace(found, ood_validation=None)

@@ -7,11 +7,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.errors import UserError, user_errors
+from experiments.core.loaders import load_set
+from experiments.core.negatives import count_common
 from experiments.core.sets import Sets
 from experiments.detect import detectors, networks, score_cache, scores, table
-from experiments.detect.networks import network_on_all_devices
 from experiments.detect.score_cache import Scored
-from flowjax_ood import data, ood
+from flowjax_ood import ood
 from flowjax_ood.data.outliers.images import pseudo_outliers
 from flowjax_ood.ood.network import Network
 
@@ -20,42 +21,35 @@ PSEUDO = "pseudo"
 
 
 def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
-    """The outliers of `exposure.source`, as many as images, or None for "".
+    """Load or make the outliers of `exposure.source`; None where it is "".
 
     Raises UserError for a set that cannot be read, has images of another shape, or is
     one of those tested.
     """
     c = config.exposure
-    if not c.source or not scores.wanted(config, NAME):
+    if not c.source or not detectors.wanted(config, NAME):
         return None
     if c.source == PSEUDO:
         # other streams than those that settings are chosen by
         return pseudo_outliers(sets.train.images, config.seed + 1)[0]
+    own, source = config.data, c.place or config.data.source
+    path = c.path if c.place else c.path or own.path
     with user_errors("config.exposure"):
-        loaded = data.load(
-            c.source,
-            source=c.place or config.data.source,
-            path=(c.path if c.place else c.path or config.data.path) or None,
-            image_size=config.data.image_size or None,
-            channels=config.data.channels or None,
-            seed=config.seed,
-        )
-    if loaded.images.shape[1:] != sets.train.images.shape[1:]:
+        images = load_set(config, c.source, 0, source, path).images
+    if images.shape[1:] != sets.train.images.shape[1:]:
         raise UserError(
-            f"the outliers {c.source} are of shape {loaded.images.shape[1:]}, the "
-            f"training images {sets.train.images.shape[1:]}; set config.data.image_size"
-            " or config.data.channels"
+            f"the outliers {c.source} are of shape {images.shape[1:]}, the training "
+            f"images {sets.train.images.shape[1:]}; set config.data.image_size or "
+            "config.data.channels"
         )
-    known = {image.tobytes() for image in loaded.images}
-    for name, tested in {sets.test.name: sets.test, **sets.ood}.items():
-        seen = sum(image.tobytes() in known for image in tested.images)
-        if seen:
+    for name, tested in sets.scored.items():
+        if seen := count_common(tested.images, images):
             raise UserError(
                 f"{seen} images of {name}, which is tested, are among the outliers "
                 f"{c.source} of config.exposure.source: detection would be of what the "
-                "network was told; name another set"
+                "network was exposed to; name another set"
             )
-    return loaded.images
+    return images
 
 
 def exposed_network(
@@ -66,23 +60,26 @@ def exposed_network(
     outliers: np.ndarray,
     label: str,
 ) -> tuple[Network, dict]:
-    """A trained network fine-tuned with outliers, and facts of that training.
+    """Fine-tune a trained network with outliers: `(network, facts of the training)`.
 
-    `workdir` of the network; the fine-tuning's is next to it.
+    `workdir` is that of the network; the fine-tuning's is next to it.
     """
-    exposed = workdir.with_name(f"{workdir.name}_exposed")
-    start = jax.device_get(network.variables)
     module, variables, facts = networks.train_classifier(
-        config, exposed, sets, label, outliers=outliers, start=start
+        config,
+        workdir.with_name(f"{workdir.name}_exposed"),
+        sets,
+        label,
+        outliers=outliers,
+        start=jax.device_get(network.variables),
     )
-    return network_on_all_devices(module, variables), facts
+    return networks.network_on_all_devices(module, variables), facts
 
 
 def exposed_run(
     config: ConfigDict, network: Network, facts: dict, tests: dict, directory: Path
 ) -> Scored:
-    """MSP of a network fine-tuned with outliers, its scores kept in `directory`."""
-    batch, source = config.eval.batch_size, config.exposure.source
+    """Score by MSP of a network fine-tuned with outliers, kept in `directory`."""
+    size, source = config.eval.batch_size, config.exposure.source
     of = "made outliers" if source == PSEUDO else f"outliers ({source})"
 
     def compute():
@@ -90,11 +87,11 @@ def exposed_run(
         return scores.timed(
             fitted,
             tests,
-            batch,
+            size,
             needs=[of, *table.needs(ood.Requires(retraining=True))],
             chosen={"weight": config.exposure.weight, "steps": facts["steps"]},
             fit_seconds=facts["train_seconds"],
         )
 
-    key = score_cache.digest(network.variables, tests, [batch, source])
+    key = score_cache.digest(network.variables, tests, [size, source])
     return score_cache.kept(directory, f"{NAME} {detectors.NONE}", key, compute)

@@ -1,6 +1,7 @@
 """Rows of trained flows in the table of detectors: likelihood and its two terms."""
 
 import time
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -48,39 +49,36 @@ def trained_flows(config: ConfigDict, sets: Sets) -> list[TrainedFlow]:
 
 
 def flow_runs(
-    flows: list[TrainedFlow], tests: dict, scores: Path
+    flows: list[TrainedFlow], tests: dict, directory: Path
 ) -> dict[tuple[str, str], list[list[Scored]]]:
-    """`{(term, protocol): scores of each flow}`, kept in the directory `scores`."""
+    """Score by every flow: `{(term, protocol): scores of each, kept in directory}`."""
     runs = {}
     for number, trained in enumerate(flows):
         c = trained.config
-        key = score_cache.digest(
-            trained.variables,
-            tests,
-            [c.eval.seed, c.eval.batch_size, c.train.negative],
-        )
+        settings = [c.eval.seed, c.eval.batch_size, c.train.negative]
+        key = score_cache.digest(trained.variables, tests, settings)
         likelihoods = cache(partial(_likelihoods, trained, tests))
         for term, name in TERMS.items():
-
-            def compute(term=term, likelihoods=likelihoods, c=c, trained=trained):
-                terms, seconds = likelihoods()
-                outliers = c.train.negative
-                needs = ["a flow", *([f"outliers ({outliers})"] if outliers else [])]
-                return Scored(
-                    {n: np.asarray(getattr(ll, term)) for n, ll in terms.items()},
-                    needs=needs,
-                    chosen={"images_seen": trained.step * c.train.batch_size},
-                    fit_seconds=0.0,
-                    ms_per_image=1e3 * seconds / sum(len(x) for x in tests.values()),
-                )
-
-            run = score_cache.kept(scores / f"flow_{number}", name, key, compute)
+            compute = partial(_scored, trained, term, likelihoods)
+            run = score_cache.kept(directory / f"flow_{number}", name, key, compute)
             runs.setdefault((name, NONE), []).append([run])
     return runs
 
 
+def _scored(trained: TrainedFlow, term: str, likelihoods: Callable) -> Scored:
+    (terms, seconds), train = likelihoods(), trained.config.train
+    scores = {n: np.asarray(getattr(ll, term)) for n, ll in terms.items()}
+    return Scored(
+        scores,
+        ["a flow", *([f"outliers ({train.negative})"] if train.negative else [])],
+        {"images_seen": trained.step * train.batch_size},
+        fit_seconds=0.0,
+        ms_per_image=1e3 * seconds / sum(map(len, scores.values())),
+    )
+
+
 def _likelihoods(trained: TrainedFlow, tests: dict) -> tuple[dict, float]:
-    """`({set: Likelihoods}, seconds)` of one flow, all sets in one pass."""
+    """`({set: Likelihoods}, seconds)` of a flow, all sets in one pass."""
     start = time.monotonic()
     events = np.concatenate(list(tests.values()))
     whole = trained.score(events, f"likelihood, {trained.label}")

@@ -25,13 +25,13 @@ from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_lead
 
 RECORD = "record"
-# what a damaged archive raises, besides errors of values
-_BAD = (zipfile.BadZipFile, zlib.error)
+# raised by files that are gone, cut short or of another form
+UNREADABLE = (EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores `{set: [N]}` of a detector on one network, and what it took."""
+    """Scores `{set: [N]}` of a detector on one network, and their cost."""
 
     scores: dict[str, np.ndarray]
     needs: list[str]
@@ -42,64 +42,57 @@ class Scored:
 
 @cache
 def _code() -> bytes:
-    """A hash of this library's own code: other code may score otherwise."""
+    """Hash this library's own code: other code may score otherwise."""
     root = Path(flowjax_ood.__file__).parent
     files = sorted(root.rglob("*.py"))
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).digest()
 
 
 def digest(*trees) -> str:
-    """A hash of arrays and plain values, names in dicts too, and of the library."""
-    found = hashlib.sha256(_code())
+    """Hash arrays and plain values, names in dicts too, and the library."""
+    hashed = hashlib.sha256(_code())
     for path, leaf in jax.tree_util.tree_flatten_with_path(trees)[0]:
-        found.update(jax.tree_util.keystr(path).encode())
+        hashed.update(jax.tree_util.keystr(path).encode())
         if isinstance(leaf, np.ndarray | jax.Array):
             leaf = np.ascontiguousarray(leaf)
-            found.update(f"{leaf.dtype}{leaf.shape}".encode())
-            found.update(leaf.data)
+            hashed.update(f"{leaf.dtype}{leaf.shape}".encode())
+            hashed.update(leaf.data)
         else:
-            found.update(f"{type(leaf).__name__} {leaf!r}".encode())
-    return found.hexdigest()
+            hashed.update(f"{type(leaf).__name__} {leaf!r}".encode())
+    return hashed.hexdigest()
 
 
-def kept(room: Path, name: str, key: str, compute: Callable[[], Scored]) -> Scored:
-    """The scores in `room` under `name` where they have that `key`, else computed.
+def kept(directory: Path, name: str, key: str, compute: Callable[[], Scored]) -> Scored:
+    """Read the scores `name` of a directory if they have that `key`, else compute them.
 
     Those of another key, and files that cannot be read, are written anew. Of several
-    processes, process 0 reads and writes; all have what it finds, or all compute.
+    processes, process 0 reads and writes; all have what it read, or all compute.
     """
-    file = room / (re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") + ".npz")
-    sent = on_lead(lambda: _read(file, key))
-    if sent:
-        _, found = _parsed(base64.b64decode(sent))
-    else:
-        found = compute()
-        on_lead(lambda: _write(file, key, found))
-    return found
-
-
-def _read(file: Path, key: str) -> str:
-    """The file, as text that can be sent; nothing where it has not that key."""
+    stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    file = directory / f"{stem}.npz"
+    content = base64.b64decode(on_lead(lambda: _read(file)))
     try:
-        content = file.read_bytes()
-    except OSError:
-        return ""
-    found = _parsed(content)
-    same = found is not None and found[0] == key
-    return base64.b64encode(content).decode() if same else ""
+        kept_key, scored = _parsed(content)
+    except UNREADABLE:
+        kept_key = None
+    if kept_key != key:
+        scored = compute()
+        on_lead(lambda: _write(file, key, scored))
+    return scored
 
 
-def _parsed(content: bytes) -> tuple[str | None, Scored] | None:
-    """`(key, scores)` of a file, None for what is none."""
-    try:
-        with np.load(BytesIO(content)) as archive:
-            record = json.loads(str(archive[RECORD]))
-            key = record.pop("key", None)
-            sets = record.pop("sets")
-            scores = {name: archive[f"set_{k}"] for k, name in enumerate(sets)}
-            return key, Scored(scores, **record)
-    except (EOFError, ValueError, KeyError, TypeError, *_BAD):
-        return None
+def _read(file: Path) -> str:
+    """The file as text, which can be sent to other processes; empty without one."""
+    return base64.b64encode(file.read_bytes()).decode() if file.is_file() else ""
+
+
+def _parsed(content: bytes) -> tuple[str | None, Scored]:
+    """`(key, scores)` of a file."""
+    with np.load(BytesIO(content)) as archive:
+        record = json.loads(str(archive[RECORD]))
+        key, sets = record.pop("key"), record.pop("sets")
+        scores = {name: archive[f"set_{k}"] for k, name in enumerate(sets)}
+    return key, Scored(scores, **record)
 
 
 def _write(file: Path, key: str, scored: Scored) -> None:

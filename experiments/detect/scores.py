@@ -1,9 +1,9 @@
-"""Every detector on every network: what each finds on the images tested."""
+"""Scores of every detector on every network, of all sets that are tested."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -35,10 +35,10 @@ class Job:
 
 
 class TestSets:
-    """Inputs of every set that is tested, and what one forward pass leaves of them.
+    """Inputs `{set: [N, ...]}` that are tested, and their outputs of one forward pass.
 
-    `{set: [N, ...]}`; the outputs are made when a detector first asks for them, and
-    `forward_ms` is what an input of them took.
+    The outputs are made when a detector first asks for them; `forward_ms` is what an
+    input of them took.
     """
 
     def __init__(self, inputs: dict, network: Network, batch_size: int):
@@ -52,78 +52,77 @@ class TestSets:
                 # compiled before the clock runs
                 self.network.collect(x[: self.batch_size], self.batch_size)
             start = time.monotonic()
-            found = self.network.collect(x, self.batch_size)
+            outputs = self.network.collect(x, self.batch_size)
             self.forward_ms = 1e3 * (time.monotonic() - start) / len(x)
             # no detector reads the layers of what it scores
-            self._outputs[name] = found._replace(pooled={})
+            self._outputs[name] = outputs._replace(pooled={})
         return self._outputs[name]
-
-    def scores(self, fitted: ood.Fitted, names) -> dict:
-        if fitted.of_outputs:
-            size = self.batch_size
-            return {n: fitted.score_outputs(self.outputs(n), size) for n in names}
-        return {n: fitted.score(self.inputs[n], self.batch_size) for n in names}
 
 
 def network_runs(
-    config: ConfigDict, sets: Sets, network: Network, tests: dict, room: Path, label
+    config: ConfigDict,
+    sets: Sets,
+    network: Network,
+    tests: dict,
+    directory: Path,
+    label: str,
 ) -> dict[tuple[str, str], list[Scored]]:
-    """`{(detector, protocol): scores, of one OOD set each or of all}` of a network.
+    """Score by every detector: `{(detector, protocol): scores, kept in directory}`.
 
-    `tests`: `{set: inputs}`, those of `detectors.evaluated` and corrupted ones, which
-    only the detectors of `detectors.against_severity` see. Kept in `room`.
+    The scores are of one OOD set each, or of all. `tests`: `{set: inputs}`, those of
+    `detectors.evaluated` and corrupted ones, which only the detectors of
+    `detectors.SEVERITY` see.
     """
     c = config.detect
-    held = TestSets(tests, network, config.eval.batch_size)
-    plain = [sets.test.name, *sets.ood]
+    test_sets = TestSets(tests, network, config.eval.batch_size)
+    plain = list(sets.scored)
     extra = [n for n in tests if n not in plain]
-    followed = detectors.against_severity(config)
-    known = score_cache.digest(
+    common = score_cache.digest(
         network.variables,
         {n: tests[n] for n in plain},
         # whole: some are chosen by
-        [fingerprint(one) for one in (sets.train, sets.test, *sets.ood.values())],
+        [fingerprint(whole) for whole in (sets.train, *sets.scored.values())],
         sets.train.labels,
         [config.seed, config.eval.batch_size, c.validation, c.limit_fit],
     )
-    train = cache(lambda: detectors.train_outputs(network, sets, config))
-    jobs = _jobs(config, sets, network, train)
-    found: dict[tuple[str, str], list[Scored]] = {}
+    jobs = _jobs(config, sets, network)
+    runs: dict[tuple[str, str], list[Scored]] = {}
     with progress(label, len(jobs), "detectors") as shown:
         for done, job in enumerate(jobs, 1):
+            row = job.detector.name, job.protocol
             names = [n for n in plain if job.ood_name in (None, n) or n == plain[0]]
-            if (job.detector.name, job.protocol) in followed:
-                names += extra
-
-            def compute(job=job, names=names):
-                return _scored(job, held, names)
-
-            corrupted = {n: tests[n] for n in names if n in extra}
+            corrupted = extra if row in detectors.SEVERITY else []
             key = score_cache.digest(
-                known, repr(job.detector), job.protocol, names, corrupted
+                common,
+                repr(job.detector),
+                job.protocol,
+                names + corrupted,
+                {n: tests[n] for n in corrupted},
             )
-            run = score_cache.kept(room, job.label, key, compute)
-            found.setdefault((job.detector.name, job.protocol), []).append(run)
+            compute = partial(_scored, job, test_sets, names + corrupted)
+            run = score_cache.kept(directory, job.label, key, compute)
+            runs.setdefault(row, []).append(run)
             shown.advance(done)
-    return found
+    return runs
 
 
-def _scored(job: Job, tests: TestSets, names) -> Scored:
+def _scored(job: Job, tests: TestSets, names: list[str]) -> Scored:
     # what detectors share is none's own time
-    given = job.given()
+    given, size = job.given(), tests.batch_size
     start = time.monotonic()
     fitted = job.detector.fit(tests.network, given)
     fit_seconds = time.monotonic() - start
-    if fitted.of_outputs:
-        for name in names:
-            tests.outputs(name)
+    inputs = {n: tests.inputs[n] for n in names}
+    if not fitted.of_outputs:
+        return timed(fitted, inputs, size, fit_seconds=fit_seconds)
+    outputs = {n: tests.outputs(n) for n in names}
     return timed(
         fitted,
-        {n: tests.inputs[n] for n in names},
-        tests.batch_size,
-        score=lambda: tests.scores(fitted, names),
+        inputs,
+        size,
+        score=lambda: {n: fitted.score_outputs(o, size) for n, o in outputs.items()},
         # one forward pass serves many detectors, and each needs it
-        more_ms=tests.forward_ms if fitted.of_outputs else 0.0,
+        more_ms=tests.forward_ms,
         fit_seconds=fit_seconds,
     )
 
@@ -137,10 +136,10 @@ def timed(
     more_ms: float = 0.0,
     **facts,
 ) -> Scored:
-    """Scores of `tests`, `{set: inputs}`, and milliseconds an input.
+    """Score `tests`, `{set: inputs}`, and measure milliseconds an input.
 
-    `score` gives them where it knows more than the inputs. `facts` of `Scored` stand
-    in for the detector's own.
+    `score` gives the scores where it knows more than the inputs, `more_ms` is what it
+    leaves out. `facts` of `Scored` stand in for the detector's own.
     """
     # programs are compiled before the clock runs
     fitted.score(next(iter(tests.values()))[:batch_size], batch_size)
@@ -150,61 +149,51 @@ def timed(
     else:
         scores = {n: fitted.score(x, batch_size) for n, x in tests.items()}
     seconds = time.monotonic() - start
-    count = sum(len(s) for s in scores.values())
-    own = {
-        "needs": table.needs(fitted.requires),
-        "chosen": fitted.chosen,
-        "fit_seconds": 0.0,
-    }
-    milliseconds = 1e3 * seconds / count + more_ms
-    return Scored(scores, ms_per_image=milliseconds, **(own | facts))
+    milliseconds = 1e3 * seconds / sum(map(len, scores.values())) + more_ms
+    own = {"needs": table.needs(fitted.requires), "chosen": fitted.chosen}
+    own |= {"fit_seconds": 0.0, "ms_per_image": milliseconds}
+    return Scored(scores, **(own | facts))
 
 
-def _jobs(
-    config: ConfigDict, sets: Sets, network: Network, train: Callable
-) -> list[Job]:
-    names = list(sets.ood)
+def _jobs(config: ConfigDict, sets: Sets, network: Network) -> list[Job]:
+    """List every detector and protocol that the config asks for."""
+    # made when the first detector needs it: none may, in a run that goes on
+    train = cache(lambda: detectors.train_outputs(network, sets, config))
 
     def given(protocol, name):
-        # made when the first detector needs it: none may, in a run that goes on
         return cache(lambda: detectors.given(sets, config, protocol, train(), name))
 
-    free = given(detectors.LEAK_FREE, names[0])
-    count = len(sets.ood[names[0]])
-    jobs = [
-        Job(d, detectors.NONE, None, lambda: detectors.without_outliers(free()))
-        for d in detectors.plain(config, network.layers, count)
+    count = len(next(iter(sets.ood.values())))
+    plain = detectors.plain(config, network.layers, count)
+    chosen = detectors.chosen(config, count)
+    rows = [(detectors.NONE, None, plain), (detectors.LEAK_FREE, None, chosen)]
+    rows += [
+        (detectors.REPOSITORY, name, detectors.chosen(config, len(x)))
+        for name, x in sets.ood.items()
     ]
-    jobs += [
-        Job(d, detectors.LEAK_FREE, None, free) for d in detectors.chosen(config, count)
-    ]
-    for name in names:
-        real = given(detectors.REPOSITORY, name)
-        chosen = detectors.chosen(config, len(sets.ood[name]))
-        jobs += [Job(d, detectors.REPOSITORY, name, real) for d in chosen]
-    return [job for job in jobs if wanted(config, job.detector.name)]
+    jobs = []
+    for protocol, name, listed in rows:
+        data = given(protocol, name)
+        jobs += [Job(d, protocol, name, data) for d in listed]
+    return [job for job in jobs if detectors.wanted(config, job.detector.name)]
 
 
 def ensemble_runs(
-    config: ConfigDict, networks: list[Network], tests: dict, room: Path
+    config: ConfigDict, networks: list[Network], tests: dict, directory: Path
 ) -> dict[tuple[str, str], list[Scored]]:
-    """Deep Ensembles of all networks, both definitions; none of a single network."""
-    if len(networks) < 2 or not wanted(config, ENSEMBLE):
+    """Score by Deep Ensembles, both definitions; none of a single network."""
+    if len(networks) < 2 or not detectors.wanted(config, ENSEMBLE):
         return {}
-    found, batch = {}, config.eval.batch_size
-    key = score_cache.digest([n.variables for n in networks], tests, batch)
+    size = config.eval.batch_size
+    key = score_cache.digest([n.variables for n in networks], tests, size)
+
+    def scored(ensemble: ood.DeepEnsemble) -> Scored:
+        return timed(ensemble.fit(networks), tests, size)
+
+    runs = {}
     for scoring in ("mean_max", "max_mean"):
         name = f"{ENSEMBLE} ({scoring.replace('_', ' ')})"
-
-        def compute(scoring=scoring, name=name):
-            fitted = ood.DeepEnsemble(scoring=scoring, label=name).fit(networks)
-            return timed(fitted, tests, batch)
-
-        found[name, detectors.NONE] = [score_cache.kept(room, name, key, compute)]
-    return found
-
-
-def wanted(config: ConfigDict, name: str) -> bool:
-    """Whether a detector is among those of `detect.detectors`; () is all."""
-    names = config.detect.detectors
-    return not names or name in names
+        compute = partial(scored, ood.DeepEnsemble(scoring=scoring, label=name))
+        run = score_cache.kept(directory, name, key, compute)
+        runs[name, detectors.NONE] = [run]
+    return runs

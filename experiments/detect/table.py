@@ -1,4 +1,4 @@
-"""The table of detectors: metrics of each, over the networks, and how it reads."""
+"""The table of detectors: metrics of each over the networks, written as Markdown."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,9 +18,10 @@ class PublishedAuroc(NamedTuple):
     readme: tuple[float, float, float] | None = None
 
     def text(self) -> str:
-        """All of them, as a table has it."""
-        found = [self.slides] + ([self.readme] if self.readme else [])
-        return " or ".join("/".join(map(str, numbers)) for numbers in found)
+        """Write all of them, `99.6/99.7/0.0 or 96.9/93.0/2.5`."""
+        return " or ".join(
+            "/".join(map(str, numbers)) for numbers in filter(None, self)
+        )
 
 
 # {(in-distribution set, OOD set): {row: numbers}}. Rows of MC Dropout of CIFAR-10 (its
@@ -66,19 +67,19 @@ NOTES = {
 
 
 def published(id_name: str, ood_name: str, row: dict) -> PublishedAuroc | None:
-    """The numbers a row of a table is to be compared with, or None."""
+    """Look up the published numbers of a row; None where there are none."""
     if row["name"] in CHOSEN and row["protocol"] != "repository":
         return None
     return TABLE.get((id_name, ood_name), {}).get(row["name"])
 
 
 def comparable(config: ConfigDict) -> bool:
-    """Whether a run is of the published sets, whole, with the published validation."""
+    """Tell whether a run is of the published sets, whole, validated as published."""
     c = config.data
-    places = {c.source, *c.ood_source}
+    sources = {c.source, *c.ood_source}
     limited = c.limit_train or 0 < c.limit_test < 10_000 or c.image_size or c.channels
     whole = config.detect.validation == 1000 and not limited
-    return whole and not places & set(OTHER)
+    return whole and not sources & set(OTHER)
 
 
 NEEDS = {
@@ -97,66 +98,64 @@ METRICS = ("auroc", "auprc", "fpr80", "fpr95_ood_positive", "average_precision")
 
 
 def measures(scores: dict[str, np.ndarray], id_name: str) -> dict:
-    """`{metric: {OOD set: value}}` in both conventions, and AUROC's interval.
+    """Compute `{metric: {OOD set: value}}` in both conventions, and AUROC's interval.
 
     FSSD's: `auprc` (trapezoids) and `fpr80`, in-distribution positive. OpenOOD's:
     `fpr95_ood_positive`. `average_precision`: in-distribution positive, in steps.
     """
-    found = {name: {} for name in (*METRICS, "auroc_ci95")}
-    own = scores[id_name]
+    results = {name: {} for name in (*METRICS, "auroc_ci95")}
+    own, pr = scores[id_name], {"positive": "id", "n_boot": 0}
     for name, other in scores.items():
         if name == id_name:
             continue
         area = ood.auroc(own, other)
-        found["auroc"][name] = area.value
-        found["auroc_ci95"][name] = [area.low, area.high]
-        pr = {"positive": "id", "n_boot": 0}
         trapezoids = ood.aupr(own, other, interpolation="trapezoid", **pr)
-        found["auprc"][name] = trapezoids.value
-        found["average_precision"][name] = ood.aupr(own, other, **pr).value
-        found["fpr80"][name] = ood.fpr_at_tpr(own, other, tpr=0.8, **pr).value
         at95 = ood.fpr_at_tpr(own, other, tpr=0.95, positive="ood", n_boot=0)
-        found["fpr95_ood_positive"][name] = at95.value
-    return found
+        results["auroc"][name] = area.value
+        results["auroc_ci95"][name] = [area.low, area.high]
+        results["auprc"][name] = trapezoids.value
+        results["average_precision"][name] = ood.aupr(own, other, **pr).value
+        results["fpr80"][name] = ood.fpr_at_tpr(own, other, tpr=0.8, **pr).value
+        results["fpr95_ood_positive"][name] = at95.value
+    return results
 
 
 def row(
     name: str, protocol: str, runs: Sequence[Sequence[Scored]], tested: Sequence[str]
 ) -> dict:
-    """One row: means and standard deviations over networks, and every value.
+    """Make a row: means and standard deviations over networks, and every value.
 
     `runs`: of each network, its scores, of all OOD sets or of one each. `tested`: the
     in-distribution set and the OOD sets of the table. `auroc_ci95` is of the first
     network, over the draw of images.
     """
-    id_name = tested[0]
+    scored = [run for network in runs for run in network]
     measured = [
-        measures({n: s for n, s in one.scores.items() if n in tested}, id_name)
-        for network in runs
-        for one in network
+        measures({n: s for n, s in run.scores.items() if n in tested}, tested[0])
+        for run in scored
     ]
-    alike = [one for network in runs for one in network]
-    found = {"name": name, "protocol": protocol, "needs": alike[0].needs}
     sets = list(dict.fromkeys(n for m in measured for n in m["auroc"]))
+
+    def values(metric: str) -> dict[str, list]:
+        return {n: [m[metric][n] for m in measured if n in m[metric]] for n in sets}
+
+    results = {"name": name, "protocol": protocol, "needs": scored[0].needs}
     for metric in METRICS:
-        values = {n: [m[metric][n] for m in measured if n in m[metric]] for n in sets}
-        found[f"{metric}_per_network"] = values
-        found[f"{metric}_mean"] = {n: float(np.mean(v)) for n, v in values.items()}
-        found[f"{metric}_std"] = {
-            n: float(np.std(v, ddof=1)) if len(v) > 1 else None
-            for n, v in values.items()
+        of = values(metric)
+        results[f"{metric}_per_network"] = of
+        results[f"{metric}_mean"] = {n: float(np.mean(v)) for n, v in of.items()}
+        results[f"{metric}_std"] = {
+            n: float(np.std(v, ddof=1)) if len(v) > 1 else None for n, v in of.items()
         }
-    found["auroc_ci95"] = {
-        n: next(m["auroc_ci95"][n] for m in measured if n in m["auroc"]) for n in sets
-    }
-    found["chosen"] = [one.chosen for one in alike]
+    results["auroc_ci95"] = {n: v[0] for n, v in values("auroc_ci95").items()}
+    results["chosen"] = [run.chosen for run in scored]
     for key in ("fit_seconds", "ms_per_image"):
-        found[key] = float(np.mean([getattr(one, key) for one in alike]))
-    return found
+        results[key] = float(np.mean([getattr(run, key) for run in scored]))
+    return results
 
 
 def needs(requires: ood.Requires) -> list[str]:
-    """What a detector needs, in the words of the table.
+    """List the needs of a detector, in the words of the table.
 
     But outliers to choose by: they have a column of their own.
     """
@@ -164,64 +163,61 @@ def needs(requires: ood.Requires) -> list[str]:
 
 
 def ranked(rows: list[dict]) -> list[dict]:
-    """Best first, by the mean AUROC over OOD sets."""
+    """Sort, best first, by the mean AUROC over OOD sets."""
     return sorted(rows, key=lambda r: -np.mean(list(r["auroc_mean"].values())))
 
 
 def markdown(results: dict, id_name: str, compare: bool = True) -> str:
-    """The rows as Markdown tables, one an OOD set; metrics in per cent.
+    """Write the rows as Markdown tables, one an OOD set; metrics in per cent.
 
-    `compare`: with the published numbers beside.
+    `compare`: add a column of published numbers.
     """
-    count = len(results["networks"])
     parts = [
-        f"Means ± standard deviations over {count} networks; a flow's over flows. The "
-        "interval is of the first network, 95 %, over the draw of images.",
+        f"Means ± standard deviations over {len(results['networks'])} networks; a "
+        "flow's over flows. The interval is of the first network, 95 %, over the draw "
+        "of images.",
         "Chosen by: `real outliers` of the tested set, kept apart from those tested; "
         "`made outliers`, training inputs taken apart; `nothing`.",
         "",
     ]
-    names = list(dict.fromkeys(n for r in results["rows"] for n in r["auroc_mean"]))
-    for name in names:
+    counts = results["evaluated"]
+    for name in dict.fromkeys(n for r in results["rows"] for n in r["auroc_mean"]):
         rows = [r for r in results["rows"] if name in r["auroc_mean"]]
         rows.sort(key=lambda r, name=name: -r["auroc_mean"][name])
-        known = [published(id_name, name, r) if compare else None for r in rows]
-        columns = ["detector", "chosen by", "needs", "AUROC", "interval", "AUPRC"]
-        columns += ["FPR80", "FPR95 (OOD positive)", "ms/input"]
-        columns += ["published AUROC/AUPRC/FPR80"] if any(known) else []
-        parts += [
-            f"### {id_name} ({results['evaluated'][id_name]:,}) against {name} "
-            f"({results['evaluated'][name]:,})",
-            "",
-        ]
-        lines = []
-        for r, numbers in zip(rows, known):
-            cells = _cells(r, name)
-            if any(known):
-                cells.append(numbers.text() if numbers else "")
-            lines.append(cells)
-        parts += [markdown_table(columns, lines, 3), ""]
+        columns, lines = list(COLUMNS), [_cells(r, name) for r in rows]
+        known = [compare and published(id_name, name, r) for r in rows]
+        if any(known):
+            columns.append("published AUROC/AUPRC/FPR80")
+            for line, numbers in zip(lines, known):
+                line.append(numbers.text() if numbers else "")
+        title = f"{id_name} ({counts[id_name]:,}) against {name} ({counts[name]:,})"
+        parts += [f"### {title}", "", markdown_table(columns, lines, 3), ""]
         if any(known):
             parts.append(
                 "Published: Huang et al. 2021, slides or README of their code."
             )
-            parts += [f"{row}: {note}." for row, note in NOTES.items()]
-            parts.append("")
+            parts += [*(f"{row}: {note}." for row, note in NOTES.items()), ""]
     return "\n".join(parts)
 
 
-def _cells(r: dict, name: str) -> list[str]:
+COLUMNS = (
+    *("detector", "chosen by", "needs", "AUROC", "interval", "AUPRC", "FPR80"),
+    *("FPR95 (OOD positive)", "ms/input"),
+)
+
+
+def _cells(row: dict, name: str) -> list[str]:
     def percent(metric):
-        mean, std = r[f"{metric}_mean"][name], r[f"{metric}_std"][name]
+        mean, std = row[f"{metric}_mean"][name], row[f"{metric}_std"][name]
         return plus_minus(100 * mean, std and 100 * std, digits=1)
 
-    low, high = r["auroc_ci95"][name]
+    low, high = row["auroc_ci95"][name]
     return [
-        r["name"],
-        CHOSEN_BY[r["protocol"]],
-        ", ".join(r["needs"]) or "nothing",
+        row["name"],
+        CHOSEN_BY[row["protocol"]],
+        ", ".join(row["needs"]) or "nothing",
         percent("auroc"),
         f"{100 * low:.1f} … {100 * high:.1f}",
         *(percent(m) for m in ("auprc", "fpr80", "fpr95_ood_positive")),
-        f"{r['ms_per_image']:.2f}",
+        f"{row['ms_per_image']:.2f}",
     ]

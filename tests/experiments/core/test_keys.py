@@ -23,7 +23,7 @@ from experiments.core.keys import (
     names,
 )
 from experiments.core.options import known_configs
-from experiments.detect import recipe
+from experiments.detect import networks
 from flowjax_ood import precision
 from flowjax_ood.runtime import parallel
 from flowjax_ood.training import optimizers
@@ -116,7 +116,7 @@ def test_names_are_those_that_the_library_knows():
     assert tuple(precision.PRECISIONS) == ROWS["model.precision"].choices
     assert ("auto", *precision.CONVOLUTIONS) == ROWS["model.convolution"].choices
     assert ROWS["parallel"].choices == parallel.MODES
-    assert tuple(recipe.AUGMENTATIONS) == ROWS["train.augment"].choices
+    assert tuple(networks.AUGMENTATIONS) == ROWS["train.augment"].choices
     for key, known in (
         ("optimizer.name", optimizers.OPTIMIZERS),
         ("optimizer.schedule", optimizers.SCHEDULES),

@@ -1,4 +1,4 @@
-"""Rows of what was trained besides: flows, and networks that were told of outliers."""
+"""Rows of what was trained besides: flows, and networks exposed to outliers."""
 
 import shutil
 from dataclasses import replace
@@ -143,7 +143,7 @@ def test_flows_that_do_not_belong_are_refused_before_any_training(
         assert f"no checkpoint in {empty / 'checkpoints'}" in error(flows)
 
 
-# --- networks told of outliers ------------------------------------------------------
+# --- networks exposed to outliers --------------------------------------------------
 
 
 @pytest.fixture(scope="module")
