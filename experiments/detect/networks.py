@@ -129,7 +129,7 @@ def _training(
             objective = CrossEntropy(module, augment)
             batches = labelled_batches(x, labels, size, config.seed)
         else:
-            objective = OutlierExposure(module, c.weight, augment)
+            objective = OutlierExposure(module, augment, c.weight)
             batches = batches_with_outliers(
                 x, labels, outliers, size, more["outliers"], config.seed
             )
