@@ -78,22 +78,19 @@ def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:
 
 def check(args: argparse.Namespace) -> None:
     """Raise UserError for arguments of two kinds of benchmark at once."""
-    models = {"mode": ",".join(MODES), "peak": "", "profile": None}
     if args.data and args.devices:
         raise UserError("--data and --devices are two benchmarks; drop one")
     if args.need and not args.data:
         raise UserError("--need is of use with --data alone")
-    for flag, default in models.items():
-        given = getattr(args, flag) != default
-        if args.devices and flag == "mode":
-            if given and args.mode != "train":
-                raise UserError(
-                    f"--devices measures training alone, got --mode={args.mode}"
-                )
-        elif given and args.devices:
-            raise UserError(f"--{flag} is of no use with --devices")
-        elif given and args.data:
-            raise UserError(f"--{flag} is of no use with --data")
+    if args.devices and args.mode not in ("train", ",".join(MODES)):
+        raise UserError(f"--devices measures training alone, got --mode={args.mode}")
+    of_models = {"peak": "", "profile": None}
+    if args.data:
+        of_models["mode"] = ",".join(MODES)
+    for flag, default in of_models.items():
+        if (args.data or args.devices) and getattr(args, flag) != default:
+            kind = "--data" if args.data else "--devices"
+            raise UserError(f"--{flag} is of no use with {kind}")
 
 
 def device_counts(args: argparse.Namespace, there: int) -> list[int]:

@@ -15,7 +15,7 @@ from experiments.core import build
 from experiments.core.errors import user_errors
 from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
-from flowjax_ood.bijectors import Bijector, InvertibleConv1x1, restack, walk
+from flowjax_ood.bijectors import InvertibleConv1x1, restack, walk
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.runtime.parallel import Parallel
@@ -124,17 +124,16 @@ def _resolved(case: Case) -> ConfigDict:
     return config
 
 
-def arguments(work: Work, batch: dict, initial: Callable | None = None) -> tuple:
+def arguments(work: Work, batch: dict) -> tuple:
     """The arguments of `work.fn` as they are at the start, not yet placed on devices.
 
     They follow from `batch` and the config's seed alone, and all stackings of a flow
-    start with the same parameters. `initial(work, key, x)` makes the state; by default,
-    quickly.
+    start with the same parameters.
     """
     key = build.random_key(work.config.seed)
     noise = example_keys(key, jnp.asarray(batch["index"]))
     x = dequantize(jnp.asarray(batch["image"]), noise)
-    state = (initial or _quick_state)(work, key, x)
+    state = _initial_state(work, key, x)
     if work.mode == "train":
         return state, batch, key
     variables = state.variables(average=False)
@@ -145,7 +144,7 @@ def arguments(work: Work, batch: dict, initial: Callable | None = None) -> tuple
 
 def shapes(work: Work) -> tuple:
     """`arguments` as `jax.ShapeDtypeStruct`s: nothing is computed."""
-    return jax.eval_shape(partial(arguments, work, initial=_state), fake_batch(work))
+    return jax.eval_shape(partial(arguments, work), fake_batch(work))
 
 
 def fake_batch(work: Work) -> dict:
@@ -171,22 +170,28 @@ def fake_images(config: ConfigDict, count: int) -> np.ndarray:
         ).images
 
 
-def _state(work: Work, key, x, flow: Flow | None = None) -> TrainState:
-    average = work.config.optimizer.ema_decay > 0
-    return create_state(flow or work.flow, work.optimizer, key, x, average=average)
-
-
-def _quick_state(work: Work, key, x) -> TrainState:
-    """The state of a chain by way of a scan over its couplings.
+def _initial_state(work: Work, key, x) -> TrainState:
+    """The state at step 0; of a chain by way of a scan over its couplings.
 
     Initialising 64 separate couplings is a program that compiles for minutes.
     """
     config = ConfigDict(work.config.to_dict())
-    if config.model.get("stack") != "chain" or _has_seeds(work.flow.bijector):
-        return _state(work, key, x)
+
+    def create(flow: Flow) -> TrainState:
+        average = config.optimizer.ema_decay > 0
+        return create_state(flow, work.optimizer, key, x, average=average)
+
+    # each "plu" convolution of a chain is fixed by its own seed
+    convolutions = [
+        b for _, b in walk(work.flow.bijector) if isinstance(b, InvertibleConv1x1)
+    ]
+    seeded = any(convolution.mode == "plu" for convolution in convolutions)
+    shapes_alone = isinstance(x, jax.core.Tracer)
+    if config.model.get("stack") != "chain" or seeded or shapes_alone:
+        return create(work.flow)
     config.model.stack = "scan"
     twin = build.flow(config, work.image_shape, training=True)
-    state = jax.device_get(_state(work, key, x, twin))
+    state = jax.device_get(create(twin))
 
     def chained(tree):
         layers = restack(twin.bijector, tree["bijector"], work.flow.bijector)
@@ -199,9 +204,3 @@ def _quick_state(work: Work, key, x) -> TrainState:
         opt_state=work.optimizer.init(params),
         ema=state.ema and params,
     )
-
-
-def _has_seeds(bijector: Bijector) -> bool:
-    """Whether it has "plu" convolutions: each of a chain is fixed by its own seed."""
-    convolutions = (b for _, b in walk(bijector) if isinstance(b, InvertibleConv1x1))
-    return any(b.mode == "plu" for b in convolutions)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -71,14 +71,11 @@ class Worker:
 @contextmanager
 def workers(names: list[str], threads: int) -> Iterator[dict[str, Worker]]:
     """A process for each library, all ended when the block is left."""
-    running: dict[str, Worker] = {}
-    try:
+    with ExitStack() as stack:
+        running = {}
         for name in names:
-            running[name] = Worker(name, threads)
+            running[name] = stack.enter_context(closing(Worker(name, threads)))
         yield running
-    finally:
-        for worker in running.values():
-            worker.close()
 
 
 def _environment(threads: int) -> dict[str, str]:

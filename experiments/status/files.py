@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -39,7 +40,10 @@ class RunFiles:
         )
         self.results = self._read("results.json", _object, None)
         self.held = self._read(".lock", _held, False)
-        self.written = max(map(_written, workdir.iterdir()), default=0.0)
+        self.written = 0.0
+        for path in workdir.iterdir():
+            with suppress(OSError):  # gone since: a temporary file
+                self.written = max(self.written, path.stat().st_mtime)
         data = self._read("data.json", _object, {})
 
         kinds = [event["event"] for event in self.events]
@@ -138,13 +142,6 @@ def _held(path: Path) -> bool:
     """
     with path.open("rb") as file:
         return not lock_descriptor(file.fileno(), blocking=False)
-
-
-def _written(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0  # gone since: a temporary file
 
 
 def _checkpoints(directory: Path, check: bool) -> tuple[list[int], dict | None]:
