@@ -55,13 +55,12 @@ from experiments.core.results import spread, versions
 from experiments.core.text import number, number_range, share
 from flowjax_ood.runtime.parallel import AXIS, Parallel, mean_in_one
 
-COMPARED = ("efficiency", "efficiency_min", "efficiency_max")
 # the columns of a row after its settings
 NUMBERS = (
     *("image_shape", "parameters", "gflop_per_image"),
     *("step_ms", "step_ms_min", "step_ms_max", "images_per_second"),
-    *(*COMPARED, "speedup", "all_reduce_mib", "all_reduce_ms", "all_reduce_share"),
-    *("compile_seconds", "error"),
+    *("efficiency", "efficiency_min", "efficiency_max", "speedup", "all_reduce_mib"),
+    *("all_reduce_ms", "all_reduce_share", "compile_seconds", "error"),
 )
 # settings with columns of their own in the table, whatever is swept
 OWN = ("devices", "batch_size", "batch_per_device")
@@ -185,7 +184,7 @@ def _row(run, reference, paired: bool) -> dict:
         row |= spread("step_ms", own)
         row["images_per_second"] = 1e3 * row["batch_size"] / row["step_ms"]
         paired = paired or run is reference
-        row |= zip(COMPARED, ratios(base, own, paired), strict=True)
+        row |= ratios("efficiency", base, own, paired)
         row["speedup"] = row["efficiency"] * run.devices / reference.devices
     if run.reduce_rounds:
         row["all_reduce_ms"] = 1e3 * float(np.median(medians(run.reduce_rounds)))

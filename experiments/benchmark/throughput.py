@@ -51,12 +51,12 @@ from experiments.core.results import spread, versions
 from experiments.core.text import number, number_range, share
 from flowjax_ood import figures
 
-RATIO = ("ratio", "ratio_min", "ratio_max")
 STEP = ("step_ms_p10", "step_ms_p50", "step_ms_p90")
 # the columns of a row after its settings
 NUMBERS = (
     *("image_shape", "parameters"),
-    *(RATE, f"{RATE}_min", f"{RATE}_max", *RATIO, *STEP, "steps"),
+    *(RATE, f"{RATE}_min", f"{RATE}_max", "ratio", "ratio_min", "ratio_max"),
+    *(*STEP, "steps"),
     *("trace_seconds", "lower_seconds", "compile_seconds", "startup_seconds"),
     *("temporary_mib", "argument_mib", "output_mib", "device_peak_mib"),
     *("gflop_per_image", "executed_gflop_per_image", "gflops_per_second"),
@@ -84,7 +84,7 @@ def _row(run: CaseRun, reference: CaseRun | None, peaks, paired: bool) -> dict:
         own, calls = rates(run), np.concatenate(run.rounds)
         row |= spread(RATE, own)
         paired = paired or run is reference
-        row |= zip(RATIO, ratios(own, rates(reference), paired), strict=True)
+        row |= ratios("ratio", own, rates(reference), paired)
         quantiles = 1e3 / run.steps * np.quantile(calls, [0.1, 0.5, 0.9])
         row |= zip(STEP, quantiles.tolist(), strict=True)
         row["steps"] = len(calls)
@@ -111,14 +111,14 @@ def begun_row(run: CaseRun, columns: Sequence[str]) -> dict:
     )
 
 
-def ratios(own: list[float], others: list[float], paired: bool) -> list[float]:
-    """Median, least and greatest ratio of what two cases gave in each round."""
+def ratios(name: str, own: list[float], others: list[float], paired: bool) -> dict:
+    """The spread of the ratio of what two cases gave in each round."""
     if paired:
         # a round of one against the same round of the other: a case may lack some
-        pairs = [a / b for a, b in zip(own, others, strict=False)]
-        return [float(np.median(pairs)), min(pairs), max(pairs)]
+        return spread(name, [a / b for a, b in zip(own, others, strict=False)])
     middle = float(np.median(own) / np.median(others))
-    return [middle, min(own) / max(others), max(own) / min(others)]
+    low, high = min(own) / max(others), max(own) / min(others)
+    return {name: middle, f"{name}_min": low, f"{name}_max": high}
 
 
 def rates(run: CaseRun) -> list[float]:
@@ -183,7 +183,7 @@ def _columns(rows: Sequence[dict]) -> list[Column]:
         ("images/s", number, RATE),
         ("spread", number_range, f"{RATE}_min", f"{RATE}_max"),
         ("ratio", two_decimals, "ratio"),
-        ("spread", partial(number_range, text=two_decimals), *RATIO[1:]),
+        ("spread", partial(number_range, text=two_decimals), "ratio_min", "ratio_max"),
         ("step ms", number, "step_ms_p50"),
         ("trace s", total(one_decimal), "trace_seconds", "lower_seconds"),
         ("compile s", one_decimal, "compile_seconds"),
