@@ -83,12 +83,12 @@ def folder(workdir: Path, cell: Cell, seed: int) -> Path:
 
 def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> dict:
     """Write ablation.json, ablation.md and the figures of the runs that are done."""
-    done = {}
-    for cell in grid:
-        for seed in cell.configs:
-            file = folder(workdir, cell, seed) / "results.json"
-            if file.is_file():
-                done[cell.run(seed)] = json.loads(file.read_text())
+    files = {
+        cell.run(seed): folder(workdir, cell, seed) / "results.json"
+        for cell in grid
+        for seed in cell.configs
+    }
+    done = {run: json.loads(f.read_text()) for run, f in files.items() if f.is_file()}
     content = summary(config, grid, done, failed)
     write_json(workdir / "ablation.json", content)
     if content["rows"]:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell, words
 from experiments.core import text
-from experiments.core.results import versions
+from experiments.core.results import mean_std, versions
 from flowjax_ood import figures
 from flowjax_ood.runtime.files import write_bytes
 
@@ -59,36 +58,28 @@ def _row(cell: Cell, seeds: list[int], results: list[dict]) -> dict:
     for key in PER_SET:
         row[key] = {name: [r[key][name] for r in results] for name in results[0][key]}
     for key in SPREAD:
-        spread = {name: _mean_std(values) for name, values in row[key].items()}
+        spread = {name: mean_std(values) for name, values in row[key].items()}
         row[f"{key}_mean"] = {name: mean for name, (mean, _) in spread.items()}
         row[f"{key}_std"] = {name: std for name, (_, std) in spread.items()}
     return row
-
-
-def _mean_std(values: list) -> tuple[float | None, float | None]:
-    if None in values:
-        return None, None
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return float(np.mean(values)), std
 
 
 def columns(content: dict) -> tuple[list[str], list[list[str]]]:
     """Headers and rows of the table, as text."""
     id_name = content["in_distribution"]
     ood = list(content["rows"][0]["auroc"]) if content["rows"] else []
-    headers = ["flow", "seeds", "parameters", f"bits/dim, {id_name}"]
-    measures = [("bits_per_dim", id_name)]
+    measures = {f"bits/dim, {id_name}": ("bits_per_dim", id_name)}
     for name in ood:
-        headers += [f"bits/dim, {name}", f"AUROC, {name}"]
-        measures += [("bits_per_dim", name), ("auroc", name)]
+        measures[f"bits/dim, {name}"] = ("bits_per_dim", name)
+        measures[f"AUROC, {name}"] = ("auroc", name)
     rows = []
     for row in content["rows"]:
         cells = [row["name"], str(len(row["seeds"])), f"{row['params'][0]:,}"]
-        for key, name in measures:
+        for key, name in measures.values():
             mean, std = row[f"{key}_mean"][name], row[f"{key}_std"][name]
             cells.append(text.plus_minus(mean, std))
         rows.append(cells)
-    return headers, rows
+    return ["flow", "seeds", "parameters", *measures], rows
 
 
 def write_markdown(content: dict, path: Path) -> None:
@@ -104,8 +95,7 @@ def figures_of(content: dict) -> dict:
     id_name = content["in_distribution"]
     rows = {row["name"]: row for row in content["rows"]}
     by_file = {"ablation": figures.ablation_rows(rows, id_name=id_name)}
-    series = bottleneck_series(content["rows"])
-    if series:
+    if series := bottleneck_series(content["rows"]):
         by_file["bottleneck"] = figures.bottleneck_curves(series, id_name=id_name)
     return by_file
 
@@ -119,17 +109,16 @@ def bottleneck_series(rows: list[dict]) -> dict:
     series, open_ended = {}, {}
     for row in rows:
         own = {k: v for k, v in row["settings"].items() if k != BOTTLENECK}
-        flow = {k: v for k, v in own.items() if k != ST_NET}
-        if row["latent_dim"] is None:
-            # another st-network would not be the same flow without its bottleneck
-            if own.get(ST_NET, "resnet") == "resnet":
-                open_ended.setdefault(words(flow), row)
-            continue
-        entry = series.setdefault(words(own) or "all", ({}, words(flow)))
-        entry[0][row["latent_dim"]] = row
+        flow = words({k: v for k, v in own.items() if k != ST_NET})
+        if row["latent_dim"] is not None:
+            widths = series.setdefault((words(own) or "all", flow), {})
+            widths[row["latent_dim"]] = row
+        # another st-network would not be the same flow without its bottleneck
+        elif own.get(ST_NET, "resnet") == "resnet":
+            open_ended.setdefault(flow, row)
     return {
         name: dict(sorted(widths.items()))
         | ({None: open_ended[flow]} if flow in open_ended else {})
-        for name, (widths, flow) in series.items()
+        for (name, flow), widths in series.items()
         if len(widths) > 1
     }

@@ -17,32 +17,9 @@ from pathlib import Path
 from experiments.core.text import markdown_table
 from flowjax_ood.runtime.files import write_bytes
 
-CSS = Path(__file__).with_suffix(".css").read_text()
+PAGE, CSS = (Path(__file__).with_suffix(end).read_text() for end in (".html", ".css"))
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FIGURE_DPI, CSS_DPI = 150, 96  # of `style.DPI`, and of a CSS pixel
-
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{css}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-{subtitle}</header>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
 
 
 class Document:

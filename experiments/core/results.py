@@ -126,6 +126,23 @@ def mean(values: np.ndarray) -> float | None:
         return finite(np.mean(values, dtype=np.float64))
 
 
+def intervals(results: dict) -> dict[str, tuple[float, float, float]]:
+    """`{OOD set: (AUROC, low, high)}`, with the 95% intervals of the scored images."""
+    ends = results["auroc_ci95"]
+    return {name: (area, *ends[name]) for name, area in results["auroc"].items()}
+
+
+def mean_std(values: Sequence) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation (n - 1), None for that of a single value.
+
+    Both are None where a value is: that of a run whose mean is not finite.
+    """
+    if None in values:
+        return None, None
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.mean(values)), std
+
+
 def finite(value) -> float | None:
     """Make a number for JSON, which has no infinity: None stands for it."""
     return float(value) if np.isfinite(value) else None

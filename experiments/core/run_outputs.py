@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.core import text
 from experiments.core.evaluation import Evaluated, TrainedFlow, evaluate
-from experiments.core.results import UNITS, unit_of, write_json
+from experiments.core.results import UNITS, intervals, unit_of, write_json
 from experiments.core.text import decimals, run_name
 from flowjax_ood import figures
 from flowjax_ood.runtime.processes import on_lead
@@ -49,14 +49,9 @@ def draw(evaluated: Evaluated) -> None:
         name: ll.log_prob if unit == "nats" else ll.bits_per_dim
         for name, ll in likelihoods.items()
     }
-    intervals = {
-        label: {
-            name: (value, *results["auroc_ci95"][name])
-            for name, value in results["auroc"].items()
-        }
-    }
+    areas = {label: intervals(results)}
     histograms = figures.likelihood_histograms(
-        {label: values}, id_name=id_name, auroc=intervals, unit=unit
+        {label: values}, id_name=id_name, auroc=areas, unit=unit
     )
     figures.save(histograms, trained.workdir / "likelihoods.png")
     parts = {label: {n: (ll.log_pz, ll.logdet) for n, ll in likelihoods.items()}}

@@ -4,6 +4,7 @@ import numpy as np
 
 from experiments.core.build import random_key
 from experiments.core.evaluation import TrainedFlow, dequantized
+from experiments.core.results import intervals
 from experiments.core.sets import Sets
 from flowjax_ood import figures, ood
 from flowjax_ood.analysis import couplings
@@ -49,14 +50,8 @@ def histograms(flows, id_name):
         name: {data: ll.bits_per_dim for data, ll in flow.likelihoods.items()}
         for name, flow in flows.items()
     }
-    intervals = {
-        name: {
-            data: (value, *flow.results["auroc_ci95"][data])
-            for data, value in flow.results["auroc"].items()
-        }
-        for name, flow in flows.items()
-    }
-    return figures.likelihood_histograms(bits, id_name=id_name, auroc=intervals)
+    areas = {name: intervals(flow.results) for name, flow in flows.items()}
+    return figures.likelihood_histograms(bits, id_name=id_name, auroc=areas)
 
 
 def roc(flows, id_name):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from experiments.core.document import Document
 from experiments.core.evaluation import Evaluated
+from experiments.core.results import intervals
 from experiments.core.sets import Sets
 from experiments.core.text import decimals, interval
 from experiments.demo import figures as draw
@@ -46,8 +47,7 @@ def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
     """Say what the numbers mean, in two or three sentences."""
     sentences = []
     for name, flow in flows.items():
-        for other, value in flow.results["auroc"].items():
-            low, high = flow.results["auroc_ci95"][other]
+        for other, (value, low, high) in intervals(flow.results).items():
             if high < 0.5:
                 verdict = f"ranks {other} above its own test set"
             elif low > 0.5:
@@ -71,13 +71,15 @@ def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
 def _numbers(document: Document, flows: dict[str, Evaluated]) -> None:
     rows, bold = [], []
     for name, flow in flows.items():
+        areas = intervals(flow.results)
         for data, mean in flow.results["bits_per_dim"].items():
-            area = flow.results["auroc"].get(data)
-            if area is not None:
-                area = interval(area, *flow.results["auroc_ci95"][data])
+            area = areas.get(data)
+            if area:
                 bold.append((len(rows), 4))
             median = flow.results["bits_per_dim_median"][data]
-            rows.append((name, data, decimals(mean), decimals(median), area))
+            rows.append(
+                (name, data, decimals(mean), decimals(median), area and interval(*area))
+            )
     document.table(
         ("flow", "scored set", "bits/dim, mean", "bits/dim, median", "AUROC [95% CI]"),
         rows,

@@ -10,7 +10,7 @@ from experiments.core.results import unit_of
 from experiments.core.text import duration
 from experiments.report.rows import Flow
 from experiments.report.runs import KeptRun
-from experiments.report.words import set_words, size_words
+from experiments.report.words import set_words, size_words, train_words
 from flowjax_ood import figures
 from flowjax_ood.figures import style
 
@@ -49,8 +49,7 @@ def add_overview(document: Document, flows: Sequence[Flow]) -> None:
         # a single flow has its histograms below; more colours cannot be distinguished
         if len(rows) < 2 or len(sets) > len(style.OOD_COLORS):
             continue
-        first, *_ = next(iter(alike.values()))
-        train = set_words(first.results["data"]["train"], split=False)
+        train = train_words(next(iter(alike.values()))[0])
         figure = figures.ablation_rows(
             rows, id_name=id_name, title=f"Flows trained on {train}"
         )

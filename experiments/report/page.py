@@ -6,21 +6,12 @@ import numpy as np
 
 from experiments.core.document import Document
 from experiments.core.text import duration, run_names
-from experiments.report import figures
+from experiments.report import figures, rows
 from experiments.report.published import NOT_AVAILABLE
-from experiments.report.rows import (
-    Flow,
-    Row,
-    comparison,
-    pair_words,
-    pooled,
-    rows_of,
-    settings,
-    single_runs,
-)
+from experiments.report.rows import Flow, Row, pair_words
 from experiments.report.runs import Kept
 from experiments.report.sections import add_ablation, add_inspection, add_samples
-from experiments.report.words import set_words
+from experiments.report.words import train_words
 
 TITLE = "Likelihood in and out of distribution"
 READING = (
@@ -54,22 +45,23 @@ SINGLE = (
 
 def document(kept: Kept) -> Document:
     """The whole report."""
-    flows = pooled(kept.runs)
-    rows = rows_of(flows)
+    flows = rows.pooled(kept.runs)
+    pairs = rows.rows_of(flows)
     names = run_names(output.workdir for outputs in kept for output in outputs)
     report = Document(TITLE, inside(kept, flows))
     report.text(READING).facts(facts(kept))
-    if rows:
-        report.section("Results").text(summary(rows))
+    if pairs:
+        report.section("Results").text(summary(pairs))
     for unit, caption in COMPARISON.items():
-        _add_table(report, comparison(rows, unit), caption, "llrrrll", bold="AUROC")
-    if rows:
-        report.text("\n\n".join([PUBLISHED, *sources(rows)]))
-        _add_table(report, settings(flows), SETTINGS, "llllrrrr")
+        _add_table(
+            report, rows.comparison(pairs, unit), caption, "llrrrll", bold="AUROC"
+        )
+    if pairs:
+        report.text("\n\n".join([PUBLISHED, *sources(pairs)]))
+        _add_table(report, rows.settings(flows), SETTINGS, "llllrrrr")
     figures.add_overview(report, flows)
     for flow in flows:
-        train = set_words(flow.runs[0].results["data"]["train"], split=False)
-        report.section(f"{train}: {flow.title}")
+        report.section(f"{train_words(flow.runs[0])}: {flow.title}")
         figures.add_flow(report, flow.runs, names)
         for run in flow.runs:
             add_inspection(report, run, names[run.workdir])
@@ -77,9 +69,9 @@ def document(kept: Kept) -> Document:
         add_ablation(report, ablation, names[ablation.workdir])
     for samples in kept.samples:
         add_samples(report, samples, names[samples.workdir])
-    if rows:
+    if pairs:
         report.section("Every run")
-        _add_table(report, single_runs(rows, names), SINGLE, "lllrrrlr")
+        _add_table(report, rows.single_runs(pairs, names), SINGLE, "lllrrrlr")
     if sets := origins(kept):
         report.section("Data")
         _add_table(report, sets, DATA, "llrl")
@@ -87,13 +79,13 @@ def document(kept: Kept) -> Document:
 
 
 def _add_table(
-    report: Document, rows: list[dict], caption: str, align: str, bold: str = ""
+    report: Document, lines: list[dict], caption: str, align: str, bold: str = ""
 ) -> None:
     """Add a table of rows `{header: cell}`, where there are any; one column bold."""
-    if rows:
-        headers = list(rows[0])
-        highlight = [(n, headers.index(bold)) for n in range(len(rows)) if bold]
-        cells = [list(row.values()) for row in rows]
+    if lines:
+        headers = list(lines[0])
+        highlight = [(n, headers.index(bold)) for n in range(len(lines)) if bold]
+        cells = [list(line.values()) for line in lines]
         report.table(headers, cells, caption, align, highlight)
 
 
@@ -114,12 +106,10 @@ def facts(kept: Kept) -> dict[str, str]:
     versions = [run.results["versions"] for run in kept.runs]
     versions += [o.content["versions"] for o in (*kept.ablations, *kept.samples)]
     seconds = sum(run.results["train_seconds"] for run in kept.runs)
-    rows = [row for ablation in kept.ablations for row in ablation.content["rows"]]
-    seconds += sum(sum(row["train_seconds"]) for row in rows)
+    ablated = [row for ablation in kept.ablations for row in ablation.content["rows"]]
+    seconds += sum(sum(row["train_seconds"]) for row in ablated)
     devices = (
-        v["device"]
-        if v["platform"] in v["device"]
-        else f"{v['device']} ({v['platform']})"
+        v["device"] + ("" if v["platform"] in v["device"] else f" ({v['platform']})")
         for v in versions
     )
     software = ("flowjax_ood", "jax", "flax", "optax", "python")
@@ -130,30 +120,28 @@ def facts(kept: Kept) -> dict[str, str]:
     }
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(pairs: Sequence[Row]) -> str:
     """Say which pairs are the wrong way round, and which are not."""
     wrong, right = [], []
-    for row in rows:
+    for row in pairs:
         mean = np.mean([run.results["auroc"][row.ood] for run in row.runs])
         said = f"{pair_words(row)} {mean:.3f} ({row.title})"
         (wrong if mean < 0.5 else right).append(said)
-    sentences = []
-    if wrong:
-        sentences.append(
-            f"In {len(wrong)} of {len(rows)} cases the other set is more likely than "
-            f"the flow's own test set: {'; '.join(wrong)}."
-        )
-    if right:
-        sentences.append(
-            f"In {len(right)} of {len(rows)} it is not: {'; '.join(right)}."
-        )
-    return " ".join(sentences)
+    verdicts = {
+        "cases the other set is more likely than the flow's own test set": wrong,
+        "it is not": right,
+    }
+    return " ".join(
+        f"In {len(said)} of {len(pairs)} {verdict}: {'; '.join(said)}."
+        for verdict, said in verdicts.items()
+        if said
+    )
 
 
-def sources(rows: Sequence[Row]) -> list[str]:
+def sources(pairs: Sequence[Row]) -> list[str]:
     """The published bits/dim, and where the published numbers are from."""
     by_source: dict[str, list[str]] = {}
-    for row in rows:
+    for row in pairs:
         if row.published:
             own, other = row.published.bits
             words = f"{pair_words(row)}: bits/dim {own} and {other}"
@@ -168,13 +156,10 @@ def origins(kept: Kept) -> list[dict]:
     """How many of which set were used, and from where."""
     data = [run.results["data"] for run in kept.runs]
     data += [ablation.content["data"] for ablation in kept.ablations]
-    keys = ("set", "split", "count", "origin")
-    rows = (
-        (described["name"], *(described[key] for key in keys[1:]))
-        for sets in data
-        for described in sets.values()
-    )
-    return [dict(zip(keys, row)) for row in dict.fromkeys(rows)]
+    used = [described for sets in data for described in sets.values()]
+    keys = {"set": "name", "split": "split", "count": "count", "origin": "origin"}
+    lines = [{word: d[key] for word, key in keys.items()} for d in used]
+    return [line for n, line in enumerate(lines) if line not in lines[:n]]
 
 
 def _count(things: Sequence, what: str) -> str:

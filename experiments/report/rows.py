@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.core import text
 from experiments.core.keys import among, flatten, names
-from experiments.core.results import UNITS, unit_of
+from experiments.core.results import UNITS, intervals, mean_std, unit_of
 from experiments.report.published import NOT_AVAILABLE, Published, published
 from experiments.report.runs import KeptRun
 from experiments.report.words import (
@@ -17,6 +17,7 @@ from experiments.report.words import (
     set_words,
     short_setting,
     size_words,
+    train_words,
 )
 
 
@@ -93,9 +94,8 @@ def rows_of(flows: Sequence[Flow]) -> list[Row]:
 def pair_words(row: Row) -> str:
     """`FashionMNIST → MNIST`; the latter marked if the flow was trained against it."""
     results = row.runs[0].results
-    train = set_words(results["data"]["train"], split=False)
     mark = ", exposed" if row.ood in results.get("told", ()) else ""
-    return f"{train} → {set_words(results['data'][row.ood])}{mark}"
+    return f"{train_words(row.runs[0])} → {set_words(results['data'][row.ood])}{mark}"
 
 
 # --- tables: rows `{header: cell}` ---------------------------------------------------
@@ -114,8 +114,12 @@ def comparison(rows: Sequence[Row], unit: str) -> list[dict]:
             "trained on → scored": pair_words(row),
             "flow": row.title,
             "AUROC": _area_text(results, row.ood),
-            f"{unit}, own": _mean_text([r[key][id_name] for r in results], digits=2),
-            f"{unit}, other": _mean_text([r[key][row.ood] for r in results], digits=2),
+            f"{unit}, own": text.plus_minus(
+                *mean_std([r[key][id_name] for r in results]), digits=2
+            ),
+            f"{unit}, other": text.plus_minus(
+                *mean_std([r[key][row.ood] for r in results]), digits=2
+            ),
             "setting": short_setting(row.runs[0]),
             "published": area or NOT_AVAILABLE,
         }
@@ -136,18 +140,10 @@ def comparison(rows: Sequence[Row], unit: str) -> list[dict]:
 
 def _area_text(rankings: Sequence[dict], ood: str) -> str:
     """`mean ± deviation (n = seeds)`, or one run's value, with its images' interval."""
+    if len(rankings) == 1:
+        return text.interval(*intervals(rankings[0])[ood])
     areas = [ranking["auroc"][ood] for ranking in rankings]
-    if len(areas) == 1:
-        return text.interval(*areas, *rankings[0]["auroc_ci95"][ood])
-    return f"{_mean_text(areas)} (n = {len(areas)})"
-
-
-def _mean_text(values: Sequence[float | None], digits: int = 3) -> str:
-    """Mean ± sample standard deviation; None stands for a mean that is not finite."""
-    if None in values:
-        return text.NOT_FINITE
-    deviation = np.std(values, ddof=1) if len(values) > 1 else None
-    return text.plus_minus(np.mean(values), deviation, digits)
+    return f"{text.plus_minus(*mean_std(areas))} (n = {len(areas)})"
 
 
 def single_runs(rows: Sequence[Row], names: dict) -> list[dict]:
@@ -175,12 +171,12 @@ def settings(flows: Sequence[Flow]) -> list[dict]:
     lines = []
     for title, runs in flows:
         results = runs[0].results
-        train = results["data"]["train"]
+        count = results["data"]["train"]["count"]
         seconds = np.mean([r.results["train_seconds"] for r in runs])
         lines.append(
             {
                 "flow": title,
-                "trained on": f"{set_words(train, split=False)}, {train['count']:,}",
+                "trained on": f"{train_words(runs[0])}, {count:,}",
                 "seeds": ", ".join(str(r.seed) for r in runs),
                 "size": size_words(runs[0]),
                 "parameters": results["params"],

@@ -112,18 +112,12 @@ def _require(file: Path, command: str, content: dict, needed: Sequence[str]) -> 
 
 def _nothing_in(workdir: Path) -> str:
     """Explain why a directory is no run, and what to do."""
-    if not workdir.is_dir():
-        return (
-            "does not exist; give the --workdir of a run, or train one: python -m "
-            f"experiments train --config=... --workdir={workdir}"
-        )
-    inside = sorted(f.parent for f in workdir.glob("*/config.json"))
-    if inside:
+    if inside := sorted(f.parent for f in workdir.glob("*/config.json")):
         return (
             "holds no run itself, but there are some in it: python -m experiments "
             f"report --workdir {' '.join(map(str, inside))}"
         )
-    return (
-        "holds no run (no config.json); train one: python -m experiments train "
-        f"--config=... --workdir={workdir}"
-    )
+    lack = "does not exist; give the --workdir of a run, or train one"
+    if workdir.is_dir():
+        lack = "holds no run (no config.json); train one"
+    return f"{lack}: python -m experiments train --config=... --workdir={workdir}"

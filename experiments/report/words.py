@@ -56,6 +56,11 @@ def set_words(described: dict, split: bool = True) -> str:
     return name
 
 
+def train_words(run: KeptRun) -> str:
+    """The name of the set that a run was trained on, without its split."""
+    return set_words(run.results["data"]["train"], split=False)
+
+
 def model_words(config: dict) -> str:
     """A flow by the choices that the paper compares: kind, mask, bottleneck."""
     name = config["model.name"]
