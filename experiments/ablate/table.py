@@ -17,7 +17,8 @@ SPREAD = ("auroc", "bits_per_dim", "bits_per_dim_median")
 PER_SET = (*SPREAD, "outlier_fraction", "auroc_ci95")
 # the key whose values the bottleneck figure has on its axis, and the st-networks that
 # pass everything through so many numbers
-BOTTLENECK, ST_NET = "model.latent_dim", "model.st_net"
+BOTTLENECK = "model.latent_dim"
+ST_NET = "model.st_net"
 NARROW = ("resnet_ae", "autoencoder")
 
 
