@@ -43,17 +43,17 @@ def is_module(cls) -> bool:
 
 def fields(cls):
     """One parameter per field, those of base classes first."""
-    found = {}
+    parameters = {}
     for c in (*reversed(cls.mro()), cls):
         for name, a in c.members.items():
             if a.is_alias or a.kind is not Kind.ATTRIBUTE or "property" in a.labels:
                 continue
             if a.annotation is None or "ClassVar" in str(a.annotation):
                 continue
-            found[name] = Parameter(
+            parameters[name] = Parameter(
                 name,
                 annotation=a.annotation,
                 kind=ParameterKind.positional_or_keyword,
                 default=a.value,
             )
-    return found.values()
+    return parameters.values()

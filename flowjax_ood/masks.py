@@ -13,13 +13,14 @@ Source: Kirichenko et al. 2020, sections 6 and 7; Dinh et al. 2017, section 3.4.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 
 class CouplingMask(NamedTuple):
-    """What one coupling sees and what it changes.
+    """The visible and the changed part of an event, for one coupling.
 
     `seen`, `changed`: boolean, of the event's shape, nowhere both True. Positions that
     are neither (cycle-mask) pass through unseen. `layout`:
@@ -138,25 +139,28 @@ def tabular(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
 
 
 def alternate(mask: Callable[..., np.ndarray], layout="spatial") -> MaskStrategy:
-    """Make the strategy that is `mask`, reversed for odd k."""
+    """Make the strategy that is `mask`, reversed for odd k; it can be pickled."""
+    return partial(_alternating, mask, layout)
 
-    def alternating(k: int, shape: Sequence[int]) -> CouplingMask:
-        return complementary(mask(shape, reverse=k % 2 == 1), layout)
 
-    return alternating
+def _alternating(mask, layout, k: int, shape: Sequence[int]) -> CouplingMask:
+    return complementary(mask(shape, reverse=k % 2 == 1), layout)
 
 
 alternate_checkerboard = alternate(checkerboard)
-# the st-network gets C/2 channels
+"""Checkerboards, reversed for odd k."""
 alternate_channel_wise = alternate(channel_wise, layout="channel")
+"""Halves of the channels; the st-network gets C/2 of them."""
 alternate_horizontal = alternate(horizontal)
+"""Top and bottom half."""
 alternate_vertical = alternate(vertical)
-# with a margin of 4
+"""Left and right half."""
 alternate_center = alternate(center)
+"""The centre, without a frame of 4 pixels, and the frame."""
 alternate_tabular = alternate(tabular)
-# the same halves, but st-networks on the seen one alone: half the width, faster
-# than to hand them zeros; the paper's flows do the latter
+"""Halves of the dimensions, as in the paper: the st-network gets zeros for one half."""
 alternate_halves = alternate(tabular, layout="channel")
+"""The same halves; the st-network gets the seen one alone, which is faster."""
 
 
 def cycle(k: int, shape: Sequence[int]) -> CouplingMask:

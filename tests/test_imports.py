@@ -50,7 +50,7 @@ EXPERIMENT_ARROWS = {
     "__main__": {"cli", "core"},
 }
 
-# the only rooms that may import more than NumPy and the standard library when imported
+# numeric packages, which these parts import inside functions alone
 NUMERIC = {"jax", "flax", "optax", "jaxlib"}
 NUMPY_ONLY = {"masks", "data", "__init__"}
 USES_JAX_ANYWAY = {"data/dequantize.py"}

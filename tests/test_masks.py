@@ -1,5 +1,7 @@
 """Masks against pictures drawn by hand, and the rules every strategy keeps."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,15 @@ def test_a_function_is_a_strategy():
 def test_errors_name_the_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", masks.STRATEGIES)
+def test_a_strategy_can_be_pickled(name):
+    """So can a flow that has it: worker processes and saved objects need that."""
+    strategy = pickle.loads(pickle.dumps(masks.STRATEGIES[name]))
+    shape = (4,) if name in ("tabular", "halves") else (8, 8, 2)
+    if name == "center":
+        shape = (12, 12, 1)
+    for k in range(4):
+        for got, want in zip(strategy(k, shape), masks.STRATEGIES[name](k, shape)):
+            np.testing.assert_array_equal(got, want)

@@ -22,8 +22,8 @@ def cases(
     timing = {
         name: getattr(args, name) for name in ("seconds", "repeats", "interleave")
     }
-    found = sweep(load, modes, axes(args))
-    return found, {"config": load([]).to_dict(), **timing}
+    cases = sweep(load, modes, axes(args))
+    return cases, {"config": load([]).to_dict(), **timing}
 
 
 def axes(args: argparse.Namespace) -> list[list[dict[str, str]]]:
@@ -31,31 +31,31 @@ def axes(args: argparse.Namespace) -> list[list[dict[str, str]]]:
 
     Raises UserError for a key that two arguments set.
     """
-    found = []
+    swept = []
     for given in args.vary:
         key, equals, text = given.partition("=")
         if not equals or not key:
             raise UserError(f"--vary takes KEY=V1,V2,..., got {given!r}")
-        found.append([{key: value} for value in names(f"vary {key}", text)])
+        swept.append([{key: value} for value in names(f"vary {key}", text)])
     if args.batch:
         sizes = names("batch", args.batch)
         if not all(size.isdecimal() and int(size) for size in sizes):
             raise UserError(f"--batch takes sizes such as 32,64, got {args.batch!r}")
-        found.append([{"train.batch_size": size} for size in sizes])
+        swept.append([{"train.batch_size": size} for size in sizes])
     if args.precision:
         values = names("precision", args.precision)
-        found.append([{"model.precision": value} for value in values])
+        swept.append([{"model.precision": value} for value in values])
     if args.stack:
         stacks = known_names("stack", args.stack, STACKINGS)
-        found.append([{k: str(v) for k, v in STACKINGS[s].items()} for s in stacks])
+        swept.append([{k: str(v) for k, v in STACKINGS[s].items()} for s in stacks])
     if args.parallel:
         values = names("parallel", args.parallel)
-        found.append([{"parallel": value} for value in values])
-    swept = [key for choices in found for key in choices[0]]
-    for key in swept:
-        if swept.count(key) > 1:
+        swept.append([{"parallel": value} for value in values])
+    keys = [key for choices in swept for key in choices[0]]
+    for key in keys:
+        if keys.count(key) > 1:
             raise UserError(f"config key {key!r} is swept by two arguments; drop one")
-    return found
+    return swept
 
 
 def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:

@@ -94,7 +94,7 @@ def _rows(flow: str, results: dict, key: str) -> list[tuple[str, ...]]:
     rows, exposed = [], results.get("told", ())
     for name, mean in results[key].items():
         median = decimals(results[f"{key}_median"][name])
-        shown = f"{name} (told)" if name in exposed else name
+        shown = f"{name} (exposed)" if name in exposed else name
         rows.append((flow, shown, decimals(mean), median, *area(results, name)))
     for detector, ranking in results.get("baselines", {}).items():
         for name in ranking["auroc"]:

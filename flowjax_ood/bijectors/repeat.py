@@ -53,11 +53,11 @@ class Repeat(Bijector):
         self._check()
         for _, coupling, indices in _couplings(self.block, self.n):
             _masks(coupling, indices, shape)
-        found = self.block.latent_shape(shape)
-        if found != shape:
+        latent = self.block.latent_shape(shape)
+        if latent != shape:
             raise ValueError(
                 f"Repeat needs a block that keeps the event's shape; it maps {shape} "
-                f"to {found}"
+                f"to {latent}"
             )
         return shape
 
@@ -172,9 +172,10 @@ def unstack_layers(stacked: dict) -> list[dict]:
 
 def _couplings(block: Bijector, n: int) -> list[tuple]:
     """`(path, coupling, its mask index in each of n repetitions)`."""
-    found = [(path, b) for path, b in walk(block) if isinstance(b, Coupling)]
+    couplings = [(path, b) for path, b in walk(block) if isinstance(b, Coupling)]
     return [
-        (path, b, [b.index + r * len(found) for r in range(n)]) for path, b in found
+        (path, b, [b.index + r * len(couplings) for r in range(n)])
+        for path, b in couplings
     ]
 
 
@@ -182,7 +183,7 @@ def _masks(coupling: Coupling, indices: list[int], shape) -> list[dict]:
     """The coupling's mask variables in each repetition; ValueError if they differ."""
     layers = [coupling.mask_variables(shape, index) for index in indices]
     shapes = [{name: a.shape for name, a in layer.items()} for layer in layers]
-    if any(found != shapes[0] for found in shapes):
+    if any(shape != shapes[0] for shape in shapes):
         raise ValueError(
             "Repeat needs masks of one layout that see equally many channels in every "
             f"repetition; those of event shape {tuple(shape)} do not; use separate "

@@ -41,11 +41,11 @@ def restack(source: Bijector, tree: dict, target: Bijector) -> dict:
     parts = list(unstacked(source, tree))
     needed = [leaf for _, leaf, _ in unstacked(target, {})]
     wanted = [type(leaf).__name__ for leaf in needed]
-    found = [type(leaf).__name__ for _, leaf, _ in parts]
-    if wanted != found:
+    given = [type(leaf).__name__ for _, leaf, _ in parts]
+    if wanted != given:
         raise ValueError(
             "cannot rearrange parameters between different stacks of layers: "
-            f"{_summary(found)} given, {_summary(wanted)} needed"
+            f"{_summary(given)} given, {_summary(wanted)} needed"
         )
     for (_, given, _), leaf in zip(parts, needed, strict=True):
         _check_seeds(given, leaf)

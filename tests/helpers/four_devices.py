@@ -1,5 +1,5 @@
 """Scores of detectors on one device and on four, written to an `.npz` for
-test_spread.py.
+test_batched.py.
 
 A process of its own, because the number of CPU devices is set before JAX starts:
 `python four_devices.py OUTPUT.npz`.

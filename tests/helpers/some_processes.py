@@ -1,4 +1,4 @@
-"""What training does on several processes, for test_processes_agree.py.
+"""What training does on several processes, for test_processes.py.
 
 `python some_processes.py OUTPUT.npz DEVICES [HOST:PORT COUNT NUMBER]`: as process
 NUMBER of COUNT, with DEVICES of its own; process 0 leaves what it found in OUTPUT.

@@ -1,4 +1,4 @@
-"""What two CPU devices make of a classifier's steps; run by test_classification.py."""
+"""What two CPU devices make of a classifier's steps; run by test_step_classifier.py."""
 
 import sys
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood.runtime.shares import Share
-from flowjax_ood.training import feed as read_ahead
+from flowjax_ood.training import feed as module
 from flowjax_ood.training.batches import image_batches
 from flowjax_ood.training.feed import Feed, Prefetch
 
@@ -215,7 +215,7 @@ def test_steps_begin_at_0(batches):
 
 
 def test_without_grain_nothing_is_read_ahead(batches, monkeypatch):
-    monkeypatch.setattr(read_ahead, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert same(Feed(batches, 0).take(1), [batches(0)])
     with pytest.raises(ImportError, match=r"pip install -e '\.\[streaming\]'"):
         Prefetch(ahead=1, threads=1)

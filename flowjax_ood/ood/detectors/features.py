@@ -120,7 +120,7 @@ class MahalanobisFeatures(Detector):
 
 @dataclass(frozen=True)
 class RelativeMahalanobis(MahalanobisFeatures):
-    """That distance less the one to a Gaussian of all features (Ren et al. 2021)."""
+    """The distance less that to one Gaussian of all features (Ren et al. 2021)."""
 
     name = "Relative Mahalanobis"
     relative = True

@@ -9,8 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments.cli import run
-from experiments.configs.shared import glow
-from experiments.configs.shared import images as common
+from experiments.configs.shared import glow, images
 from experiments.core import build
 from experiments.core.checks import check
 from experiments.core.config import known_configs, load_config
@@ -202,7 +201,7 @@ def test_the_stable_recipe_trains_the_same_flow_on_the_same_images(name):
 def test_every_variant_is_whole_and_fits(name, variant):
     config = config_of(name, variant)
     flat = flatten(config)
-    base = glow.glow if name in GLOWS else common.real_nvp
+    base = glow.glow if name in GLOWS else images.real_nvp
     base = flatten(base("a:train", "a:test", ("b:test",)))
     # a misspelt key in a variant would be one more, and ignored
     assert list(flat) == list(base)
@@ -271,7 +270,7 @@ def test_an_unknown_variant_is_refused_by_every_config():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in PAPER if PAPER[n][0] != "fashion_mnist"])
 def test_smoke_variants_run_through(tmp_path, name):
-    # fashion_mnist's run in test_train_evaluate.py and test_glow.py
+    # fashion_mnist's run in train/test_command.py and train/test_glow.py
     dataset, model = PAPER[name]
     config = f"{CONFIGS / FILES[name]}:smoke"
     assert run(["train", f"--config={config}", f"--workdir={tmp_path}"]) == 0
@@ -290,9 +289,9 @@ def test_smoke_variants_run_through(tmp_path, name):
     sorted(
         set(known_configs())
         - set(FILES.values())
-        # theirs run in test_negative.py
+        # theirs run in core/test_negatives.py
         - {"fashion_mnist_negative.py"}
-        # and in test_detect_runs.py
+        # and in detect/test_runs.py
         - {f"{name}_detect.py" for name in ("fashion_mnist", "cifar10", "genomics")}
     ),
 )

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.cli import run
-from experiments.core import environment as startup
+from experiments.core import environment as module
 from tests.helpers.experiment_runs import CONFIGS, PYTHON, ROOT, TINY, environment
 
-SETTINGS = (startup.DIRECTORY, startup.ENABLED, *startup.DEFAULTS)
+SETTINGS = (module.DIRECTORY, module.ENABLED, *module.DEFAULTS)
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def settings() -> dict[str, str]:
 
 
 def test_programs_are_kept_in_the_users_cache(home, capsys):
-    startup.use_compilation_cache()
+    module.use_compilation_cache()
     directory = home / ".cache" / "flowjax_ood" / "xla"
-    assert settings() == {startup.DIRECTORY: str(directory), **startup.DEFAULTS}
+    assert settings() == {module.DIRECTORY: str(directory), **module.DEFAULTS}
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert list(directory.iterdir()) == []
     assert capsys.readouterr() == ("", "")
@@ -50,53 +50,51 @@ def test_programs_are_kept_in_the_users_cache(home, capsys):
 def test_the_cache_home_is_honoured_if_it_is_absolute(home, monkeypatch, base, used):
     monkeypatch.setenv("XDG_CACHE_HOME", base)
     expected = Path(used) if used else home / ".cache"
-    assert startup.cache_directory() == expected / "flowjax_ood" / "xla"
+    assert module.cache_directory() == expected / "flowjax_ood" / "xla"
 
 
 def test_jaxs_own_settings_win(home, monkeypatch):
-    given = {startup.DIRECTORY: str(home / "mine")}
-    given |= dict.fromkeys(startup.DEFAULTS, "7")
+    given = {module.DIRECTORY: str(home / "mine")}
+    given |= dict.fromkeys(module.DEFAULTS, "7")
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    startup.use_compilation_cache()
+    module.use_compilation_cache()
     assert settings() == given
     assert [p.name for p in home.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(startup.DIRECTORY, ""), (startup.ENABLED, "false"), (startup.ENABLED, "NO")],
+    [(module.DIRECTORY, ""), (module.ENABLED, "false"), (module.ENABLED, "NO")],
 )
 def test_the_cache_can_be_switched_off(home, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    startup.use_compilation_cache()
-    assert os.environ[startup.ENABLED].lower() in startup.OFF
+    module.use_compilation_cache()
+    assert os.environ[module.ENABLED].lower() in module.OFF
     assert list(home.iterdir()) == []
 
 
 def test_a_bucket_is_not_taken_for_a_path(home, monkeypatch):
-    monkeypatch.setenv(startup.DIRECTORY, "gs://bucket/xla")
+    monkeypatch.setenv(module.DIRECTORY, "gs://bucket/xla")
     monkeypatch.chdir(home)
-    startup.use_compilation_cache()
-    assert os.environ[startup.DIRECTORY] == "gs://bucket/xla"
-    assert startup.ENABLED not in os.environ
+    module.use_compilation_cache()
+    assert os.environ[module.DIRECTORY] == "gs://bucket/xla"
+    assert module.ENABLED not in os.environ
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["XDG_CACHE_HOME", startup.DIRECTORY])
+@pytest.mark.parametrize("name", ["XDG_CACHE_HOME", module.DIRECTORY])
 def test_a_directory_that_cannot_be_made_costs_one_line(
     home, monkeypatch, capsys, name
 ):
     (home / "file").touch()
     monkeypatch.setenv(name, str(home / "file" / "below"))
-    startup.use_compilation_cache()
-    assert os.environ[startup.ENABLED] == "false"
+    module.use_compilation_cache()
+    assert os.environ[module.ENABLED] == "false"
     said = capsys.readouterr().err
     assert said.startswith("warning: compiled programs cannot be kept ([Errno 20]")
     assert str(home / "file") in said
-    assert said.endswith(
-        f"set {startup.DIRECTORY} to a directory that can be written\n"
-    )
+    assert said.endswith(f"set {module.DIRECTORY} to a directory that can be written\n")
     assert said.count("\n") == 1
 
 
@@ -106,10 +104,10 @@ def test_the_oldest_programs_go_first(tmp_path):
         path.write_bytes(bytes(10))
         os.utime(path, (1000 - age, 1000 - age))
     (tmp_path / "other").write_bytes(bytes(100))  # not a program
-    startup._trim(tmp_path, 25)
+    module._trim(tmp_path, 25)
     kept = {p.name for p in tmp_path.iterdir()}
     assert kept == {"new-cache", "middle-cache", "other"}
-    startup._trim(tmp_path, 20)
+    module._trim(tmp_path, 20)
     assert {p.name for p in tmp_path.iterdir()} == kept
 
 
@@ -170,8 +168,8 @@ def run_program(**changes) -> tuple[int, int, str, str]:
 @pytest.mark.slow
 @pytest.mark.multiprocess
 def test_kept_programs_compute_the_same_bits(tmp_path):
-    directory = {startup.DIRECTORY: str(tmp_path / "xla")}
-    _, _, expected, _ = run_program(**{startup.ENABLED: "false"})
+    directory = {module.DIRECTORY: str(tmp_path / "xla")}
+    _, _, expected, _ = run_program(**{module.ENABLED: "false"})
     asked, found, digest, said = run_program(**directory)
     assert (found, digest, said) == (0, expected, "")
     programs = list((tmp_path / "xla").glob("*-cache"))
@@ -204,7 +202,7 @@ def test_what_times_compilation_compiles(tmp_path):
     jax.monitoring.register_event_listener(listen)
     try:
         assert requests() == 1
-        with startup.no_compilation_cache():
+        with module.no_compilation_cache():
             assert requests() == 0
         assert requests() == 1
     finally:
@@ -277,7 +275,7 @@ def test_the_command_line_says_where_programs_are_kept():
     done = subprocess.run(
         [*PYTHON, "--help"], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    for said in (startup.DIRECTORY, startup.ENABLED, "flowjax_ood/xla"):
+    for said in (module.DIRECTORY, module.ENABLED, "flowjax_ood/xla"):
         assert said in done.stdout
 
 

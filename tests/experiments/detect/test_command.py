@@ -9,7 +9,6 @@ from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.sets import load_sets
 from experiments.detect import command as detect
-from experiments.detect import command as detect_checks
 from experiments.detect import detectors, table
 from experiments.detect.score_cache import Scored
 from experiments.detect.table import TABLE, comparable, published
@@ -166,13 +165,13 @@ def test_protocols_take_apart_what_they_test_on(smoke):
 def test_what_cannot_be_detected_is_said_first(smoke, keys, match):
     config, _ = smoke
     with pytest.raises(UserError, match=match):
-        detect_checks.check_names(changed(config, **keys))
+        detect.check_names(changed(config, **keys))
 
 
 def test_sets_that_are_too_small_are_refused(smoke):
     config, sets = smoke
     with pytest.raises(UserError, match=r"detect\.validation takes 128 images"):
-        detect_checks.check(changed(config, validation=128), sets)
+        detect.check(changed(config, validation=128), sets)
 
 
 def test_a_config_of_a_flow_is_refused(tmp_path):

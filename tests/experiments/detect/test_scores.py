@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.detect import detectors, score_cache
-from experiments.detect import scores as detect_rows
+from experiments.detect import scores as module
 from flowjax_ood import ood
 from flowjax_ood.ood.network import Network
 from tests.helpers import detect_stubs as stubs
@@ -25,7 +25,7 @@ def rows(room, config=None, sets=None, network=None, tests=None):
     sets = sets or stubs.sets()
     network = network or stubs.network()
     tests = tests or stubs.tests_of(config, sets)
-    return detect_rows.network_runs(config, sets, network, tests, room, "detectors")
+    return module.network_runs(config, sets, network, tests, room, "detectors")
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def ensemble(room, seeds=(0, 1), **detect):
     config, sets = stubs.config(**detect), stubs.sets()
     tests = detectors.evaluated(sets, config)
     networks = [stubs.network(seed) for seed in seeds]
-    return detect_rows.ensemble_runs(config, networks, tests, room)
+    return module.ensemble_runs(config, networks, tests, room)
 
 
 def test_one_network_is_no_ensemble(tmp_path):
