@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -18,17 +17,7 @@ from experiments.core.workdir import locked
 from flowjax_ood.runtime.processes import is_lead, on_all, on_lead
 from flowjax_ood.training.logs.profiling import StepProfiler
 from flowjax_ood.training.logs.tensorboard import TensorBoard
-from flowjax_ood.training.loop import Observers, Run, fit
-
-
-class Observation(NamedTuple):
-    """How to follow a run: steps to trace, and whether to write TensorBoard's files."""
-
-    profile: tuple[int, int] | None = None
-    tensorboard: bool = False
-
-
-UNOBSERVED = Observation()
+from flowjax_ood.training.loop import Run, fit
 
 
 def train(
@@ -36,7 +25,7 @@ def train(
     workdir: Path,
     sets: Sets,
     label: str,
-    observation: Observation = UNOBSERVED,
+    **observed,
 ) -> TrainedFlow:
     """Train the flow of `config` in `workdir`, or resume it; as `run_training`."""
     if "ablate" in config:
@@ -52,9 +41,7 @@ def train(
     check_hosts(config)
     training = build.training(config, sets)
     arrays = sets.validation_arrays
-    run = run_training(
-        training, config, workdir, sets, label, arrays, observation=observation
-    )
+    run = run_training(training, config, workdir, sets, label, arrays, **observed)
     return TrainedFlow(workdir, config, sets, run, label)
 
 
@@ -67,7 +54,8 @@ def run_training(
     arrays: dict[str, np.ndarray],
     *,
     free: tuple[str, ...] = (),
-    observation: Observation = UNOBSERVED,
+    profile: tuple[int, int] | None = None,
+    tensorboard: bool = False,
 ) -> Run:
     """Run `training` in `workdir`, or resume it.
 
@@ -80,14 +68,15 @@ def run_training(
         arrays: all that training uses besides the training set and the negatives, by
             name in data.json: a resumed run must have the same.
         free: keys of the config that this training does not read, and may change.
-        observation: how to follow it.
+        profile: the first and the last step to trace.
+        tensorboard: whether to write TensorBoard's files, too.
 
     Raises:
         UserError: before anything is written where `workdir` belongs to another run, is
             in use, or began with other data.
         Exception: what `fit` raises.
     """
-    sinks = on_all(lambda: _sinks(observation, workdir))
+    sinks = on_all(lambda: _sinks(workdir) if tensorboard else [])
     check_config(config, workdir, free)
     with locked(workdir), ExitStack() as stack:
         keep_data(sets.train, workdir, sets.negative, **arrays)
@@ -98,14 +87,15 @@ def run_training(
         for sink in sinks:
             stack.callback(sink.close)
         profiler = None
-        if observation.profile:
-            profiler = StepProfiler(*observation.profile, workdir / "profile")
+        if profile:
+            profiler = StepProfiler(*profile, workdir / "profile")
             stack.enter_context(profiler)
         try:
             return fit(
                 **training._asdict(),
                 workdir=workdir,
-                observers=Observers(sinks, profiler),
+                sinks=sinks,
+                profiler=profiler,
                 label=label,
             )
         except OSError as error:
@@ -118,8 +108,8 @@ def run_training(
             raise UserError(str(error)) from error
 
 
-def _sinks(observation: Observation, workdir: Path) -> list:
-    if not (observation.tensorboard and is_lead()):
+def _sinks(workdir: Path) -> list[TensorBoard]:
+    if not is_lead():
         return []
     with user_errors("--tensorboard", ImportError):
         return [TensorBoard(workdir / "tensorboard")]

@@ -14,24 +14,25 @@ from experiments.core.config import load_config
 from experiments.core.keys import Kind
 from experiments.core.sets import load_sets
 from experiments.core.text import run_name
-from experiments.core.training_run import UNOBSERVED, Observation, train
+from experiments.core.training_run import train
 from flowjax_ood.runtime.processes import is_lead, on_all
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `train`."""
-    observation = Observation(args.profile, args.tensorboard)
-    main(load_config(args.config, overrides), args.workdir, observation)
+    config = load_config(args.config, overrides)
+    main(config, args.workdir, profile=args.profile, tensorboard=args.tensorboard)
 
 
-def main(
-    config: ConfigDict, workdir: Path, observation: Observation = UNOBSERVED
-) -> None:
-    """Train, or resume, until `config` is done; then evaluate."""
+def main(config: ConfigDict, workdir: Path, **observed) -> None:
+    """Train, or resume, until `config` is done; then evaluate.
+
+    `observed`: `profile` and `tensorboard` of `run_training`.
+    """
     # a host without the data would keep the others waiting
     sets = on_all(lambda: load_sets(config, workdir))
     label = run_name(workdir)
-    trained = train(config, workdir, sets, label, observation)
+    trained = train(config, workdir, sets, label, **observed)
     run = trained.run
     if is_lead():
         # one step alone is compilation, which is not timed

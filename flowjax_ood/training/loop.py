@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +16,10 @@ from flowjax_ood.training.batches import Batches
 from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
 from flowjax_ood.training.early_stopping import EarlyStopping, Validation
 from flowjax_ood.training.feed import IN_TURN, Feed, Prefetch
-from flowjax_ood.training.logs.events import RunEvents
+from flowjax_ood.training.logs.events import EventLog
 from flowjax_ood.training.logs.metrics import MetricLog
-from flowjax_ood.training.logs.window import (
-    MetricWindow,
-    check_metrics,
-    check_state,
-)
+from flowjax_ood.training.logs.profiling import StepProfiler
+from flowjax_ood.training.logs.window import MetricWindow, check_metrics, check_state
 from flowjax_ood.training.state import TrainState
 
 
@@ -70,23 +66,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Observers:
-    """Who else follows a run.
-
-    Args:
-        sinks: they have the methods of `MetricLog`, and get the same metrics.
-        profiler: its `before(first, count)` and `after(last, metrics)` are called with
-            the steps of each call (`profiling.StepProfiler`).
-    """
-
-    sinks: Sequence = ()
-    profiler: Any = None
-
-
-NOBODY = Observers()
-
-
-@dataclass(frozen=True)
 class Run:
     """A training run that is done.
 
@@ -121,7 +100,8 @@ def fit(
     workdir: str | Path,
     validate: Validation | None = None,
     prefetch: Prefetch = IN_TURN,
-    observers: Observers = NOBODY,
+    sinks: Sequence = (),
+    profiler: StepProfiler | None = None,
     label: str = "training",
 ) -> Run:
     """Train until step `plan.num_steps`; `batches(k, part)` is what step k + 1 sees.
@@ -153,7 +133,8 @@ def fit(
         validate: with it, training may end early, and the best state is returned, which
             is kept in `workdir/best`; its scores are `validation` in the metrics.
         prefetch: how batches are read ahead.
-        observers: who else follows the run.
+        sinks: they have the methods of `MetricLog`, and get the same metrics.
+        profiler: traces some of the steps.
         label: the name of the run in its progress.
 
     Raises:
@@ -171,7 +152,8 @@ def fit(
         )
     parallel.check_batch_size(batch_size)
     workdir = Path(workdir)
-    log, events = MetricLog(workdir / "metrics.jsonl"), RunEvents(workdir)
+    log = MetricLog(workdir / "metrics.jsonl")
+    events = EventLog(workdir / "events.jsonl")
     on_lead(log.create)
     with (
         events.ending(),
@@ -185,7 +167,7 @@ def fit(
     ):
         state, window = _restore(initial, checkpoints, early, events, batch_size)
         start = int(state.step)
-        logs = [log, *observers.sinks] if is_lead() else []
+        logs = [log, *sinks] if is_lead() else []
         on_lead(lambda: [each.resume_at(start) for each in logs])
         events.started(start, plan.num_steps)
         with (
@@ -194,7 +176,7 @@ def fit(
             progress(label, plan.num_steps, "steps", done=start) as shown,
         ):
             trainer = _Trainer(
-                train_step, state, key, parallel, feed, plan.steps_per_call, observers
+                train_step, state, key, parallel, feed, plan.steps_per_call, profiler
             )
             del state  # its copies are on the devices
             while trainer.done < plan.num_steps and not early.exhausted:
@@ -217,10 +199,8 @@ def fit(
                 if saving:
                     trainer.check()
                     early.save()
-                    facts = {"seconds": window.seconds, "images": window.images}
-                    checkpoints.save(
-                        done, parallel.to_save(trainer.state), facts | early.facts()
-                    )
+                    facts = window.facts() | early.facts()
+                    checkpoints.save(done, parallel.to_save(trainer.state), facts)
                     window.start_clock()
                     feed.reset_wait()
                 if stopping:
@@ -230,12 +210,12 @@ def fit(
             if stopping := stop.at_end():
                 # while the last checkpoint was written
                 raise Interrupted(stopping, trainer.done)
-        events.finished(trainer.done)
-        if early.step:
+        events.write("finished", step=trainer.done)
+        if best := early.facts():
             state = early.best(jax.eval_shape(initial))
         else:
             state = parallel.global_state(trainer.state)
-        return Run(state, window.seconds, window.images, **early.facts())
+        return Run(state, **window.facts(), **best)
 
 
 def _restore(initial, checkpoints, early, events, batch_size):
@@ -244,8 +224,7 @@ def _restore(initial, checkpoints, early, events, batch_size):
     if checkpoints.latest_step() is None:
         state, facts = initial(), {}
     else:
-        template = jax.eval_shape(initial)
-        state, facts, aside = checkpoints.restore_newest(template)
+        state, facts, aside = checkpoints.restore_newest(jax.eval_shape(initial))
         for damaged in aside:
             events.fallback(damaged, to=int(state.step))
     early.resume_at(int(state.step), facts.pop("validation", {}))
@@ -263,12 +242,12 @@ class _Trainer:
         parallel: Parallel,
         feed: Feed,
         steps_per_call: int,
-        observers: Observers,
+        profiler: StepProfiler | None,
     ):
         self.done = int(state.step)
         self.state = parallel.place_state(state)
         self.parallel, self.feed = parallel, feed
-        self.profiler = observers.profiler
+        self.profiler = profiler
         self.one_step = parallel.wrap_step(train_step)
         if steps_per_call > 1:
             self.many_steps = parallel.wrap_step(train_step, scanned=True)
@@ -309,8 +288,8 @@ class _Trainer:
 def _summary(values: dict) -> dict:
     unit = "img/s"
     if "accuracy" in values:
-        shown = {"loss": f"{values['loss']:.3f}"}
-        shown["accuracy"] = f"{100 * values['accuracy']:.1f} %"
+        accuracy = f"{100 * values['accuracy']:.1f} %"
+        shown = {"loss": f"{values['loss']:.3f}", "accuracy": accuracy}
     elif "bits_per_dim" in values:
         shown = {"bpd": f"{values['bits_per_dim']:.3f}"}
     else:

@@ -17,7 +17,7 @@ from flowjax_ood.models import RealNVP
 from flowjax_ood.networks import BatchNorm
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.training.batches import image_batches
-from flowjax_ood.training.loop import Observers, Plan, Run, fit
+from flowjax_ood.training.loop import Plan, Run, fit
 from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import TrainState, create_state
@@ -99,7 +99,7 @@ def dequantized(raw: np.ndarray, key=KEY) -> jax.Array:
 def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
     """`fit` on one device, checkpoints every 4 steps and a log line every 3.
 
-    `changed`: fields of `Plan` and `Observers`, and arguments of `fit`.
+    `changed`: fields of `Plan`, and arguments of `fit`.
     """
     run = run or tiny()
     arguments = {
@@ -109,12 +109,9 @@ def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
         "workdir": workdir,
     }
     planned = {"log_every": 3, "checkpoint_every": 4}
-    observers = {}
     for name, value in changed.items():
         if name in Plan.__dataclass_fields__:
             planned[name] = value
-        elif name in Observers.__dataclass_fields__:
-            observers[name] = value
         else:
             arguments[name] = value
     plan = Plan(num_steps, **planned)
@@ -122,8 +119,7 @@ def train(workdir, num_steps: int, run: Tiny | None = None, **changed) -> Run:
     initial = arguments.pop("initial", run.initial)
     batches = image_batches(images(), arguments["batch_size"], seed=5)
     batches = arguments.pop("batches", batches)
-    observers = Observers(**observers)
-    return fit(initial, step, batches, plan, observers=observers, **arguments)
+    return fit(initial, step, batches, plan, **arguments)
 
 
 def assert_same(found, expected) -> None:

@@ -49,11 +49,15 @@ ENDINGS = ("interrupted", "diverged", "failed", "finished")
 class EventLog:
     """Appends events to the JSON-lines file at `path`; makes its directory if need be.
 
-    Several threads may share it. Of several processes, process 0 writes.
+    Several threads may share it. Of several processes, process 0 writes. Imports what
+    needs JAX when it is used: `status` reads events without.
     """
 
     def __init__(self, path: str | Path):
+        from flowjax_ood.runtime.processes import is_lead
+
         self.path = Path(path)
+        self._lead = is_lead()
         self._lock = threading.Lock()
         self._warned = False
 
@@ -63,13 +67,20 @@ class EventLog:
         A full disk must not stop training: OSError is swallowed. Facts that JSON does
         not know (NaN, paths) are written as text.
         """
+        if not self._lead:
+            return
         record = {"time": timestamp(), "event": event} | _plain(facts)
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         with self._lock:
             try:
                 self._append(line)
             except OSError as error:
-                self._warn(error)
+                if not self._warned:
+                    warn(
+                        f"{self.path} cannot be written ({error.strerror or error}); "
+                        "training goes on, its events are not recorded"
+                    )
+                self._warned = True
 
     def _append(self, line: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,14 +95,41 @@ class EventLog:
         if written != len(line):
             raise OSError(f"{written} of {len(line)} bytes written")
 
-    def _warn(self, error: OSError) -> None:
-        if self._warned:
-            return
-        self._warned = True
-        warn(
-            f"{self.path} cannot be written ({error.strerror or error}); training goes "
-            "on, its events are not recorded"
-        )
+    def started(self, step: int, num_steps: int) -> None:
+        facts = surroundings() if self._lead else {}
+        self.write("started", step=step, num_steps=num_steps, **facts)
+        if step:
+            self.write("resumed", step=step)
+
+    def checkpoint(self, step: int, seconds: float) -> None:
+        self.write("checkpoint", step=step, seconds=round(seconds, 3))
+
+    def fallback(self, damaged: "Damaged", to: int) -> None:
+        self.write("fallback", step=damaged.step, reason=damaged.reason, to=to)
+        if self._lead:
+            warn(
+                f"the checkpoint of step {damaged.step} is damaged ({damaged.reason}); "
+                f"it is kept as {damaged.path}, and training goes on from step {to}"
+            )
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Write how a session ends that does not finish."""
+        from flowjax_ood.runtime.signals import Interrupted
+        from flowjax_ood.training.logs.window import NonFiniteLossError
+
+        try:
+            yield
+        except Interrupted as stop:
+            name = signal.Signals(stop.signum).name
+            self.write("interrupted", signal=name, step=stop.step)
+            raise
+        except NonFiniteLossError as error:
+            self.write("diverged", step=error.step, what=error.what)
+            raise
+        except BaseException as error:
+            self.write("failed", error=f"{type(error).__name__}: {error}")
+            raise
 
 
 def read(path: str | Path) -> list[dict]:
@@ -156,59 +194,3 @@ def _plain(value):
         return str(value)
     known = value is None or isinstance(value, (bool, int, float, str))
     return value if known else str(value)
-
-
-class RunEvents:
-    """The event log of a run, written by process 0.
-
-    Imports what needs JAX when it is used: `status` reads events without.
-    """
-
-    def __init__(self, workdir: Path):
-        from flowjax_ood.runtime.processes import is_lead
-
-        self.log = EventLog(workdir / NAME)
-        self._lead = is_lead()
-
-    def write(self, event: str, **facts) -> None:
-        if self._lead:
-            self.log.write(event, **facts)
-
-    def started(self, step: int, num_steps: int) -> None:
-        facts = surroundings() if self._lead else {}
-        self.write("started", step=step, num_steps=num_steps, **facts)
-        if step:
-            self.write("resumed", step=step)
-
-    def checkpoint(self, step: int, seconds: float) -> None:
-        self.write("checkpoint", step=step, seconds=round(seconds, 3))
-
-    def finished(self, step: int) -> None:
-        self.write("finished", step=step)
-
-    def fallback(self, damaged: "Damaged", to: int) -> None:
-        self.write("fallback", step=damaged.step, reason=damaged.reason, to=to)
-        if self._lead:
-            warn(
-                f"the checkpoint of step {damaged.step} is damaged ({damaged.reason}); "
-                f"it is kept as {damaged.path}, and training goes on from step {to}"
-            )
-
-    @contextmanager
-    def ending(self) -> Iterator[None]:
-        """Write how a session ends that does not finish."""
-        from flowjax_ood.runtime.signals import Interrupted
-        from flowjax_ood.training.logs.window import NonFiniteLossError
-
-        try:
-            yield
-        except Interrupted as stop:
-            name = signal.Signals(stop.signum).name
-            self.write("interrupted", signal=name, step=stop.step)
-            raise
-        except NonFiniteLossError as error:
-            self.write("diverged", step=error.step, what=error.what)
-            raise
-        except BaseException as error:
-            self.write("failed", error=f"{type(error).__name__}: {error}")
-            raise

@@ -35,6 +35,10 @@ class MetricWindow:
         self._clock: float | None = None
         self._timed = 0
 
+    def facts(self) -> dict:
+        """`seconds` and `images`, for a checkpoint to hold."""
+        return {"seconds": self.seconds, "images": self.images}
+
     def add(self, metrics: dict, count: int = 1) -> None:
         """Add the metrics of a call: still on the devices, perhaps not computed.
 
