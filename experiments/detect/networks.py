@@ -20,8 +20,8 @@ from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
+from flowjax_ood.training.augment import crop_flip
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
-from flowjax_ood.training.inputs import crop_flip
 from flowjax_ood.training.objectives import CrossEntropy, OutlierExposure
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state, fine_tuning_state

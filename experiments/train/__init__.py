@@ -1,10 +1,10 @@
 """The command `train`: a flow, by its config."""
 
 import argparse
+import re
 
 from experiments.core import distributed
 from experiments.core.options import add_config, add_workdir, known_configs
-from flowjax_ood.training.logs.profiling import profiled_steps
 
 SUMMARY = "train the flow of a config, or resume it, then evaluate it"
 EPILOG = """\
@@ -31,15 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--profile",
-        type=_steps,
+        type=profiled_steps,
         metavar="FIRST:LAST",
         help="trace these steps with jax.profiler, in DIR/profile, such as 20:24",
     )
     distributed.add_arguments(parser)
 
 
-def _steps(text: str) -> tuple[int, int]:
-    try:
-        return profiled_steps(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+def profiled_steps(text: str) -> tuple[int, int]:
+    """`(first, last)` of `FIRST:LAST`, steps counted from 1, both included.
+
+    Raises ArgumentTypeError for anything else.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    first, last = (int(n) for n in match.groups()) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise argparse.ArgumentTypeError(
+            f"steps to profile are FIRST:LAST with 1 <= FIRST <= LAST, such as 20:24, "
+            f"got {text!r}"
+        )
+    return first, last

@@ -58,7 +58,8 @@ class EarlyStopping:
         self, validation: Validation | None, workdir: str | Path, keep: int = KEEP
     ):
         self.validation = validation
-        self.score, self.step, self.since = -math.inf, 0, 0
+        # of the best state: its score and step, and how many scores came since
+        self._best: dict = {}
         self._state: TrainState | None = None
         self._checkpoints = None
         if validation:
@@ -73,19 +74,15 @@ class EarlyStopping:
         """
         if not self.validation:
             return
-        self.score, self.step = facts.get("score", -math.inf), facts.get("step", 0)
-        self.since = facts.get("since", 0)
-        if self.step and self.step not in self._checkpoints.steps():
-            raise _gone(self._checkpoints.directory, self.step)
+        self._best = facts
+        if facts:
+            _check_there(self._checkpoints, facts["step"])
         self._checkpoints.clean()
         self._checkpoints.drop_after(step)
 
     def facts(self) -> dict:
         """`{"validation": ...}` for a checkpoint to hold, JSON-able; or nothing."""
-        if not self.step:
-            return {}
-        best = {"score": self.score, "step": self.step, "since": self.since}
-        return {"validation": best}
+        return {"validation": self._best} if self._best else {}
 
     def due(self, step: int) -> bool:
         """Whether to `look` after this step."""
@@ -94,7 +91,8 @@ class EarlyStopping:
     @property
     def exhausted(self) -> bool:
         """Whether patience is at its end."""
-        return bool(self.validation) and 0 < self.validation.patience <= self.since
+        patience = self.validation.patience if self.validation else 0
+        return 0 < patience <= self._best.get("since", 0)
 
     def look(self, step: int, state: TrainState) -> float:
         """Score the state after `step`, keep it if it is the best; returns the score.
@@ -104,23 +102,27 @@ class EarlyStopping:
         score = float(self.validation.score(state.variables()))
         if not math.isfinite(score):
             raise NonFiniteLossError(step, f"validation score {score}")
-        self.since += 1
-        if score > self.score:
-            self.score, self.step, self.since = score, step, 0
+        if self._best and score <= self._best["score"]:
+            self._best = self._best | {"since": self._best["since"] + 1}
+        else:
+            self._best = {"score": score, "step": step, "since": 0}
             # copies: the next step is donated the arrays themselves
             self._state = jax.tree.map(np.array, jax.device_get(state))
         return score
 
     def save(self) -> None:
         """Write the best state unless it is on disk."""
-        if self._state is not None and self.step not in self._checkpoints.steps():
-            self._checkpoints.save(self.step, self._state, self.facts())
+        if self._state is None:
+            return
+        step = self._best["step"]
+        if step not in self._checkpoints.steps():
+            self._checkpoints.save(step, self._state, self.facts())
 
     def best(self, template: Any) -> TrainState:
         """The best state, from memory or from disk."""
         if self._state is not None:
             return self._state
-        return self._checkpoints.restore(template, self.step)[0]
+        return self._checkpoints.restore(template, self._best["step"])[0]
 
     def __enter__(self):
         return self
@@ -136,13 +138,13 @@ def restore_best(workdir: str | Path, template: Any, facts: dict) -> TrainState:
     Raises CheckpointError where it is damaged or gone.
     """
     with Checkpoints(Path(workdir) / DIRECTORY, KEEP) as checkpoints:
-        if facts["step"] not in checkpoints.steps():
-            raise _gone(checkpoints.directory, facts["step"])
+        _check_there(checkpoints, facts["step"])
         return checkpoints.restore(template, facts["step"])[0]
 
 
-def _gone(directory: Path, step: int) -> CheckpointError:
-    return CheckpointError(
-        f"{directory / str(step)}, the state of the best validation score so far, is "
-        "gone; restore it, or train again in a new workdir"
-    )
+def _check_there(checkpoints: Checkpoints, step: int) -> None:
+    if step not in checkpoints.steps():
+        raise CheckpointError(
+            f"{checkpoints.directory / str(step)}, the state of the best validation "
+            "score so far, is gone; restore it, or train again in a new workdir"
+        )

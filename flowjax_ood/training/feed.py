@@ -19,14 +19,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing import parent_process, resource_tracker
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from flowjax_ood.runtime.shares import WHOLE, Share
 from flowjax_ood.training.batches import Batch, Batches
 
-Item = TypeVar("Item")
 # steps enough for any training: reading has no end of its own
 ENDLESS = 2**48
 FOR_THE_TRAINER = (signal.SIGINT, signal.SIGTERM)
@@ -108,7 +106,7 @@ class Feed:
             raise ValueError(f"the first step cannot be {start}; steps begin at 0")
         self.step = start
         self.waited = 0.0
-        self._read = _Read(batches, part)
+        self._read = partial(_read, batches, part)
         self._prefetch = prefetch
         self._held: deque[Batch] = deque()
         self._iterator: Iterator[Batch] | None = None
@@ -170,19 +168,14 @@ class Feed:
         return batch
 
 
-class _Read(NamedTuple):
-    """The batch of a step; picklable where `batches` is."""
-
-    batches: Batches
-    part: Share
-
-    def __call__(self, step: int) -> Batch:
-        return self.batches(int(step), self.part)
+def _read(batches: Batches, part: Share, step: int) -> Batch:
+    # grain counts steps in NumPy's integers
+    return batches(int(step), part)
 
 
 def read_ahead(
-    read: Callable[[int], Item], start: int, prefetch: Prefetch
-) -> Iterator[Item]:
+    read: Callable[[int], Batch], start: int, prefetch: Prefetch
+) -> Iterator[Batch]:
     """`read(start)`, `read(start + 1)`, ...; its `close()` ends what reads ahead."""
     import grain
     from absl import flags
@@ -206,7 +199,7 @@ def read_ahead(
     return iter(batches)
 
 
-def without_signals(start: Callable[[], Item]) -> Item:
+def without_signals(start: Callable[[], Batch]) -> Batch:
     """`start()`, whose processes and threads get no SIGINT and no SIGTERM.
 
     A worker takes seconds to come to `_as_worker`, and would die of them until then.

@@ -9,25 +9,27 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import (
     Flow,
     LogProbParts,
     bits_per_dim,
     discrete_log_likelihood,
 )
-from flowjax_ood.training.inputs import (
-    Augment,
-    Batch,
-    classifier_inputs,
-    flow_inputs,
-)
+from flowjax_ood.ood.network import as_input
+
+# fields of a batch, by name; every array has a row for each example
+Batch = dict[str, jax.Array]
+# (uint8 [B, H, W, C], one key an image) -> uint8 [B, H, W, C]
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class Objective(Protocol):
     """A loss that `make_train_step` minimises.
 
     A step applies `module`, or its `method`, to `inputs(batch, step_key)` and takes the
-    gradient of the loss by its parameters.
+    gradient of the loss by its parameters. What is random in the inputs is a function
+    of `(step_key, batch["index"])`: the same for every way of splitting the batch.
 
     * `needs`: fields of a batch without which there is no loss; "image or x" is met by
       either. `made_by` names a function that makes such batches;
@@ -70,7 +72,10 @@ class Likelihood:
     made_by: ClassVar = "image_batches or vector_batches"
 
     def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
-        return flow_inputs(batch, step_key)
+        x = batch.get("x")
+        if x is None:
+            x = dequantize(batch["image"], example_keys(step_key, batch["index"]))
+        return x, batch.get("cond")
 
     def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
         if "x" in batch:
@@ -171,7 +176,7 @@ class CrossEntropy:
     Of images, uint8 `[B, H, W, C]`, which `augment(images, keys)` changes first; or of
     `x`, such as tokens int32 `[B, L]`. `label` is int `[B]`. Metrics: `accuracy`, the
     fraction whose largest score is the label's. A label of no class makes the loss NaN.
-    Raises ValueError for a batch with outliers.
+    Raises ValueError for a batch with outliers, and for `augment` of a batch of `x`.
     """
 
     module: nn.Module
@@ -181,7 +186,22 @@ class CrossEntropy:
     made_by: ClassVar = "labelled_batches"
 
     def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
-        return classifier_inputs(batch, step_key, self.augment)
+        if "x" in batch:
+            if self.augment:
+                raise ValueError(
+                    'augment takes images, but the batch has "x", no "image"'
+                )
+            return (batch["x"],)
+
+        def images(kind, index):
+            if self.augment is None:
+                return batch[kind]
+            return self.augment(batch[kind], example_keys(step_key, batch[index]))
+
+        x = images("image", "index")
+        if "outlier" in batch:
+            x = jnp.concatenate([x, images("outlier", "outlier_index")])
+        return (as_input(x),)
 
     def loss(self, outputs: jax.Array, batch: Batch) -> tuple[jax.Array, dict]:
         if "outlier" in batch:

@@ -158,13 +158,13 @@ def make_optimizer(
             f"nesterov={nesterov} and reset_at={reset_at} are of sgd with momentum, "
             f"got {name!r} with momentum={momentum}; leave them out"
         )
+    # weight-norm scales g (torch: `weight_g`), those of the couplings included
+    scales = named("g") if scales_apart else None
     parts = []
     if clip_norm:
-        group = is_scale if scales_apart else lambda path: True
-        parts.append(clip_by_group_norm(clip_norm, group))
+        parts.append(clip_by_group_norm(clip_norm, scales))
     if l2:
-        mask = by_path(is_scale) if scales_apart else None
-        parts.append(optax.add_decayed_weights(l2, mask))
+        parts.append(optax.add_decayed_weights(l2, scales))
     if name == "adadelta":
         parts.append(optax.scale_by_adadelta(rho=0.9, eps=1e-6))
     elif name == "adam":
@@ -180,7 +180,8 @@ def make_optimizer(
 
 
 def _decay_kernels(weight_decay: float) -> optax.GradientTransformation:
-    kernels = by_path(is_weight)
+    # directions v of weight-normed kernels are left out: their length has no effect
+    kernels = named("kernel")
     decay = optax.add_decayed_weights(weight_decay, kernels)
 
     def init(params):
@@ -195,16 +196,17 @@ def _decay_kernels(weight_decay: float) -> optax.GradientTransformation:
 
 
 def clip_by_group_norm(
-    max_norm: float, group: Callable[[tuple[str, ...]], bool]
+    max_norm: float, group: Callable | None = None
 ) -> optax.GradientTransformation:
     """Scale each group of gradients by `min(1, max_norm / (norm + 1e-6))`.
 
-    `group(path) -> bool` splits the parameters in two. As torch's `clip_grad_norm_`.
+    `group(tree) -> tree of bools` splits the parameters in two; without it they are one
+    group. As torch's `clip_grad_norm_`.
     """
 
     def update(updates, state, params=None):
         del params
-        member = by_path(group)(updates)
+        member = group(updates) if group else jax.tree.map(lambda _: True, updates)
         coefficient = {}
         for which in (True, False):
             chosen = jax.tree.map(
@@ -255,31 +257,15 @@ def resettable_momentum(
     return optax.GradientTransformation(init, update)
 
 
-def by_path(predicate):
-    """`tree -> tree of bools`, true where `predicate(path of names)` holds."""
+def named(name: str) -> Callable:
+    """`tree -> tree of bools`, true for the leaves called `name`."""
 
     def mask(tree):
         return jax.tree_util.tree_map_with_path(
-            lambda path, _: predicate(
-                tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
-            ),
-            tree,
+            lambda path, _: jax.tree_util.keystr(path[-1:], simple=True) == name, tree
         )
 
     return mask
-
-
-def is_scale(path: tuple[str, ...]) -> bool:
-    """Weight-norm scales g (torch: `weight_g`), those of the couplings included."""
-    return path[-1:] == ("g",)
-
-
-def is_weight(path: tuple[str, ...]) -> bool:
-    """Kernels: what decoupled weight decay usually applies to.
-
-    Directions v of weight-normed kernels are left out: their length has no effect.
-    """
-    return path[-1:] == ("kernel",)
 
 
 def _check_positive(**numbers: float) -> None:

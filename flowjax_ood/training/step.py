@@ -1,17 +1,13 @@
 """One pure training step, without collectives, of flows and classifiers."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from flowjax_ood.training.inputs import Batch, dropout_key
-from flowjax_ood.training.objectives import Objective, check_fields
+from flowjax_ood.training.objectives import Batch, Objective, check_fields
 from flowjax_ood.training.state import TrainState
-
-Reduce = Callable[[Any], Any]
 
 
 def make_train_step(
@@ -47,12 +43,20 @@ def make_train_step(
     if not 0 <= ema_decay < 1:
         raise ValueError(f"ema_decay must lie in [0, 1), got {ema_decay}")
 
-    def train_step(state: TrainState, batch: Batch, key, reduce: Reduce = _identity):
-        _check_average(ema_decay, state)
+    def train_step(state: TrainState, batch: Batch, key, reduce=lambda tree: tree):
+        if bool(ema_decay) != bool(state.ema):
+            raise ValueError(
+                f"ema_decay is {ema_decay}, but the state has "
+                f"{'' if state.ema else 'no '}averaged parameters; "
+                f"create_state(average={bool(ema_decay)}) makes one that fits"
+            )
         check_fields(objective, batch)
         step_key = jax.random.fold_in(key, state.step)
         inputs = objective.inputs(batch, step_key)
-        rngs = {"dropout": dropout_key(batch, step_key)}
+        # a stream of its own, as no example has number 2^32 - 1, and not the same on
+        # every device
+        stream = jax.random.fold_in(step_key, 2**32 - 1)
+        rngs = {"dropout": jax.random.fold_in(stream, batch["index"][0])}
 
         def loss_fn(params):
             outputs, updates = objective.module.apply(
@@ -80,16 +84,3 @@ def make_train_step(
         return new, metrics
 
     return train_step
-
-
-def _check_average(ema_decay: float, state: TrainState) -> None:
-    if bool(ema_decay) != bool(state.ema):
-        raise ValueError(
-            f"ema_decay is {ema_decay}, but the state has "
-            f"{'' if state.ema else 'no '}averaged parameters; "
-            f"create_state(average={bool(ema_decay)}) makes one that fits"
-        )
-
-
-def _identity(tree):
-    return tree

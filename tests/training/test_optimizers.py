@@ -11,6 +11,7 @@ from flowjax_ood.training.optimizers import (
     clip_by_group_norm,
     make_optimizer,
     make_schedule,
+    named,
 )
 
 SHAPES = {
@@ -130,7 +131,7 @@ def test_groups_are_clipped_apart():
         "a": {"g": jnp.array([3e5, 4e5])},
         "b": {"bias": jnp.array([0.3, 0.4])},
     }
-    clip = clip_by_group_norm(100.0, lambda path: path[-1] == "g")
+    clip = clip_by_group_norm(100.0, named("g"))
     clipped, _ = clip.update(gradients, clip.init(gradients))
     np.testing.assert_allclose(clipped["a"]["g"], [60, 80], rtol=1e-6)
     np.testing.assert_array_equal(clipped["b"]["bias"], gradients["b"]["bias"])

@@ -12,7 +12,7 @@ import pytest
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import ConditionalNormal
 from flowjax_ood.models import RealNVP
-from flowjax_ood.training.inputs import crop_flip
+from flowjax_ood.training.augment import crop_flip
 from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.state import create_state, parameter_count
 from flowjax_ood.training.step import make_train_step

@@ -181,18 +181,15 @@ class Checkpoints:
         Raises CheckpointError, changing nothing, where none is whole, there is none, or
         the newest whole one belongs to another model.
         """
-        damaged, restored = {}, None
+        damaged = {}
         for step in reversed(self.steps()):
             try:
                 restored = self.restore(template, step)
+                break
             except DamagedCheckpointError as error:
                 damaged[step] = error
-                continue
-            break
-        if restored is None:
-            if damaged:
-                raise errors.none_whole(self.directory, damaged)
-            raise errors.nothing_there(self.directory)
+        else:
+            raise errors.none_whole(self.directory, damaged)
         aside = [self._set_aside(step, e.reason) for step, e in damaged.items()]
         if aside:
             self._manager.reload()
@@ -216,15 +213,17 @@ class Checkpoints:
         `jax.ShapeDtypeStruct`. Raises CheckpointError, changing nothing, where files
         are damaged or missing, or hold another model.
         """
-        step = self.latest_step() if step is None else step
+        steps = self.steps()
         if step is None:
-            raise errors.nothing_there(self.directory)
-        steps, path = self.steps(), self._path(step)
+            if not steps:
+                raise errors.none_whole(self.directory)
+            step = steps[-1]
         if step not in steps:
             raise CheckpointError(
                 f"no checkpoint of step {step} in {self.directory}; it has those of "
                 f"{steps or 'no step'}"
             )
+        path = self._path(step)
         others = [other for other in steps if other != step]
         try:
             damage, sealed = on_lead(

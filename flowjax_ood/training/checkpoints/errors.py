@@ -21,15 +21,12 @@ class DamagedCheckpointError(CheckpointError):
         self.reason = reason
 
 
-def nothing_there(directory: Path) -> CheckpointError:
-    """Make the error for a directory without checkpoints."""
-    return CheckpointError(
-        f"no checkpoint in {directory}; train first, or check the workdir"
-    )
-
-
-def none_whole(directory: Path, damaged: dict) -> CheckpointError:
-    """`damaged`: `{step: DamagedCheckpointError}` of all there are."""
+def none_whole(directory: Path, damaged: dict | None = None) -> CheckpointError:
+    """Make the error for a directory with no checkpoint, or only `damaged` ones."""
+    if not damaged:
+        return CheckpointError(
+            f"no checkpoint in {directory}; train first, or check the workdir"
+        )
     reasons = "; ".join(f"step {s}: {e.reason}" for s, e in damaged.items())
     return CheckpointError(
         f"no checkpoint in {directory} can be restored, all are damaged ({reasons}). "

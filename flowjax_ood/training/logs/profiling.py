@@ -1,26 +1,12 @@
 """Traces of some steps of a run, made by `jax.profiler` on request."""
 
-import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import jax
+
 from flowjax_ood.runtime.messages import first_line, warn
-
-
-def profiled_steps(text: str) -> tuple[int, int]:
-    """`(first, last)` of `FIRST:LAST`, steps counted from 1, both included.
-
-    Raises ValueError for anything else.
-    """
-    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
-    first, last = (int(n) for n in match.groups()) if match else (0, 0)
-    if not 1 <= first <= last:
-        raise ValueError(
-            f"steps to profile are FIRST:LAST with 1 <= FIRST <= LAST, such as 20:24, "
-            f"got {text!r}"
-        )
-    return first, last
 
 
 class StepProfiler:
@@ -52,14 +38,16 @@ class StepProfiler:
 
     def before(self, step: int, count: int = 1) -> None:
         """The next call runs `step` and the `count - 1` steps after it."""
-        # the command line reads FIRST:LAST without waiting for JAX
-        import jax
-
         self._done |= step > self.last or jax.process_index() > 0
         if step + count > self.first and not self._tracing and not self._done:
             # steps still on their way are not among those asked for
             jax.block_until_ready(self._previous)
-            self._start()
+            try:
+                jax.profiler.start_trace(str(self.directory))
+                self._tracing = True
+            except Exception as error:
+                self._done = True
+                self._warn(error)
         if self._tracing:
             mark = jax.profiler.StepTraceAnnotation("train", step_num=step)
             self._annotation.enter_context(mark)
@@ -71,39 +59,22 @@ class StepProfiler:
         """
         self._annotation.close()
         if self._tracing and step >= self.last:
-            import jax
-
             jax.block_until_ready(outputs)
-            self._stop()
+            self.close()
         self._previous = None if self._done else outputs
 
     def close(self) -> None:
         """Write a trace that is still open; say so where none was made."""
         self._annotation.close()
         self._previous = None
-        if self._tracing:
-            self._stop()
-
-    def _start(self) -> None:
-        import jax
-
-        try:
-            jax.profiler.start_trace(str(self.directory))
-            self._tracing = True
-        except Exception as error:
-            self._done = True
-            self._warn(error)
-
-    def _stop(self) -> None:
-        import jax
-
+        if not self._tracing:
+            return
         self._tracing, self._done = False, True
         try:
             jax.profiler.stop_trace()
+            print(f"trace of the profiled steps: {self.directory}", file=sys.stderr)
         except Exception as error:
             self._warn(error)
-            return
-        print(f"trace of the profiled steps: {self.directory}", file=sys.stderr)
 
     def _warn(self, error: Exception) -> None:
         warn(f"no trace in {self.directory} ({first_line(error)}); training goes on")

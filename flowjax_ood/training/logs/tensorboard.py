@@ -5,6 +5,8 @@ session, `write(step, **values)` as training goes, and `close()`.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flowjax_ood.runtime.messages import warn
@@ -60,29 +62,30 @@ class TensorBoard:
         """Close the file; more records would begin another."""
         file, self._file = self._file, None
         if file is not None:
-            self._or_warn(file.close)
+            with self._or_warning():
+                file.close()
 
     def _add(self, **event) -> None:
-        if not self._refused:
-            self._or_warn(lambda: self._append(**event))
-
-    def _append(self, **event) -> None:
         from tensorboardX.proto.event_pb2 import Event
 
-        if self._file is None:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            # TensorBoard reads the files by name: later sessions last
-            name = f"events.out.tfevents.{time.time_ns():019d}"
-            self._file = self._open_file(str(self.directory / name))
-            first = Event(wall_time=time.time(), file_version="brain.Event:2")
-            self._file.write(first.SerializeToString())
-        record = Event(wall_time=time.time(), **event)
-        self._file.write(record.SerializeToString())
-        self._file.flush()
+        if self._refused:
+            return
+        with self._or_warning():
+            if self._file is None:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                # TensorBoard reads the files by name: later sessions last
+                name = f"events.out.tfevents.{time.time_ns():019d}"
+                self._file = self._open_file(str(self.directory / name))
+                first = Event(wall_time=time.time(), file_version="brain.Event:2")
+                self._file.write(first.SerializeToString())
+            record = Event(wall_time=time.time(), **event)
+            self._file.write(record.SerializeToString())
+            self._file.flush()
 
-    def _or_warn(self, act) -> None:
+    @contextmanager
+    def _or_warning(self) -> Iterator[None]:
         try:
-            act()
+            yield
         except OSError as error:
             # closing fails, too, with what could not be written before
             if self._refused:
