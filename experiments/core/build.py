@@ -40,15 +40,10 @@ from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
 
-
-def _tabular_real_nvp(shape, **args) -> Flow:
-    return models.TabularRealNVP(shape[0], **args)
-
-
 MODELS = {
     "real_nvp": models.RealNVP,
     "glow": models.Glow,
-    "tabular_real_nvp": _tabular_real_nvp,
+    "tabular_real_nvp": lambda shape, **args: models.TabularRealNVP(shape[0], **args),
     "lenet": LeNet,
     "resnet34": ResNet34,
     "bilstm": BiLSTM,
@@ -77,13 +72,10 @@ def flow(
         raise UserError("the config describes classifiers (config.detect), no flow")
     args = config.model.to_dict()
     name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
-    # what a config cannot say by None, it says by 0 and "none"
-    if args.get("couplings") == 0:
-        args["couplings"] = None
-    if args.get("max_log_scale") == 0:
-        args["max_log_scale"] = None
-    if args.get("remat") == "none":
-        args["remat"] = None
+    # a config cannot say None
+    for key, none in (("couplings", 0), ("max_log_scale", 0), ("remat", "none")):
+        if args.get(key) == none:
+            args[key] = None
     args.pop("convolution", None)
     with user_errors("config.model", ValueError, TypeError):
         if precision is None:
@@ -192,13 +184,21 @@ def random_key(seed: int) -> jax.Array:
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def _check_norm_group(config: ConfigDict, devices: int, **rows: int) -> None:
-    """Raise UserError unless groups of batch norm divide each device's part of a batch.
+def parallel(
+    config: ConfigDict, devices: Sequence | None = None, **rows: int
+) -> Parallel:
+    """All devices, or those given, for batches of `train.batch_size`.
 
-    `rows`: of a batch, by what they are called in the error. That holds in every mode
-    of parallelism, so that a run may go on in another.
+    `rows`: how many more a batch has, by what they are. Raises UserError where they do
+    not divide evenly, over the devices and each device's over groups of batch norm:
+    in every mode of parallelism, so that a run may go on in another.
     """
-    group = config.model.get("norm_group", 0)
+    rows = {"examples": config.train.batch_size, **rows}
+    with user_errors("config", ValueError):
+        spread = Parallel(config.parallel, devices, fsdp=config.fsdp)
+        for count in rows.values():
+            spread.check_batch_size(count)
+    devices, group = len(spread.devices), config.model.get("norm_group", 0)
     for name, count in rows.items():
         each = count // devices
         if group and each % group:
@@ -207,21 +207,6 @@ def _check_norm_group(config: ConfigDict, devices: int, **rows: int) -> None:
                 f"a batch that each of {devices} devices sees; take a divisor, or 0 for"
                 " statistics of the whole batch"
             )
-
-
-def parallel(
-    config: ConfigDict, devices: Sequence | None = None, **rows: int
-) -> Parallel:
-    """All devices, or those given, for batches of `train.batch_size`.
-
-    `rows`: how many more a batch has, by what they are. UserError if it does not fit.
-    """
-    rows = {"examples": config.train.batch_size, **rows}
-    with user_errors("config", ValueError):
-        spread = Parallel(config.parallel, devices, fsdp=config.fsdp)
-        for count in rows.values():
-            spread.check_batch_size(count)
-    _check_norm_group(config, len(spread.devices), **rows)
     return spread
 
 
@@ -267,22 +252,21 @@ def training(config: ConfigDict, sets: Sets) -> Training:
 
     Raises UserError for whatever of `config` cannot be trained.
     """
-    steps = num_steps(config, epoch_length(sets))
+    kinds = [sets.train] if sets.negative is None else [sets.train, sets.negative]
+    # an epoch ends with the smaller set (appendix B)
+    steps = num_steps(config, min(len(images) for images in kinds))
     spread = parallel(config)
     model = flow(config, sets.event_shape, training=True)
     update = optimizer(config, steps)
     initial, _ = _initial_state(config, sets, model, update)
-    _, _, step_key = _keys(config)
-    decay = config.optimizer.ema_decay
+    aim, decay = objective(config, sets, model), config.optimizer.ema_decay
     return Training(
         initial=initial,
-        train_step=make_train_step(
-            objective(config, sets, model), update, ema_decay=decay
-        ),
+        train_step=make_train_step(aim, update, ema_decay=decay),
         batches=batches(config, sets),
         plan=plan(config, steps),
-        key=step_key,
-        batch_size=rows(config, sets),
+        key=_keys(config)[2],
+        batch_size=config.train.batch_size * len(kinds),
         parallel=spread,
         prefetch=prefetch(config),
         validate=validation(config, sets, steps),
@@ -315,18 +299,6 @@ def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
             return batches_with_negatives(images, negatives, size, seed)
     make = vector_batches if sets.kind is Kind.VECTORS else image_batches
     return make(sets.inputs(sets.train), size, seed)
-
-
-def rows(config: ConfigDict, sets: Sets) -> int:
-    """Rows of a batch: `train.batch_size`, and as many negatives, if any."""
-    return config.train.batch_size * (1 if sets.negative is None else 2)
-
-
-def epoch_length(sets: Sets) -> int:
-    """Images to learn in an epoch, which ends with the smaller set (appendix B)."""
-    if sets.negative is None:
-        return len(sets.train)
-    return min(len(sets.train), len(sets.negative))
 
 
 def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:
