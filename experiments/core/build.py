@@ -35,7 +35,7 @@ from flowjax_ood.training.batches import (
 from flowjax_ood.training.early_stopping import Validation
 from flowjax_ood.training.feed import Prefetch
 from flowjax_ood.training.loop import Plan
-from flowjax_ood.training.objectives import Likelihood, Negative, Objective
+from flowjax_ood.training.objectives import Likelihood, Negative
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
@@ -218,9 +218,8 @@ def prefetch(config: ConfigDict) -> Prefetch:
     go together.
     """
     c = config.data
-    ahead = c.read_ahead
-    if ahead < 0:
-        ahead = READ_AHEAD if c.streaming or c.read_workers else 0
+    default = READ_AHEAD if c.streaming or c.read_workers else 0
+    ahead = default if c.read_ahead < 0 else c.read_ahead
     with user_errors("config.data.read_*", ValueError, ImportError):
         return Prefetch(ahead, c.read_threads, c.read_workers)
 
@@ -259,10 +258,15 @@ def training(config: ConfigDict, sets: Sets) -> Training:
     model = flow(config, sets.event_shape, training=True)
     update = optimizer(config, steps)
     initial, _ = _initial_state(config, sets, model, update)
-    aim, decay = objective(config, sets, model), config.optimizer.ema_decay
+    objective = Likelihood(model)
+    if sets.negative is not None:
+        axis_name = None if config.parallel == "jit" else AXIS
+        with user_errors("config.train.negative_threshold", ValueError):
+            objective = Negative(model, config.train.negative_threshold, axis_name)
+    decay = config.optimizer.ema_decay
     return Training(
         initial=initial,
-        train_step=make_train_step(aim, update, ema_decay=decay),
+        train_step=make_train_step(objective, update, ema_decay=decay),
         batches=batches(config, sets),
         plan=plan(config, steps),
         key=_keys(config)[2],
@@ -271,18 +275,6 @@ def training(config: ConfigDict, sets: Sets) -> Training:
         prefetch=prefetch(config),
         validate=validation(config, sets, steps),
     )
-
-
-def objective(config: ConfigDict, sets: Sets, model: Flow) -> Objective:
-    """Maximum likelihood, or negative training where there are negatives.
-
-    UserError for a threshold of negative training that is not finite.
-    """
-    if sets.negative is None:
-        return Likelihood(model)
-    axis_name = None if config.parallel == "jit" else AXIS
-    with user_errors("config.train.negative_threshold", ValueError):
-        return Negative(model, config.train.negative_threshold, axis_name)
 
 
 def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:

@@ -39,9 +39,8 @@ def train(
             "command `detect`"
         )
     check_hosts(config)
-    training = build.training(config, sets)
-    arrays = sets.validation_arrays
-    run = run_training(training, config, workdir, sets, label, arrays, **observed)
+    made, arrays = build.training(config, sets), sets.validation_arrays
+    run = run_training(made, config, workdir, sets, label, arrays, **observed)
     return TrainedFlow(workdir, config, sets, run, label)
 
 
@@ -89,7 +88,7 @@ def run_training(
         profiler = None
         if profile:
             profiler = StepProfiler(*profile, workdir / "profile")
-            stack.enter_context(profiler)
+            stack.callback(profiler.close)
         try:
             return fit(
                 **training._asdict(),

@@ -1,7 +1,5 @@
 """Augmentation of the images that a classifier is trained on."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -14,17 +12,16 @@ def crop_flip(images: jax.Array, keys: jax.Array, *, padding: int = 4) -> jax.Ar
     on its key alone. All `(2 padding + 1)^2` windows of size H x W are as likely, and
     half of them flipped. Raises ValueError for a negative `padding`.
 
-    The usual augmentation of CIFAR-10, with padding 4 at 32x32. `padding` of another
-    number: `partial(crop_flip, padding=2)`.
+    The usual augmentation of CIFAR-10, with padding 4 at 32x32.
     """
     if padding < 0:
         raise ValueError(f"padding must not be negative, got {padding}")
-    return jax.vmap(partial(_crop_flip, padding=padding))(images, keys)
 
+    def augmented(image, key):
+        where, side = jax.random.split(key)
+        row, column = jax.random.randint(where, (2,), 0, 2 * padding + 1)
+        wide = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
+        window = lax.dynamic_slice(wide, (row, column, 0), image.shape)
+        return jnp.where(jax.random.bernoulli(side), window[:, ::-1], window)
 
-def _crop_flip(image, key, padding):
-    where, side = jax.random.split(key)
-    row, column = jax.random.randint(where, (2,), 0, 2 * padding + 1)
-    wide = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
-    window = lax.dynamic_slice(wide, (row, column, 0), image.shape)
-    return jnp.where(jax.random.bernoulli(side), window[:, ::-1], window)
+    return jax.vmap(augmented)(images, keys)

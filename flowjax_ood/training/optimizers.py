@@ -59,12 +59,15 @@ def make_schedule(
     if schedule == "step_decay":
         falling = _falling(decay, boundaries)
         return lambda step: learning_rate * falling(step)
-    if schedule == "cosine":
-        shape = _cosine(warmup_steps, num_steps)
-    elif schedule == "anneal":
+    shape = optax.constant_schedule(1.0)
+    if schedule == "anneal":
         shape = _falling(0.5, (-(-8 * num_steps // 10), -(-9 * num_steps // 10)))
-    else:
-        shape = optax.constant_schedule(1.0)
+    elif schedule == "cosine":
+        # `optax.cosine_decay_schedule` multiplies by pi before it divides: its last
+        # bits differ, and with them those of trained parameters
+        def shape(step):
+            after = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
+            return 0.5 * (1 + jnp.cos(math.pi * jnp.clip(after, 0.0, 1.0)))
 
     def rate(step):
         # The first step already moves: warm-up counts from 1. `optax.linear_schedule`
@@ -81,25 +84,9 @@ def _falling(factor: float, boundaries: Sequence[int]) -> optax.Schedule:
     `optax.piecewise_constant_schedule` has the same rates, but XLA compiles the step
     around them in another way: the last bits of trained parameters differ.
     """
-
-    def shape(step):
-        return factor ** sum(((step >= at) * 1.0 for at in boundaries), start=0.0)
-
-    return shape
-
-
-def _cosine(first: int, last: int) -> optax.Schedule:
-    """Half a cosine, from 1 at step `first` to 0 at step `last`.
-
-    `optax.cosine_decay_schedule` multiplies by pi before it divides: its last bits
-    differ, and with them those of trained parameters.
-    """
-
-    def shape(step):
-        after = (step - first) / max(last - first, 1)
-        return 0.5 * (1 + jnp.cos(math.pi * jnp.clip(after, 0.0, 1.0)))
-
-    return shape
+    return lambda step: (
+        factor ** sum(((step >= at) * 1.0 for at in boundaries), start=0.0)
+    )
 
 
 def make_optimizer(
@@ -207,13 +194,14 @@ def clip_by_group_norm(
     def update(updates, state, params=None):
         del params
         member = group(updates) if group else jax.tree.map(lambda _: True, updates)
-        coefficient = {}
-        for which in (True, False):
+
+        def scale(which):
             chosen = jax.tree.map(
-                lambda u, m, which=which: u if m == which else None, updates, member
+                lambda u, m: u if m == which else None, updates, member
             )
-            norm = optax.tree.norm(chosen)
-            coefficient[which] = jnp.minimum(1.0, max_norm / (norm + 1e-6))
+            return jnp.minimum(1.0, max_norm / (optax.tree.norm(chosen) + 1e-6))
+
+        coefficient = {which: scale(which) for which in (True, False)}
         clipped = jax.tree.map(
             lambda u, m: u * coefficient[m].astype(u.dtype), updates, member
         )
@@ -236,7 +224,6 @@ def resettable_momentum(
 
     With `nesterov` it gives `g + decay m`. As torch's SGD, without dampening.
     """
-    reset_at = tuple(reset_at)
 
     def init(params):
         zeros = jax.tree.map(jnp.zeros_like, params)
@@ -248,11 +235,10 @@ def resettable_momentum(
         if reset_at:
             keep = jnp.where(jnp.isin(state.step, jnp.array(reset_at)), 0.0, decay)
         momentum = jax.tree.map(lambda g, m: g + keep * m, updates, state.momentum)
+        state = MomentumState(state.step + 1, momentum)
         if nesterov:
-            updates = jax.tree.map(lambda g, m: g + decay * m, updates, momentum)
-        else:
-            updates = momentum
-        return updates, MomentumState(state.step + 1, momentum)
+            momentum = jax.tree.map(lambda g, m: g + decay * m, updates, momentum)
+        return momentum, state
 
     return optax.GradientTransformation(init, update)
 

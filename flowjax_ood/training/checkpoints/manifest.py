@@ -17,7 +17,10 @@ NOTES = "_CHECKPOINT_METADATA"
 
 def write(directory: Path) -> None:
     """Record every file below `directory` in its `manifest.json`."""
-    files = {name: list(_fingerprint(directory / name)) for name in _files(directory)}
+    paths = (path for path in directory.rglob("*") if path.is_file())
+    names = sorted(path.relative_to(directory).as_posix() for path in paths)
+    recorded = [n for n in names if not n.startswith(NAME) and n != NOTES]
+    files = {name: list(_fingerprint(directory / name)) for name in recorded}
     text = json.dumps({"size and crc32": files}, indent=1) + "\n"
     write_bytes(directory / NAME, text.encode())
 
@@ -47,12 +50,6 @@ def damage(directory: Path, checksums: bool = True) -> str:
         if checksums and _fingerprint(directory / name) != (size, crc):
             return f"{name} has the wrong checksum"
     return ""
-
-
-def _files(directory: Path) -> list[str]:
-    files = (p for p in directory.rglob("*") if p.is_file())
-    names = (p.relative_to(directory).as_posix() for p in files)
-    return sorted(n for n in names if not n.startswith(NAME) and n != NOTES)
 
 
 def _fingerprint(path: Path, chunk: int = 1 << 24) -> tuple[int, int]:

@@ -37,8 +37,8 @@ class MetricLog:
 
     def write(self, step: int, **values) -> None:
         """Append a record. Raises ValueError for NaN and infinity: not JSON."""
-        record = {"step": step} | {k: _plain(v) for k, v in values.items()}
-        line = json.dumps(record, allow_nan=False) + "\n"
+        record = {"step": step} | values
+        line = json.dumps(record, allow_nan=False, default=float) + "\n"
         with self.path.open("a") as file:
             file.write(line)
 
@@ -67,7 +67,3 @@ def read(path: str | Path) -> list[dict]:
             ) from error
         records.append(record)
     return records
-
-
-def _plain(value):
-    return value if isinstance(value, (int, str, bool)) else float(value)

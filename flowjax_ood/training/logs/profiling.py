@@ -78,9 +78,3 @@ class StepProfiler:
 
     def _warn(self, error: Exception) -> None:
         warn(f"no trace in {self.directory} ({first_line(error)}); training goes on")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()

@@ -95,9 +95,3 @@ class TensorBoard:
                 f"{self.directory} cannot be written ({error.strerror or error}); "
                 "training goes on, TensorBoard shows no more of it"
             )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()

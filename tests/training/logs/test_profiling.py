@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from contextlib import closing
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def run(profiler, asked, chunks):
 def test_calls_that_hold_a_step_to_profile_are_traced(
     tmp_path, tracer, chunks, expected
 ):
-    with StepProfiler(3, 5, tmp_path) as profiler:
+    with closing(StepProfiler(3, 5, tmp_path)) as profiler:
         run(profiler, tracer, chunks)
     assert tracer == expected
 
@@ -70,7 +71,7 @@ def test_an_open_trace_is_stopped_once_however_training_ends(tmp_path, tracer):
 def test_steps_already_on_their_way_are_not_traced(tmp_path, tracer, monkeypatch):
     waited = []
     monkeypatch.setattr(jax, "block_until_ready", lambda tree: waited.append(tree))
-    with StepProfiler(3, 3, tmp_path) as profiler:
+    with closing(StepProfiler(3, 3, tmp_path)) as profiler:
         for step in (1, 2, 3, 4):
             profiler.before(step)
             profiler.after(step, f"metrics {step}")
@@ -79,7 +80,7 @@ def test_steps_already_on_their_way_are_not_traced(tmp_path, tracer, monkeypatch
 
 def test_other_processes_trace_nothing(tmp_path, tracer, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    with StepProfiler(1, 2, tmp_path) as profiler:
+    with closing(StepProfiler(1, 2, tmp_path)) as profiler:
         run(profiler, tracer, [(1, 1), (2, 1)])
     assert tracer == [1, 2]
 
@@ -90,7 +91,7 @@ def test_a_trace_that_fails_is_a_warning(tmp_path, tracer, monkeypatch, capsys, 
         raise RuntimeError("No space left\nand more")
 
     monkeypatch.setattr(jax.profiler, broken, fail)
-    with StepProfiler(1, 2, tmp_path) as profiler:
+    with closing(StepProfiler(1, 2, tmp_path)) as profiler:
         run(profiler, tracer, [(1, 1), (2, 1), (3, 1)])
     (line,) = capsys.readouterr().err.splitlines()
     assert f"no trace in {tmp_path} (No space left); training goes on" in line
@@ -99,7 +100,7 @@ def test_a_trace_that_fails_is_a_warning(tmp_path, tracer, monkeypatch, capsys, 
 def test_a_trace_marks_its_steps(tmp_path, capsys):
     square = jax.jit(lambda x: x @ x)
     x = square(jnp.eye(8))
-    with StepProfiler(3, 4, tmp_path) as profiler:
+    with closing(StepProfiler(3, 4, tmp_path)) as profiler:
         for step in range(1, 7):
             profiler.before(step)
             x = square(x)

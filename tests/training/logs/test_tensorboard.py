@@ -7,6 +7,7 @@ begins a session at step k takes away all from k on.
 import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def shown(directory: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_every_number_is_a_scalar(tmp_path):
-    with TensorBoard(tmp_path / "new") as sink:
+    with closing(TensorBoard(tmp_path / "new")) as sink:
         sink.resume_at(0)
         sink.write(10, loss=2.5, images_per_second=100, note="text")
         sink.write(20, loss=2.25, done=True)
@@ -64,7 +65,7 @@ def test_a_resumed_run_shows_every_step_once(tmp_path):
     for step in (10, 20, 30, 40):
         killed.write(step, loss=float(step))
     # resumed from the checkpoint of step 20; what `killed` wrote is all on disk
-    with TensorBoard(tmp_path) as second:
+    with closing(TensorBoard(tmp_path)) as second:
         second.resume_at(20)
         for step in (30, 40, 50):
             second.write(step, loss=step + 0.5)
@@ -103,7 +104,7 @@ def test_nothing_is_written_before_there_is_something(tmp_path):
 
 def test_a_directory_that_cannot_be_made_is_a_warning_once(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    with TensorBoard(tmp_path / "file" / "below") as sink:
+    with closing(TensorBoard(tmp_path / "file" / "below")) as sink:
         sink.resume_at(0)
         sink.write(1, loss=1.0)
     (line,) = capsys.readouterr().err.splitlines()
