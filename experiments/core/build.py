@@ -98,12 +98,11 @@ def classifier(
     with user_errors("config.model", ValueError, TypeError):
         make = MODELS[name]
         known = [f.name for f in fields(make) if f.name not in FIXED]
-        for key in args:
-            if key not in known:
-                raise UserError(
-                    f"config.model.{key}: {name!r} has none such; known: "
-                    f"{', '.join(known)}"
-                )
+        if unknown := [key for key in args if key not in known]:
+            raise UserError(
+                f"config.model.{unknown[0]}: {name!r} has none such; known: "
+                f"{', '.join(known)}"
+            )
         # XLA's own convolution, where flows have a faster one to evaluate: detectors
         # take gradients, too, and those are slower with it
         precision = as_precision(trained) if training else FLOAT32
@@ -132,8 +131,7 @@ def num_steps(config: ConfigDict, count: int, section: str = "train") -> int:
     `section` of the config: that has both.
     """
     c = config[section]
-    epochs = c.num_epochs * count
-    steps = c.num_steps or math.ceil(epochs / config.train.batch_size)
+    steps = c.num_steps or math.ceil(c.num_epochs * count / config.train.batch_size)
     if steps < 1:
         raise UserError(
             f"nothing to train: {steps} steps; set config.{section}.num_steps"
@@ -269,7 +267,7 @@ def training(config: ConfigDict, sets: Sets) -> Training:
         train_step=make_train_step(objective, update, ema_decay=decay),
         batches=batches(config, sets),
         plan=plan(config, steps),
-        key=_keys(config)[2],
+        key=jax.random.split(random_key(config.seed), 3)[2],
         batch_size=config.train.batch_size * len(kinds),
         parallel=spread,
         prefetch=prefetch(config),
@@ -339,7 +337,8 @@ def state_template(config: ConfigDict, sets: Sets) -> TrainState:
 
 def _initial_state(config, sets, model, update):
     """`(initial() -> state, its shapes)`."""
-    init_key, noise_key, _ = _keys(config)
+    # the third one is of all steps
+    init_key, noise_key, _ = jax.random.split(random_key(config.seed), 3)
     events = sets.inputs(sets.train)
     # data-dependent initialisation is on what the first step sees
     first = batch_indices(len(events), config.train.batch_size, config.seed, 0)
@@ -355,8 +354,3 @@ def _initial_state(config, sets, model, update):
     with user_errors("config.model", ValueError):
         # st-networks refuse sizes that do not fit when they are first called
         return initial, jax.eval_shape(initial)
-
-
-def _keys(config: ConfigDict) -> jax.Array:
-    """The keys of the initialisation, of its noise, and of all steps."""
-    return jax.random.split(random_key(config.seed), 3)

@@ -86,11 +86,12 @@ def batches_with_negatives(
     """
     _check_shapes(images, negatives, "negatives")
     own = image_batches(images, batch_size, seed)
-    other = _second(negatives, batch_size, seed, first=len(images))
+    other = Stream({"image": negatives}, batch_size, seed + SECOND_STREAM, len(images))
 
     def batches(step: int, part: Share = WHOLE) -> Batch:
         mine, theirs = own(step, part), other(step, part)
-        rows = {name: _by_turns(mine[name], theirs[name]) for name in mine}
+        pairs = {name: np.stack([mine[name], theirs[name]], axis=1) for name in mine}
+        rows = {name: pair.reshape(-1, *pair.shape[2:]) for name, pair in pairs.items()}
         return rows | {"negative": np.tile([False, True], len(mine["index"]))}
 
     return batches
@@ -119,7 +120,9 @@ def batches_with_outliers(
             )
     _check_shapes(images, outliers, "outliers")
     own = labelled_batches(images, labels, batch_size, seed)
-    other = _second(outliers, outlier_batch_size, seed, first=len(images))
+    other = Stream(
+        {"image": outliers}, outlier_batch_size, seed + SECOND_STREAM, len(images)
+    )
 
     def batches(step: int, part: Share = WHOLE) -> Batch:
         theirs = other(step, part)
@@ -129,19 +132,9 @@ def batches_with_outliers(
     return batches
 
 
-def _second(images: np.ndarray, batch_size: int, seed: int, first: int) -> Stream:
-    """The stream of a second set, whose indices follow those of the first."""
-    return Stream({"image": images}, batch_size, seed + SECOND_STREAM, first)
-
-
 def _check_shapes(images: np.ndarray, others: np.ndarray, kind: str) -> None:
     if images.shape[1:] != others.shape[1:]:
         raise ValueError(
             f"images of shape {images.shape[1:]} cannot be trained with {kind} of "
             f"shape {others.shape[1:]}"
         )
-
-
-def _by_turns(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """`first[0], second[0], first[1], second[1]` and so on."""
-    return np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])

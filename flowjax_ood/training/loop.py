@@ -129,13 +129,11 @@ def fit(
         key: of the noise, the augmentation and the dropout of all steps.
         batch_size: rows of a batch, over all devices.
         parallel: the devices, and how a step is spread over them.
-        workdir: the directory of the run.
         validate: with it, training may end early, and the best state is returned, which
             is kept in `workdir/best`; its scores are `validation` in the metrics.
         prefetch: how batches are read ahead.
         sinks: they have the methods of `MetricLog`, and get the same metrics.
         profiler: traces some of the steps.
-        label: the name of the run in its progress.
 
     Raises:
         NonFiniteLossError: without saving the broken state.
@@ -262,12 +260,9 @@ class _Trainer:
         if self.profiler:
             self.profiler.before(first, count)
         taken = self.feed.take(count)
-        if count == 1:
-            batch = self.parallel.place_batch(taken[0])
-            self.state, metrics = self.one_step(self.state, batch, self.key)
-        else:
-            batch = self.parallel.place_batch(taken)
-            self.state, metrics = self.many_steps(self.state, batch, self.key)
+        batch = self.parallel.place_batch(taken[0] if count == 1 else taken)
+        step = self.one_step if count == 1 else self.many_steps
+        self.state, metrics = step(self.state, batch, self.key)
         if self.parallel.one_at_a_time:
             jax.block_until_ready((self.state, metrics))
         if self.profiler:

@@ -117,10 +117,9 @@ class Negative(Likelihood):
             raise ValueError(f"threshold must be finite, got {self.threshold}")
 
     def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
-        negative, dims = batch["negative"], self.module.dims
+        negative, dims, axis = batch["negative"], self.module.dims, self.axis_name
 
         def mean(value):
-            axis = self.axis_name
             return value if axis is None else jax.lax.pmean(value, axis)
 
         log_likelihood = discrete_log_likelihood(outputs.log_prob, dims)

@@ -166,12 +166,8 @@ class Checkpoints:
 
     def clean(self) -> None:
         """Remove what interrupted saves left behind."""
-
-        def remove():
-            for path in self.directory.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(path, ignore_errors=True)
-
-        on_lead(remove)
+        left = self.directory.glob("*.orbax-checkpoint-tmp*")
+        on_lead(lambda: [shutil.rmtree(path, ignore_errors=True) for path in left])
 
     def restore_newest(self, template: Any) -> tuple[Any, dict, list[Damaged]]:
         """`(state, facts, set aside)` of the newest checkpoint that is whole.

@@ -49,9 +49,7 @@ def read(path: str | Path) -> list[dict]:
     Raises ValueError naming the line where any other is not a record.
     """
     # a crash may leave any bytes at the end of a file
-    lines = Path(path).read_text(errors="replace").split("\n")
-    while lines and not lines[-1]:
-        lines.pop()
+    lines = Path(path).read_text(errors="replace").rstrip("\n").split("\n")
     records = []
     for number, line in enumerate(lines, start=1):
         try:

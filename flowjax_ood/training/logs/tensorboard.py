@@ -88,10 +88,9 @@ class TensorBoard:
             yield
         except OSError as error:
             # closing fails, too, with what could not be written before
-            if self._refused:
-                return
+            if not self._refused:
+                warn(
+                    f"{self.directory} cannot be written ({error.strerror or error}); "
+                    "training goes on, TensorBoard shows no more of it"
+                )
             self._refused = True
-            warn(
-                f"{self.directory} cannot be written ({error.strerror or error}); "
-                "training goes on, TensorBoard shows no more of it"
-            )

@@ -94,16 +94,10 @@ def check_state(state, step: int) -> None:
 
 @jax.jit
 def _all_finite(state):
-    return jax.tree.map(
-        lambda a: (
-            jnp.isfinite(a).all() if jnp.issubdtype(a.dtype, jnp.floating) else True
-        ),
-        state,
-    )
+    return jax.tree.map(lambda a: jnp.isfinite(a).all(), state)
 
 
 def _each(metrics: dict) -> list[dict]:
     """Split metrics `[K]` of a call into those of each step; scalars are of one."""
     values = {name: np.atleast_1d(value) for name, value in metrics.items()}
-    count = len(next(iter(values.values())))
-    return [{name: value[k] for name, value in values.items()} for k in range(count)]
+    return [dict(zip(values, step)) for step in zip(*values.values())]
