@@ -35,7 +35,7 @@ from flowjax_ood.training.batches import (
 from flowjax_ood.training.early_stopping import Validation
 from flowjax_ood.training.feed import Prefetch
 from flowjax_ood.training.loop import Plan
-from flowjax_ood.training.objectives import Likelihood, Negative
+from flowjax_ood.training.objectives import Likelihood, Negative, Objective
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
@@ -256,23 +256,30 @@ def training(config: ConfigDict, sets: Sets) -> Training:
     model = flow(config, sets.event_shape, training=True)
     update = optimizer(config, steps)
     initial, _ = _initial_state(config, sets, model, update)
-    objective = Likelihood(model)
-    if sets.negative is not None:
-        axis_name = None if config.parallel == "jit" else AXIS
-        with user_errors("config.train.negative_threshold", ValueError):
-            objective = Negative(model, config.train.negative_threshold, axis_name)
-    decay = config.optimizer.ema_decay
+    aim, decay = objective(config, sets, model), config.optimizer.ema_decay
     return Training(
         initial=initial,
-        train_step=make_train_step(objective, update, ema_decay=decay),
+        train_step=make_train_step(aim, update, ema_decay=decay),
         batches=batches(config, sets),
         plan=plan(config, steps),
         key=jax.random.split(random_key(config.seed), 3)[2],
-        batch_size=config.train.batch_size * len(kinds),
+        batch_size=rows(config, sets),
         parallel=spread,
         prefetch=prefetch(config),
         validate=validation(config, sets, steps),
     )
+
+
+def objective(config: ConfigDict, sets: Sets, model: Flow) -> Objective:
+    """Maximum likelihood, or negative training where there are negatives.
+
+    UserError for a threshold of negative training that is not finite.
+    """
+    if sets.negative is None:
+        return Likelihood(model)
+    axis_name = None if config.parallel == "jit" else AXIS
+    with user_errors("config.train.negative_threshold", ValueError):
+        return Negative(model, config.train.negative_threshold, axis_name)
 
 
 def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
@@ -289,6 +296,11 @@ def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
             return batches_with_negatives(images, negatives, size, seed)
     make = vector_batches if sets.kind is Kind.VECTORS else image_batches
     return make(sets.inputs(sets.train), size, seed)
+
+
+def rows(config: ConfigDict, sets: Sets) -> int:
+    """Rows of a batch: `train.batch_size`, and as many negatives, if any."""
+    return config.train.batch_size * (1 if sets.negative is None else 2)
 
 
 def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:

@@ -61,7 +61,9 @@ def run_training(
     Args:
         training: as `build.training` makes it from `config`.
         config: written to config.json; a run there must have the same.
+        workdir: the directory of the run.
         sets: those of the config; data.json says which they are.
+        label: the name of the run in its progress.
         arrays: all that training uses besides the training set and the negatives, by
             name in data.json: a resumed run must have the same.
         free: keys of the config that this training does not read, and may change.

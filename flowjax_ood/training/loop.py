@@ -129,11 +129,13 @@ def fit(
         key: of the noise, the augmentation and the dropout of all steps.
         batch_size: rows of a batch, over all devices.
         parallel: the devices, and how a step is spread over them.
+        workdir: the directory of the run.
         validate: with it, training may end early, and the best state is returned, which
             is kept in `workdir/best`; its scores are `validation` in the metrics.
         prefetch: how batches are read ahead.
         sinks: they have the methods of `MetricLog`, and get the same metrics.
         profiler: traces some of the steps.
+        label: the name of the run in its progress.
 
     Raises:
         NonFiniteLossError: without saving the broken state.
