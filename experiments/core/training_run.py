@@ -10,7 +10,6 @@ from experiments.core import build
 from experiments.core.data_identity import keep_data
 from experiments.core.errors import UserError, user_errors
 from experiments.core.evaluation import TrainedFlow
-from experiments.core.keys import kind
 from experiments.core.run_config import check_config, check_hosts, keep_config
 from experiments.core.sets import Sets, keep_standardizer
 from experiments.core.workdir import locked
@@ -28,16 +27,13 @@ def train(
     **observed,
 ) -> TrainedFlow:
     """Train the flow of `config` in `workdir`, or resume it; as `run_training`."""
-    if "ablate" in config:
-        raise UserError(
-            "the config describes a grid of runs (config.ablate); use the command "
-            "`ablate`"
-        )
-    if kind(config).classifies:
-        raise UserError(
-            "the config describes classifiers and detectors (config.detect); use the "
-            "command `detect`"
-        )
+    others = {"ablate": "a grid of runs", "detect": "classifiers and detectors"}
+    for command, described in others.items():
+        if command in config:
+            raise UserError(
+                f"the config describes {described} (config.{command}); use the command "
+                f"`{command}`"
+            )
     check_hosts(config)
     made, arrays = build.training(config, sets), sets.validation_arrays
     run = run_training(made, config, workdir, sets, label, arrays, **observed)

@@ -54,9 +54,7 @@ class EarlyStopping:
     ever due.
     """
 
-    def __init__(
-        self, validation: Validation | None, workdir: str | Path, keep: int = KEEP
-    ):
+    def __init__(self, validation: Validation | None, workdir: Path, keep: int):
         self.validation = validation
         # of the best state: its score and step, and how many scores came since
         self._best: dict = {}
@@ -64,7 +62,7 @@ class EarlyStopping:
         self._checkpoints = None
         if validation:
             # as many as there are checkpoints, which name a best state each
-            self._checkpoints = Checkpoints(Path(workdir) / DIRECTORY, max(keep, KEEP))
+            self._checkpoints = Checkpoints(workdir / DIRECTORY, max(keep, KEEP))
 
     def resume_at(self, step: int, facts: dict) -> None:
         """Resume from a checkpoint of `step` that holds `facts` as `validation`.

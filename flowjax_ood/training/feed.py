@@ -87,8 +87,8 @@ class Feed:
 
     Used as a context manager; leaving it ends what reads ahead. Reading starts with
     the first batch asked for, and again, at the step it had come to, after an error.
-    `waited` is how many seconds the caller has spent here for batches since
-    `reset_wait` (reading itself, where nothing is read ahead).
+    `waited` is how many seconds the caller has spent here for batches (reading itself,
+    where nothing is read ahead); it may be set back to 0.
 
     Raises ValueError for a negative `start`; what `batches` raises, in whatever thread
     or process, `take` and `peek` raise.
@@ -128,10 +128,6 @@ class Feed:
         self._hold(1)
         return self._held[0]
 
-    def reset_wait(self) -> None:
-        """Count `waited` from here."""
-        self.waited = 0.0
-
     def close(self) -> None:
         """End the threads and processes that read ahead; `take` may start others."""
         iterator, self._iterator = self._iterator, None
@@ -155,17 +151,16 @@ class Feed:
         step = self.step + len(self._held)
         if not self._prefetch.ahead:
             return self._read(step)
-        if self._iterator is None:
+        first = self._iterator is None
+        if first:
             self._iterator = read_ahead(self._read, step, self._prefetch)
-            first = partial(next, self._iterator)
-            batch = without_signals(first) if self._prefetch.workers else first()
-        else:
-            batch = next(self._iterator)
-        if self._prefetch.workers:
-            # of workers it is in memory shared with them, which goes when grain's array
-            # does, whatever still looks into it
-            batch = {name: np.array(rows) for name, rows in batch.items()}
-        return batch
+        if not self._prefetch.workers:
+            return next(self._iterator)
+        read = partial(next, self._iterator)
+        batch = without_signals(read) if first else read()
+        # of workers it is in memory shared with them, which goes when grain's array
+        # does, whatever still looks into it
+        return {name: np.array(rows) for name, rows in batch.items()}
 
 
 def _read(batches: Batches, part: Share, step: int) -> Batch:

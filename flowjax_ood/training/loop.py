@@ -194,7 +194,7 @@ def fit(
                         window.start_clock()
                     for each in logs:
                         each.write(done, **values)
-                    feed.reset_wait()
+                    feed.waited = 0.0
                     shown.advance(done, **_summary(values))
                 if saving:
                     trainer.check()
@@ -202,7 +202,7 @@ def fit(
                     facts = window.facts() | early.facts()
                     checkpoints.save(done, parallel.to_save(trainer.state), facts)
                     window.start_clock()
-                    feed.reset_wait()
+                    feed.waited = 0.0
                 if stopping:
                     checkpoints.wait()
                     raise Interrupted(stopping, done)

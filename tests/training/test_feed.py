@@ -112,7 +112,7 @@ def test_waiting_is_counted():
     with Feed(slow, 0) as feed:
         feed.take(2)
         assert 0.1 <= feed.waited < 10
-        feed.reset_wait()
+        feed.waited = 0.0
         assert feed.waited == 0.0
         feed.peek()
         waited = feed.waited
@@ -125,7 +125,7 @@ def test_waiting_is_counted():
 def test_reading_ahead_is_while_others_work():
     with Feed(slow, 0, Prefetch(ahead=4, threads=1)) as feed:
         feed.take(1)
-        feed.reset_wait()
+        feed.waited = 0.0
         time.sleep(0.6)
         feed.take(4)
         # a tenth of what reading them took would be much

@@ -186,21 +186,22 @@ class Checkpoints:
                 damaged[step] = error
         else:
             raise errors.none_whole(self.directory, damaged)
-        aside = [self._set_aside(step, e.reason) for step, e in damaged.items()]
-        if aside:
+        paths = on_lead(lambda: [self._set_aside(step) for step in damaged])
+        if paths:
             self._manager.reload()
+        aside = [
+            Damaged(step, error.reason, Path(path))
+            for (step, error), path in zip(damaged.items(), paths)
+        ]
         return *restored, aside
 
-    def _set_aside(self, step: int, reason: str) -> Damaged:
-        def move() -> str:
-            path = self.directory.parent / ASIDE / f"{step}"
-            path.parent.mkdir(exist_ok=True)
-            while path.exists():
-                path = path.with_name(path.name + "+")
-            self._path(step).rename(path)
-            return str(path)
-
-        return Damaged(step, reason, Path(on_lead(move)))
+    def _set_aside(self, step: int) -> str:
+        path = self.directory.parent / ASIDE / f"{step}"
+        path.parent.mkdir(exist_ok=True)
+        while path.exists():
+            path = path.with_name(path.name + "+")
+        self._path(step).rename(path)
+        return str(path)
 
     def restore(self, template: Any, step: int | None = None) -> tuple[Any, dict]:
         """`(state, facts)` of `step` (default: newest), the state as numpy arrays.

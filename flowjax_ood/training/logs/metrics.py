@@ -37,10 +37,9 @@ class MetricLog:
 
     def write(self, step: int, **values) -> None:
         """Append a record. Raises ValueError for NaN and infinity: not JSON."""
-        record = {"step": step} | values
-        line = json.dumps(record, allow_nan=False, default=float) + "\n"
+        line = json.dumps({"step": step, **values}, allow_nan=False, default=float)
         with self.path.open("a") as file:
-            file.write(line)
+            file.write(line + "\n")
 
 
 def read(path: str | Path) -> list[dict]:
