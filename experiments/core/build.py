@@ -253,9 +253,7 @@ def training(config: ConfigDict, sets: Sets) -> Training:
     # an epoch ends with the smaller set (appendix B)
     steps = num_steps(config, min(len(images) for images in kinds))
     spread = parallel(config)
-    model = flow(config, sets.event_shape, training=True)
-    update = optimizer(config, steps)
-    initial, _ = _initial_state(config, sets, model, update)
+    model, update, initial, _ = _start(config, sets, steps)
     aim, decay = objective(config, sets, model), config.optimizer.ema_decay
     return Training(
         initial=initial,
@@ -341,14 +339,14 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
 
 def state_template(config: ConfigDict, sets: Sets) -> TrainState:
     """Shapes and dtypes of the state that training `config` keeps in checkpoints."""
-    model = flow(config, sets.event_shape, training=True)
     # any length of training has this state, so it may as well be the shortest one
-    update = optimizer(config, max(1, config.optimizer.warmup_steps))
-    return _initial_state(config, sets, model, update)[1]
+    return _start(config, sets, max(1, config.optimizer.warmup_steps))[3]
 
 
-def _initial_state(config, sets, model, update):
-    """`(initial() -> state, its shapes)`."""
+def _start(config, sets, steps):
+    """`(flow, optimizer, initial() -> state, its shapes)` of a training of `steps`."""
+    model = flow(config, sets.event_shape, training=True)
+    update = optimizer(config, steps)
     # the third one is of all steps
     init_key, noise_key, _ = jax.random.split(random_key(config.seed), 3)
     events = sets.inputs(sets.train)
@@ -365,4 +363,4 @@ def _initial_state(config, sets, model, update):
 
     with user_errors("config.model", ValueError):
         # st-networks refuse sizes that do not fit when they are first called
-        return initial, jax.eval_shape(initial)
+        return model, update, initial, jax.eval_shape(initial)

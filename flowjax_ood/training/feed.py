@@ -50,10 +50,8 @@ class Prefetch:
 
     def __post_init__(self):
         for name in ("ahead", "threads", "workers"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"{name} must be at least 0, got {getattr(self, name)}"
-                )
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"{name} must be at least 0, got {value}")
         if self.ahead and not self.threads and not self.workers:
             raise ValueError(
                 f"reading {self.ahead} batches ahead needs threads or workers, and "

@@ -47,10 +47,8 @@ class Plan:
 
     def __post_init__(self):
         for name in ("num_steps", "log_every", "checkpoint_every", "steps_per_call"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
     def saves(self, step: int) -> bool:
         """Whether a checkpoint is due after `step`."""

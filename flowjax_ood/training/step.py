@@ -80,7 +80,6 @@ def make_train_step(
         if ema_decay:
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             ema = optax.incremental_update(params, ema, 1 - decay)
-        new = TrainState(state.step + 1, params, batch_stats, opt_state, ema)
-        return new, metrics
+        return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics
 
     return train_step
