@@ -5,7 +5,7 @@
 
 The original's own example: the paper's RealNVP for CIFAR-10 at half its learning rate,
 32 images and 32 faces a step; a face is pushed down until its log-likelihood is below
--100,000 nats. Of SVHN it is told nothing. Needs the sets prepared for TFDS. 87,859,080
+-100,000 nats. It never sees SVHN. Needs the sets prepared for TFDS. 87,859,080
 parameters, 102 epochs: 0.63 EFLOP, about 9 hours at a sustained 20 TFLOP/s.
 
 `:cpu`: a small flow on 10,000 images, minutes. `:smoke`: synthetic images, a minute.

@@ -5,7 +5,7 @@
 
 The paper's RealNVP and recipe for SVHN, 32 house numbers and 32 photographs a step;
 these are pushed down until their log-likelihood is below -100,000 nats. An epoch ends
-with the smaller set, CIFAR-10's 50,000. Of CelebA it is told nothing. (Which sets the
+with the smaller set, CIFAR-10's 50,000. It never sees CelebA. (Which sets the
 paper pairs with SVHN is not available to us.) Needs the sets prepared for TFDS.
 87,859,080 parameters, 102 epochs: 0.63 EFLOP, about 9 hours at a sustained 20 TFLOP/s.
 

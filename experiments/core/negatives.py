@@ -45,7 +45,7 @@ def check_apart(
             raise UserError(
                 f"{common} of the {len(images)} images of {name} that are scored are "
                 f"among the negatives, {negative.name}:{negative.split}; score images "
-                "that the flow was not told of"
+                "that the flow was not exposed to"
             )
 
 

@@ -70,8 +70,8 @@ def check_negative(config: ConfigDict) -> None:
     if not c.get("negative"):
         if c.get("negative_classes"):
             raise UserError(
-                f"config.train.negative_classes is {c.negative_classes}, but no set is "
-                "told of; set config.train.negative, such as mnist:train"
+                f"config.train.negative_classes is {c.negative_classes}, but no set of "
+                "negatives is named; set config.train.negative, such as mnist:train"
             )
         return
     used = {"train": config.data.train, "test": config.data.test}
@@ -82,6 +82,6 @@ def check_negative(config: ConfigDict) -> None:
     if same:
         raise UserError(
             f"config.train.negative and config.data.{same[0]} are the same images, "
-            f"{used[same[0]]!r}; a flow is told of other images than those it learns "
-            "or is scored on"
+            f"{used[same[0]]!r}; negatives must be other images than those the flow "
+            "learns or is scored on"
         )

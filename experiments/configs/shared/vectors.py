@@ -78,8 +78,8 @@ def tabular(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
 def paper(config: ConfigDict) -> ConfigDict:
     """The defaults of the paper's script as they are: nothing bounds, nothing stops.
 
-    Adam with coupled L2 on all parameters, 101 epochs (one more than it is told). Of
-    embeddings, too, for which it names no others.
+    Adam with coupled L2 on all parameters, 101 epochs (one more than its argument
+    says). Of embeddings, too, for which it names no others.
     """
     config.data.validation = 0.0
     config.model.update(mask="tabular", dropout=0.0, max_log_scale=0.0, zero_init=False)

@@ -42,7 +42,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """A run with batch norm, told of half of the digits."""
+    """A run with batch norm, exposed to half of the digits."""
     at = tmp_path_factory.mktemp("negative") / "run"
     assert run([*TRAIN, f"--workdir={at}"]) == 0
     return at
@@ -80,7 +80,7 @@ def test_the_recipe_is_the_baselines(name):
     assert found["optimizer.learning_rate"] == {"celeba": 1e-4, "svhn": 1e-4}.get(
         name, 5e-5
     )
-    # scored on what it is told of, and on something else
+    # scored on what it is exposed to, and on something else
     told = found["train.negative"].replace("train", "test")
     assert told in found["data.ood"]
     assert len(found["data.ood"] + found["data.altered"]) > 1
@@ -129,7 +129,7 @@ def test_without_negatives_nothing_is_told():
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("train.negative=",), "negative_classes is 5, but no set is told of"),
+        (("train.negative=",), "negative_classes is 5, but no set of negatives"),
         (("train.negative=mnist:test",), "config.data.ood (mnist:test) are the same"),
         (("train.negative=fashion_mnist:train",), "config.data.train are the same"),
         (("train.negative=fashion_mnist",), "config.data.test are the same images"),
@@ -150,7 +150,7 @@ def test_what_cannot_be_told_is_refused(overrides, said):
 
 
 def test_images_that_are_scored_under_another_name_are_refused(tmp_path):
-    """The same digits from another source: told of, and scored."""
+    """The same digits from another source: negatives, and scored."""
     told = load_sets(load("train.negative_classes=0")).negative
     np.savez(tmp_path / "other.npz", test=told.images)
     said = refused(
