@@ -271,7 +271,7 @@ def test_what_ends_a_command_early_is_said(capsys, monkeypatch, raised, status, 
     def end(*args, **kwargs):
         raise raised
 
-    monkeypatch.setattr(demo, "main", end)
+    monkeypatch.setattr(demo, "run", end)
     assert run(["demo"]) == status
     assert said in capsys.readouterr().err
 
@@ -282,7 +282,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     def end(*args, **kwargs):
         raise KeyError("a defect")
 
-    monkeypatch.setattr(demo, "main", end)
+    monkeypatch.setattr(demo, "run", end)
     with pytest.raises(KeyError, match="a defect"):
         run(["demo"])
 
