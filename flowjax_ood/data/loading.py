@@ -22,6 +22,7 @@ _IMAGES = {
     "npz": ("npz", "load_npz", ("path",)),
     "folder": ("folder", "load_folder", ("path", "limit", "image_size", "channels")),
     "tfds": ("tfds", "load_tfds", ("path", "limit", "image_size")),
+    "glyphs": ("glyphs", "load_glyphs", ("limit",)),
     "synthetic": ("synthetic", "load_synthetic", ("limit", "image_size", "seed")),
 }
 _VECTORS = {
@@ -49,10 +50,12 @@ def load(
         spec: for example `"fashion_mnist:train"`.
         source: `embedded` (samples shipped with the package), `idx` (a directory of IDX
             files), `npz`, `folder` (a directory of PNG, JPEG and the like), `tfds`
-            (prepared TensorFlow Datasets), or `synthetic` (fake).
+            (prepared TensorFlow Datasets), `glyphs` (letters drawn in the fonts of
+            matplotlib), or `synthetic` (fake).
         path: the directory or file of `idx`, `npz` and `folder`, the data_dir of
-            `tfds`. Refused by `embedded`, which reads nothing else; not looked at by
-            `synthetic`, so that a config's source alone can be swapped for a smoke run.
+            `tfds`. Refused by `embedded` and `glyphs`, which read nothing else; not
+            looked at by `synthetic`, so that a config's source alone can be swapped for
+            a smoke run.
         limit: take the first `limit` images, at least 1. A limit above what the source
             holds is an error that names both numbers: silently fewer images would
             falsify results. `synthetic` makes exactly `limit` images.
@@ -153,7 +156,7 @@ def _read(
     if source not in sources:
         raise unknown(kind, str(source), sources)
     module, function, taken = sources[source]
-    if source in ("embedded", "sklearn") and options["path"] is not None:
+    if source in ("embedded", "glyphs", "sklearn") and options["path"] is not None:
         readers = " or ".join(repr(s) for s, v in sources.items() if "path" in v[2])
         raise ValueError(
             f"source {source!r} reads no path, got path={os.fspath(options['path'])!r};"

@@ -86,7 +86,7 @@ class ImageSet(StoredSet):
         split: split, as asked for (`"test"`).
         images: uint8 `[N, H, W, C]`, `C` 1 or 3, `N` at least 1.
         labels: int32 `[N]`, or None where the source has none.
-        source: `embedded | idx | npz | folder | tfds | synthetic`.
+        source: one of `loading.SOURCES`.
         origin: one readable line: where the images came from, what was done to them,
             and their licence where it is known.
 

@@ -20,8 +20,8 @@ def common_sections(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
             # part (with "jit"): 1 is a copy on every device
             "fsdp": 1,
             "data": {
-                # embedded | idx | npz | folder | tfds | synthetic; path where the
-                # source has one
+                # embedded | idx | npz | folder | tfds | glyphs | synthetic; path where
+                # the source has one
                 "source": "tfds",
                 "path": "",
                 # "name:split"
