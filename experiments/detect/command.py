@@ -222,8 +222,8 @@ def check(config: ConfigDict, sets: Sets) -> None:
 def check_names(config: ConfigDict) -> None:
     """Raise UserError for detectors that a config has not, or are not installed."""
     c = config.detect
-    chosen = [d.name for d in detectors.chosen(config, 1)]
-    known = [d.name for d in detectors.plain(config, ("a layer",), 1)] + chosen
+    chosen = detectors.chosen(config, 1)
+    known = [d.name for d in (*detectors.plain(config, ("a layer",), 1), *chosen)]
     known += [scores.ENSEMBLE] if c.networks > 1 else []
     known += [exposure.NAME] if config.exposure.source else []
     unknown = [n for n in c.detectors if n not in known]
@@ -232,7 +232,8 @@ def check_names(config: ConfigDict) -> None:
             f"config.detect.detectors: there is no {', '.join(map(repr, unknown))} in "
             f"this config; known: {'; '.join(sorted(set(known)))}"
         )
-    logistic = not c.detectors or set(chosen) & set(c.detectors)
+    weighted = [d.name for d in chosen if not isinstance(d, ood.Tuned)]
+    logistic = not c.detectors or set(weighted) & set(c.detectors)
     if logistic and importlib.util.find_spec("sklearn") is None:
         raise UserError(
             "weights by logistic regression need scikit-learn: "

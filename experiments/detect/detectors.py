@@ -27,6 +27,27 @@ SEVERITY = (
     ("FSSD (last layer)", NONE),
     ("FSSD (no perturbation)", LEAK_FREE),
 )
+# as published, without a choice; those that have a grid are also rows that choose
+PUBLISHED = (
+    ood.MSP(),
+    ood.MaxLogit(),
+    ood.Energy(),
+    ood.Entropy(),
+    ood.GEN(),
+    ood.KLMatching(),
+    ood.KNN(),
+    ood.MahalanobisFeatures(),
+    ood.RelativeMahalanobis(),
+    ood.ViM(),
+    ood.ReAct(),
+    ood.ASH(),
+    ood.SCALE(),
+    ood.DICE(),
+    ood.SHE(),
+    ood.FDBD(),
+    ood.NNGuide(),
+    ood.GradNorm(),
+)
 
 
 def plain(
@@ -37,28 +58,10 @@ def plain(
     `layers` of the network, shallow to deep; `ood_count` of the first OOD set, which
     FSSD's published noise depends on.
     """
+    uniform = {"weights": "uniform", "magnitudes": (0.0,)}
     listed = [
-        ood.MSP(),
-        ood.MaxLogit(),
-        ood.Energy(),
-        ood.Entropy(),
-        ood.GEN(),
-        ood.KLMatching(),
-        ood.KNN(),
-        ood.MahalanobisFeatures(),
-        ood.RelativeMahalanobis(),
-        ood.ViM(),
-        ood.ReAct(),
-        ood.ASH(),
-        ood.SCALE(),
-        ood.DICE(),
-        ood.SHE(),
-        ood.FDBD(),
-        ood.NNGuide(),
-        ood.GradNorm(),
-        ood.MahalanobisLayers(
-            weights="uniform", magnitudes=(0.0,), label="Mahalanobis (uniform weights)"
-        ),
+        *PUBLISHED,
+        ood.MahalanobisLayers(**uniform, label="Mahalanobis (uniform weights)"),
     ]
     if config.detect.fssd_noise != "validation":
         # from the mean of in-distribution inputs, unlike from noise, nobody knows which
@@ -89,7 +92,8 @@ def plain(
 def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
     """List the detectors whose settings are chosen by a protocol's outliers.
 
-    They choose from the published magnitudes, or from two where there are few images to
+    Those of `PUBLISHED` choose among their grids. Those that step along gradients
+    choose from the published magnitudes, or from two where there are few images to
     choose by; where inputs have no gradient, they take no step.
     """
     steps, still = {}, {"magnitudes": (0.0,)}
@@ -98,9 +102,11 @@ def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
     signs = steps or {"magnitudes": (0.1, 0.04, 0.02, 0.01, 0.004, 0.001, 0.0)}
     published = {"ood_count": ood_count, "noise": config.detect.fssd_noise}
     without = ood.FSSD.repository(**published, **still, label="FSSD (no perturbation)")
+    tuned = [ood.Tuned(detector) for detector in PUBLISHED if detector.grid]
     if not config.detect.perturb:
-        return [ood.ODIN(**still), ood.MahalanobisLayers(**still), without]
+        return [*tuned, ood.ODIN(**still), ood.MahalanobisLayers(**still), without]
     listed = [
+        *tuned,
         ood.ODIN(**steps),
         ood.MahalanobisLayers(**steps),
         ood.FSSD.repository(**published, **steps),

@@ -39,6 +39,7 @@ from flowjax_ood.ood.metrics import (
 )
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
+from flowjax_ood.ood.tuned import Tuned
 
 __all__ = [
     "ASH",
@@ -72,6 +73,7 @@ __all__ = [
     "ReAct",
     "RelativeMahalanobis",
     "Requires",
+    "Tuned",
     "ViM",
     "aupr",
     "auroc",

@@ -118,11 +118,13 @@ def score_of(function: Callable[..., Any], *parts: str, settings=(), **arrays):
 class Detector:
     """Base of the detectors: frozen dataclasses of hyper-parameters.
 
-    A detector of outputs defines `prepared(network, given)`, all others `fit`.
+    A detector of outputs defines `prepared(network, given)`, all others `fit`. `grid`:
+    `{setting: values}` that `Tuned` chooses among, those of published searches.
     """
 
     label: str
     requires: ClassVar[Requires] = Requires()
+    grid: ClassVar[dict[str, tuple]] = {}
 
     @property
     def name(self) -> str:

@@ -1,6 +1,7 @@
 """Detectors that compare features f `[B, D]` with those of training inputs."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -95,6 +96,7 @@ class KNN(Detector):
 
     k: int = 50
     name = "KNN"
+    grid: ClassVar = {"k": (1, 5, 10, 50, 100, 200, 500, 1000)}
     requires = Requires(train_data=True)
 
     def prepared(self, network, given):
@@ -130,11 +132,13 @@ class RelativeMahalanobis(MahalanobisFeatures):
 class ViM(Detector):
     """Energy less the matched length of f outside the training features' subspace.
 
-    `dims`: of that subspace; 0 is D/2, or the published 1000, 512 for larger features.
+    `dims`: of that subspace; below 1, a share of D; 0 is D/2, or the published 1000,
+    512 for larger features.
     """
 
-    dims: int = 0
+    dims: float = 0
     name = "ViM"
+    grid: ClassVar = {"dims": (0.125, 0.25, 0.5, 0.75)}
     requires = Requires(train_data=True, head=True)
 
     def prepared(self, network, given):
@@ -142,7 +146,8 @@ class ViM(Detector):
         w, b = (np.asarray(a, np.float64) for a in network.head)
         size = f.shape[1]
         published = 1000 if size >= 2048 else 512 if size >= 768 else size // 2
-        dims = self.dims or published
+        share = 0 < self.dims < 1
+        dims = round(self.dims * size) if share else int(self.dims) or published
         if not 0 < dims < size:
             raise ValueError(f"ViM needs 0 < dims < {size}, the features, got {dims}")
         origin = -np.linalg.pinv(w.T) @ b
@@ -208,6 +213,7 @@ class NNGuide(Detector):
     k: int = 10
     share: float = 0.1
     name = "NNGuide"
+    grid: ClassVar = {"k": (1, 10, 50, 100), "share": (0.01, 0.1, 1.0)}
     requires = Requires(train_data=True)
 
     def prepared(self, network, given):

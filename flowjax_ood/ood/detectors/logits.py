@@ -1,6 +1,7 @@
 """Detectors that look at the logits `z [B, C]` alone; p = softmax(z)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,7 @@ class Energy(Detector):
 
     temperature: float = 1.0
     name = "Energy"
+    grid: ClassVar = {"temperature": (0.1, 1.0, 10.0, 100.0, 1000.0)}
 
     def prepared(self, network, given):
         return score_of(energy, "logits", temperature=float(self.temperature))
@@ -133,6 +135,7 @@ class GEN(Detector):
 
     gamma: float = 0.1
     name = "GEN"
+    grid: ClassVar = {"gamma": (0.01, 0.1, 0.5, 1.0, 2.0, 5.0)}
 
     def prepared(self, network, given):
         return score_of(gen, "logits", gamma=float(self.gamma))

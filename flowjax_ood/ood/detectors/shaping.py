@@ -1,6 +1,7 @@
 """Detectors that change the features f `[B, D]` and take the energy of new logits."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -80,6 +81,7 @@ class ReAct(Detector):
 
     percentile: float = 90.0
     name = "ReAct"
+    grid: ClassVar = {"percentile": (70.0, 80.0, 85.0, 90.0, 95.0, 99.0)}
     requires = Requires(train_data=True, head=True)
 
     def prepared(self, network, given):
@@ -94,6 +96,7 @@ class ASH(Detector):
     variant: str = "b"
     pruned: float = 0.65
     name = "ASH"
+    grid: ClassVar = {"pruned": (0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)}
     requires = Requires(head=True)
 
     def __post_init__(self):
@@ -114,6 +117,7 @@ class SCALE(Detector):
 
     pruned: float = 0.85
     name = "SCALE"
+    grid: ClassVar = {"pruned": (0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)}
     requires = Requires(head=True)
 
     def prepared(self, network, given):
@@ -129,6 +133,7 @@ class DICE(Detector):
 
     sparsity: float = 0.9
     name = "DICE"
+    grid: ClassVar = {"sparsity": (0.1, 0.3, 0.5, 0.7, 0.9)}
     requires = Requires(train_data=True, head=True)
 
     def prepared(self, network, given):
