@@ -13,10 +13,11 @@ Source: Kirichenko et al. 2020, sections 6 and 7; Dinh et al. 2017, section 3.4.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+from flowjax_ood.bound import Bound
 
 
 class CouplingMask(NamedTuple):
@@ -139,8 +140,11 @@ def tabular(shape: Sequence[int], reverse: bool = False) -> np.ndarray:
 
 
 def alternate(mask: Callable[..., np.ndarray], layout="spatial") -> MaskStrategy:
-    """Make the strategy that is `mask`, reversed for odd k; it can be pickled."""
-    return partial(_alternating, mask, layout)
+    """Make the strategy that is `mask`, reversed for odd k.
+
+    It can be pickled, and equals another of the same mask.
+    """
+    return Bound(_alternating, mask, layout)
 
 
 def _alternating(mask, layout, k: int, shape: Sequence[int]) -> CouplingMask:

@@ -17,11 +17,12 @@ LIBRARY = ROOT / "flowjax_ood"
 EXPERIMENTS = ROOT / "experiments"
 
 ARROWS = {
-    "masks": set(),
+    "bound": set(),
+    "masks": {"bound"},
     "precision": set(),
     "runtime": set(),
     "bijectors": {"masks"},
-    "networks": {"precision", "runtime"},
+    "networks": {"bound", "precision", "runtime"},
     "distributions": {"bijectors"},
     "models": {"bijectors", "networks", "distributions", "precision"},
     "interop": {"models"},

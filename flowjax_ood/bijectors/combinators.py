@@ -16,6 +16,11 @@ class Chain(Bijector):
 
     bijectors: Sequence[Bijector]
 
+    def __post_init__(self):
+        # a list has no hash, and so would the flow have none
+        self.bijectors = tuple(self.bijectors)
+        super().__post_init__()
+
     def forward(self, x, cond=None):
         total = zero_logdet(x)
         for bijector in self.bijectors:

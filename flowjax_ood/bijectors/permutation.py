@@ -23,6 +23,11 @@ class ChannelPermutation(Bijector):
     order: tuple[int, ...] | None = None
     seed: int | None = None
 
+    def __post_init__(self):
+        if self.order is not None:
+            self.order = tuple(np.asarray(self.order).tolist())
+        super().__post_init__()
+
     @nn.nowrap
     def resolve(self, channels: int) -> np.ndarray:
         """The permutation `[channels]` used for that many channels."""
@@ -30,7 +35,7 @@ class ChannelPermutation(Bijector):
             order = np.asarray(self.order)
             if sorted(order.tolist()) != list(range(channels)):
                 raise ValueError(
-                    f"order {tuple(self.order)} is not a permutation of the {channels} "
+                    f"order {self.order} is not a permutation of the {channels} "
                     "channels"
                 )
             return order

@@ -79,6 +79,7 @@ class ConditionalNormal(nn.Module):
             raise ValueError(
                 f"max_log_scale must be positive and finite, got {self.max_log_scale}"
             )
+        self.hidden = tuple(self.hidden)
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden widths must be at least 1, got {self.hidden}")
         super().__post_init__()

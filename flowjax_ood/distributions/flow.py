@@ -60,13 +60,19 @@ class Flow(nn.Module):
     A `cond` that nothing would use then, because the base is the default
     `StandardNormal`, raises ValueError.
 
-    There is no hidden state; every method works under jit, vmap and grad.
+    There is no hidden state; every method works under jit, vmap and grad. A flow is
+    hashable and equals another of the same arguments, so it may be a static argument
+    of `jax.jit`; bind the arguments of a module factory by `networks.Bound` for that.
     """
 
     bijector: Bijector
     event_shape: tuple[int, ...]
     base: nn.Module = field(default_factory=StandardNormal)
     conditional_bijector: bool = True
+
+    def __post_init__(self):
+        self.event_shape = tuple(self.event_shape)
+        super().__post_init__()
 
     def __call__(self, x, cond=None):
         return self.log_prob(x, cond)

@@ -1,7 +1,6 @@
 """Glow, in the form the paper uses it."""
 
 from collections.abc import Callable
-from functools import partial
 
 import flax.linen as nn
 
@@ -15,6 +14,7 @@ from flowjax_ood.bijectors import (
     Logit,
     Squeeze,
 )
+from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
 from flowjax_ood.models.real_nvp import Stacking, check_numbers, st_network
 from flowjax_ood.networks import GlowConvNet, Highway
@@ -72,8 +72,8 @@ def Glow(
     stacking = Stacking(stack, remat, reversible)
     precision = as_precision(precision)
     known = {
-        "highway": partial(Highway, width=width, layers=layers, precision=precision),
-        "glow_convnet": partial(GlowConvNet, width=width, precision=precision),
+        "highway": Bound(Highway, width=width, layers=layers, precision=precision),
+        "glow_convnet": Bound(GlowConvNet, width=width, precision=precision),
     }
     net = st_network(st_net, known)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import flax.linen as nn
 import numpy as np
@@ -18,6 +17,7 @@ from flowjax_ood.bijectors import (
     Squeeze,
 )
 from flowjax_ood.bijectors.repeat import MODES
+from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
 from flowjax_ood.networks.batch_norm import check_group
@@ -88,9 +88,9 @@ def RealNVP(
         residual = {"width": width, "blocks": blocks, "input_gain": gain, "norm": norm}
         residual |= {"norm_group": norm_group, **common}
         known = {
-            "resnet": partial(ResNet, skip=skip, **residual),
-            "resnet_ae": partial(ResNetAE, latent_dim=latent_dim, **residual),
-            "autoencoder": partial(Autoencoder, latent_dim=latent_dim, **common),
+            "resnet": Bound(ResNet, skip=skip, **residual),
+            "resnet_ae": Bound(ResNetAE, latent_dim=latent_dim, **residual),
+            "autoencoder": Bound(Autoencoder, latent_dim=latent_dim, **common),
         }
         return st_network(st_net, known)
 
@@ -160,7 +160,7 @@ def TabularRealNVP(
         raise ValueError(
             f"max_log_scale must be positive, or None for no bound, got {max_log_scale}"
         )
-    net = partial(
+    net = Bound(
         MLP,
         width=width,
         layers=layers,

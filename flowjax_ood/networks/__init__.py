@@ -3,6 +3,7 @@
 Any Flax module called as `net(x, features, cond=None)` will do; these are the paper's.
 """
 
+from flowjax_ood.bound import Bound
 from flowjax_ood.networks.autoencoder import Autoencoder
 from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convnets import GlowConvNet, Highway
@@ -14,6 +15,7 @@ __all__ = [
     "MLP",
     "Autoencoder",
     "BatchNorm",
+    "Bound",
     "Conv",
     "Dense",
     "GlowConvNet",
