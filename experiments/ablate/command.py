@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell, cells
 from experiments.ablate.table import TITLE, columns, figures_of, summary, write_markdown
-from experiments.core import build, run_outputs, text
+from experiments.core import build, drawing, run_outputs, text
 from experiments.core.config import load_config
 from experiments.core.data_identity import keep_data
 from experiments.core.errors import UserError, user_errors
@@ -28,7 +28,6 @@ from experiments.core.run_config import keep_config
 from experiments.core.sets import Sets, load_sets
 from experiments.core.training_run import train
 from experiments.core.workdir import InUseError, locked
-from flowjax_ood import figures
 from flowjax_ood.training.logs.window import NonFiniteLossError
 
 
@@ -94,7 +93,7 @@ def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> 
     if content["rows"]:
         write_markdown(content, workdir / "ablation.md")
         for name, figure in figures_of(content).items():
-            figures.save(figure, workdir / f"{name}.png")
+            drawing.draw(workdir / f"{name}.png", figure)
     return content
 
 

@@ -1,5 +1,6 @@
 """The table of an ablation: mean and deviation of its rows over seeds, and figures."""
 
+from functools import partial
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -92,12 +93,12 @@ def write_markdown(content: dict, path: Path) -> None:
 
 
 def figures_of(content: dict) -> dict:
-    """`{file name: figure}`: all rows, and what the bottleneck's width does."""
-    id_name = content["in_distribution"]
+    """`{file name: what draws it}`: all rows, and what the bottleneck's width does."""
+    own = {"id_name": content["in_distribution"]}
     rows = {row["name"]: row for row in content["rows"]}
-    by_file = {"ablation": figures.ablation_rows(rows, id_name=id_name)}
+    by_file = {"ablation": partial(figures.ablation_rows, rows, **own)}
     if series := bottleneck_series(content["rows"]):
-        by_file["bottleneck"] = figures.bottleneck_curves(series, id_name=id_name)
+        by_file["bottleneck"] = partial(figures.bottleneck_curves, series, **own)
     return by_file
 
 

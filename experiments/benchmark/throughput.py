@@ -47,9 +47,9 @@ from experiments.benchmark.outputs import (
 from experiments.benchmark.plot import draw
 from experiments.benchmark.run import MIB, CaseRun
 from experiments.benchmark.timing import medians
+from experiments.core import drawing
 from experiments.core.results import spread, versions
 from experiments.core.text import number, number_range, share
-from flowjax_ood import figures
 
 STEP = ("step_ms_p10", "step_ms_p50", "step_ms_p90")
 # the columns of a row after its settings
@@ -166,7 +166,7 @@ class ThroughputReport(Report):
         """Print the table, and draw the figure."""
         self.page(rows).print()
         if any(row[RATE] for row in rows):
-            figures.save(draw(rows, self._settings), self.path("png"))
+            drawing.draw(self.path("png"), lambda: draw(rows, self._settings))
 
 
 def throughput_page(rows: Sequence[dict], settings: Sequence[str], notes: str) -> Page:

@@ -80,6 +80,14 @@ def use_compilation_cache() -> None:
         os.environ.setdefault(name, value)
 
 
+def use_own_canvas() -> None:
+    """Leave no notebook's MPLBACKEND to matplotlib, which may not have it.
+
+    Figures are drawn on canvases of their own, and need none.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+
+
 def keep_freed_memory() -> None:
     """Have the C library keep freed memory for the next step.
 

@@ -238,7 +238,8 @@ TABLE = (
     Key("eval.seed", FLOWS, least=0, resume=no_images_held_back, evaluate=True),
     Key("eval.draws", FLOWS, least=1, off=1, **ANEW),
     Key("eval.recompute_batches", FLOWS, least=1, **ANEW),
-    Key("eval.samples", FLOWS, least=0, off=0, pooled=True, **ANEW),
+    # all are drawn at once, into one picture
+    Key("eval.samples", FLOWS, least=0, below=10_001, off=0, pooled=True, **ANEW),
     Key("eval.baselines", (VECTORS,), choices=BASELINES, **ANEW),
     Key("eval.neighbors", (VECTORS,), least=1, **ANEW),
     Key("eval.limit_baselines", (VECTORS,), least=0, **ANEW),

@@ -150,8 +150,12 @@ def finite(value) -> float | None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write in one step: a reader sees the old file or the new one."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_bytes(path, text.encode())
+    write_bytes(path, json_bytes(content))
+
+
+def json_bytes(content: dict) -> bytes:
+    """The content of a JSON file."""
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
 def vector_results(likelihoods: dict, id_name: str, standardizer: Standardizer) -> dict:

@@ -2,11 +2,14 @@
 
 import numpy as np
 
-from experiments.core import text
+from experiments.core import drawing, text
+from experiments.core.drawing import told_apart
+from experiments.core.errors import writing
 from experiments.core.evaluation import Evaluated, TrainedFlow, evaluate
-from experiments.core.results import UNITS, intervals, unit_of, write_json
+from experiments.core.results import UNITS, intervals, json_bytes, unit_of
 from experiments.core.text import decimals, run_name
 from flowjax_ood import figures
+from flowjax_ood.runtime.files import replacing
 from flowjax_ood.runtime.processes import on_lead
 
 
@@ -26,43 +29,56 @@ def main(trained: TrainedFlow) -> None:
 
 
 def leave(evaluated: Evaluated) -> dict:
-    """Write everything into the workdir; results.json comes last: it means all is done.
+    """Write the numbers into the workdir, then draw them; returns results.json.
 
-    Returns its content.
+    results.json and likelihoods.npz are replaced together, or both stay as they were.
     """
     trained, likelihoods, results = evaluated
-    arrays = {}
+    arrays, workdir = {}, trained.workdir
     for name, ll in likelihoods.items():
         arrays |= {f"{name}/log_pz": ll.log_pz, f"{name}/logdet": ll.logdet}
-    np.savez_compressed(trained.workdir / "likelihoods.npz", **arrays)
+    with (
+        writing("--workdir", workdir),
+        replacing(workdir / "results.json") as summary,
+        replacing(workdir / "likelihoods.npz") as archive,
+    ):
+        summary.write_bytes(json_bytes(results))
+        with archive.open("wb") as file:
+            np.savez_compressed(file, **arrays)
     draw(evaluated)
-    write_json(trained.workdir / "results.json", results)
     return results
 
 
 def draw(evaluated: Evaluated) -> None:
     """Likelihood histograms, the two terms of the likelihood, and samples, as PNG."""
     trained, likelihoods, results = evaluated
-    id_name, label = results["in_distribution"], run_name(trained.workdir)
-    unit = unit_of(results)
-    values = {
-        name: ll.log_prob if unit == "nats" else ll.bits_per_dim
-        for name, ll in likelihoods.items()
-    }
-    areas = {label: intervals(results)}
-    histograms = figures.likelihood_histograms(
-        {label: values}, id_name=id_name, auroc=areas, unit=unit
-    )
-    figures.save(histograms, trained.workdir / "likelihoods.png")
-    parts = {label: {n: (ll.log_pz, ll.logdet) for n, ll in likelihoods.items()}}
-    dims = trained.flow.dims
-    split = figures.split_likelihood(parts, id_name=id_name, dims=dims, unit=unit)
-    figures.save(split, trained.workdir / "likelihood_terms.png")
-    c = trained.config.eval
-    if c.samples:
+    workdir, id_name = trained.workdir, results["in_distribution"]
+    label, of = run_name(workdir), {"unit": unit_of(results), "id_name": id_name}
+    shown = told_apart(likelihoods, id_name, workdir / "likelihoods.png")
+    areas = {n: area for n, area in intervals(results).items() if n in shown}
+
+    def histograms():
+        nats = of["unit"] == "nats"
+        values = {
+            n: ll.log_prob if nats else ll.bits_per_dim for n, ll in shown.items()
+        }
+        return figures.likelihood_histograms(
+            {label: values}, auroc={label: areas}, **of
+        )
+
+    def terms():
+        parts = {label: {n: (ll.log_pz, ll.logdet) for n, ll in shown.items()}}
+        return figures.split_likelihood(parts, dims=trained.flow.dims, **of)
+
+    def samples():
         images = trained.samples(c.samples, c.seed)
-        grid = figures.sample_grid(images, f"Samples of {label}")
-        figures.save(grid, trained.workdir / "samples.png")
+        return figures.sample_grid(images, f"Samples of {label}")
+
+    c = trained.config.eval
+    drawing.draw(workdir / "likelihoods.png", histograms)
+    drawing.draw(workdir / "likelihood_terms.png", terms)
+    if c.samples:
+        drawing.draw(workdir / "samples.png", samples)
 
 
 def print_table(runs: dict[str, dict]) -> None:

@@ -10,13 +10,16 @@ import importlib.util
 import itertools
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core import drawing
 from experiments.core.config import load_config
+from experiments.core.drawing import told_apart
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import kind
 from experiments.core.results import versions, write_json
@@ -75,10 +78,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
         text = table.markdown(results, sets.test.name, table.comparable(config))
         write_bytes(workdir / "table.md", text.encode())
         print(text)
-        drawn = _figures(config, results, runs, list(tests), layers)
-        for name, figure in drawn.items():
-            figures.save(figure, workdir / name)
-        print(f"wrote results.json, table.md, {', '.join(drawn)} in {workdir}")
+        shown = list(told_apart(tests, sets.test.name, workdir))
+        drawn = _figures(config, results, runs, shown, layers)
+        pictures = [n for n, f in drawn.items() if drawing.draw(workdir / n, f)]
+        print(f"wrote results.json, table.md, {', '.join(pictures)} in {workdir}")
 
     on_lead(write)
 
@@ -155,11 +158,13 @@ def _results(config, sets: Sets, trained, tests: dict, corrupted: dict, runs) ->
 
 
 def _figures(config, results: dict, runs, tested: list[str], layers: dict) -> dict:
-    """Draw the first network: `{file name: figure}`."""
+    """`{file: what draws it}`, of the first network and the sets `tested`."""
     shown, id_name = {}, tested[0]
     for name, protocol in itertools.product(figures.detectors.SHOWN, PROTOCOLS):
         for run in runs.get((name, protocol), [[]])[0]:
             of = {n: s for n, s in run.scores.items() if n in tested}
+            if len(of) < 2:  # of an OOD set that is not shown
+                continue
             title = name
             if protocol != detectors.NONE:
                 title += f" ({table.CHOSEN_BY[protocol]})"
@@ -168,17 +173,21 @@ def _figures(config, results: dict, runs, tested: list[str], layers: dict) -> di
             shown[title] = of
     drawn = {}
     if shown:
-        drawn["scores.png"] = figures.score_histograms(shown, id_name=id_name)
+        drawn["scores.png"] = partial(figures.score_histograms, shown, id_name=id_name)
     noise = config.detect.fssd_noise != "validation"
-    drawn["fssd_layers.png"] = figures.layer_analysis(
-        layers, id_name=id_name, noise=noise
+    layers = {k: {n: d for n, d in s.items() if n in tested} for k, s in layers.items()}
+    drawn["fssd_layers.png"] = partial(
+        figures.layer_analysis, layers, id_name=id_name, noise=noise
     )
     # of a flow, its likelihood alone
     terms = (TERMS["log_pz"], TERMS["logdet"])
     areas = results.get("auroc_by_severity", {})
     if areas := {name: area for name, area in areas.items() if name not in terms}:
-        drawn["corruptions.png"] = figures.plot_auroc_by_severity(
-            areas, id_name=id_name, severities=results["severities"]
+        drawn["corruptions.png"] = partial(
+            figures.plot_auroc_by_severity,
+            areas,
+            id_name=id_name,
+            severities=results["severities"],
         )
     return drawn
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from experiments.core import drawing
+from experiments.core.drawing import told_apart
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import Kind
@@ -85,31 +87,40 @@ def check(sets: Sets, options: InspectOptions) -> None:
 
 def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> None:
     """The figures; those of an earlier inspection are replaced."""
-    names = {"evaluation": s.label}
-    parts = {
-        names.get(mode, f"{mode} statistics"): {
-            name: (ll.log_pz, ll.logdet) for name, ll in by_set.items()
-        }
-        for mode, by_set in likelihoods.items()
-    }
+    names, id_name, channel = {"evaluation": s.label}, s.id_name, options.channel
     groups = ["x".join(map(str, g["shape"])) for g in content["couplings"]["layers"]]
-    own, channel = {"id_name": s.id_name}, options.channel
+    shown = set(told_apart(s.sets, id_name, out))
+
+    def of_shown(by_set: dict) -> dict:
+        return {name: value for name, value in by_set.items() if name in shown}
+
+    def terms_figure():
+        parts = {
+            names.get(mode, f"{mode} statistics"): {
+                name: (ll.log_pz, ll.logdet) for name, ll in of_shown(by_set).items()
+            }
+            for mode, by_set in likelihoods.items()
+        }
+        return figures.split_likelihood(parts, dims=s.flow.dims, id_name=id_name)
+
     drawn = {
-        "latents": figures.latent_panels(latent_rows(s, options), channel=channel),
-        "terms": figures.split_likelihood(parts, dims=s.flow.dims, **own),
-        "depth": figures.depth_profiles(
-            content["couplings"]["sets"], groups=groups, **own
+        "latents": lambda: figures.latent_panels(
+            latent_rows(s, options), channel=channel
+        ),
+        "terms": terms_figure,
+        "depth": lambda: figures.depth_profiles(
+            of_shown(content["couplings"]["sets"]), groups=groups, id_name=id_name
+        ),
+        "couplings": lambda: figures.coupling_pages(
+            coupling_rows(s, options), names=groups, channel=channel
         ),
     }
-    pages = figures.coupling_pages(
-        coupling_rows(s, options), names=groups, channel=channel
-    )
-    drawn |= {f"couplings_{n}": page for n, page in enumerate(pages, start=1)}
-    if (adapted := content["coadaptation"]["sets"]) is not None:
-        panels = figures.coadaptation_panels(adapted, depth=DEPTH, **own)
-        drawn["coadaptation"] = panels
     # pages of a flow with more couplings would stay
     for old in (*out.glob("couplings*.png"), out / "coadaptation.png"):
         old.unlink(missing_ok=True)
+    if (adapted := content["coadaptation"]["sets"]) is not None:
+        drawn["coadaptation"] = lambda: figures.coadaptation_panels(
+            of_shown(adapted), depth=DEPTH, id_name=id_name
+        )
     for name, figure in drawn.items():
-        figures.save(figure, out / f"{name}.png")
+        drawing.draw(out / f"{name}.png", figure)

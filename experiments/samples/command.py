@@ -18,7 +18,6 @@ from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.results import versions, write_json
 from experiments.samples.outputs import picture, print_table
-from flowjax_ood import figures
 from flowjax_ood.analysis.fidelity import RealImages
 from flowjax_ood.analysis.latents import latents_at_pixels
 from flowjax_ood.data.dequantize import quantize
@@ -71,12 +70,13 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
             **{key: drawing.results[key] for key in KEYS},
             "temperatures": measured,
         }
-    with writing("--out", args.out):
-        args.out.mkdir(parents=True, exist_ok=True)
-    figure = picture(shown, content, sets.test, MEASURED)
-    figures.save(figure, args.out / "samples.png")
     summary = {"samples": MEASURED, "seed": args.seed, "runs": content}
-    write_json(args.out / "samples.json", summary | {"versions": versions()})
+    with writing("--out", args.out):
+        write_json(args.out / "samples.json", summary | {"versions": versions()})
+    drawing.draw(
+        args.out / "samples.png",
+        lambda: picture(shown, content, sets.test, MEASURED),
+    )
     print_table(content)
     print(f"samples.png and samples.json are in {args.out}")
 

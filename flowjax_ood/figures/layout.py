@@ -57,6 +57,7 @@ def frame(
     Returns:
         The figure.
     """
+    write_literally(figure)
     height = figure.get_figheight()
     top = bottom = 0.0
     if title:
@@ -70,6 +71,14 @@ def frame(
     figure.set_figheight(whole)
     figure.get_layout_engine().set(rect=(0, bottom / whole, 1, height / whole))
     return figure
+
+
+def write_literally(artist: Artist) -> None:
+    """Draw every text of `artist` as it is written: names hold `$` and no formula."""
+    from matplotlib.text import Text
+
+    for text in artist.findobj(Text):
+        text.set_parse_math(False)
 
 
 def line_key(looks: Mapping[str, Mapping]) -> list[Line2D]:
@@ -115,6 +124,7 @@ def png_bytes(figure: Figure, dpi: int = DPI) -> bytes:
     version of the writing software are left out.
     """
     buffer = io.BytesIO()
+    write_literally(figure)
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -139,8 +149,9 @@ def _write(figure, text: str, edge: str, size: float, color: str, bold=False) ->
     lines = wrap(figure, text, figure.get_figwidth() - 2 * MARGIN, size, bold)
     y, dy = (1, -MARGIN) if edge == "top" else (0, MARGIN)
     look = {"fontsize": size, "fontweight": "bold" if bold else "normal", "va": edge}
-    look |= {"linespacing": LINE, "parse_math": False, "color": color}
-    figure.text(0, y, lines, transform=_from_corner(figure, dy), **look)
+    look |= {"linespacing": LINE, "color": color}
+    written = figure.text(0, y, lines, transform=_from_corner(figure, dy), **look)
+    write_literally(written)
     return text_height(lines, size)
 
 
@@ -160,6 +171,7 @@ def _write_key(figure: Figure, key: Sequence[Artist], depth: float) -> float:
             borderpad=0,
             borderaxespad=0,
         )
+        write_literally(legend)
         box = legend.get_window_extent()
         if columns == 1 or box.width <= inside:
             break

@@ -77,7 +77,7 @@ def sample_comparison(
         show(axes, mosaic(row[:columns], columns))
         axes.set_anchor("W")
         name.set_axis_off()
-        look = {"ha": "right", "va": "center", "parse_math": False}
+        look = {"ha": "right", "va": "center"}
         name.text(1, 0.5, label, fontsize=style.LABEL, color=style.INK, **look)
     return layout.frame(figure, title)
 

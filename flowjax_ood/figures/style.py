@@ -51,8 +51,8 @@ def title(axes: Axes, text: str, **look) -> None:
 
 
 def annotate(axes: Axes, text: str, at, offset, coords="axes fraction", **look) -> None:
-    """Write `text`, without mathtext, `offset` points from `at`; by default small."""
-    look = {"fontsize": SMALL, "color": INK, "parse_math": False, **look}
+    """Write `text` `offset` points from `at`; by default small."""
+    look = {"fontsize": SMALL, "color": INK, **look}
     where = {"xytext": offset, "xycoords": coords, "textcoords": "offset points"}
     axes.annotate(text, at, **where, **look)
 

@@ -13,7 +13,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Missing parent folders are made. The file is a neighbour of `path`, because
     `os.replace` is atomic only within one file system. If the block raises, `path`
-    stays as it was.
+    stays as it was; an OSError that names no file, as on a full disk, names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,6 +23,10 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)) and error.errno is not None:
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

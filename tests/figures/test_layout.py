@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
+from flowjax_ood import figures
 from flowjax_ood.figures import layout
-from tests.helpers.drawings import ALL, histograms, latents, roc
+from tests.helpers.drawings import ALL, IMAGES, MAP, histograms, latents, normal, roc
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -113,3 +115,36 @@ def test_drawing_needs_no_pyplot():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.strip() == "False", run.stderr
+
+
+NAME = r"a$_$b$\foo$"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.likelihood_histograms(
+            {NAME: {NAME: normal(4.0), "b": normal(3.0)}},
+            id_name=NAME,
+            auroc={NAME: {"b": (0.1, 0.0, 0.2)}},
+        ),
+        lambda: figures.sample_grid(IMAGES, NAME),
+        lambda: figures.sample_groups(
+            {NAME: {NAME: IMAGES}}, reference=(NAME, IMAGES), notes={NAME: {NAME: NAME}}
+        ),
+        lambda: figures.ablation_rows(
+            {NAME: {m: {NAME: [0.5]} for m in ("auroc", "bits_per_dim")}}, id_name="x"
+        ),
+        lambda: figures.training_curves({NAME: (np.arange(1, 9), np.arange(8.0))}),
+        lambda: figures.latent_panels([(NAME, True, IMAGES[0], {NAME: MAP})]),
+    ],
+)
+def test_a_dollar_in_a_name_begins_no_formula(draw):
+    """An unknown symbol would end the command, a known one be drawn as another name."""
+    figure = draw()
+    written = [text.get_text() for text in figure.findobj(Text)]
+    assert any(NAME in text for text in written)
+    # by whoever draws the figure: `savefig` of a notebook knows nothing of `save`
+    figure.savefig(io.BytesIO(), dpi=20)
+    parsed = [t for t in figure.findobj(Text) if t.get_parse_math() and t.get_text()]
+    assert [t.get_text() for t in parsed if "$" in t.get_text()] == []
