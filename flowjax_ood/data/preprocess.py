@@ -26,6 +26,9 @@ def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
     `Resize(size)` then `CenterCrop(size)` on a PIL image: the longer side is rounded
     down, the crop's offset is rounded half to even.
     Source: Kirichenko et al. 2020, appendix (CelebA at 32x32).
+
+    Raises ValueError for other arrays, and for sides so unequal that the resized image
+    would have more pixels than PIL takes from a file.
     """
     from PIL import Image
 
@@ -39,6 +42,14 @@ def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
     if shorter != size:
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
         new = (size * width // shorter, size * height // shorter)
+        most = Image.MAX_IMAGE_PIXELS
+        # all of it is resized before it is cropped
+        if most is not None and new[0] * new[1] > most:
+            raise ValueError(
+                f"an image of {height} x {width} pixels would be resized to "
+                f"{new[1]} x {new[0]} before it is cropped to {size} x {size}; crop it "
+                "first, or leave it out"
+            )
         picture = picture.resize(new, Image.Resampling.BILINEAR)
         image = np.asarray(picture).reshape(new[1], new[0], channels)
     top = round((image.shape[0] - size) / 2)

@@ -32,7 +32,9 @@ def load_folder(
     Layouts: `SPLIT/` or none, in it `CLASS/` or none, and in there the files
     (`folder_files.EXTENSIONS`). Where there are no split directories the files are
     the split `test`, and no other: what a model is tested on must not have trained it.
-    Labels number the class directories in sorted order; without any they are None.
+    Labels number the class directories of all splits together, so that a class has one
+    number in every split: names that are numbers by their value, then the others by
+    text. Without class directories labels are None.
 
     Order: each class sorted by file name, and the classes take turns: the first file of
     every class, then the second of every class. So the first `limit` are a fair sample,
@@ -73,7 +75,7 @@ def load_folder(
         raise ValueError(
             f"{what}: {len(unreadable)} of {looked_at} image files cannot be read "
             f"({_some(unreadable)}), more than {MOST_UNREADABLE:.0%}: copy them again, "
-            "or remove them to go on without"
+            "convert them to PNG, or remove them to go on without"
         )
     number_to_take(limit, len(kept), what, "readable images")
     parts = [f"image files in {files.directory}"]
@@ -83,7 +85,9 @@ def load_folder(
         names = ", ".join(files.classes[:12])
         dots = ", ..." if len(files.classes) > 12 else ""
         kinds = "class" if len(files.classes) == 1 else "classes taking turns"
-        parts.append(f"{len(files.classes)} {kinds} ({names}{dots})")
+        here = len(set(files.labels))
+        some = f", {here} of them here" if here < len(files.classes) else ""
+        parts.append(f"{len(files.classes)} {kinds} ({names}{dots}){some}")
     if unreadable:
         noun = "file that cannot" if len(unreadable) == 1 else "files that cannot"
         parts.append(f"left out {len(unreadable)} {noun} be read: {_some(unreadable)}")

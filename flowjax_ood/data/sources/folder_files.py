@@ -10,7 +10,12 @@ from pathlib import Path
 
 from flowjax_ood.data.checks import unknown
 
-EXTENSIONS = ".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
+# names of image files; those that `picture.FORMATS` lacks count as unreadable, because
+# to pass over them would change a set silently
+EXTENSIONS = (
+    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .jxl .pbm .pgm .png .pnm "
+    ".ppm .tga .tif .tiff .webp"
+)
 # directories of these names hold splits; all others hold classes
 SPLITS = ("train", "test", "validation", "valid", "val", "dev", "extra", "train10k")
 
@@ -19,8 +24,9 @@ SPLITS = ("train", "test", "validation", "valid", "val", "dev", "extra", "train1
 class Files:
     """Image files in reading order, with the number of each one's class directory.
 
-    `classes` are the names of the class directories, sorted; empty if there are none,
-    and then `labels` says nothing.
+    `classes` are the names of the class directories of all splits together, in order:
+    numbers by value, then text. Empty if this split has none, and then `labels` says
+    nothing.
     """
 
     directory: Path
@@ -31,7 +37,8 @@ class Files:
 
 def find_files(name: str, split: str, path: str | os.PathLike | None) -> Files:
     """List the files of `name:split`; layouts and order are those of `load_folder`."""
-    directory = _split_directory(_root(name, path), name, split)
+    root = _root(name, path)
+    directory, splits = _split_directories(root, name, split)
     images, folders = _contents(directory)
     if not folders:
         if not images:
@@ -45,15 +52,25 @@ def find_files(name: str, split: str, path: str | os.PathLike | None) -> Files:
             f"{directory} holds images ({images[0].name}) and directories "
             f"({folders[0].name}); keep either images or class directories in it"
         )
-    classes = [_class_images(folder) for folder in folders]
+    # of all splits: a class that one of them lacks must not renumber the others
+    names = {folder.name for other in splits for folder in _contents(other)[1]}
+    classes = sorted(names, key=_by_number)
+    number = {name: label for label, name in enumerate(classes)}
+    folders.sort(key=lambda folder: number[folder.name])
     turns = [
-        (file, label)
-        for turn in zip_longest(*classes)
-        for label, file in enumerate(turn)
+        (file, number[file.parent.name])
+        for turn in zip_longest(*map(_class_images, folders))
+        for file in turn
         if file is not None
     ]
     paths, labels = zip(*turns)
-    return Files(directory, paths, labels, tuple(f.name for f in folders))
+    return Files(directory, paths, labels, tuple(classes))
+
+
+def _by_number(name: str) -> tuple[bool, int, str]:
+    """Key that sorts `"2"` before `"10"`, and both before text."""
+    number = name.isascii() and name.isdecimal()
+    return not number, int(name) if number else 0, name
 
 
 def _root(name: str, path: str | os.PathLike | None) -> Path:
@@ -81,10 +98,11 @@ def _root(name: str, path: str | os.PathLike | None) -> Path:
     return path
 
 
-def _split_directory(root: Path, name: str, split: str) -> Path:
+def _split_directories(root: Path, name: str, split: str) -> tuple[Path, list[Path]]:
+    """The directory of `split`, and those of all splits."""
     splits = [folder.name for folder in _contents(root)[1] if folder.name in SPLITS]
     if split in splits:
-        return root / split
+        return root / split, [root / other for other in splits]
     if splits:
         raise unknown(
             f"a split of {name!r} in {root}", split, splits, f"add {split}/ there"
@@ -94,7 +112,7 @@ def _split_directory(root: Path, name: str, split: str) -> Path:
             f"{root} has no split directories, so that its images are the split "
             f"'test', not {split!r}; write '{name}:test', or make train/ and test/"
         )
-    return root
+    return root, [root]
 
 
 def _class_images(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """One image file as uint8 pixels, grey or RGB by an explicit rule."""
 
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 # modes of PIL; those of 16 and 32 bits a value have no pixel values 0..255
 GREY, DEEP = ("1", "L", "LA", "La"), ("I", "F")
+# what is read, by PIL's names; of all of them `bits_a_value` knows how deep they can be
+FORMATS = ("PNG", "JPEG", "PPM", "TIFF", "GIF", "BMP", "WEBP", "AVIF")
+_HEAD = 1 << 16  # bytes that hold the header
 
 
 def read_picture(
@@ -27,22 +31,28 @@ def read_picture(
     looked at, as in torchvision.
 
     Raises `ValueError` for what can be decoded but has no one reading: transparent
-    pixels, and more than 8 bits a value.
+    pixels, more than 8 bits a value, and sides too unequal to be resized.
     """
     from PIL import Image
 
+    Image.init()
+    # before Pillow 11.3 there is no AVIF
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with Image.open(path) as picture:
-            picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error):
-        # PIL: SyntaxError for a broken PNG, the last two for other damage
+        with path.open("rb") as file, Image.open(file, formats=formats) as picture:
+            bits = bits_a_value(picture, _head(file))
+            if bits <= 8:
+                picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError):
+        # PIL: SyntaxError for a broken PNG, the others for other damage
         return None
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} has too many pixels to be read: {error}") from error
-    if picture.mode.startswith(DEEP):
+    if bits > 8 or picture.mode.startswith(DEEP):
         raise ValueError(
-            f"{path} has more than 8 bits a value (PIL mode {picture.mode!r}); convert "
-            "it to 8 bits first: how to scale it is not ours to guess"
+            f"{path} has more than 8 bits a value ({bits} in a {picture.format} file, "
+            f"PIL mode {picture.mode!r}); convert it to 8 bits first: how to scale it "
+            "is not ours to guess"
         )
     grey = picture.mode in GREY
     if channels is not None:
@@ -50,7 +60,40 @@ def read_picture(
     mode = "L" if grey else "RGB"
     image = np.asarray(_opaque(picture, path).convert(mode))
     image = image[..., None] if grey else image
-    return image if size is None else resize_center_crop(image, size)
+    if size is None:
+        return image
+    try:
+        return resize_center_crop(image, size)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def bits_a_value(picture: "Image.Image", head: bytes) -> int:
+    """Read the bits of a stored value from a picture's header: 8 where it says none.
+
+    PIL decodes colours of 16 bits to 8 without a word, and its mode does not tell.
+    `head` is the beginning of the file. Sources: PNG section 11.2.2 (IHDR), TIFF 6.0
+    tag 258, Netpbm's maxval, AV1-ISOBMFF section 2.3.3 (av1C).
+    """
+    if picture.format == "PNG":
+        return head[24]
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(258, (1,)))
+    if picture.format == "PPM" and head[1:2] in b"2356":
+        return int(re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)[3]).bit_length()
+    if picture.format == "AVIF" and (box := head.find(b"av1C")) >= 0:
+        deep = head[box + 6]
+        return 12 if deep & 0x20 else 10 if deep & 0x40 else 8
+    return 8
+
+
+def _head(file) -> bytes:
+    """The first bytes of an open file, which stays where it was."""
+    at = file.tell()
+    file.seek(0)
+    head = file.read(_HEAD)
+    file.seek(at)
+    return head
 
 
 def _opaque(picture: "Image.Image", path: Path) -> "Image.Image":

@@ -78,7 +78,12 @@ class Prepared(NamedTuple):
         image = example["image"]
         if image.dtype != np.uint8:
             raise TypeError(f"{self.what}: image {index} is {image.dtype}, not uint8")
-        return image if self.size is None else resize_center_crop(image, self.size)
+        if self.size is None:
+            return image
+        try:
+            return resize_center_crop(image, self.size)
+        except ValueError as error:
+            raise ValueError(f"{self.what}: image {index}: {error}") from error
 
     def check_shape(self, index: int, image: np.ndarray, expected: tuple) -> None:
         """Raise ValueError unless an image has the shape of the first one."""

@@ -199,6 +199,39 @@ def test_what_has_no_one_reading_is_refused(tmp_path, channels):
         load("keyed", tmp_path, channels=channels)
 
 
+def test_no_image_file_is_passed_over(tmp_path):
+    """What Pillow reads counts by any of its names, and what it cannot is said."""
+    first = save(tmp_path / "a.jpg", pixels(4, 4))
+    (tmp_path / "a.jpg").rename(tmp_path / "a.JFIF")
+    assert load("faces", tmp_path).images.shape == (1, *first.shape, 1)
+    (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(ValueError, match=r"1 of 2 .*/b.heic.*convert them to PNG"):
+        load("faces", tmp_path)
+
+
+def test_too_long_an_image_is_not_resized(tmp_path):
+    """Of 1 x 100,000 pixels, resized to a side of 64, 64 x 6,400,000 are cropped."""
+    save(tmp_path / "long.png", np.zeros((1, 100_000), np.uint8))
+    with pytest.raises(ValueError, match=r"long.png: an image of 1 x 100000 .*crop it"):
+        load("lines", tmp_path, image_size=64)
+    assert load("lines", tmp_path, image_size=8).images.shape == (1, 8, 8, 1)
+
+
+def test_a_class_has_one_number_in_all_splits(tmp_path):
+    grey = {"2": 20, "10": 30, "bag": 40, "coat": 50}
+    for split, names in (("train", grey), ("test", ("coat", "10")), ("val", ("2",))):
+        for name in names:
+            save(tmp_path / split / name / "0.png", np.full((2, 2), grey[name], "u1"))
+    for split, labels in (("train", [0, 1, 2, 3]), ("test", [1, 3]), ("val", [0])):
+        part = load(f"clothes:{split}", tmp_path)
+        np.testing.assert_array_equal(part.labels, labels)
+        values = np.array(list(grey.values()))
+        np.testing.assert_array_equal(part.images[:, 0, 0, 0], values[labels])
+    assert part.origin.endswith(
+        "4 classes taking turns (2, 10, bag, coat), 1 of them here"
+    )
+
+
 def test_sizes_must_agree_or_be_brought_to_one(tmp_path):
     images = [
         save(tmp_path / "a.png", pixels(10, 8, 3)),
