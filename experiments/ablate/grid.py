@@ -55,8 +55,14 @@ def cells(config: ConfigDict) -> list[Cell]:
     base = ConfigDict({k: v for k, v in config.items() if k != "ablate"})
     rows: dict[str, Cell] = {}
     for grid in grids:
+        for key, values in grid.items():
+            if not isinstance(values, (tuple, list)):
+                raise UserError(
+                    f"config.ablate.grids: {key!r} takes a tuple of values, such as "
+                    f"({values!r},), got {values!r}"
+                )
         for values in itertools.product(*grid.values()):
-            settings = dict(zip(grid, values))
+            settings = dict(zip(map(str, grid), values))
             if "seed" in settings:
                 raise UserError("seeds are set by config.ablate.seeds, not in a grid")
             for key in filter(lambda key: among(key, names("scored")), settings):
@@ -88,7 +94,7 @@ def _with(base: ConfigDict, settings: dict) -> ConfigDict:
     config = base.copy_and_resolve_references()
     overrides = [f"{key}={_text(value)}" for key, value in settings.items()]
     # sections, too: an unknown key in them is refused with the nearest known key
-    return with_overrides(config, overrides, keys=(*flatten(config), *base))
+    return with_overrides(config, overrides, keys=(*settings, *base))
 
 
 def _text(value) -> str:

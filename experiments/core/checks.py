@@ -1,6 +1,7 @@
 """A config checked once, as it is loaded: all that needs neither data nor devices."""
 
 import math
+from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
@@ -9,10 +10,34 @@ from experiments.core.errors import UserError
 from experiments.core.keys import Key, Kind
 from experiments.core.set_names import check_negative, ood_names, ood_origins
 
+# characters of a value that a message repeats
+SHOWN = 60
 
-def check(config: ConfigDict) -> None:
-    """Raise UserError, naming the key, for a value that no run can have."""
-    of, flat = keys.kind(config), keys.flatten(config)
+
+def check_sections(config: Mapping, where: str) -> None:
+    """Raise UserError naming a section that is no group of keys, or lacks keys.
+
+    `where` says which file the config is of.
+    """
+    for section in keys.SECTIONS:
+        if not isinstance(config.get(section, {}), (ConfigDict, Mapping)):
+            raise UserError(
+                f"{where}: {section} must be a group of keys, got "
+                f"{shown(config[section])}"
+            )
+    if absent := keys.missing(config):
+        raise UserError(f"{where} is no whole config: {', '.join(absent)} missing")
+
+
+def check(config: ConfigDict, where: str = "config") -> None:
+    """Raise UserError, naming the key, for a value that no run can have.
+
+    Integers become floats, and lists tuples, where the key's are such. `where` names
+    the file of a value of another type.
+    """
+    of = keys.kind(config)
+    _settle_types(config, of, where)
+    flat = keys.flatten(config)
     if of is Kind.VECTORS and (missing := keys.missing(config)):
         raise UserError(
             f"model {config.model.name!r} is on vectors, and this config is of images: "
@@ -45,6 +70,59 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def _settle_types(config: ConfigDict, of: Kind, where: str) -> None:
+    """Set every value in the type of its key, or raise UserError."""
+    for name, value in keys.flatten(config).items():
+        wanted = name in keys.ROWS and keys.ROWS[name].type_of(of)
+        if not wanted:
+            continue
+        settled = as_type(value, wanted)
+        if settled is None:
+            raise UserError(
+                f"{where}: {name} must be {type_words(wanted)}, got {shown(value)}"
+            )
+        if type(settled) is not type(value):
+            with config.ignore_type():
+                keys.put(config, name, settled)
+
+
+def as_type(value, wanted: type | tuple[type]):
+    """`value` in the type of a key, as `Key.type` has it; None for one of another.
+
+    Whole numbers are floats, too, and lists are tuples.
+    """
+    if isinstance(wanted, tuple):
+        if not isinstance(value, (list, tuple)):
+            return None
+        values = [as_type(each, *wanted) for each in value]
+        return None if any(each is None for each in values) else tuple(values)
+    if wanted is float and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if wanted is dict and isinstance(value, ConfigDict):
+        return value.to_dict()
+    return value if type(value) is wanted else None
+
+
+def type_words(wanted: type | tuple[type]) -> str:
+    """`an int`, `a tuple of str`."""
+    if isinstance(wanted, tuple):
+        return f"a tuple of {wanted[0].__name__}"
+    return f"{'an' if wanted is int else 'a'} {wanted.__name__}"
+
+
+def shown(value) -> str:
+    """`repr(value)`, cut short where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python does not write integers of thousands of digits
+        return "a huge number"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def _check_value(key: Key, of: Kind, each, value) -> None:
     """Check one number or name of the `value` of a key."""
     known = key.choices[of] if isinstance(key.choices, dict) else key.choices
@@ -52,13 +130,20 @@ def _check_value(key: Key, of: Kind, each, value) -> None:
         raise UserError(
             f"config.{key.name}: unknown {each!r}; known: {', '.join(known)}"
         )
-    if key.least is not None and not each >= key.least:
-        raise UserError(f"config.{key.name} must be at least {key.least}, got {value}")
-    if key.above is not None and not key.above < each < math.inf:
-        bound = "positive" if key.above == 0 else f"above {key.above}"
-        raise UserError(f"config.{key.name} must be {bound}, got {value}")
-    if key.below is not None and not each < key.below:
-        raise UserError(f"config.{key.name} must be below {key.below}, got {value}")
+    if not isinstance(each, (int, float)):
+        return
+    most = keys.COUNT if key.most is None and type(each) is int else key.most
+    above = "positive" if key.above == 0 else f"above {key.above}"
+    bounds = [
+        ("finite", -math.inf < each < math.inf),
+        (f"at least {key.least}", key.least is None or each >= key.least),
+        (f"at most {most}", most is None or each <= most),
+        (above, key.above is None or each > key.above),
+        (f"below {key.below}", key.below is None or each < key.below),
+    ]
+    for bound, holds in bounds:
+        if not holds:
+            raise UserError(f"config.{key.name} must be {bound}, got {shown(value)}")
 
 
 def _check_validation(config: ConfigDict, of: Kind) -> None:

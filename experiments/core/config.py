@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments.core.checks import check
+from experiments.core.checks import as_type, check, check_sections, shown, type_words
 from experiments.core.errors import UserError
-from experiments.core.keys import among, flatten, missing
-from experiments.core.options import known_configs
+from experiments.core.keys import ROWS, among, flatten, kind, put
+from experiments.core.options import CONFIGS, known_configs
 
 
 def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -21,25 +21,33 @@ def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
     Raises UserError for a missing or broken file, an unknown variant or key (with the
     nearest known one), and for values that no run can have: see `checks.check`.
     """
-    path, _, variant = where.partition(":")
+    path, variant = _file_and_variant(where)
     get_config = _get_config(path)
     try:
         config = get_config(variant)
     except ValueError as error:
         # what a config says of a variant it does not know
         raise UserError(f"{where}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(_broken(path, error)) from error
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"get_config of {path} returned a {type(config).__name__}, not a ConfigDict"
         )
-    if absent := missing(config):
-        raise UserError(f"{path} is no whole config: {', '.join(absent)} missing")
+    where = f"config file {path}"
+    check_sections(config, where)
     for override in overrides:
         _apply(config, override)
-    check(config)
+    check(config, where)
     return config
+
+
+def _file_and_variant(where: str) -> tuple[str, str]:
+    """The two parts of `PATH[:VARIANT]`; a path may have colons of its own."""
+    path, _, variant = where.rpartition(":")
+    if Path(where).is_file() or not path:
+        return where, ""
+    return (path, variant) if Path(path).is_file() else tuple(where.split(":", 1))
 
 
 def _get_config(path: str):
@@ -48,7 +56,10 @@ def _get_config(path: str):
     if not file.is_file():
         known = known_configs()
         near = difflib.get_close_matches(f"{file.stem}.py", known, n=1)
-        hint = f"did you mean experiments/configs/{near[0]}? " if near else ""
+        # from another directory, the whole path
+        nearest = f"experiments/configs/{near[0]}" if near else ""
+        nearest = str(CONFIGS / near[0]) if nearest == path else nearest
+        hint = f"did you mean {nearest}? " if near else ""
         raise UserError(
             f"no config file {path!r}; {hint}in experiments/configs: {', '.join(known)}"
         )
@@ -58,14 +69,14 @@ def _get_config(path: str):
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(_broken(path, error)) from error
     if not hasattr(module, "get_config"):
         raise UserError(f"{path} defines no get_config(variant)")
     return module.get_config
 
 
-def _broken(path: str, error: Exception) -> str:
+def _broken(path: str, error: BaseException) -> str:
     """Say what went wrong in a config file, and in which of its lines."""
     here = Path(path).resolve()
     frames = traceback.extract_tb(error.__traceback__)
@@ -96,11 +107,9 @@ def _apply(config: ConfigDict, override: str) -> None:
     flat = flatten(config)
     if name not in flat:
         raise UserError(_unknown_key(name, list(flat)))
-    *parents, leaf = name.split(".")
-    node = config
-    for parent in parents:
-        node = node[parent]
-    node[leaf] = _parse(name, text, flat[name])
+    row = ROWS.get(name)
+    wanted = row.type_of(kind(config)) if row else None
+    put(config, name, _parse(name, text, wanted or type(flat[name]), flat[name]))
 
 
 def _unknown_key(name: str, known: list[str]) -> str:
@@ -116,39 +125,31 @@ def _unknown_key(name: str, known: list[str]) -> str:
     return f"unknown config key {name!r}; {hint}"
 
 
-def _parse(name: str, text: str, current):
-    kind = type(current)
-    if kind is str:
+def _parse(name: str, text: str, wanted: type | tuple[type], current):
+    """The value of a key of type `wanted` that `text` says; `current` is an example."""
+    if wanted is str:
         return text
-    if kind is bool and text.lower() in ("true", "false"):
+    if wanted is bool and text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         value = text
-    if kind is tuple:
-        # of integers where it holds some, else of names
-        numbers = bool(current) and all(type(n) is int for n in current)
-        value = _as_tuple(value, int if numbers else str)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        article = "an" if kind is int else "a"
+    if isinstance(wanted, tuple):
+        value = _several(value, *wanted)
+    value = as_type(value, wanted)
+    if value is None:
         raise UserError(
-            f"config key {name!r} takes {article} {kind.__name__} such as {current!r}, "
-            f"got {text!r}"
+            f"config key {name!r} takes {type_words(wanted)} such as {current!r}, "
+            f"got {shown(text)}"
         )
     return value
 
 
-def _as_tuple(value, kind: type) -> tuple | None:
-    """A tuple of that kind, None for what is none; `3` and `a:test,b:test` are."""
-    if kind is str and isinstance(value, str):
+def _several(value, wanted: type) -> tuple:
+    """A tuple of what may be a single value: `3` and `a:test,b:test` are tuples."""
+    if wanted is str and isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     if not isinstance(value, (list, tuple)):
         value = (value,)
-    return (
-        tuple(v for v in value if v != "")
-        if all(type(v) is kind for v in value)
-        else None
-    )
+    return tuple(v for v in value if v != "")

@@ -44,7 +44,8 @@ MODELS = {
 def kind(config: ConfigDict | dict) -> Kind:
     """The kind of an experiment; of an unknown model, what its sections look like."""
     likely = Kind.CLASSIFIER if "detect" in config else IMAGES
-    known = MODELS.get(config["model"].get("name"), likely)
+    name = config["model"].get("name")
+    known = MODELS.get(name, likely) if isinstance(name, str) else likely
     return known if known.classifies == likely.classifies else likely
 
 
@@ -78,9 +79,11 @@ class Key:
 
     Args:
         name: such as "data.limit_test".
+        type: of its values, `(str,)` being a tuple of text; by kind where these differ.
         kinds: the kinds of experiment whose configs have it.
         least: least value, of each number of a tuple.
-        above: all values are above this, and finite.
+        most: greatest value, of each number of a tuple; of integers `COUNT` or less.
+        above: all values are above this.
         below: all values are below this.
         choices: names it takes, each of a tuple's; by kind where these differ.
         off: of a key that acts on images alone, the value for all else.
@@ -94,8 +97,10 @@ class Key:
     """
 
     name: str
+    type: type | tuple[type] | dict[Kind, type | tuple[type]]
     kinds: tuple[Kind, ...] = ALL
     least: float | None = None
+    most: float | None = None
     above: float | None = None
     below: float | None = None
     choices: tuple[str, ...] | dict[Kind, tuple[str, ...]] = ()
@@ -112,6 +117,10 @@ class Key:
     def section(self) -> str:
         """The part of the name before the first dot; a key without one is its own."""
         return self.name.partition(".")[0]
+
+    def type_of(self, of: Kind) -> type | tuple[type] | None:
+        """The type of its values in an experiment of that kind, if it has the key."""
+        return self.type.get(of) if isinstance(self.type, dict) else self.type
 
 
 def _by_family(flows: tuple[str, ...], classifiers: tuple[str, ...]) -> dict:
@@ -137,129 +146,172 @@ UNREAD = {"resume": no_validation, "pooled": no_validation}
 ANEW = {"resume": True, "evaluate": True}
 # of keys of what is fitted to classifiers after their training
 LATER = {"resume": True}
+# greatest values: XLA counts in int32, and JAX drops the upper bits of a longer seed
+COUNT, SEED = 2**31 - 1, 2**32 - 1
+# beyond any machine, or any patience, of today: a slip of the keyboard
+WIDTH, LAYERS, BATCH, AHEAD, READERS, SIDE = 2**16, 1000, 2**24, 2**16, 256, 2**13
+# samples drawn at once, into one picture
+SHOWN = 10_000
+# of images a number, of vectors a share
+HELD_BACK = {IMAGES: int, VECTORS: float}
+BLOCKS = {IMAGES: int, Kind.CLASSIFIER: (int,)}
 # what FSSD can measure from
 NOISE = ("repository", "uniform", "validation")
 # detectors without a flow
 BASELINES = ("mahalanobis", "nearest_neighbors")
 
 TABLE = (
-    Key("seed", least=0, pooled=True),
-    Key("parallel", choices=MODES, resume=no_dropout, column=3),
-    Key("fsdp", least=1, resume=True),
-    Key("data.source", evaluate=True),
-    Key("data.path", resume=True, per_host=True, evaluate=True, pooled=True),
-    Key("data.train"),
-    Key("data.test", scored=True),
-    Key("data.ood", scored=True),
-    Key("data.ood_source", scored=True),
-    Key("data.ood_path", scored=True, resume=True, per_host=True),
-    Key("data.altered", scored=True, off=()),
-    Key("data.streaming", resume=True, reading=True),
-    Key("data.read_ahead", least=-1, resume=True, per_host=True, reading=True),
-    Key("data.read_threads", least=0, resume=True, per_host=True, reading=True),
-    Key("data.read_workers", least=0, resume=True, per_host=True, reading=True),
-    Key("data.limit_train", least=0),
-    Key("data.limit_test", least=0, scored=True),
-    Key("data.image_size", least=0, off=0),
-    Key("data.channels", least=0, off=0, evaluate=True),
-    Key("data.validation", FLOWS, least=0),
-    Key("data.constant", (VECTORS,), choices=("error", "drop")),
-    Key("data.pca", (VECTORS,), least=-1),
-    Key("data.whiten", (VECTORS,)),
-    Key("model.name", choices=NAMES),
-    Key("model.scales", (IMAGES,)),
-    Key("model.couplings", FLOWS, least=0),
-    Key("model.steps", (IMAGES,), least=1),
-    Key("model.mask", FLOWS),
-    Key("model.st_net", (IMAGES,)),
-    Key("model.conv1x1", (IMAGES,)),
-    Key("model.layers", FLOWS, least=0),
-    Key("model.width", FLOWS, least=1),
-    Key("model.blocks", (IMAGES, Kind.CLASSIFIER), least=0),
-    Key("model.latent_dim", (IMAGES,), least=1),
-    Key("model.norm", (IMAGES,)),
-    Key("model.norm_group", (IMAGES, Kind.CLASSIFIER), least=0),
-    Key("model.skip", (IMAGES,)),
-    Key("model.zero_init", FLOWS),
-    Key("model.dropout", (VECTORS, TOKENS), least=0),
-    Key("model.max_log_scale", (VECTORS,), least=0),
-    Key("model.stack", (IMAGES,)),
-    Key("model.remat", (IMAGES,)),
-    Key("model.reversible", (IMAGES,)),
-    Key("model.precision", choices=PRECISIONS, column=2),
-    Key("model.convolution", (IMAGES,), choices=CONVOLUTIONS),
-    Key("model.mean", (Kind.CLASSIFIER,)),
-    Key("model.std", (Kind.CLASSIFIER,)),
-    Key("model.widths", (Kind.CLASSIFIER,), least=1),
-    Key("model.length", (TOKENS,), least=6),
-    Key("model.embedding", (TOKENS,), least=1),
-    Key("model.hidden", (TOKENS,), least=1),
-    Key("model.depth", (TOKENS,), least=1),
-    Key("optimizer.name", choices=OPTIMIZERS),
-    Key("optimizer.learning_rate", above=0),
-    Key("optimizer.schedule", choices=SCHEDULES),
-    Key("optimizer.warmup_steps", FLOWS),
-    Key("optimizer.decay", CLASSIFIERS),
-    Key("optimizer.boundaries", CLASSIFIERS),
-    Key("optimizer.clip_norm", FLOWS, least=0),
-    Key("optimizer.l2", least=0),
-    Key("optimizer.weight_decay", FLOWS, least=0),
-    Key("optimizer.scales_apart", FLOWS),
-    Key("optimizer.ema_decay", FLOWS, least=0, below=1),
-    Key("optimizer.momentum", CLASSIFIERS),
-    Key("optimizer.nesterov", CLASSIFIERS),
-    Key("optimizer.reset_momentum", CLASSIFIERS),
-    Key("train.batch_size", least=1, column=1),
-    Key("train.num_epochs", least=0, resume=constant_rate),
-    Key("train.num_steps", least=0, resume=constant_rate),
-    Key("train.augment", CLASSIFIERS, choices=AUGMENTATIONS, off="none"),
-    Key("train.negative", FLOWS, off=""),
-    Key("train.negative_classes", FLOWS, least=0, off=0),
-    Key("train.negative_threshold", FLOWS),
-    Key("train.steps_per_call", least=1, resume=True, column=4),
-    Key("train.log_every", least=1, resume=True, pooled=True),
-    Key("train.checkpoint_every", least=1, resume=True, pooled=True),
-    Key("train.keep_checkpoints", least=1, resume=True, pooled=True),
-    Key("train.validate_every", FLOWS, least=1, **UNREAD),
-    Key("train.patience", FLOWS, least=0, **UNREAD),
-    Key("train.validate_by", FLOWS, choices=("mean", "median"), **UNREAD),
+    Key("seed", int, least=0, most=SEED, pooled=True),
+    Key("parallel", str, choices=MODES, resume=no_dropout, column=3),
+    Key("fsdp", int, least=1, resume=True),
+    Key("data.source", str, evaluate=True),
+    Key("data.path", str, resume=True, per_host=True, evaluate=True, pooled=True),
+    Key("data.train", str),
+    Key("data.test", str, scored=True),
+    Key("data.ood", (str,), scored=True),
+    Key("data.ood_source", (str,), scored=True),
+    Key("data.ood_path", (str,), scored=True, resume=True, per_host=True),
+    Key("data.altered", (str,), scored=True, off=()),
+    Key("data.streaming", bool, resume=True, reading=True),
+    Key(
+        "data.read_ahead",
+        int,
+        least=-1,
+        most=AHEAD,
+        resume=True,
+        per_host=True,
+        reading=True,
+    ),
+    Key(
+        "data.read_threads",
+        int,
+        least=0,
+        most=READERS,
+        resume=True,
+        per_host=True,
+        reading=True,
+    ),
+    Key(
+        "data.read_workers",
+        int,
+        least=0,
+        most=READERS,
+        resume=True,
+        per_host=True,
+        reading=True,
+    ),
+    Key("data.limit_train", int, least=0),
+    Key("data.limit_test", int, least=0, scored=True),
+    Key("data.image_size", int, least=0, most=SIDE, off=0),
+    Key("data.channels", int, least=0, off=0, evaluate=True),
+    Key("data.validation", HELD_BACK, FLOWS, least=0),
+    Key("data.constant", str, (VECTORS,), choices=("error", "drop")),
+    Key("data.pca", int, (VECTORS,), least=-1),
+    Key("data.whiten", bool, (VECTORS,)),
+    Key("model.name", str, choices=NAMES),
+    Key("model.scales", int, (IMAGES,), most=LAYERS),
+    Key("model.couplings", int, FLOWS, least=0, most=LAYERS),
+    Key("model.steps", int, (IMAGES,), least=1, most=LAYERS),
+    Key("model.mask", str, FLOWS),
+    Key("model.st_net", str, (IMAGES,)),
+    Key("model.conv1x1", str, (IMAGES,)),
+    Key("model.layers", int, FLOWS, least=0, most=LAYERS),
+    Key("model.width", int, FLOWS, least=1, most=WIDTH),
+    Key("model.blocks", BLOCKS, (IMAGES, Kind.CLASSIFIER), least=0, most=LAYERS),
+    Key("model.latent_dim", int, (IMAGES,), least=1, most=WIDTH),
+    Key("model.norm", str, (IMAGES,)),
+    Key("model.norm_group", int, (IMAGES, Kind.CLASSIFIER), least=0),
+    Key("model.skip", bool, (IMAGES,)),
+    Key("model.zero_init", bool, FLOWS),
+    Key("model.dropout", float, (VECTORS, TOKENS), least=0),
+    Key("model.max_log_scale", float, (VECTORS,), least=0),
+    Key("model.stack", str, (IMAGES,)),
+    Key("model.remat", str, (IMAGES,)),
+    Key("model.reversible", bool, (IMAGES,)),
+    Key("model.precision", str, choices=PRECISIONS, column=2),
+    Key("model.convolution", str, (IMAGES,), choices=CONVOLUTIONS),
+    Key("model.mean", (float,), (Kind.CLASSIFIER,)),
+    Key("model.std", (float,), (Kind.CLASSIFIER,)),
+    Key("model.widths", (int,), (Kind.CLASSIFIER,), least=1, most=WIDTH),
+    Key("model.length", int, (TOKENS,), least=6, most=WIDTH),
+    Key("model.embedding", int, (TOKENS,), least=1, most=WIDTH),
+    Key("model.hidden", int, (TOKENS,), least=1, most=WIDTH),
+    Key("model.depth", int, (TOKENS,), least=1, most=LAYERS),
+    Key("optimizer.name", str, choices=OPTIMIZERS),
+    Key("optimizer.learning_rate", float, above=0),
+    Key("optimizer.schedule", str, choices=SCHEDULES),
+    Key("optimizer.warmup_steps", int, FLOWS),
+    Key("optimizer.decay", float, CLASSIFIERS),
+    Key("optimizer.boundaries", (int,), CLASSIFIERS),
+    Key("optimizer.clip_norm", float, FLOWS, least=0),
+    Key("optimizer.l2", float, least=0),
+    Key("optimizer.weight_decay", float, FLOWS, least=0),
+    Key("optimizer.scales_apart", bool, FLOWS),
+    Key("optimizer.ema_decay", float, FLOWS, least=0, below=1),
+    Key("optimizer.momentum", float, CLASSIFIERS),
+    Key("optimizer.nesterov", bool, CLASSIFIERS),
+    Key("optimizer.reset_momentum", bool, CLASSIFIERS),
+    Key("train.batch_size", int, least=1, most=BATCH, column=1),
+    Key("train.num_epochs", int, least=0, resume=constant_rate),
+    Key("train.num_steps", int, least=0, resume=constant_rate),
+    Key("train.augment", str, CLASSIFIERS, choices=AUGMENTATIONS, off="none"),
+    Key("train.negative", str, FLOWS, off=""),
+    Key("train.negative_classes", int, FLOWS, least=0, off=0),
+    Key("train.negative_threshold", float, FLOWS),
+    Key("train.steps_per_call", int, least=1, resume=True, column=4),
+    Key("train.log_every", int, least=1, resume=True, pooled=True),
+    Key("train.checkpoint_every", int, least=1, resume=True, pooled=True),
+    Key("train.keep_checkpoints", int, least=1, resume=True, pooled=True),
+    Key("train.validate_every", int, FLOWS, least=1, **UNREAD),
+    Key("train.patience", int, FLOWS, least=0, **UNREAD),
+    Key("train.validate_by", str, FLOWS, choices=("mean", "median"), **UNREAD),
     # uint8 images alone are taken as outliers
-    Key("exposure.source", CLASSIFIERS, off=""),
-    Key("exposure.place", CLASSIFIERS),
-    Key("exposure.path", CLASSIFIERS),
-    Key("exposure.weight", CLASSIFIERS, least=0),
-    Key("exposure.batch_size", CLASSIFIERS, least=0),
-    Key("exposure.num_epochs", CLASSIFIERS, least=0),
-    Key("exposure.num_steps", CLASSIFIERS, least=0),
-    Key("exposure.learning_rate", CLASSIFIERS, above=0),
-    Key("exposure.l2", CLASSIFIERS, least=0),
+    Key("exposure.source", str, CLASSIFIERS, off=""),
+    Key("exposure.place", str, CLASSIFIERS),
+    Key("exposure.path", str, CLASSIFIERS),
+    Key("exposure.weight", float, CLASSIFIERS, least=0),
+    Key("exposure.batch_size", int, CLASSIFIERS, least=0, most=BATCH),
+    Key("exposure.num_epochs", int, CLASSIFIERS, least=0),
+    Key("exposure.num_steps", int, CLASSIFIERS, least=0),
+    Key("exposure.learning_rate", float, CLASSIFIERS, above=0),
+    Key("exposure.l2", float, CLASSIFIERS, least=0),
     # `results.json` holds the values of this section that its numbers come from
-    Key("eval.batch_size", least=1, pooled=True, **ANEW),
-    Key("eval.seed", FLOWS, least=0, resume=no_images_held_back, evaluate=True),
-    Key("eval.draws", FLOWS, least=1, off=1, **ANEW),
-    Key("eval.recompute_batches", FLOWS, least=1, **ANEW),
-    # all are drawn at once, into one picture
-    Key("eval.samples", FLOWS, least=0, below=10_001, off=0, pooled=True, **ANEW),
-    Key("eval.baselines", (VECTORS,), choices=BASELINES, **ANEW),
-    Key("eval.neighbors", (VECTORS,), least=1, **ANEW),
-    Key("eval.limit_baselines", (VECTORS,), least=0, **ANEW),
-    Key("detect.networks", CLASSIFIERS, least=1, **LATER),
-    Key("detect.detectors", CLASSIFIERS, **LATER),
-    Key("detect.limit_fit", CLASSIFIERS, least=0, **LATER),
-    Key("detect.validation", CLASSIFIERS, least=4, **LATER),
-    Key("detect.flows", CLASSIFIERS, off=(), **LATER),
+    Key("eval.batch_size", int, least=1, most=BATCH, pooled=True, **ANEW),
+    Key(
+        "eval.seed",
+        int,
+        FLOWS,
+        least=0,
+        most=SEED,
+        resume=no_images_held_back,
+        evaluate=True,
+    ),
+    Key("eval.draws", int, FLOWS, least=1, off=1, **ANEW),
+    Key("eval.recompute_batches", int, FLOWS, least=1, **ANEW),
+    Key("eval.samples", int, FLOWS, least=0, most=SHOWN, off=0, pooled=True, **ANEW),
+    Key("eval.baselines", (str,), (VECTORS,), choices=BASELINES, **ANEW),
+    Key("eval.neighbors", int, (VECTORS,), least=1, **ANEW),
+    Key("eval.limit_baselines", int, (VECTORS,), least=0, **ANEW),
+    Key("detect.networks", int, CLASSIFIERS, least=1, **LATER),
+    Key("detect.detectors", (str,), CLASSIFIERS, **LATER),
+    Key("detect.limit_fit", int, CLASSIFIERS, least=0, **LATER),
+    Key("detect.validation", int, CLASSIFIERS, least=4, **LATER),
+    Key("detect.flows", (str,), CLASSIFIERS, off=(), **LATER),
     # tokens have no gradient, and no noise between them
-    Key("detect.fssd_noise", CLASSIFIERS, choices=NOISE, off="validation", **LATER),
-    Key("detect.perturb", CLASSIFIERS, off=False, **LATER),
-    Key("detect.dropout_passes", CLASSIFIERS, least=0, **LATER),
-    Key("detect.corrupted", CLASSIFIERS, off=(), **LATER),
-    Key("detect.severities", CLASSIFIERS, **LATER),
-    Key("detect.corrupted_images", CLASSIFIERS, least=0, **LATER),
+    Key(
+        "detect.fssd_noise", str, CLASSIFIERS, choices=NOISE, off="validation", **LATER
+    ),
+    Key("detect.perturb", bool, CLASSIFIERS, off=False, **LATER),
+    Key("detect.dropout_passes", int, CLASSIFIERS, least=0, **LATER),
+    Key("detect.corrupted", (str,), CLASSIFIERS, off=(), **LATER),
+    Key("detect.severities", (int,), CLASSIFIERS, **LATER),
+    Key("detect.corrupted_images", int, CLASSIFIERS, least=0, **LATER),
     # a grid of flows, which no single run has
-    Key("ablate.seeds", ()),
-    Key("ablate.grids", ()),
+    Key("ablate.seeds", (int,), (), least=0, most=SEED),
+    Key("ablate.grids", (dict,), ()),
 )
 ROWS = {key.name: key for key in TABLE}
+SECTIONS = {key.section for key in TABLE if key.section != key.name}
 
 
 def names(fact: str, config: dict | None = None) -> tuple[str, ...]:
@@ -305,6 +357,14 @@ def flatten(config: ConfigDict | dict, prefix: str = "") -> dict:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def put(config: ConfigDict, name: str, value) -> None:
+    """Set the key `name`, such as "data.limit_test"."""
+    *sections, leaf = name.split(".")
+    for section in sections:
+        config = config[section]
+    config[leaf] = value
 
 
 def among(key: str, keys: tuple[str, ...]) -> bool:

@@ -7,10 +7,10 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 import flowjax_ood
-from experiments.core.checks import check
+from experiments.core.checks import check, check_sections
 from experiments.core.config import with_overrides
 from experiments.core.errors import UserError, user_errors, writing
-from experiments.core.keys import among, flatten, missing, names
+from experiments.core.keys import among, flatten, names
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
 
@@ -101,10 +101,11 @@ def read_config(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
         raw = json.loads(file.read_text())
     if not isinstance(raw, dict):
         raise UserError(f"{file} is no config; {remedy}")
-    if absent := missing(raw):
-        raise UserError(f"{file} is no whole config: {', '.join(absent)} missing")
-    config = with_overrides(ConfigDict(_tuples(raw)), overrides, names("evaluate"))
-    check(config)
+    check_sections(raw, str(file))
+    with user_errors(f"{file} is no config", ValueError, remedy=remedy):
+        config = ConfigDict(_tuples(raw))
+    with_overrides(config, overrides, names("evaluate"))
+    check(config, str(file))
     return config
 
 

@@ -210,6 +210,9 @@ def test_rows_are_all_combinations_each_once():
     [
         (({"model.mak": ("cycle",)},), (0,), "unknown config key 'model.mak'; did you"),
         (({"model.width": ("wide",)},), (0,), "'model.width' takes an int"),
+        (({"model.width": 5},), (0,), "'model.width' takes a tuple of values, such as"),
+        (({"model.mask": "cycle"},), (0,), "such as ('cycle',), got 'cycle'"),
+        (({5: (1,)},), (0,), "unknown config key '5'"),
         (({"seed": (1, 2)},), (0,), "seeds are set by config.ablate.seeds"),
         ((), (0,), "holds no combination"),
         (({},), (), "must be different numbers"),

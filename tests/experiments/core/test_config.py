@@ -1,6 +1,8 @@
 """Configs: loading, overriding, and keeping one with its run."""
 
 import json
+import math
+from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
@@ -51,6 +53,44 @@ def test_an_override_takes_the_type_of_the_key(override, value):
     }
 
 
+def test_numbers_of_a_tuple_are_those_of_its_key():
+    where = f"{CONFIGS / 'cifar10_detect.py'}:smoke"
+    changes = ["model.mean=0,0.5,1", "detect.severities=2", "detect.detectors=MSP"]
+    after = flatten(load_config(where, changes))
+    assert after["model.mean"] == (0.0, 0.5, 1.0)
+    assert {type(v) for v in after["model.mean"]} == {float}
+    assert after["detect.severities"] == (2,)
+    assert after["detect.detectors"] == ("MSP",)
+    with pytest.raises(
+        UserError, match=r"'model\.mean' takes a tuple of float such as"
+    ):
+        load_config(where, ["model.mean=grey"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        # as key 0 would be, by JAX
+        ("seed=4294967296", "config.seed must be at most 4294967295, got 4294967296"),
+        ("eval.seed=99999999999999999999", "config.eval.seed must be at most 429496"),
+        ("train.num_steps=3_000_000_000", "train.num_steps must be at most 2147483647"),
+        ("train.batch_size=1_000_000_000_000", "train.batch_size must be at most 1677"),
+        ("model.width=1000000000", "config.model.width must be at most 65536, got 100"),
+        ("data.read_workers=10000", "config.data.read_workers must be at most 256"),
+        ("eval.samples=1000000000", "config.eval.samples must be at most 10000, got 1"),
+        (
+            "train.negative_threshold=1e999",
+            "_threshold must be finite, got inf",
+        ),
+        ("optimizer.clip_norm=1e999", "config.optimizer.clip_norm must be finite"),
+    ],
+)
+def test_a_number_beyond_all_runs_is_refused(override, said):
+    with pytest.raises(UserError) as caught:
+        load(override)
+    assert said in str(caught.value)
+
+
 def test_the_last_override_of_a_key_counts():
     assert load("seed=1", "seed=2")["seed"] == 2
 
@@ -67,8 +107,12 @@ def test_the_last_override_of_a_key_counts():
         ("optimizer.l2=True", "'True'"),
         ("model.skip=1", "'model.skip' takes a bool such as True, got '1'"),
         ("model.skip=yes", "'yes'"),
-        ("data.ood=3", "'data.ood' takes a tuple such as ('mnist:test',), got '3'"),
+        ("data.ood=3", "'data.ood' takes a tuple of str such as "),
         ("data.ood=(1, 2)", "'(1, 2)'"),
+        # Python gives up on these in ways of its own
+        (f"seed={5000 * '-'}1", "'seed' takes an int such as 0, got '-----"),
+        (f"optimizer.l2=1{400 * '0'}", "takes a float such as 5e-05, got '1000"),
+        (f"seed=1{5000 * '0'}", "takes an int such as 0, got '1000"),
     ],
 )
 def test_a_value_of_another_type_is_refused(override, said):
@@ -115,11 +159,35 @@ def test_a_missing_file_lists_the_known_configs():
         load_config("quite_else.py")
 
 
+def test_a_hint_from_elsewhere_is_a_path_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = "experiments/configs/fashion_mnist_realnvp.py"
+    with pytest.raises(UserError) as caught:
+        load_config(typed)
+    hint = str(caught.value).partition("did you mean ")[2].partition("?")[0]
+    assert hint != typed
+    assert Path(hint).is_file()
+
+
+def test_a_path_may_hold_colons(tmp_path):
+    directory = tmp_path / "a:b"
+    directory.mkdir()
+    (directory / "x.py").write_text(Path(DEMO).read_text())
+    plain = load_config(DEMO)
+    assert flatten(load_config(f"{directory}/x.py")) == flatten(plain)
+    smoke = load_config(f"{directory}/x.py:smoke")
+    assert flatten(smoke) == flatten(load_config(f"{DEMO}:smoke"))
+    with pytest.raises(UserError, match="unknown variant 'no'"):
+        load_config(f"{directory}/x.py:no")
+
+
 BROKEN = {
     "no_function": ("x = 1\n", "defines no get_config"),
     "syntax": ("\n\ndef get_config(:\n", "SyntaxError"),
     "name": ("\nx = y\n", "line 2: NameError: name 'y' is not defined"),
     "late": ("def get_config(v):\n    return {}['k']\n", "line 2: KeyError: 'k'"),
+    "leaves": ("import sys\nsys.exit(3)\n", "line 2: SystemExit: 3"),
+    "leaves_late": ("def get_config(v):\n    exit(3)\n", "line 2: SystemExit: 3"),
     "takes_none": ("def get_config():\n    return 1\n", "TypeError"),
     "a_dict": ("def get_config(v):\n    return {}\n", "a dict, not a ConfigDict"),
     "half": (
@@ -139,6 +207,73 @@ def test_a_broken_config_file_is_named_with_its_line(tmp_path, kind):
         load_config(str(file))
     assert str(file) in str(caught.value)
     assert said in str(caught.value)
+
+
+# a statement about the demo's config, and what is said of it
+ILL_TYPED = [
+    ("train.batch_size = 16.0", "train.batch_size must be an int, got 16.0"),
+    ("train.num_steps = True", "train.num_steps must be an int, got True"),
+    ("seed = None", "seed must be an int, got None"),
+    ("optimizer.learning_rate = '1e-3'", "learning_rate must be a float, got '1e-3'"),
+    ("model.width = '2'", "model.width must be an int, got '2'"),
+    ("model.mask = lambda: 0", "model.mask must be a str, got <function"),
+    ("model.skip = 1", "model.skip must be a bool, got 1"),
+    ("model.name = ('glow',)", "model.name must be a str, got ('glow',)"),
+    ("data.ood = 5", "data.ood must be a tuple of str, got 5"),
+    ("data.ood = 'a:test'", "data.ood must be a tuple of str, got 'a:test'"),
+    ("data.ood = ('a', 3)", "data.ood must be a tuple of str, got ('a', 3)"),
+    ("data.path = 3", "data.path must be a str, got 3"),
+    ("data.validation = 0.5", "data.validation must be an int, got 0.5"),
+    ("model = 5", "model must be a group of keys, got 5"),
+    ("eval = [1]", "eval must be a group of keys, got "),
+    ("train.num_steps = {'a': 1}", "is no whole config: train.num_steps missing"),
+    ("train.num_steps = 10**5000", "train.num_steps must be at most 2147483647"),
+]
+
+
+def changed_demo(file: Path, statement: str) -> str:
+    file.write_text(
+        "from experiments.configs import demo\n"
+        "def get_config(variant):\n"
+        "    config = demo.get_config(variant)\n"
+        "    with config.unlocked(), config.ignore_type():\n"
+        f"        config.{statement}\n"
+        "    return config\n"
+    )
+    return f"{file}:smoke"
+
+
+@pytest.mark.parametrize(("statement", "said"), ILL_TYPED)
+def test_types_of_a_file_are_those_of_its_keys(tmp_path, statement, said):
+    where = changed_demo(tmp_path / "x.py", statement)
+    with pytest.raises(UserError) as caught:
+        load_config(where)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("ablate.grids=5", "'ablate.grids' takes a tuple of dict such as ({"),
+        ("ablate.grids=model.width", "'ablate.grids' takes a tuple of dict such as ({"),
+        (
+            "ablate.seeds=99999999999999999999",
+            "ablate.seeds must be at most 4294967295",
+        ),
+        ("ablate.seeds=-1", "config.ablate.seeds must be at least 0, got (-1,)"),
+    ],
+)
+def test_grids_and_seeds_of_ablations_have_types_and_bounds(override, said):
+    with pytest.raises(UserError) as caught:
+        load_config(f"{CONFIGS / 'fashion_mnist_ablation.py'}:smoke", [override])
+    assert said in str(caught.value)
+
+
+def test_a_file_may_write_whole_numbers_and_lists(tmp_path):
+    statement = "optimizer.learning_rate = 1; config.data.ood = ['a:test']"
+    config = load_config(changed_demo(tmp_path / "x.py", statement))
+    assert repr(config.optimizer.learning_rate) == "1.0"
+    assert config.data.ood == ("a:test",)
 
 
 def test_a_config_is_a_python_file(tmp_path):
@@ -236,6 +371,7 @@ def test_a_workdir_that_cannot_be_made_is_an_error(tmp_path):
         (b'{"seed": 0', "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
         (b"[]", "is no config"),
+        (b'{"model": 5}', "model must be a group of keys, got 5"),
         (b'{"seed": 0}', "parallel, fsdp, data, model, optimizer, train, eval missing"),
     ],
 )
@@ -249,6 +385,29 @@ def test_a_damaged_config_is_named(tmp_path, content, said):
     with pytest.raises(UserError):
         keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("seed", None, "seed must be an int, got None"),
+        ("seed", {"a": 1}, "seed missing"),
+        ("a.b", 1, "is no config: "),
+        ("optimizer", {"learning_rate": math.inf}, "learning_rate must be finite"),
+        ("eval", {"batch_size": "8"}, "eval.batch_size must be an int, got '8'"),
+        ("data", {"ood": "a:test"}, "data.ood must be a tuple of str, got 'a:test'"),
+        ("model", {"name": ["glow"]}, "model.name must be a str, got ('glow',)"),
+    ],
+)
+def test_values_of_a_kept_config_are_checked_like_all_others(
+    tmp_path, key, value, said
+):
+    raw = load_config(f"{DEMO}:smoke").to_dict()
+    raw[key] = raw[key] | value if isinstance(raw.get(key), dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError) as caught:
+        read_config(tmp_path)
+    assert said in str(caught.value)
 
 
 def test_a_directory_without_a_run_is_an_error(tmp_path):

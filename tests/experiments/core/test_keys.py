@@ -54,6 +54,13 @@ def test_every_key_of_every_config_has_one_row():
     assert set(kinds_of_keys()) == set(ROWS)
 
 
+def test_the_types_of_a_row_are_those_of_its_kinds():
+    for key in TABLE:
+        if isinstance(key.type, dict):
+            assert set(key.type) == set(key.kinds)
+        assert all(key.type_of(of) for of in key.kinds)
+
+
 @pytest.mark.parametrize("key", TABLE, ids=lambda key: key.name)
 def test_a_row_names_the_kinds_that_have_the_key(key):
     if key.section == "ablate":
