@@ -17,12 +17,13 @@ LIBRARY = ROOT / "flowjax_ood"
 EXPERIMENTS = ROOT / "experiments"
 
 ARROWS = {
+    "arguments": set(),
     "bound": set(),
     "masks": {"bound"},
     "precision": set(),
     "runtime": set(),
-    "bijectors": {"masks"},
-    "networks": {"bound", "precision", "runtime"},
+    "bijectors": {"arguments", "masks"},
+    "networks": {"arguments", "bound", "precision", "runtime"},
     "distributions": {"bijectors"},
     "models": {"bijectors", "networks", "distributions", "precision"},
     "interop": {"models"},

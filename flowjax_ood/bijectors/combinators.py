@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.bijectors.base import Bijector, image_shape, leaves, zero_logdet
 
 
@@ -90,7 +91,7 @@ class FactorOut(Bijector):
 
     @nn.nowrap
     def _keep(self, channels: int) -> int:
-        keep = channels // 2 if self.keep is None else self.keep
+        keep = channels // 2 if self.keep is None else whole_number("keep", self.keep)
         if not 0 < keep < channels:
             raise ValueError(
                 f"FactorOut must keep between 1 and {channels - 1} of {channels} "

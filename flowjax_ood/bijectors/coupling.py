@@ -9,6 +9,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from flowjax_ood import masks
+from flowjax_ood.arguments import real_number
 from flowjax_ood.bijectors.base import Bijector, sum_event
 
 # what a coupling produces, as against what its st-network computes on the way: the
@@ -155,6 +156,14 @@ class AffineCoupling(Coupling):
 
     max_log_scale: float | None = None
     numbers = 2
+
+    def __post_init__(self):
+        bound = self.max_log_scale
+        if bound is not None and not real_number("max_log_scale", bound) > 0:
+            raise ValueError(
+                f"max_log_scale must be positive, or None for no bound, got {bound}"
+            )
+        super().__post_init__()
 
     def _transform(self, x, raw, changed, inverse):
         s_raw, t = jnp.split(raw, 2, axis=-1)

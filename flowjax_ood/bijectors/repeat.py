@@ -7,6 +7,7 @@ import numpy as np
 from flax import core
 from jax import lax
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.bijectors.base import Bijector, walk, zero_logdet
 from flowjax_ood.bijectors.coupling import FLOW_NAME, Coupling
 
@@ -63,7 +64,7 @@ class Repeat(Bijector):
 
     @nn.nowrap
     def _check(self):
-        if self.n < 1:
+        if whole_number("n", self.n) < 1:
             raise ValueError(f"Repeat needs n >= 1, got {self.n}")
         if self.mode not in MODES:
             raise ValueError(f"unknown mode {self.mode!r}; known: {MODES}")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.bijectors.base import sum_event
 from flowjax_ood.bijectors.coupling import Coupling
 
@@ -141,7 +142,7 @@ class SplineCoupling(Coupling):
     bound: float = 5.0
 
     def __post_init__(self):
-        if not 1 <= self.bins < 1 / MIN_SIZE:
+        if not 1 <= whole_number("bins", self.bins) < 1 / MIN_SIZE:
             raise ValueError(
                 f"a spline needs 1 <= bins < {1 / MIN_SIZE:.0f}, got {self.bins}"
             )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.bijectors.base import Event, Shape, leaves, sum_event
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -80,7 +81,7 @@ class ConditionalNormal(nn.Module):
                 f"max_log_scale must be positive and finite, got {self.max_log_scale}"
             )
         self.hidden = tuple(self.hidden)
-        if any(width < 1 for width in self.hidden):
+        if any(whole_number("hidden", width) < 1 for width in self.hidden):
             raise ValueError(f"hidden widths must be at least 1, got {self.hidden}")
         super().__post_init__()
 

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flowjax_ood.arguments import event_shape
 from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves
 from flowjax_ood.distributions.base_densities import StandardNormal
 
@@ -71,7 +72,7 @@ class Flow(nn.Module):
     conditional_bijector: bool = True
 
     def __post_init__(self):
-        self.event_shape = tuple(self.event_shape)
+        self.event_shape = event_shape("event_shape", self.event_shape)
         super().__post_init__()
 
     def __call__(self, x, cond=None):

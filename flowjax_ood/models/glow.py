@@ -39,6 +39,7 @@ def Glow(
     st_net: str | Callable[..., nn.Module] = "highway",
     width: int = 200,
     layers: int = 3,
+    max_log_scale: float | None = None,
     conv1x1: str = "dense",
     alpha: float = 0.05,
     stack: str = "chain",
@@ -59,14 +60,15 @@ def Glow(
       your own, run through their couplings from step to step;
     * `st_net`: "highway" (with `layers`), "glow_convnet", or a module factory;
     * `conv1x1`: "dense" (as the original) or "plu";
-    * `stack`, `remat`, `reversible`, `precision`, `base`: as in `RealNVP`.
+    * `max_log_scale`, `stack`, `remat`, `reversible`, `precision`, `base`: as in
+      `RealNVP`.
 
     ActNorm is initialised from the batch given to `init`. Raises ValueError for images
     that cannot be halved `scales` times, for numbers out of range and unknown names.
     """
     strategy = first_half_changes if mask == "first_half" else masks.strategy(mask)
     positive = {"scales": scales, "steps": steps, "width": width}
-    check_numbers("Glow", image_shape, alpha, positive, layers=layers)
+    shape = check_numbers("Glow", image_shape, alpha, positive, layers=layers)
     if conv1x1 not in ("dense", "plu"):
         raise ValueError(f"unknown conv1x1 {conv1x1!r}; known: 'dense', 'plu'")
     stacking = Stacking(stack, remat, reversible)
@@ -79,7 +81,7 @@ def Glow(
 
     def step(seed, k):
         mix = InvertibleConv1x1(conv1x1, seed)
-        return [ActNorm(), mix, AffineCoupling(net, strategy, k)]
+        return [ActNorm(), mix, AffineCoupling(net, strategy, k, max_log_scale)]
 
     def scale(index):
         first = index * steps
@@ -89,7 +91,6 @@ def Glow(
         return parts
 
     bijector = Chain([Logit(alpha), *scale(0)])
-    shape = tuple(int(n) for n in image_shape)
     flow = Flow(bijector, shape, base or StandardNormal())
     flow.latent_shape()
     return flow

@@ -7,6 +7,7 @@ import flax.linen as nn
 import numpy as np
 
 from flowjax_ood import masks
+from flowjax_ood.arguments import event_shape, real_number, whole_number
 from flowjax_ood.bijectors import (
     AffineCoupling,
     Bijector,
@@ -20,7 +21,6 @@ from flowjax_ood.bijectors.repeat import MODES
 from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
-from flowjax_ood.networks.batch_norm import check_group
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
 STACKS = ("chain", *MODES)
@@ -40,6 +40,7 @@ def RealNVP(
     norm_group: int = 0,
     skip: bool = True,
     zero_init: bool = False,
+    max_log_scale: float | None = None,
     alpha: float = 0.05,
     stack: str = "chain",
     remat: str | None = None,
@@ -62,6 +63,8 @@ def RealNVP(
     * `norm`: "batch" (paper) or "none", the latter best with `zero_init`;
     * `norm_group`: batch norm over the whole batch (0, the paper's), or over groups of
       so many examples (`networks.BatchNorm`);
+    * `max_log_scale`: a bound on every log-scale (`AffineCoupling`), or None, the
+      paper's: each is bounded by a number that is learned;
     * `stack`: "chain" of separate couplings, or "scan" or "unroll" for `Repeat`, with
       its `remat` and `reversible`. `bijectors.restack` converts between them;
     * `precision`: what the st-networks compute in, "float32", "tensorfloat32",
@@ -76,12 +79,13 @@ def RealNVP(
     positive = {"scales": scales, "width": width, "latent_dim": latent_dim}
     if couplings is not None:
         positive["couplings"] = couplings
-    check_numbers("RealNVP", image_shape, alpha, positive, blocks=blocks)
+    others = {"blocks": blocks, "norm_group": norm_group}
+    shape = check_numbers("RealNVP", image_shape, alpha, positive, **others)
 
     def coupling(k, mask_strategy, width):
         # the paper's code doubles the normed input where the mask is a checkerboard
         gain = 2.0 if mask_strategy is masks.alternate_checkerboard else 1.0
-        return AffineCoupling(network(width, gain), mask_strategy, k)
+        return AffineCoupling(network(width, gain), mask_strategy, k, max_log_scale)
 
     def network(width, gain):
         common = {"zero_init": zero_init, "precision": precision}
@@ -110,14 +114,12 @@ def RealNVP(
     precision = as_precision(precision)
     if norm not in ("batch", "none"):
         raise ValueError(f"unknown norm {norm!r}; known: 'batch', 'none'")
-    check_group(norm_group)
     if norm_group and norm != "batch":
         raise ValueError(
             f"norm_group={norm_group} is of norm='batch', and norm is {norm!r}; set it "
             "to 0"
         )
     bijector = Chain([Logit(alpha), *scale(0, width)])
-    shape = tuple(int(n) for n in image_shape)
     flow = Flow(bijector, shape, base or StandardNormal())
     flow.latent_shape()  # refuses image sizes and masks that do not fit
     if scales == 1:
@@ -149,17 +151,12 @@ def TabularRealNVP(
 
     Raises ValueError, before anything is computed, for numbers out of range.
     """
-    if couplings is None or couplings < 2 or width < 1 or layers < 0:
-        raise ValueError(
-            "TabularRealNVP needs couplings >= 2, width >= 1 and layers >= 0, got "
-            f"couplings={couplings}, width={width}, layers={layers}"
-        )
-    if not 0 <= dropout < 1:
+    least = {"couplings": 2, "width": 1, "layers": 0}
+    given = {"couplings": couplings, "width": width, "layers": layers}
+    shape = (whole_number("dim", dim),)
+    check_at_least("TabularRealNVP", given, least)
+    if not 0 <= real_number("dropout", dropout) < 1:
         raise ValueError(f"TabularRealNVP needs 0 <= dropout < 1, got {dropout}")
-    if max_log_scale is not None and not max_log_scale > 0:
-        raise ValueError(
-            f"max_log_scale must be positive, or None for no bound, got {max_log_scale}"
-        )
     net = Bound(
         MLP,
         width=width,
@@ -172,21 +169,38 @@ def TabularRealNVP(
     bijector = Chain(
         [AffineCoupling(net, strategy, k, max_log_scale) for k in range(couplings)]
     )
-    flow = Flow(bijector, (dim,), base or StandardNormal())
+    flow = Flow(bijector, shape, base or StandardNormal())
     flow.latent_shape()
     return flow
 
 
-def check_numbers(model: str, image_shape, alpha: float, positive: dict, **others):
-    """Raise ValueError for numbers out of range; `others` may be 0."""
-    if len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
-    for name, value in (positive | others).items():
-        least = 1 if name in positive else 0
-        if value < least:
-            raise ValueError(f"{model} needs {name} >= {least}, got {name}={value}")
-    if not 0 <= alpha < 0.5:
+def check_numbers(
+    model: str, image_shape, alpha: float, positive: dict, **others
+) -> tuple[int, int, int]:
+    """Return the image's shape; ValueError for numbers out of range.
+
+    `others` may be 0.
+    """
+    shape = event_shape("image_shape", image_shape)
+    if len(shape) != 3:
+        raise ValueError(
+            f"image_shape must be (H, W, C), got {shape}: these flows take 2-d images, "
+            "and TabularRealNVP takes vectors; none takes signals or volumes"
+        )
+    least = dict.fromkeys(positive, 1) | dict.fromkeys(others, 0)
+    check_at_least(model, positive | others, least)
+    if not 0 <= real_number("alpha", alpha) < 0.5:
         raise ValueError(f"{model} needs 0 <= alpha < 0.5, got alpha={alpha}")
+    return shape
+
+
+def check_at_least(model: str, values: dict, least: dict) -> None:
+    """Raise ValueError for what is no whole number, or too small a one."""
+    for name, value in values.items():
+        if whole_number(name, value) < least[name]:
+            raise ValueError(
+                f"{model} needs {name} >= {least[name]}, got {name}={value}"
+            )
 
 
 def st_network(name: str | Callable, known: dict[str, Callable]) -> Callable:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.runtime.shares import batch_axis
 
 
@@ -100,7 +101,7 @@ def whole_moments(x: jax.Array) -> tuple[jax.Array, jax.Array, int]:
 
 def check_group(group: int) -> None:
     """Raise ValueError unless it is 0 or the number of examples of a group."""
-    if group < 0:
+    if whole_number("group", group) < 0:
         raise ValueError(
             "a group of batch norm is a number of examples, or 0 for the whole batch, "
             f"got {group}"

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowjax_ood.models import TabularRealNVP
+from flowjax_ood.bijectors import AffineCoupling, walk
+from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
 
 DIM, COUPLINGS, BOUND = 5, 3, 0.7
 
@@ -33,6 +34,16 @@ def test_every_log_scale_is_within_the_bound(scale):
         assert np.abs(coupling["s"][0]).max() <= BOUND
     # the halves of 5 dimensions: 3, 2 and 3 change
     assert np.abs(logdet).max() <= BOUND * (3 + 2 + 3)
+
+
+@pytest.mark.parametrize("model", [Glow, RealNVP])
+def test_image_flows_hand_it_to_every_coupling(model):
+    layers = walk(model((4, 4, 1), width=2, max_log_scale=BOUND).bijector)
+    couplings = [b for _, b in layers if isinstance(b, AffineCoupling)]
+    assert couplings
+    assert {b.max_log_scale for b in couplings} == {BOUND}
+    with pytest.raises(ValueError, match="max_log_scale must be positive, or None"):
+        model((4, 4, 1), width=2, max_log_scale=-1)
 
 
 def test_without_a_bound_log_scales_go_beyond():
@@ -69,8 +80,8 @@ def test_the_inverse_and_the_log_determinant_are_exact(scale):
     [
         ({"max_log_scale": 0.0}, "max_log_scale must be positive, or None"),
         ({"max_log_scale": -1.0}, "got -1.0"),
-        ({"couplings": 1}, "couplings >= 2, .* got couplings=1"),
-        ({"couplings": None}, "got couplings=None"),
+        ({"couplings": 1}, "couplings >= 2, got couplings=1"),
+        ({"couplings": None}, "couplings must be a whole number, got None"),
         ({"width": 0}, "width=0"),
         ({"layers": -1}, "layers=-1"),
         ({"dropout": 1.0}, "0 <= dropout < 1, got 1.0"),

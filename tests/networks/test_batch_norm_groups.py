@@ -144,5 +144,5 @@ def test_every_layer_of_a_classifier_has_the_group():
 def test_groups_of_no_batch_norm_are_refused():
     with pytest.raises(ValueError, match="norm_group=2 is of norm='batch'"):
         RealNVP((4, 4, 1), norm="none", norm_group=2)
-    with pytest.raises(ValueError, match="got -3"):
+    with pytest.raises(ValueError, match="got norm_group=-3"):
         RealNVP((4, 4, 1), norm_group=-3)

@@ -90,6 +90,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "norm_group": 0,
                 "skip": True,
                 "zero_init": False,
+                # bound on every log-scale; 0 is none
+                "max_log_scale": 0.0,
                 # couplings one after another ("chain"), or one block repeated
                 # ("scan" | "unroll"), then with remat ("none" | "full" | "st")
                 "stack": "chain",
