@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments.core.data_identity import fingerprint
+from experiments.core.keys import Kind
 from experiments.core.sets import Sets
 from experiments.detect import detectors, score_cache, table
 from experiments.detect.score_cache import Scored
@@ -165,6 +166,9 @@ def _jobs(config: ConfigDict, sets: Sets, network: Network) -> list[Job]:
 
     count = len(next(iter(sets.ood.values())))
     plain = detectors.plain(config, network.layers, count)
+    if sets.kind is Kind.TOKENS:
+        # those of an LSTM are negative as well
+        plain = [d for d in plain if not d.requires.not_negative]
     chosen = detectors.chosen(config, count)
     rows = [(detectors.NONE, None, plain), (detectors.LEAK_FREE, None, chosen)]
     rows += [

@@ -53,12 +53,12 @@ class LeNet(nn.Module):
         At 28x28: conv1 `[B, 26, 26, 32]`, conv2 `[B, 24, 24, 64]` (before pooling), fc1
         `[B, 128]`, each after its ReLU and before dropout, and fc2, the logits.
         """
+        off = not self.has_rng("dropout")
+        x = normalise_pixels(x, self.mean, self.std)
         if min(x.shape[1:3]) < 6:
             raise ValueError(
                 f"LeNet needs images of at least 6x6 pixels, got shape {x.shape}"
             )
-        off = not self.has_rng("dropout")
-        x = normalise_pixels(x, self.mean, self.std)
         conv1 = nn.relu(self.conv1(x))
         conv2 = self.conv2(conv1)
         conv2 = nn.relu(conv2[:, 1:-1, 1:-1] if self.cropped else conv2)

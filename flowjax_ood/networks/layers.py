@@ -156,12 +156,16 @@ def normalise_pixels(
             "divide stored images by 255"
         )
     if x.ndim != 4:
-        raise ValueError(f"images must be [B, H, W, C], got shape {x.shape}")
+        remedy = ": of one image, x[None]" if x.ndim == 3 else ""
+        raise ValueError(f"images must be [B, H, W, C], got shape {x.shape}{remedy}")
     if not len(mean) == len(std) == x.shape[-1]:
+        first = len(mean) == len(std) == x.shape[1]
+        remedy = "; of channels first, x.transpose(0, 2, 3, 1)" if first else ""
         raise ValueError(
             f"mean {mean} and std {std} must have one number for each of the "
-            f"{x.shape[-1]} channels of images of shape {x.shape}"
+            f"{x.shape[-1]} channels of images of shape {x.shape}{remedy}"
         )
     if not all(s > 0 for s in std):
         raise ValueError(f"std must be positive, got {std}")
+    x = jnp.asarray(x)
     return (x - jnp.asarray(mean, x.dtype)) / jnp.asarray(std, x.dtype)

@@ -1,21 +1,26 @@
 """The base of all detectors: `fit(network, given)`, then `score(x)`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
-import jax
 import numpy as np
 from jax.tree_util import Partial
 
+from flowjax_ood.ood import checks
 from flowjax_ood.ood.batched import compiled, in_batches
 from flowjax_ood.ood.network import Network, Outputs
+from flowjax_ood.ood.settings import OneOf, Within, check_settings, ranges_of
 
 
 @dataclass(frozen=True)
 class Requires:
-    """The needs of a detector besides the trained network."""
+    """The needs of a detector besides the trained network.
+
+    `class_numbers`: labels that are the numbers of the logits, 0 ... C-1, where others
+    may be any integers. `not_negative`: features without values below 0.
+    """
 
     train_data: bool = False
     labels: bool = False
@@ -23,6 +28,8 @@ class Requires:
     gradients: bool = False
     retraining: bool = False
     head: bool = False
+    class_numbers: bool = False
+    not_negative: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +39,8 @@ class Given:
     `train`: outputs of in-distribution training images, with their `labels [N]`.
     `id_validation`, `ood_validation`: inputs `[M, ...]` to choose by; the second are
     real outliers or, where nothing may be known of those, synthetic ones.
+
+    Raises TypeError for `train` that are not `Outputs`, and as `Outputs.of` does.
     """
 
     train: Outputs | None = None
@@ -39,6 +48,17 @@ class Given:
     id_validation: np.ndarray | None = None
     ood_validation: np.ndarray | None = None
     seed: int = 0
+
+    def __post_init__(self):
+        if self.train is None:
+            return
+        if not isinstance(self.train, Outputs):
+            raise TypeError(
+                f"Given.train must be Outputs, got {type(self.train).__name__}: of "
+                "images, network.collect(images); of arrays, Outputs.of(logits, "
+                "features)"
+            )
+        object.__setattr__(self, "train", Outputs.of(*self.train))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +95,14 @@ class Fitted:
         """
         if not self.of_outputs:
             raise TypeError(f"{self.name} needs inputs, not outputs: use score(x)")
+        if not isinstance(outputs, Outputs):
+            raise TypeError(
+                f"score_outputs takes Outputs, got {type(outputs).__name__}: of "
+                "inputs, score(x); of arrays, Outputs.of(logits, features)"
+            )
+        outputs = Outputs.of(*outputs)
+        if self.requires.not_negative:
+            checks.check_not_negative(outputs, self.name)
         scores = in_batches(partial(_apply, self.function), outputs, batch_size)
         return self._checked(scores)
 
@@ -83,8 +111,8 @@ class Fitted:
         if bad.any():
             raise ValueError(
                 f"{self.name} has no score for {bad.sum()} of {len(bad)} inputs, the "
-                f"first is number {int(np.argmax(bad))}: the network's activations are "
-                "NaN or infinite there"
+                f"first is number {int(np.argmax(bad))}: the network's activations, or "
+                "what is computed of them, are NaN or infinite there"
             )
         return np.asarray(scores, np.float32)
 
@@ -120,11 +148,16 @@ class Detector:
 
     A detector of outputs defines `prepared(network, given)`, all others `fit`. `grid`:
     `{setting: values}` that `Tuned` chooses among, those of published searches.
+    `ranges` names the values that its fields may have; ValueError for others.
     """
 
     label: str
     requires: ClassVar[Requires] = Requires()
     grid: ClassVar[dict[str, tuple]] = {}
+    ranges: ClassVar[Mapping[str, Within | OneOf]] = ranges_of()
+
+    def __post_init__(self):
+        check_settings(self, self.ranges, type(self).__name__)
 
     @property
     def name(self) -> str:
@@ -137,13 +170,23 @@ class Detector:
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         """Fit to a network and data. ValueError where what it `requires` is missing."""
-        given = given or Given()
+        given = Given() if given is None else given
         self.check(network, given)
         function = self.prepared(network, given)
         return Fitted(self.name, self.requires, network, function)
 
     def check(self, network: Network, given: Given) -> None:
-        """Raise ValueError where something that the detector `requires` is missing."""
+        """Raise ValueError or TypeError where something that it `requires` is missing.
+
+        What is there is checked as well: training outputs are finite, labels go with
+        them, the network's head gives their logits.
+        """
+        if not isinstance(network, Network) or not isinstance(given, Given):
+            raise TypeError(
+                f"{self.name}: fit(network, given) takes a Network and a Given, got "
+                f"{type(network).__name__} and {type(given).__name__}; of a function, "
+                "Network(lambda _, x: (taps, logits))"
+            )
         r, missing = self.requires, []
         if r.train_data and given.train is None:
             missing.append("train, the outputs of training images")
@@ -155,14 +198,25 @@ class Detector:
             missing.append("id_validation and ood_validation, inputs to choose by")
         if missing:
             raise ValueError(f"{self.name} needs {' and '.join(missing)}")
-        if r.train_data:
-            bad = sum(
-                int((~np.isfinite(a)).sum()) for a in jax.tree.leaves(given.train)
-            )
-            if bad:
-                raise ValueError(
-                    f"{self.name} cannot be fitted: {bad} of the training images' "
-                    "activations are NaN or infinite"
-                )
         if r.head and network.head is None:
             raise ValueError(f"{self.name} needs network.head, the last layer's (W, b)")
+        if r.gradients and network.apply is None:
+            raise ValueError(
+                f"{self.name} needs network.apply, a function to take gradients of: "
+                "saved outputs will not do"
+            )
+        if given.train is not None:
+            self.check_train(network, given.train, given.labels)
+
+    def check_train(self, network: Network, train: Outputs, labels) -> None:
+        """Raise where training outputs and labels are not as the detector needs."""
+        r = self.requires
+        if r.train_data:
+            checks.check_finite(train, self.name)
+        if r.labels:
+            classes = train.logits.shape[1] if r.class_numbers else None
+            checks.check_labels(labels, len(train.logits), classes)
+        if r.head:
+            checks.check_head(network.head, train, self.name)
+        if r.not_negative:
+            checks.check_not_negative(train, self.name)

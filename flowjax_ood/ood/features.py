@@ -5,10 +5,16 @@ from typing import Literal
 import jax
 import numpy as np
 
-# A direction is noise where its standard deviation is 1e-5 of the largest: float32
-# features are rounded to 6e-8 of their size.
+from flowjax_ood.ood.checks import check_labels
+from flowjax_ood.ood.settings import Within
+
+# A direction is noise where its standard deviation is 1e-5 of the largest, all columns
+# in units of their own: float32 features are rounded to 6e-8 of their size.
 LEAST_VARIANCE = 1e-10
+# of a column's size: sums of float64 leave as much where nothing varies
+LEAST_STD = 1e-13
 Shrinkage = float | Literal["ledoit_wolf"]
+SHRINKAGE = Within(0, 1, names=("ledoit_wolf",))
 _ROWS = 8192
 
 
@@ -50,14 +56,7 @@ def rounded(array: np.ndarray) -> np.ndarray:
 
 def class_indices(labels, count: int) -> np.ndarray:
     """Turn labels `[count]`, any integers, into indices 0 ... K-1 of their classes."""
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got dtype {labels.dtype}")
-    if labels.shape != (count,):
-        raise ValueError(
-            f"labels of shape {labels.shape} do not go with {count} rows of features"
-        )
-    return np.unique(labels, return_inverse=True)[1]
+    return np.unique(check_labels(labels, count), return_inverse=True)[1]
 
 
 def class_means(x: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -75,23 +74,22 @@ def whitening(
 
     The covariance is `S = sum_i r_i r_i^T / N`, r the rows of x less the means of their
     classes, then `(1 - s) S + s tr(S)/D I`, s = `shrinkage` in [0, 1]; "ledoit_wolf" is
-    the s of Ledoit and Wolf (2004), which minimises the expected error. Directions with
-    a variance below 1e-10 of the largest are left out: R = rank <= D.
+    the s of Ledoit and Wolf (2004), which minimises the expected error. Directions
+    without variance are left out, as in `inverse_root`: R = rank <= D.
 
     Raises ValueError for another shrinkage, and if x does not vary about its means.
     """
     rows, dims = x.shape
     automatic = shrinkage == "ledoit_wolf"
-    if not automatic and not (
-        isinstance(shrinkage, int | float) and 0 <= shrinkage <= 1
-    ):
-        raise ValueError(
-            f'shrinkage must be in [0, 1] or "ledoit_wolf", got {shrinkage!r}'
-        )
+    if not SHRINKAGE.allows(shrinkage):
+        raise ValueError(f"shrinkage must be {SHRINKAGE}, got {shrinkage!r}")
     covariance, fourth = np.zeros((dims, dims)), 0.0
+    squares = np.zeros(dims)
     for start in range(0, rows, _ROWS):
         part = slice(start, start + _ROWS)
-        r = x[part].astype(np.float64) - means[classes[part]]
+        wide = x[part].astype(np.float64)
+        r = wide - means[classes[part]]
+        squares += np.sum(wide * wide, axis=0) / rows
         covariance += r.T @ r / rows
         # sum_i |r_i r_i^T|^2 = sum_i |r_i|^4
         fourth += np.sum(np.sum(r * r, axis=1) ** 2) / rows
@@ -103,10 +101,27 @@ def whitening(
         shrinkage = min(noise / distance, 1.0) if distance > 0 else 0.0
     covariance *= 1 - shrinkage
     covariance[np.diag_indices(dims)] += shrinkage * average
-    variances, directions = np.linalg.eigh(covariance)
-    if not variances[-1] > 0:
+    return inverse_root(covariance, np.sqrt(squares))
+
+
+def inverse_root(covariance: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """`W [D, R]` with `W W^T` the (pseudo-)inverse of a covariance `[D, D]`.
+
+    As if every column were divided by its standard deviation first, so units do not
+    matter: the pseudo-inverse is that of the correlations, without directions of
+    variance below 1e-10 of the largest. Columns that do not vary by more than they are
+    rounded, to the dtype JAX computes in, are left out: `sizes [D]` are their root mean
+    squares. ValueError if none varies.
+    """
+    std = np.sqrt(np.diag(covariance))
+    eps = float(jax.numpy.finfo(jax.dtypes.canonicalize_dtype(float)).eps)
+    varies = std > np.maximum(2 * eps, LEAST_STD) * sizes
+    if not varies.any():
         raise ValueError(
             "features do not vary about their means: no distance can be told from them"
         )
+    units = np.where(varies, 1 / np.where(varies, std, 1), 0)
+    correlation = covariance * units * units[:, None]
+    variances, directions = np.linalg.eigh(correlation)
     kept = variances > LEAST_VARIANCE * variances[-1]
-    return directions[:, kept] / np.sqrt(variances[kept])
+    return units[:, None] * directions[:, kept] / np.sqrt(variances[kept])

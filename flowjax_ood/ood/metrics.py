@@ -76,7 +76,7 @@ def aupr(
     ood_scores,
     *,
     positive: Positive,
-    interpolation: Literal["step", "trapezoid"] = "step",
+    interpolation: Literal["step", "trapezoid", "anchored"] = "step",
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
@@ -88,23 +88,33 @@ def aupr(
         scikit-learn. No interpolation, so no optimism.
       * `"trapezoid"`: `sum_{k>=2} (R_k - R_{k-1}) (P_k + P_{k-1}) / 2` from the first
         threshold's point, with no (0, 1) anchor: the convention of FSSD (Huang et al.
-        2021) and of Lee et al. (2018). Straight lines between points of this curve
-        are optimistic (Davis & Goadrich 2006), and without the anchor the first
-        threshold's area is lost: all of it for a constant score. To compare with
-        published numbers only.
+        2021). The first threshold's area is lost: all of it for a constant score.
+        Lee et al. (2018) close their curve at (0, 0), which adds 1 / (2 n) of n
+        positives where all scores differ and the highest is a positive's.
+      * `"anchored"`: the trapezoids from the point (0, 1) on: scikit-learn's
+        `auc(recall, precision)`, which OpenOOD and pytorch-ood report. A constant
+        score gets (1 + share of positives) / 2.
+
+    Straight lines between points of this curve are optimistic (Davis & Goadrich 2006):
+    the last two are for comparison with published numbers only.
 
     Depends on n_id : n_ood; a random score gets the share of positives. The interval
     is a stratified bootstrap on the log-odds scale (see `bootstrap_interval`).
 
     Raises TypeError or ValueError as `check_scores` does, or for the options.
     """
-    if interpolation not in ("step", "trapezoid"):
+    areas = {
+        "step": _step_area,
+        "trapezoid": _trapezoid_area,
+        "anchored": _anchored_area,
+    }
+    if interpolation not in areas:
         raise ValueError(
-            f'interpolation must be "step" (average precision) or "trapezoid", got '
-            f"{interpolation!r}"
+            'interpolation must be "step" (average precision), "trapezoid" or '
+            f'"anchored", got {interpolation!r}'
         )
     counts = threshold_counts(id_scores, ood_scores, positive)
-    area = _step_area if interpolation == "step" else _trapezoid_area
+    area = areas[interpolation]
     return bootstrap_interval(
         counts, area, level=level, n_boot=n_boot, seed=seed, scale="logit"
     )
@@ -206,6 +216,12 @@ def _step_area(positive, negative) -> float:
 def _trapezoid_area(positive, negative) -> float:
     gained, precision = _precision(positive, negative)
     return (gained[1:] * (precision[1:] + precision[:-1])).sum() / 2 / gained.sum()
+
+
+def _anchored_area(positive, negative) -> float:
+    gained, precision = _precision(positive, negative)
+    before = np.concatenate([[1.0], precision[:-1]])
+    return (gained * (precision + before)).sum() / 2 / gained.sum()
 
 
 def _false_positive_rate(positive, negative, tpr: float) -> float:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowjax_ood.ood.arrays import as_numpy
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
 
 Taps = dict[str, jax.Array]
@@ -19,12 +20,31 @@ class Outputs(NamedTuple):
 
     `logits [N, C]`; `features [N, D]`, the input of the last linear layer (the logits
     where the network names no such tap); `pooled {layer: [N, d]}`, the mean over
-    positions of each layer's channels.
+    positions of each layer's channels. `of` makes them of arrays of any framework.
     """
 
     logits: Any
     features: Any
     pooled: dict[str, Any]
+
+    @classmethod
+    def of(cls, logits, features=None, pooled=None) -> "Outputs":
+        """Check arrays of any framework, and make them NumPy floats of 32 bits or more.
+
+        `features` are the logits where there are none. Raises TypeError for what are no
+        real numbers, ValueError for shapes other than `[N, ...]` of one N.
+        """
+        logits = as_numpy(logits, "logits")
+        features = logits if features is None else as_numpy(features, "features")
+        pooled = {k: as_numpy(a, f"pooled {k!r}") for k, a in (pooled or {}).items()}
+        named = {"logits": logits, "features": features}
+        for name, array in (named | pooled).items():
+            if array.ndim != 2 or array.shape[1] == 0 or len(array) != len(logits):
+                raise ValueError(
+                    f"outputs must be [N, ...] of the {len(logits)} rows of logits, "
+                    f"{name} has shape {array.shape}"
+                )
+        return cls(logits, features, pooled)
 
 
 @partial(
@@ -47,13 +67,16 @@ class Network:
       in pixel units; FSSD's published noise and gradients are in units of std;
     * `sample(variables, x, key) -> logits`: with dropout, for `MCDropout`.
 
-    Any function will do: `Network(lambda _, x: (taps, logits))`.
+    Any function that JAX can trace will do: `Network(lambda _, x: (taps, logits))`;
+    one that it cannot, of torch for example, through `jax.pure_callback`. Without
+    `apply`, a network scores outputs that were computed elsewhere: `score_outputs`.
+    Activations of fewer than 32 bits are widened.
 
     A pytree of its `variables` and `head`: networks whose other facts are equal share
     compiled programs, as those that `of` makes of one module do.
     """
 
-    apply: Callable[[Any, jax.Array], tuple[Taps, jax.Array]]
+    apply: Callable[[Any, jax.Array], tuple[Taps, jax.Array]] | None = None
     variables: Any = field(default=(), repr=False)
     layers: tuple[str, ...] = ()
     penultimate: str | None = None
@@ -63,6 +86,14 @@ class Network:
     sample: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = None
 
     def __post_init__(self):
+        for name in ("apply", "sample"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise TypeError(
+                    f"Network.{name} must be a function, got {function!r}; of a module "
+                    "of this library, Network.of(module, variables)"
+                )
+        object.__setattr__(self, "head", _head(self.head))
         # static parts of compiled programs, which must hash: no arrays, no lists
         object.__setattr__(self, "layers", tuple(self.layers))
         for name in ("mean", "std"):
@@ -89,7 +120,12 @@ class Network:
 
     def taps(self, x: jax.Array) -> tuple[Taps, jax.Array]:
         """Call `apply` on a batch as it is stored; pure, for use inside `jit`."""
-        return self.apply(self.variables, as_input(x))
+        if self.apply is None:
+            raise TypeError(
+                "this network has no function `apply`: it can score saved outputs "
+                "(score_outputs), but it takes no inputs"
+            )
+        return jax.tree.map(_wide, self.apply(self.variables, as_input(x)))
 
     def outputs(self, x: jax.Array) -> Outputs:
         """Compute the `Outputs` of a batch; pure, for use inside `jit`."""
@@ -100,6 +136,8 @@ class Network:
                 f"the network gives no tap {sorted(missing)}, only {sorted(taps)}"
             )
         features = logits if self.penultimate is None else taps[self.penultimate]
+        if logits.ndim != 2:
+            raise ValueError(f"logits must be [B, C], they are {logits.shape}")
         if features.ndim != 2:
             raise ValueError(
                 f"the tap {self.penultimate!r} must be [B, D], it is {features.shape}"
@@ -110,6 +148,33 @@ class Network:
     def collect(self, x, batch_size: int = 250) -> Outputs:
         """Compute the `Outputs` of all of `x [N, ...]` as NumPy arrays, in batches."""
         return in_batches(partial(_outputs, self), x, at_once(x, batch_size))
+
+
+def _head(head):
+    """`(W, b)` of arrays of any framework; a bias of None is zeros."""
+    if head is None:
+        return None
+    # JAX also makes networks of placeholders of its own
+    if not hasattr(head, "__len__"):
+        return head
+    if not isinstance(head, tuple | list) or len(head) != 2:
+        raise TypeError(
+            f"Network.head must be a pair (W [D, C], b [C] or None), got "
+            f"{type(head).__name__}"
+        )
+    w, b = head
+    if b is None and len(getattr(w, "shape", ())) == 2:
+        b = np.zeros(w.shape[1], np.float32)
+    return tuple(
+        as_numpy(a, "Network.head") if hasattr(a, "detach") else a for a in (w, b)
+    )
+
+
+def _wide(a: jax.Array) -> jax.Array:
+    """Floats of 32 bits or more: sums of fewer lose what detectors compare."""
+    if not jnp.issubdtype(a.dtype, jnp.floating):
+        return a
+    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ METRICS = {
     "aupr step ood": partial(step, positive="ood"),
     "aupr trapezoid id": partial(trapezoid, positive="id"),
     "aupr trapezoid ood": partial(trapezoid, positive="ood"),
+    "aupr anchored id": partial(
+        aupr, interpolation="anchored", n_boot=200, positive="id"
+    ),
     "fpr at tpr id": partial(fpr95, positive="id"),
     "fpr at tpr ood": partial(fpr95, positive="ood"),
     "detection accuracy": partial(detection_accuracy, n_boot=200),

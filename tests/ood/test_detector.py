@@ -77,7 +77,9 @@ def test_what_each_requires():
     assert ood.MSP().requires == Requires()
     assert ood.KNN().requires == Requires(train_data=True)
     assert ood.ViM().requires == Requires(train_data=True, head=True)
-    assert ood.SHE().requires == Requires(train_data=True, labels=True)
+    assert ood.SHE().requires == Requires(
+        train_data=True, labels=True, class_numbers=True
+    )
     assert FSSD().requires == Requires()
     assert FSSD.repository().requires == Requires(ood_validation=True, gradients=True)
     assert ood.DeepEnsemble().requires == Requires(retraining=True)

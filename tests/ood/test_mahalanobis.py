@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import covariance
 
-from flowjax_ood.ood import Mahalanobis
+from flowjax_ood.ood import Mahalanobis, auroc
 
 RNG = np.random.RandomState(0)
 # correlated, far from the origin, scales apart by a thousand
@@ -128,7 +128,7 @@ def test_scores_within_jit_and_of_integers():
         ({"features": np.ones((9, 3))}, "do not vary"),
         ({"features": X[:1]}, "do not vary"),
         ({"labels": LABELS[:5]}, r"shape \(5,\) do not go with 300"),
-        ({"shrinkage": 1.5}, "shrinkage must be in .* got 1.5"),
+        ({"shrinkage": 1.5}, r"shrinkage must be .*\[0, 1\].* got 1.5"),
         ({"shrinkage": "oas"}, "got 'oas'"),
         ({"relative": True}, "labels of two classes"),
         ({"relative": True, "labels": LABELS * 0}, "labels of two classes"),
@@ -152,3 +152,29 @@ def test_scored_features_are_those_of_the_encoder():
         detector.score(NEW[:, :4])
     with pytest.raises(ValueError, match=r"1 of 40 rows .* the first is row 3"):
         detector.score(np.where(NEW[3, 0] == NEW, np.inf, NEW))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e5, 1e-12])
+def test_units_of_columns_do_not_matter(scale):
+    """Real columns of scales 0.003 to 570, an outlier in one of the small ones."""
+    from sklearn.datasets import load_breast_cancer
+
+    x, y = load_breast_cancer(return_X_y=True)
+    train, test = x[y == 1][:200], x[y == 1][200:]
+    odd = test.copy()
+    odd[:, 19] += 10 * train[:, 19].std()
+    units = np.where(np.arange(30) % 2, scale, 1.0)
+    detector = Mahalanobis.fit(train * units)
+    assert np.any(detector.whiten, axis=0).sum() == 30
+    model = covariance.EmpiricalCovariance().fit(train)
+    for rows in (test, odd):
+        agree(detector.score(rows * units), -model.mahalanobis(rows), rtol=0.02)
+    assert auroc(detector.score(test * units), detector.score(odd * units)).value == 1
+
+
+@pytest.mark.parametrize("value", [0.1, 5e8, 1e-30])
+def test_a_constant_column_counts_for_nothing_whatever_its_size(value):
+    constant = np.full((300, 1), value, np.float32)
+    detector = Mahalanobis.fit(np.concatenate([X, constant], axis=1), LABELS)
+    new = np.concatenate([NEW, 2 * constant[:40]], axis=1)
+    agree(detector.score(new), Mahalanobis.fit(X, LABELS).score(NEW))

@@ -81,6 +81,27 @@ def test_trapezoid_aupr_is_the_area_under_sklearn_curve_without_its_anchor(
 
 @DATA
 @pytest.mark.parametrize("positive", ["id", "ood"])
+def test_anchored_aupr_is_the_area_under_sklearn_curve(draw, positive):
+    data = draw(np.random.default_rng(4))
+    precision, recall, _ = reference.precision_recall_curve(*labelled(*data, positive))
+    value = aupr(*data, positive=positive, interpolation="anchored", n_boot=0).value
+    assert value == pytest.approx(reference.auc(recall, precision), abs=1e-13)
+
+
+def test_aupr_of_saturated_scores_by_convention():
+    ties = np.repeat([1.0, 0.9], [90, 10]), np.repeat([1.0, 0.5], [50, 50])
+    of = partial(aupr, *ties, positive="id", n_boot=0)
+    found = {k: of(interpolation=k).value for k in ("step", "trapezoid", "anchored")}
+    share = 90 / 140, 100 / 150
+    step = 0.9 * share[0] + 0.1 * share[1]
+    last = 0.1 * sum(share) / 2
+    assert found == pytest.approx(
+        {"step": step, "trapezoid": last, "anchored": 0.9 * (1 + share[0]) / 2 + last}
+    )
+
+
+@DATA
+@pytest.mark.parametrize("positive", ["id", "ood"])
 @pytest.mark.parametrize("tpr", [0.05, 0.5, 0.8, 0.95, 1.0])
 def test_fpr_at_tpr_equals_first_point_of_sklearn_curve(draw, positive, tpr):
     data = draw(np.random.default_rng(5))

@@ -12,6 +12,7 @@ from flowjax_ood.ood.batched import at_once, compiled, in_batches
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.detectors.logits import log_probabilities
 from flowjax_ood.ood.network import Network, as_input, logits_of
+from flowjax_ood.ood.settings import SEED, OneOf, Within, ranges_of
 
 Score = Literal["mean_max", "max_mean", "neg_entropy", "neg_mutual_information"]
 # passes of dropout side by side: more take memory, and time to compile
@@ -93,6 +94,8 @@ class DeepEnsemble(Detector):
                 "an ensemble is fitted to several networks, got one: fit([first, ...])"
             )
         networks = tuple(network)
+        for member in networks:
+            self.check(member, Given())
         if len(networks) < 2:
             raise ValueError(
                 f"an ensemble has two members or more, got {len(networks)}"
@@ -115,8 +118,8 @@ class MCDropout(Detector):
 
     `scoring` "mu": the largest mean probability, as log-odds. "var": minus the variance
     of the logit of that class, since predictions that vary are taken for less
-    in-distribution. What is dropped is drawn by the seed and an input's place among
-    those that go through the network together.
+    in-distribution. What is dropped is drawn by the seed, the same for all inputs: a
+    score depends on its input alone, not on its batch, its order or the device.
     """
 
     passes: int = 32
@@ -124,14 +127,14 @@ class MCDropout(Detector):
     seed: int = 0
     label: str = "MC Dropout"
 
-    def __post_init__(self):
-        if self.passes < 2 or self.scoring not in ("mu", "var"):
-            raise ValueError(
-                "MCDropout needs two passes or more and scoring mu or var, got "
-                f"{self.passes} and {self.scoring!r}"
-            )
+    ranges = ranges_of(
+        passes=Within(2, integer=True),
+        scoring=OneOf(("mu", "var")),
+        seed=SEED,
+    )
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
+        self.check(network, Given() if given is None else given)
         if network.sample is None:
             raise ValueError("MCDropout needs network.sample, the logits with dropout")
         key = jax.random.key(self.seed)
@@ -153,7 +156,13 @@ def _dropped(network, key, x, passes):
     x = as_input(x)
 
     def one(t):
-        return network.sample(network.variables, x, jax.random.fold_in(key, t))
+        own = jax.random.fold_in(key, t)
+
+        # as a batch by itself; what is drawn does not depend on the input
+        def alone(row):
+            return network.sample(network.variables, row[None], own)[0]
+
+        return jax.vmap(alone)(x)
 
     # what comes before dropout is computed once for those side by side, at most
     return jax.lax.map(one, jnp.arange(passes), batch_size=SIDE_BY_SIDE)

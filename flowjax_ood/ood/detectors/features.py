@@ -9,8 +9,10 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.logits import energy
+from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
+from flowjax_ood.ood.settings import COUNT, Within, ranges_of
 
 TINY = 1e-12
 # float32 sums may be wrong by this share of a length
@@ -97,6 +99,7 @@ class KNN(Detector):
     k: int = 50
     name = "KNN"
     grid: ClassVar = {"k": (1, 5, 10, 50, 100, 200, 500, 1000)}
+    ranges = ranges_of(k=COUNT)
     requires = Requires(train_data=True)
 
     def prepared(self, network, given):
@@ -107,15 +110,24 @@ class KNN(Detector):
 
 @dataclass(frozen=True)
 class MahalanobisFeatures(Detector):
-    """Distance of the features to the nearest class (Lee et al. 2018), one layer."""
+    """Distance of the features to the nearest class (Lee et al. 2018), one layer.
 
+    `shrinkage` of the covariance as in `Mahalanobis.fit`: above 0, a feature that was
+    dead in training and wakes up is noticed.
+    """
+
+    shrinkage: Shrinkage = 0.0
     name = "Mahalanobis (features)"
     relative = False
     requires = Requires(train_data=True, labels=True)
+    ranges = ranges_of(shrinkage=SHRINKAGE)
 
     def prepared(self, network, given):
         fitted = Mahalanobis.fit(
-            given.train.features, given.labels, relative=self.relative
+            given.train.features,
+            given.labels,
+            shrinkage=self.shrinkage,
+            relative=self.relative,
         )
         return score_of(_distance, "features", fitted=fitted)
 
@@ -134,11 +146,14 @@ class ViM(Detector):
 
     `dims`: of that subspace; below 1, a share of D; 0 is D/2, or the published 1000,
     512 for larger features.
+    Where training features have no residual but rounding (of up to `dims` rows, or with
+    dead features), what counts is the residual: energy breaks ties.
     """
 
     dims: float = 0
     name = "ViM"
     grid: ClassVar = {"dims": (0.125, 0.25, 0.5, 0.75)}
+    ranges = ranges_of(dims=Within(0))
     requires = Requires(train_data=True, head=True)
 
     def prepared(self, network, given):
@@ -155,10 +170,10 @@ class ViM(Detector):
         _, vectors = np.linalg.eigh(away.T @ away / len(f))
         null_space = vectors[:, : size - dims]
         length = np.linalg.norm(away @ null_space, axis=1).mean()
-        # where training features have no more residual than float32 rounds, that of
-        # others says nothing either
-        enough = length > ROUNDING * np.linalg.norm(away, axis=1).mean()
-        alpha = np.max(given.train.logits, axis=1).mean() / length if enough else 0.0
+        # not shorter than float32 can tell: alpha is large there, and not noise
+        length = max(length, ROUNDING * np.linalg.norm(away, axis=1).mean())
+        largest = np.max(given.train.logits, axis=1).mean(dtype=np.float64)
+        alpha = largest / max(length, TINY)
         arrays = {"origin": origin, "null_space": null_space, "alpha": alpha}
         return _score_of_both(vim, arrays)
 
@@ -168,7 +183,7 @@ class SHE(Detector):
     """Inner product with the mean feature of the predicted class, of those correct."""
 
     name = "SHE"
-    requires = Requires(train_data=True, labels=True)
+    requires = Requires(train_data=True, labels=True, class_numbers=True)
 
     def prepared(self, network, given):
         f, z = np.asarray(given.train.features), np.asarray(given.train.logits)
@@ -179,7 +194,7 @@ class SHE(Detector):
             # a class that is never right is represented by all there are of it
             rows = rows if rows.any() else labels == c
             if rows.any():
-                patterns[c] = f[rows].mean(0)
+                patterns[c] = f[rows].mean(0, dtype=np.float64)
         return _score_of_both(she, {"patterns": patterns})
 
 
@@ -214,6 +229,7 @@ class NNGuide(Detector):
     share: float = 0.1
     name = "NNGuide"
     grid: ClassVar = {"k": (1, 10, 50, 100), "share": (0.01, 0.1, 1.0)}
+    ranges = ranges_of(k=COUNT, share=Within(0, 1, "(", hint="a share, not per cent"))
     requires = Requires(train_data=True)
 
     def prepared(self, network, given):

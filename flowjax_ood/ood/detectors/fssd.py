@@ -18,6 +18,7 @@ from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.detectors.layer_scores import FORMS, MAGNITUDES, Form, LayerScores
 from flowjax_ood.ood.detectors.layer_weights import LayerDetector
 from flowjax_ood.ood.network import Network, flat
+from flowjax_ood.ood.settings import COUNT, SEED, OneOf
 
 NOISE = ("uniform", "repository", "validation")
 
@@ -75,12 +76,14 @@ class FSSD(LayerDetector):
     batch_size: int = 250
     label: str = "FSSD"
 
-    def __post_init__(self):
-        if self.noise not in NOISE or self.form not in FORMS or abs(self.sign) != 1:
-            raise ValueError(
-                f"FSSD has noise {', '.join(NOISE)}, form {', '.join(FORMS)} and sign "
-                f"+1 or -1; got {self.noise!r}, {self.form!r} and {self.sign}"
-            )
+    ranges = LayerDetector.ranges | {
+        "noise": OneOf(NOISE),
+        "form": OneOf(FORMS),
+        "sign": OneOf((1, -1)),
+        "images": COUNT,
+        "ood_count": COUNT,
+        "seed": SEED,
+    }
 
     @classmethod
     def repository(cls, **changes) -> "FSSD":

@@ -8,6 +8,7 @@ from flowjax_ood.ood import protocols
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.detectors.layer_scores import LayerScores
 from flowjax_ood.ood.network import Network, check_images
+from flowjax_ood.ood.settings import COUNT, STEPS, ranges_of
 
 
 def _combined(scores: LayerScores, magnitude, weights, x, batch_size):
@@ -25,6 +26,7 @@ class LayerDetector(Detector):
     """
 
     of_training = False
+    ranges = ranges_of(magnitudes=STEPS, batch_size=COUNT)
 
     @property
     def requires(self) -> Requires:
@@ -48,18 +50,23 @@ class LayerDetector(Detector):
             )
         if not network.layers:
             raise ValueError(f"{self.name} needs network.layers, the taps to measure")
-        if not len(self.magnitudes):
-            raise ValueError(f"{self.name} needs a magnitude; 0 is no perturbation")
         if self.weights not in ("uniform", "logistic", *network.layers):
             raise ValueError(
                 f"unknown weights {self.weights!r}; known: uniform, logistic, or one "
                 f"layer of {', '.join(network.layers)}"
             )
+        if self.weights == "logistic":
+            count = min(len(given.id_validation), len(given.ood_validation))
+            if count < 4:
+                raise ValueError(
+                    f"{self.name} needs 4 or more of id_validation and ood_validation, "
+                    f"half to fit weights on and half to choose by; got {count}"
+                )
         if any(self.magnitudes):
             check_images(given.id_validation[:1], self.name)
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
-        given = given or Given()
+        given = Given() if given is None else given
         self.check(network, given)
         scores = self.layer_scores(network, given)
         inliers, outliers = given.id_validation, given.ood_validation

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.settings import POSITIVE, ranges_of
 
 
 def log_odds(z):
@@ -114,6 +115,7 @@ class Energy(Detector):
     temperature: float = 1.0
     name = "Energy"
     grid: ClassVar = {"temperature": (0.1, 1.0, 10.0, 100.0, 1000.0)}
+    ranges = ranges_of(temperature=POSITIVE)
 
     def prepared(self, network, given):
         return score_of(energy, "logits", temperature=float(self.temperature))
@@ -136,6 +138,7 @@ class GEN(Detector):
     gamma: float = 0.1
     name = "GEN"
     grid: ClassVar = {"gamma": (0.01, 0.1, 0.5, 1.0, 2.0, 5.0)}
+    ranges = ranges_of(gamma=POSITIVE)
 
     def prepared(self, network, given):
         return score_of(gen, "logits", gamma=float(self.gamma))

@@ -7,6 +7,7 @@ from jax.tree_util import Partial
 from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.detectors.layer_scores import LayerScores
 from flowjax_ood.ood.detectors.layer_weights import LayerDetector
+from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.network import Network, pool
 
@@ -26,17 +27,23 @@ class MahalanobisLayers(LayerDetector):
 
     `M_k(x) = max_c -1/2 (f_k - mu_kc)' S_k^+ (f_k - mu_kc)`: Gaussians of one
     covariance a layer, fitted to training data. `weights` and `magnitudes` as in
-    `FSSD`; the published grid and "logistic" are the default.
+    `FSSD`; the published grid and "logistic" are the default. `shrinkage` of the
+    covariances as in `Mahalanobis.fit`.
     """
 
     weights: str = "logistic"
     magnitudes: tuple[float, ...] = MAGNITUDES
     batch_size: int = 250
     label: str = "Mahalanobis"
+    shrinkage: Shrinkage = 0.0
 
     of_training = True
+    ranges = LayerDetector.ranges | {"shrinkage": SHRINKAGE}
 
     def layer_scores(self, network: Network, given: Given) -> LayerScores:
         pooled = given.train.pooled
-        fitted = {k: Mahalanobis.fit(pooled[k], given.labels) for k in network.layers}
+        fitted = {
+            k: Mahalanobis.fit(pooled[k], given.labels, shrinkage=self.shrinkage)
+            for k in network.layers
+        }
         return LayerScores(network, Partial(_half_distance, fitted))

@@ -13,6 +13,7 @@ from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.detectors.layer_scores import MAGNITUDES
 from flowjax_ood.ood.detectors.logits import msp
 from flowjax_ood.ood.network import Network, as_input, check_images, logits_of
+from flowjax_ood.ood.settings import COUNT, STEPS, Within, ranges_of
 
 
 @compiled
@@ -69,6 +70,11 @@ class ODIN(Detector):
     temperatures: tuple[float, ...] = (1.0, 10.0, 100.0, 1000.0)
     batch_size: int = 250
     label: str = "ODIN"
+    ranges = ranges_of(
+        magnitudes=STEPS,
+        temperatures=Within(0, without="(", many=True),
+        batch_size=COUNT,
+    )
 
     @property
     def requires(self) -> Requires:
@@ -76,14 +82,12 @@ class ODIN(Detector):
         return Requires(ood_validation=several, gradients=any(self.magnitudes))
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
-        given = given or Given()
+        given = Given() if given is None else given
         self.check(network, given)
         pairs = [
             (float(m), float(t)) for m in self.magnitudes for t in self.temperatures
         ]
         chosen = {}
-        if not pairs:
-            raise ValueError("ODIN needs a magnitude and a temperature")
         if len(pairs) > 1:
             if any(self.magnitudes):
                 check_images(given.id_validation[:1], self.name)

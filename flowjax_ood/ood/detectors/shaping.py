@@ -9,6 +9,7 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.logits import energy
+from flowjax_ood.ood.settings import SHARE, OneOf, Within, ranges_of
 
 # below it a sum of activations counts as zero
 TINY = 1e-12
@@ -22,8 +23,8 @@ def react(f, clip):
 
 
 def _kept(f, pruned):
-    """Mask of the entries among the largest `1 - pruned` share of their row."""
-    count = max(1, f.shape[1] - int(np.floor(pruned * f.shape[1])))
+    """Mask of the largest `D - round(pruned D)` entries of their row, one at least."""
+    count = max(1, f.shape[1] - int(np.round(pruned * f.shape[1])))
     # the first of equals, as zeros are: a threshold would keep all of those
     largest = jax.lax.top_k(f, count)[1]
     rows = jnp.arange(len(f))[:, None]
@@ -82,6 +83,7 @@ class ReAct(Detector):
     percentile: float = 90.0
     name = "ReAct"
     grid: ClassVar = {"percentile": (70.0, 80.0, 85.0, 90.0, 95.0, 99.0)}
+    ranges = ranges_of(percentile=Within(1, 100, "(", hint="in per cent, not a share"))
     requires = Requires(train_data=True, head=True)
 
     def prepared(self, network, given):
@@ -97,14 +99,8 @@ class ASH(Detector):
     pruned: float = 0.65
     name = "ASH"
     grid: ClassVar = {"pruned": (0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)}
-    requires = Requires(head=True)
-
-    def __post_init__(self):
-        if self.variant not in ("p", "b", "s") or not 0 <= self.pruned < 1:
-            raise ValueError(
-                "ASH has the variants p, b and s, and pruned in [0, 1); got "
-                f"{self.variant!r} and {self.pruned}"
-            )
+    requires = Requires(head=True, not_negative=True)
+    ranges = ranges_of(variant=OneOf(("p", "b", "s")), pruned=SHARE)
 
     def prepared(self, network, given):
         settings = {"pruned": self.pruned, "variant": self.variant}
@@ -118,7 +114,8 @@ class SCALE(Detector):
     pruned: float = 0.85
     name = "SCALE"
     grid: ClassVar = {"pruned": (0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)}
-    requires = Requires(head=True)
+    requires = Requires(head=True, not_negative=True)
+    ranges = ranges_of(pruned=SHARE)
 
     def prepared(self, network, given):
         return _score_of(network.head, scale, {"pruned": self.pruned})
@@ -134,11 +131,13 @@ class DICE(Detector):
     sparsity: float = 0.9
     name = "DICE"
     grid: ClassVar = {"sparsity": (0.1, 0.3, 0.5, 0.7, 0.9)}
+    ranges = ranges_of(sparsity=SHARE)
     requires = Requires(train_data=True, head=True)
 
     def prepared(self, network, given):
         w, b = (np.asarray(a) for a in network.head)
-        contribution = np.mean(given.train.features, axis=0)[:, None] * w
+        mean = np.mean(given.train.features, axis=0, dtype=np.float64)
+        contribution = mean[:, None] * w
         # of equal contributions (dead features) all or none go
         mask = contribution > np.quantile(contribution, self.sparsity)
         return _score_of((w * mask, b))

@@ -215,8 +215,6 @@ def test_errors():
         ValueError, match=r"unknown weights 'denes'.*conv, dense, logits"
     ):
         FSSD(weights="denes").fit(NET, GIVEN)
-    with pytest.raises(ValueError, match="FSSD needs a magnitude"):
-        FSSD(magnitudes=()).fit(NET, GIVEN)
     with pytest.raises(ValueError, match=r"network\.layers"):
         FSSD().fit(Network(NET.apply, NET.variables), GIVEN)
     unknown = Network(NET.apply, NET.variables, layers=("conv", "dense", "logits"))

@@ -148,8 +148,6 @@ def test_tokens_need_no_step():
 def test_errors():
     with pytest.raises(ValueError, match="ODIN needs id_validation and ood_validation"):
         ODIN().fit(NET)
-    with pytest.raises(ValueError, match="ODIN needs a magnitude and a temperature"):
-        ODIN(()).fit(NET)
     bad = blobs.TEST.copy()
     bad[4] = np.nan
     with pytest.raises(ValueError, match=r"ODIN has no score.*first is number 4"):

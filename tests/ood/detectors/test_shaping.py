@@ -56,7 +56,7 @@ def test_scale_keeps_all():
 def test_ash_b_keeps_the_published_count_whatever_is_tied():
     f = jnp.asarray(random_features() + 0.1) * (np.arange(blobs.UNITS) < 4)
     kept = ash(f, 0.65, "b")
-    assert (kept > 0).sum(1).tolist() == [9] * len(f)  # 24 less 15
+    assert (kept > 0).sum(1).tolist() == [8] * len(f)  # 24 less 15.6, rounded
     np.testing.assert_allclose(kept.sum(1), f.sum(1), rtol=1e-5)
 
 
@@ -87,10 +87,24 @@ def test_nan_is_not_pruned_away(row, at):
         assert np.isfinite(shaped[1 - row]).all()
 
 
-@pytest.mark.parametrize(("variant", "pruned"), [("q", 0.5), ("b", 1.0), ("b", -0.1)])
-def test_ash_names_what_it_knows(variant, pruned):
-    with pytest.raises(ValueError, match="variants p, b and s"):
-        ASH(variant, pruned)
+@pytest.mark.parametrize(
+    ("size", "pruned", "kept"),
+    [(512, 0.65, 179), (2048, 0.85, 307), (128, 0.85, 19), (100, 0.58, 42)],
+)
+def test_the_published_count_is_kept(size, pruned, kept):
+    """`D - round(p D)`, of whole shares whatever floats make of them."""
+    f = np.random.RandomState(0).rand(1, size).astype(np.float32) + 0.1
+    assert np.sum(np.asarray(ash(f, pruned, "p")) > 0) == kept
+
+
+@pytest.mark.parametrize("detector", [ASH(), SCALE()], ids=lambda d: d.name)
+def test_negative_features_are_refused(detector):
+    f = random_features()
+    f[3, 5] = -0.25
+    with pytest.raises(ValueError, match=r"not negative.* the least is -0\.25"):
+        detector.fit(blobs.NETWORK, blobs.given(train=outputs_of(f)))
+    with pytest.raises(ValueError, match=f"{detector.name} needs features that are"):
+        detector.fit(blobs.NETWORK).score_outputs(outputs_of(f))
 
 
 def test_react_clips_at_a_percentile_of_all_training_features():
