@@ -8,8 +8,6 @@ import base64
 import hashlib
 import json
 import re
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -21,12 +19,13 @@ import jax
 import numpy as np
 
 import flowjax_ood
+from flowjax_ood.data.archives import open_archive
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_lead
 
 RECORD = "record"
 # raised by files that are gone, cut short or of another form
-UNREADABLE = (EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def kept(directory: Path, name: str, key: str, compute: Callable[[], Scored]) ->
     file = directory / f"{stem}.npz"
     content = base64.b64decode(on_lead(lambda: _read(file)))
     try:
-        kept_key, scored = _parsed(content)
+        kept_key, scored = _parsed(file, content)
     except UNREADABLE:
         kept_key = None
     if kept_key != key:
@@ -86,12 +85,12 @@ def _read(file: Path) -> str:
     return base64.b64encode(file.read_bytes()).decode() if file.is_file() else ""
 
 
-def _parsed(content: bytes) -> tuple[str | None, Scored]:
-    """`(key, scores)` of a file."""
-    with np.load(BytesIO(content)) as archive:
-        record = json.loads(str(archive[RECORD]))
+def _parsed(file: Path, content: bytes) -> tuple[str | None, Scored]:
+    """`(key, scores)` of the content of a file."""
+    with open_archive(file, content) as archive:
+        record = archive.read_json(RECORD)
         key, sets = record.pop("key"), record.pop("sets")
-        scores = {name: archive[f"set_{k}"] for k, name in enumerate(sets)}
+        scores = {name: archive.read(f"set_{k}") for k, name in enumerate(sets)}
     return key, Scored(scores, **record)
 
 

@@ -1,19 +1,30 @@
 """NumPy archives (`.npz`): read without pickles, written in one step."""
 
+import json
+import lzma
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.checks import check_bytes, unknown
 from flowjax_ood.runtime.files import replacing
 
-# raised by NumPy for what is damaged, cut short, or could only be read by pickle
-_UNREADABLE = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
+# raised by NumPy and zipfile for what is damaged, cut short, encrypted (RuntimeError),
+# of a compression unknown here, larger than memory, or could only be read by pickle
+_UNREADABLE = (
+    *(ValueError, TypeError, EOFError, OSError, MemoryError, OverflowError),
+    *(RuntimeError, NotImplementedError, SyntaxError, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 class Archive:
@@ -25,13 +36,27 @@ class Archive:
     def read(self, key: str) -> np.ndarray:
         """Read the array `key`.
 
-        Raises ValueError, naming file and key, for damage and arrays of objects, and
-        KeyError for a key that is not there.
+        Raises ValueError, naming file and key, for damage, arrays of objects and what
+        memory does not take, and KeyError for a key that is not there.
         """
+        what = f"{self.path}[{key!r}]"
+        stored = f"{key}.npy"
+        if stored in self._arrays.zip.namelist():
+            # no more than that is decompressed
+            size = self._arrays.zip.getinfo(stored).file_size
+            check_bytes(size, f"{what}: takes", "use a machine with more")
         try:
             return self._arrays[key]
         except _UNREADABLE as error:
-            raise ValueError(f"{self.path}[{key!r}]: {error}") from error
+            raise ValueError(f"{what}: {_say(error)}") from error
+
+    def read_json(self, key: str) -> Any:
+        """Read JSON text. Raises ValueError, naming file and key, and KeyError."""
+        try:
+            return json.loads(str(self.read(key)))
+        except (json.JSONDecodeError, RecursionError) as error:
+            what = f"{self.path}[{key!r}]"
+            raise ValueError(f"{what}: not JSON text ({_say(error)})") from error
 
     def labels(self, key: str) -> np.ndarray | None:
         """Read the array `key` as int32, None where there is none.
@@ -74,21 +99,28 @@ def find_archive(
 
 
 @contextmanager
-def open_archive(path: str | os.PathLike) -> Iterator[Archive]:
-    """Open the archive `path` for the time of a with-block.
+def open_archive(
+    path: str | os.PathLike, content: bytes | None = None
+) -> Iterator[Archive]:
+    """Open the archive `path`, or its `content`, for the time of a with-block.
 
     Raises ValueError for a file that is no archive of arrays, or one array alone.
     """
     path = Path(path)
     # opened here: NumPy leaves the file open when it turns out not to be an archive
-    with path.open("rb") as file:
+    with path.open("rb") if content is None else BytesIO(content) as file:
         try:
             arrays = np.load(file, allow_pickle=False)
         except _UNREADABLE as error:
-            raise ValueError(f"{path}: not an .npz archive ({error})") from error
+            raise ValueError(f"{path}: not an .npz archive ({_say(error)})") from error
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise ValueError(f"{path}: holds one array, not a set; use np.savez")
         yield Archive(path, arrays)
+
+
+def _say(error: Exception) -> str:
+    """What an error says, or its name where it says nothing."""
+    return str(error) or type(error).__name__
 
 
 def write_archive(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> Path:

@@ -52,14 +52,18 @@ def check_memory(shape: Sequence[int], what: str) -> None:
     Sets are held in memory as uint8: ImageNet 64x64 takes 15.7 GB. Without this, a
     machine too small would stop the process hours later, without a word.
     """
+    remedy = "take fewer with limit=, or use a machine with more"
+    check_bytes(math.prod(shape), f"{what}: {shape[0]:,} images take", remedy)
+
+
+def check_bytes(needed: int, what_takes: str, remedy: str) -> None:
+    """Raise `ValueError` if `needed` bytes exceed the memory available, where known."""
     text = MEMINFO.read_text() if MEMINFO.exists() else ""
     known = re.search(r"MemAvailable: *(\d+) kB", text)
-    needed = math.prod(shape)
     if known and needed > (available := 1024 * int(known[1])):
         raise ValueError(
-            f"{what}: {shape[0]:,} images take {needed / 1e9:.1f} GB of memory, and "
-            f"{available / 1e9:.1f} GB are available; take fewer with limit=, or use a "
-            "machine with more"
+            f"{what_takes} {needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} "
+            f"GB are available; {remedy}"
         )
 
 

@@ -65,9 +65,9 @@ def check(files: dict[str, bytes], out: Path) -> None:
     faults = []
     for name, content in files.items():
         try:
-            if read_checked(out, name) != content:
+            if lzma.decompress(read_checked(out, name)) != content:
                 faults.append(f"{name}: differs from the rebuild")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, lzma.LZMAError) as error:
             faults.append(f"{name}: {error}")
     extra = {p.name for p in out.glob("*.xz")} - files.keys()
     faults += [f"{name}: not part of the rebuild" for name in sorted(extra)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet
-from flowjax_ood.data.sources.idx import LICENCES, decode_idx, decompress
+from flowjax_ood.data.sources.idx import LICENCES, decode_idx
 
 DIRECTORY = Path(__file__).parent / "embedded"
 SUMS = "SHA256SUMS"
@@ -115,7 +115,7 @@ def read_sums(directory: Path) -> dict[str, str]:
 
 
 def read_checked(directory: Path, name: str) -> bytes:
-    """Read and decompress a shipped file; ValueError unless its SHA-256 agrees."""
+    """Read a shipped file as it is stored; ValueError unless its SHA-256 agrees."""
     file = directory / name
     if not file.is_file():
         raise FileNotFoundError(f"no {file}; reinstall flowjax_ood")
@@ -125,7 +125,7 @@ def read_checked(directory: Path, name: str) -> bytes:
             f"{file} ({len(data)} bytes) does not agree with {SUMS}: it is damaged or "
             "cut short; reinstall flowjax_ood"
         )
-    return decompress(data, file)
+    return data
 
 
 def _read(directory: Path, name: str, rank: int) -> np.ndarray:

@@ -69,7 +69,7 @@ def read_meta(path: str | os.PathLike) -> dict[str, Any]:
     """
     try:
         with open_archive(path) as archive:
-            meta = json.loads(str(archive.read("meta")))
+            meta = archive.read_json("meta")
     except (ValueError, KeyError):
         meta = None
     if not isinstance(meta, dict) or not isinstance(meta.get("sets"), dict):
@@ -113,9 +113,6 @@ def _encoder(archive: Archive) -> str:
     """The encoder named in `meta`, on one line; "" where nothing is said of it."""
     if "meta" not in archive.keys:
         return ""
-    try:
-        meta = json.loads(str(archive.read("meta")[()]))
-    except ValueError as error:
-        raise ValueError(f"{archive.path}['meta']: not JSON text ({error})") from error
+    meta = archive.read_json("meta")
     encoder = meta.get("encoder", "") if isinstance(meta, dict) else ""
     return " ".join(f"encoder {encoder}".split()) if encoder else ""

@@ -9,11 +9,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from flowjax_ood.data.checks import unknown
+from flowjax_ood.data.checks import check_bytes, unknown
 from flowjax_ood.data.sets import ImageSet
 
 # Where Debian's package dataset-fashion-mnist puts it.
@@ -94,58 +96,69 @@ def load_idx(
 def read_idx(path: str | os.PathLike, rank: int) -> np.ndarray:
     """Read a uint8 array of `rank` dimensions from an IDX file, plain, `.gz` or `.xz`.
 
-    Raises `ValueError` naming the file when it is not one, is cut short, has bytes to
-    spare, or holds another element type or number of dimensions.
+    No more is decompressed than the header says. Raises `ValueError` naming the file
+    when it is not one, is cut short, has bytes to spare, holds another element type or
+    number of dimensions, or more than memory takes.
     """
-    path = Path(path)
-    return decode_idx(decompress(path.read_bytes(), path), rank, path)
+    with Path(path).open("rb") as file:
+        return _read(file, rank, path)
 
 
-def decompress(data: bytes, file: str | os.PathLike) -> bytes:
-    """Decompress `data` as the suffix of `file` says: `.gz`, `.xz`, or not at all."""
+def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
+    """Decode the bytes of an IDX file, compressed as the suffix of `file` says.
+
+    `file` is named in the errors, which are those of `read_idx`.
+    """
+    return _read(BytesIO(data), rank, file)
+
+
+def _read(stored: BinaryIO, rank: int, file: str | os.PathLike) -> np.ndarray:
     suffix = Path(file).suffix
     try:
         if suffix == ".gz":
-            return gzip.decompress(data)
+            with gzip.open(stored) as stream:
+                return _decode(stream, rank, file)
         if suffix == ".xz":
-            return lzma.decompress(data, lzma.FORMAT_XZ)
+            with lzma.open(stored, format=lzma.FORMAT_XZ) as stream:
+                return _decode(stream, rank, file)
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise ValueError(
             f"{file}: not a complete {suffix} file ({error}); fetch it again"
         ) from error
-    return data
+    return _decode(stored, rank, file)
 
 
-def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
-    """Decode the bytes of an IDX file: a uint8 array of `rank` dimensions.
-
-    `file` is named in the errors, which are those of `read_idx`.
-    """
-    if len(data) < 4 or data[0] != 0 or data[1] != 0:
+def _decode(stream: BinaryIO, rank: int, file: str | os.PathLike) -> np.ndarray:
+    """Read the header, and then as many bytes as it says."""
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0":
         raise ValueError(
-            f"{file}: not an IDX file: it starts with 0x{data[:4].hex()}, "
+            f"{file}: not an IDX file: it starts with 0x{magic.hex()}, "
             f"expected the magic number 0x0000080{rank}"
         )
-    kind, stored_rank = data[2], data[3]
+    kind, stored_rank = magic[2:]
     if kind != _UINT8:
         kind_name = _TYPES.get(kind, f"unknown type 0x{kind:02x}")
         raise ValueError(f"{file}: IDX elements must be uint8 (0x08), not {kind_name}")
     if stored_rank != rank:
         raise ValueError(f"{file}: {stored_rank} dimensions, expected {rank}")
-    header = 4 + 4 * rank
-    if len(data) < header:
+    header = stream.read(4 * rank)
+    if len(header) < 4 * rank:
         raise ValueError(
-            f"{file}: truncated: {len(data)} bytes, the header alone takes {header}"
+            f"{file}: truncated: {4 + len(header)} bytes, the header alone takes "
+            f"{4 + 4 * rank}"
         )
-    shape = struct.unpack(f">{rank}I", data[4:header])
-    expected = header + math.prod(shape)
-    if len(data) != expected:
-        fault = "truncated" if len(data) < expected else "trailing bytes"
-        raise ValueError(
-            f"{file}: {fault}: {len(data)} bytes, dimensions {shape} take {expected}"
-        )
+    shape = struct.unpack(f">{rank}I", header)
+    takes = f"dimensions {shape} take"
+    count = math.prod(shape)
+    check_bytes(count, f"{file}: {takes}", "fetch it again, or use a machine with more")
+    data = stream.read(count + 1)
+    if len(data) < count:
+        raise ValueError(f"{file}: truncated: {len(data)} bytes, {takes} {count}")
+    if len(data) > count:
+        raise ValueError(f"{file}: trailing bytes: {takes} {count} bytes, it has more")
     # A copy: an array over `bytes` would be read-only.
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy()
+    return np.frombuffer(data, np.uint8).reshape(shape).copy()
 
 
 def encode_idx(array: np.ndarray) -> bytes:

@@ -3,11 +3,13 @@
 import gzip
 import lzma
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from flowjax_ood import data
+from flowjax_ood.data import checks
 from flowjax_ood.data.sources import idx
 from flowjax_ood.data.sources.idx import decode_idx, encode_idx, read_idx
 
@@ -162,8 +164,8 @@ GOOD = encode_idx(IMAGES)
         (b"\x00\x00\x07\x03" + GOOD[4:], "unknown type 0x07"),
         (b"\x00\x00\x08\x01" + GOOD[4:], "1 dimensions, expected 3"),
         (GOOD[:10], "truncated: 10 bytes, the header alone takes 16"),
-        (GOOD[:-1], r"truncated: 135 bytes, dimensions \(6, 5, 4\) take 136"),
-        (GOOD + b"\x00", "trailing bytes: 137 bytes"),
+        (GOOD[:-1], r"truncated: 119 bytes, dimensions \(6, 5, 4\) take 120"),
+        (GOOD + b"\x00", r"trailing bytes: dimensions \(6, 5, 4\) take 120 bytes"),
     ],
 )
 def test_faults_name_the_file(content, message):
@@ -179,4 +181,27 @@ def test_damaged_compression_names_the_file(tmp_path, suffix, compress, damage):
     file = tmp_path / f"images{suffix}"
     file.write_bytes(damage(compress(GOOD)))
     with pytest.raises(ValueError, match=rf"images\{suffix}: not a complete"):
+        read_idx(file, rank=3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [(".gz", gzip.compress), (".xz", lzma.compress)]
+)
+def test_no_more_is_decompressed_than_the_header_says(
+    tmp_path, suffix, compress, monkeypatch
+):
+    """A bomb of 64 MB ends after the bytes announced, or before, if they are many."""
+    file = tmp_path / f"images{suffix}"
+    file.write_bytes(compress(GOOD + bytes(2**26)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"trailing bytes: .* take 120 bytes"):
+        read_idx(file, rank=3)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+    (tmp_path / "meminfo").write_text("MemAvailable:  1000 kB\n")
+    monkeypatch.setattr(checks, "MEMINFO", tmp_path / "meminfo")
+    file.write_bytes(compress(GOOD[:4] + struct.pack(">3I", 2**20, 28, 28)))
+    with pytest.raises(
+        ValueError, match=r"images\..*take 0\.8 GB .* 0\.0 GB are avail"
+    ):
         read_idx(file, rank=3)
