@@ -7,9 +7,10 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from flowjax_ood.arguments import event_shape
-from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves
+from flowjax_ood.arguments import event_shape, whole_number
+from flowjax_ood.bijectors.base import Bijector, Event, Shape, event_size, leaves
 from flowjax_ood.distributions.base_densities import StandardNormal
 
 
@@ -95,8 +96,12 @@ class Flow(nn.Module):
         return self._forward(x, cond)[0]
 
     def from_latents(self, z: Event, cond=None) -> jax.Array:
-        """`x = f^-1(z)`: `[B, *event_shape]`, the events whose latents are z."""
-        self._check_cond(cond, len(leaves(z)[0]), "events")
+        """`x = f^-1(z)`: `[B, *event_shape]`, the events whose latents are z.
+
+        Raises ValueError for z that is no latent event, as `latents` gives it.
+        """
+        check_latents(z, self.latent_shape())
+        self._check_cond(cond, leaves(z)[0].shape[0], "events")
         return self.bijector.inverse(z, self._for_bijector(cond))[0]
 
     def sample(self, key, num: int, temperature=1.0, cond=None) -> jax.Array:
@@ -104,7 +109,10 @@ class Flow(nn.Module):
 
         `cond`: one row per sample; `jnp.repeat(row[None], num, axis=0)` for one row.
         Image samples may fall slightly outside [0, 1): clip before showing them.
+        Raises ValueError for a negative number, and a negative temperature or NaN.
         """
+        num = whole_number("num", num, 0)
+        check_temperature(temperature)
         self._check_cond(cond, num, "samples")
         shape = self.latent_shape()
         z = self.base.sample(key, shape, num, temperature, cond)
@@ -138,6 +146,8 @@ class Flow(nn.Module):
     @nn.nowrap
     def _check(self, x, cond):
         expected = tuple(self.event_shape)
+        if not hasattr(x, "shape"):
+            raise ValueError(f"the flow takes an array of events, got {_summary(x)}")
         if x.ndim != len(expected) + 1 or x.shape[1:] != expected:
             raise ValueError(
                 f"the flow takes events of shape [B, {', '.join(map(str, expected))}], "
@@ -173,3 +183,43 @@ class Flow(nn.Module):
                     f"cond must be floating-point, got {dtype}; make class labels "
                     "one-hot rows (flowjax_ood.distributions.one_hot_condition)"
                 )
+
+
+def check_latents(z: Event, shape: Shape) -> None:
+    """Raise ValueError unless z is a batch of floating-point latent events of `shape`.
+
+    `shape`: of one event, an array's or a tuple of those of its arrays.
+    """
+    given = jax.tree.map(lambda a: tuple(getattr(a, "shape", ()))[1:], z)
+    arrays = jax.tree.leaves(z)
+    if given != shape or len({a.shape[0] for a in arrays}) != 1:
+        parts = shape if isinstance(shape[0], tuple) else (shape,)
+        names = [f"[B, {', '.join(map(str, part))}]" for part in parts]
+        expected = names[0] if parts != shape else f"a tuple ({', '.join(names)})"
+        raise ValueError(f"the flow's latents are {expected}, got {_summary(z)}")
+    for array in arrays:
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(f"latents must be floating-point, got {array.dtype}")
+
+
+def check_temperature(temperature) -> None:
+    """Raise ValueError for a negative temperature, NaN and inf, where it is known."""
+    if isinstance(temperature, jax.core.Tracer):
+        return
+    try:
+        values = np.asarray(temperature, float)
+    except (TypeError, ValueError):
+        values = np.nan
+    if not np.all(np.isfinite(values) & (np.asarray(values) >= 0)):
+        raise ValueError(
+            f"temperature must be a finite number, at least 0, got {temperature!r}"
+        )
+
+
+def _summary(value) -> str:
+    """What something given for an event is: its shapes, or its type."""
+    if hasattr(value, "shape"):
+        return str(list(value.shape))
+    if isinstance(value, tuple):
+        return f"a tuple ({', '.join(map(_summary, value))})"
+    return "None" if value is None else f"a {type(value).__name__}"
