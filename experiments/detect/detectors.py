@@ -47,6 +47,16 @@ PUBLISHED = (
     ood.FDBD(),
     ood.NNGuide(),
     ood.GradNorm(),
+    ood.WeiPer(),
+    ood.NACUE(),
+    ood.Gram(),
+)
+# of images alone: they need feature maps, or gradients by pixels
+OF_IMAGES = (
+    ood.RankFeat(),
+    ood.AdaSCALE("a"),
+    ood.AdaSCALE("l"),
+    ood.IODIN(),
 )
 
 
@@ -77,6 +87,7 @@ def plain(
             ),
         ]
     if config.detect.perturb:
+        listed += OF_IMAGES
         # as published by Liang et al. for their networks, without a choice
         setting = {"magnitudes": (0.0014,), "temperatures": (1000.0,)}
         listed.append(ood.ODIN(**setting, label="ODIN (fixed setting)"))
@@ -164,8 +175,11 @@ def given(
         rows = np.random.RandomState(protocols.SEED).permutation(len(sets.train))
         x = sets.inputs(sets.train, rows[:size])
         outliers = made_outliers(sets, x, config.seed)
-    labels = sets.train.labels[fitted_rows(sets, config)]
-    return Given(train, labels, validation(sets.test), outliers, config.seed)
+    rows = fitted_rows(sets, config)
+    # none of those that choose look at them again
+    inputs = sets.inputs(sets.train, rows) if protocol == NONE else None
+    labels, x = sets.train.labels[rows], validation(sets.test)
+    return Given(train, labels, x, outliers, config.seed, train_inputs=inputs)
 
 
 def made_outliers(sets: Sets, x: np.ndarray, seed: int) -> np.ndarray:

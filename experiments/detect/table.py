@@ -84,6 +84,7 @@ def comparable(config: ConfigDict) -> bool:
 
 NEEDS = {
     "train_data": "training data",
+    "train_inputs": "training images",
     "labels": "labels",
     "gradients": "gradients",
     "retraining": "more training",

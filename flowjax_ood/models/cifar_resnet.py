@@ -48,14 +48,18 @@ class ResNet34(nn.Module):
         return self.taps(x)[1]
 
     @nn.compact
-    def taps(self, x: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+    def taps(
+        self, x: jax.Array, replaced: dict[str, jax.Array] | None = None
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
         """`({layer: activations}, logits)`, of one pass.
 
         At 32x32: stem and layer1 `[B, 32, 32, 64]`, layer2 `[B, 16, 16, 128]`, layer3
         `[B, 8, 8, 256]`, layer4 `[B, 4, 4, 512]`, each after its ReLU, and pooled `[B,
-        512]`, the mean over positions. Raises ValueError where `blocks` and `widths`
+        512]`, the mean over positions. Those in `replaced` have these activations
+        instead, which all above them see. Raises ValueError where `blocks` and `widths`
         differ in length.
         """
+        put = replaced or {}
         if len(self.blocks) != len(self.widths):
             raise ValueError(
                 "blocks and widths need one number for each layer, got "
@@ -65,15 +69,16 @@ class ResNet34(nn.Module):
         (h,) = self.precision.cast(h)
         common = {"precision": self.precision, "norm_group": self.norm_group}
         stem = ConvNorm(self.widths[0], **common, name="stem")
-        taps = {"stem": nn.relu(stem(h))}
-        h = taps["stem"]
+        h = put.get("stem", nn.relu(stem(h)))
+        taps = {"stem": h}
         for k, (blocks, width) in enumerate(zip(self.blocks, self.widths), start=1):
             for i in range(blocks):
                 stride = 2 if i == 0 and k > 1 else 1
                 name = f"layer{k}_{i}"
                 h = BasicBlock(width, stride, **common, name=name)(h)
-            taps[f"layer{k}"] = h
-        taps["pooled"] = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
+            h = taps[f"layer{k}"] = put.get(f"layer{k}", h)
+        pooled = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
+        taps["pooled"] = put.get("pooled", pooled)
         last = Dense(self.classes, precision=self.precision, name="classifier")
         logits = last(taps["pooled"])
         return taps, logits.astype(_at_least_float32(logits))

@@ -47,25 +47,30 @@ class LeNet(nn.Module):
         """Class scores before the softmax, `[B, classes]`, float32."""
         return self.taps(x)[1]
 
-    def taps(self, x: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+    def taps(
+        self, x: jax.Array, replaced: dict[str, jax.Array] | None = None
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
         """`({layer: activations}, logits)`, of one pass.
 
         At 28x28: conv1 `[B, 26, 26, 32]`, conv2 `[B, 24, 24, 64]` (before pooling), fc1
-        `[B, 128]`, each after its ReLU and before dropout, and fc2, the logits.
+        `[B, 128]`, each after its ReLU and before dropout, and fc2, the logits. Layers
+        in `replaced` have those activations instead, which all above them see.
         """
-        off = not self.has_rng("dropout")
+        put, off = replaced or {}, not self.has_rng("dropout")
         x = normalise_pixels(x, self.mean, self.std)
         if min(x.shape[1:3]) < 6:
             raise ValueError(
                 f"LeNet needs images of at least 6x6 pixels, got shape {x.shape}"
             )
-        conv1 = nn.relu(self.conv1(x))
+        conv1 = put.get("conv1", nn.relu(self.conv1(x)))
         conv2 = self.conv2(conv1)
         conv2 = nn.relu(conv2[:, 1:-1, 1:-1] if self.cropped else conv2)
+        conv2 = put.get("conv2", conv2)
         h = self.drop_channels(max_pool(conv2), deterministic=off)
-        fc1 = nn.relu(self.fc1(h.reshape(len(h), -1)))
+        fc1 = put.get("fc1", nn.relu(self.fc1(h.reshape(len(h), -1))))
         logits = self.fc2(self.drop_units(fc1, deterministic=off))
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        logits = put.get("fc2", logits)
         return {"conv1": conv1, "conv2": conv2, "fc1": fc1, "fc2": logits}, logits
 
     @nn.nowrap

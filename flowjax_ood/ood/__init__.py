@@ -5,6 +5,7 @@ Scores are higher for more in-distribution input, everywhere.
 
 from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detectors.adascale import AdaSCALE
 from flowjax_ood.ood.detectors.ensembles import DeepEnsemble, MCDropout
 from flowjax_ood.ood.detectors.features import (
     FDBD,
@@ -17,6 +18,8 @@ from flowjax_ood.ood.detectors.features import (
     ViM,
 )
 from flowjax_ood.ood.detectors.fssd import FSSD
+from flowjax_ood.ood.detectors.gram import Gram
+from flowjax_ood.ood.detectors.iodin import IODIN
 from flowjax_ood.ood.detectors.logits import (
     GEN,
     MSP,
@@ -26,8 +29,11 @@ from flowjax_ood.ood.detectors.logits import (
     MaxLogit,
 )
 from flowjax_ood.ood.detectors.mahalanobis_layers import MahalanobisLayers
+from flowjax_ood.ood.detectors.nac import NACUE
 from flowjax_ood.ood.detectors.odin import ODIN
+from flowjax_ood.ood.detectors.rankfeat import RankFeat
 from flowjax_ood.ood.detectors.shaping import ASH, DICE, SCALE, ReAct
+from flowjax_ood.ood.detectors.weiper import WeiPer
 from flowjax_ood.ood.intervals import Estimate, mean_ci
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.metrics import (
@@ -47,11 +53,14 @@ __all__ = [
     "FDBD",
     "FSSD",
     "GEN",
+    "IODIN",
     "KNN",
     "MSP",
+    "NACUE",
     "ODIN",
     "SCALE",
     "SHE",
+    "AdaSCALE",
     "DeepEnsemble",
     "Detector",
     "Energy",
@@ -60,6 +69,7 @@ __all__ = [
     "Fitted",
     "Given",
     "GradNorm",
+    "Gram",
     "KLMatching",
     "MCDropout",
     "Mahalanobis",
@@ -70,11 +80,13 @@ __all__ = [
     "NearestNeighbors",
     "Network",
     "Outputs",
+    "RankFeat",
     "ReAct",
     "RelativeMahalanobis",
     "Requires",
     "Tuned",
     "ViM",
+    "WeiPer",
     "aupr",
     "auroc",
     "detection_accuracy",

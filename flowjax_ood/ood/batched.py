@@ -112,6 +112,11 @@ def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]
         yield jax.tree.map(lambda a, n=present: a[:n], results)
 
 
+def of_inputs(program: Callable[[Any], Any], x, batch_size: int) -> Any:
+    """Concatenate what a program that runs a network makes of inputs `[N, ...]`."""
+    return in_batches(program, x, at_once(x, batch_size))
+
+
 def in_batches(function: Callable[[Any], Any], x, batch_size: int) -> Any:
     """Concatenate the results of `batches`: arrays `[N, ...]`."""
     parts = list(batches(function, x, batch_size))

@@ -23,6 +23,7 @@ class Requires:
     """
 
     train_data: bool = False
+    train_inputs: bool = False
     labels: bool = False
     ood_validation: bool = False
     gradients: bool = False
@@ -39,6 +40,8 @@ class Given:
     `train`: outputs of in-distribution training images, with their `labels [N]`.
     `id_validation`, `ood_validation`: inputs `[M, ...]` to choose by; the second are
     real outliers or, where nothing may be known of those, synthetic ones.
+    `train_inputs`: training inputs themselves, for detectors that look at activations
+    or gradients which `Outputs` do not hold; labels are theirs, too.
 
     Raises TypeError for `train` that are not `Outputs`, and as `Outputs.of` does.
     """
@@ -48,6 +51,7 @@ class Given:
     id_validation: np.ndarray | None = None
     ood_validation: np.ndarray | None = None
     seed: int = 0
+    train_inputs: np.ndarray | None = None
 
     def __post_init__(self):
         if self.train is None:
@@ -190,6 +194,8 @@ class Detector:
         r, missing = self.requires, []
         if r.train_data and given.train is None:
             missing.append("train, the outputs of training images")
+        if r.train_inputs and given.train_inputs is None:
+            missing.append("train_inputs, the training images themselves")
         if r.labels and given.labels is None:
             missing.append("labels, the classes of those")
         if r.ood_validation and (

@@ -1,5 +1,6 @@
 """A classifier as detectors see it: one function to activations and logits."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,7 +51,9 @@ class Outputs(NamedTuple):
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["variables", "head"],
-    meta_fields=["apply", "layers", "penultimate", "mean", "std", "sample"],
+    meta_fields=[
+        *("apply", "layers", "penultimate", "mean", "std", "sample", "replaced"),
+    ],
 )
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -65,7 +68,10 @@ class Network:
       layer: `(W [D, C], b [C])` with `logits = penultimate @ W + b`;
     * `mean`, `std`: of the training pixels, per channel, in [0, 1]. Perturbations are
       in pixel units; FSSD's published noise and gradients are in units of std;
-    * `sample(variables, x, key) -> logits`: with dropout, for `MCDropout`.
+    * `sample(variables, x, key) -> logits`: with dropout, for `MCDropout`;
+    * `replaced(variables, x, {tap: activations}) -> logits`: with these in place of the
+      network's own, for detectors that change a layer or take gradients by it. `of`
+      has it from modules with `taps(x, replaced)`.
 
     Any function that JAX can trace will do: `Network(lambda _, x: (taps, logits))`;
     one that it cannot, of torch for example, through `jax.pure_callback`. Without
@@ -84,9 +90,10 @@ class Network:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     sample: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = None
+    replaced: Callable[[Any, jax.Array, Taps], jax.Array] | None = None
 
     def __post_init__(self):
-        for name in ("apply", "sample"):
+        for name in ("apply", "sample", "replaced"):
             function = getattr(self, name)
             if function is not None and not callable(function):
                 raise TypeError(
@@ -107,6 +114,7 @@ class Network:
         """Wrap one of this library's classifiers, or a module with the same facts."""
         # once, not at every call
         variables = jax.tree.map(jnp.asarray, variables)
+        replaces = "replaced" in inspect.signature(module.taps).parameters
         return cls(
             apply=_MethodOf(module, "taps"),
             variables=variables,
@@ -116,6 +124,7 @@ class Network:
             mean=getattr(module, "mean", None),
             std=getattr(module, "std", None),
             sample=_MethodOf(module, "__call__"),
+            replaced=_ReplacedIn(module, "taps") if replaces else None,
         )
 
     def taps(self, x: jax.Array) -> tuple[Taps, jax.Array]:
@@ -126,6 +135,23 @@ class Network:
                 "(score_outputs), but it takes no inputs"
             )
         return jax.tree.map(_wide, self.apply(self.variables, as_input(x)))
+
+    def with_taps(self, x: jax.Array, taps: Taps) -> jax.Array:
+        """Compute the logits `[B, C]` with activations other than the network's own.
+
+        Compiled, nothing below them is computed. ValueError without `replaced`.
+        """
+        self.check_replaced("a change of layers")
+        return _wide(self.replaced(self.variables, as_input(x), taps))
+
+    def check_replaced(self, what: str) -> None:
+        """Raise ValueError where `replaced` is missing, which `what` needs."""
+        if self.replaced is None:
+            raise ValueError(
+                f"{what} needs network.replaced, a function (variables, x, {{tap: "
+                "activations}) -> logits; Network.of has it for modules with "
+                "taps(x, replaced)"
+            )
 
     def outputs(self, x: jax.Array) -> Outputs:
         """Compute the `Outputs` of a batch; pure, for use inside `jit`."""
@@ -191,6 +217,11 @@ class _MethodOf:
     def __hash__(self):
         # fields of modules may be lists, which compare but have no hash
         return hash(type(self.module))
+
+
+class _ReplacedIn(_MethodOf):
+    def __call__(self, variables, x, taps):
+        return self.module.apply(variables, x, taps, method=self.method)[1]
 
 
 @compiled

@@ -22,20 +22,29 @@ def images(count: int, seed: int):
     return x.astype(np.float32), labels
 
 
-def features_of(x):
-    """Activations of both layers, `[B, 4, 4, 5]` and `[B, 24]`, as a function of x."""
+def features_of(x, put=()):
+    """Activations of both layers, `[B, 4, 4, 5]` and `[B, 24]`, as a function of x.
+
+    `put`: `{layer: activations}`, which are there instead of its own.
+    """
+    put = dict(put)
     x = (x - 0.5) / 0.4
     conv = jax.lax.conv_general_dilated(
         x, KERNEL, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    conv = jax.nn.relu(conv)
-    return conv, jax.nn.relu(conv.reshape(len(x), -1) @ DENSE)
+    conv = put.get("conv", jax.nn.relu(conv))
+    dense = jax.nn.relu(conv.reshape(len(x), -1) @ DENSE)
+    return conv, put.get("dense", dense)
 
 
-def apply(variables, x):
-    conv, dense = features_of(x)
+def apply(variables, x, put=()):
+    conv, dense = features_of(x, put)
     logits = dense @ variables["w"] + variables["b"]
     return {"conv": conv, "dense": dense, "logits": logits}, logits
+
+
+def replaced(variables, x, put):
+    return apply(variables, x, put)[1]
 
 
 def least_squares_head():
@@ -57,6 +66,7 @@ NETWORK = Network(
     head=(jnp.asarray(W), jnp.asarray(B)),
     mean=(0.5,),
     std=(0.4,),
+    replaced=replaced,
 )
 TRAIN, LABELS = images(300, seed=1)
 TEST = images(90, seed=2)[0]
@@ -89,6 +99,7 @@ def given(**changes) -> Given:
         "labels": LABELS,
         "id_validation": VALIDATION,
         "ood_validation": grey(60, seed=8),
+        "train_inputs": TRAIN,
     }
     return Given(**(options | changes))
 

@@ -64,10 +64,16 @@ def sets(count: int = 48) -> Sets:
     return Sets(_blobs("train", 60, 1), _blobs("test", count, 2), ood)
 
 
-def _taps(variables, x):
-    hidden = jax.nn.relu((x.reshape(len(x), -1) - 0.5) @ variables["first"])
+def _taps(variables, x, put=None):
+    # pixels as a map of four channels
+    quarters = (put or {}).get("quarters", x.reshape(len(x), SIDE, SIDE // 4, 4))
+    hidden = jax.nn.relu((quarters.reshape(len(x), -1) - 0.5) @ variables["first"])
     logits = hidden @ variables["w"] + variables["b"]
-    return {"hidden": hidden, "logits": logits}, logits
+    return {"quarters": quarters, "hidden": hidden, "logits": logits}, logits
+
+
+def _logits(variables, x, put):
+    return _taps(variables, x, put)[1]
 
 
 def network(seed: int = 0) -> Network:
@@ -81,11 +87,12 @@ def network(seed: int = 0) -> Network:
     return Network(
         _taps,
         variables,
-        layers=("hidden", "logits"),
+        layers=("quarters", "hidden", "logits"),
         penultimate="hidden",
         head=(variables["w"], variables["b"]),
         mean=(0.5,),
         std=(0.3,),
+        replaced=_logits,
     )
 
 

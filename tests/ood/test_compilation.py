@@ -23,6 +23,9 @@ EVERY = [
     *(ODIN(MAGNITUDES, (1.0, 10.0)), ODIN((0.01,), (10.0,))),
     *(MahalanobisLayers("uniform", (0.01,)), MahalanobisLayers("logistic", MAGNITUDES)),
     *(MCDropout(3), MCDropout(3, "var")),
+    *(ood.WeiPer(repeats=3, bins=9), ood.NACUE(images=9), ood.Gram((1, 3))),
+    *(ood.NACUE(("conv",)), ood.RankFeat(), ood.AdaSCALE("a"), ood.AdaSCALE("l")),
+    ood.IODIN(),
 ]
 
 
@@ -42,8 +45,9 @@ class Tiny(nn.Module):
     def __call__(self, x):
         return self.taps(x)[1]
 
-    def taps(self, x):
+    def taps(self, x, replaced=None):
         conv = nn.relu(self.conv((x - self.mean[0]) / self.std[0]))
+        conv = (replaced or {}).get("conv", conv)
         units = nn.relu(self.units(conv.reshape(len(x), -1)))
         dropped = self.drop(units, deterministic=not self.has_rng("dropout"))
         logits = self.last(dropped)
@@ -76,8 +80,9 @@ def images(count, seed):
 def fit_and_score(detector, network, seed):
     """Fitted to numbers by the seed, of the same shapes; scores of the same inputs."""
     inside, outside = images(64, seed), images(64, seed + 1) ** 2
-    train = network.collect(images(64, seed + 2))
-    given = Given(train, LABELS, inside, outside, seed)
+    x = images(64, seed + 2)
+    train = network.collect(x)
+    given = Given(train, LABELS, inside, outside, seed, train_inputs=x)
     return detector.fit(network, given).score(images(32, 99))
 
 

@@ -19,13 +19,14 @@ OF_OUTPUTS = [
     *(ood.KLMatching(), ood.ReAct(), ood.ASH("p"), ood.ASH("b"), ood.ASH("s")),
     *(ood.SCALE(), ood.DICE(), ood.KNN(), ood.MahalanobisFeatures()),
     *(ood.RelativeMahalanobis(), ood.ViM(), ood.SHE(), ood.FDBD(), ood.GradNorm()),
-    ood.NNGuide(),
+    *(ood.NNGuide(), ood.WeiPer(repeats=3)),
 ]
 EVERY = [
     *OF_OUTPUTS,
     FSSD(),
     ODIN((0.01,), (1.0,)),
     ood.MahalanobisLayers("uniform", (0.01,)),
+    *(ood.RankFeat(), ood.AdaSCALE(), ood.IODIN(), ood.NACUE(), ood.Gram((1, 2))),
 ]
 NAMES = {"ids": repr}
 
@@ -89,14 +90,14 @@ def counted():
     """The network, and the batch shapes it was traced with."""
     traces = []
 
-    def apply(variables, x):
+    def apply(variables, x, put=()):
         traces.append(x.shape)
-        return blobs.apply(variables, x)
+        return blobs.apply(variables, x, put)
 
     return replace(NET, apply=apply), traces
 
 
-@pytest.mark.parametrize("detector", EVERY[-4:], ids=lambda d: d.name)
+@pytest.mark.parametrize("detector", EVERY[-9:], ids=lambda d: d.name)
 def test_one_program_serves_all_sets(detector):
     network, traces = counted()
     fitted = detector.fit(network, GIVEN)
