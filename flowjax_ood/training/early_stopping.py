@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
+from flowjax_ood.training.checkpoints.errors import ANEW, DamagedCheckpointError
 from flowjax_ood.training.logs.window import NonFiniteLossError
 from flowjax_ood.training.state import TrainState
 
@@ -68,13 +69,16 @@ class EarlyStopping:
         """Resume from a checkpoint of `step` that holds `facts` as `validation`.
 
         Drops the best states of later steps. Raises CheckpointError where the best
-        state that it names is gone.
+        state that it names is damaged or gone: only it can be the result.
         """
         if not self.validation:
             return
         self._best = facts
         if facts:
-            _check_there(self._checkpoints, facts["step"])
+            best = facts["step"]
+            _check_there(self._checkpoints, best)
+            if damage := self._checkpoints.damage(best):
+                raise _unusable(self._checkpoints, best, f"damaged: {damage}")
         self._checkpoints.clean()
         self._checkpoints.drop_after(step)
 
@@ -120,7 +124,7 @@ class EarlyStopping:
         """The best state, from memory or from disk."""
         if self._state is not None:
             return self._state
-        return self._checkpoints.restore(template, self._best["step"])[0]
+        return _restored(self._checkpoints, template, self._best["step"])
 
     def __enter__(self):
         return self
@@ -136,13 +140,25 @@ def restore_best(workdir: str | Path, template: Any, facts: dict) -> TrainState:
     Raises CheckpointError where it is damaged or gone.
     """
     with Checkpoints(Path(workdir) / DIRECTORY, KEEP) as checkpoints:
-        _check_there(checkpoints, facts["step"])
-        return checkpoints.restore(template, facts["step"])[0]
+        return _restored(checkpoints, template, facts["step"])
+
+
+def _restored(checkpoints: Checkpoints, template: Any, step: int) -> TrainState:
+    _check_there(checkpoints, step)
+    try:
+        return checkpoints.restore(template, step)[0]
+    except DamagedCheckpointError as error:
+        raise _unusable(checkpoints, step, f"damaged: {error.reason}") from error
 
 
 def _check_there(checkpoints: Checkpoints, step: int) -> None:
     if step not in checkpoints.steps():
-        raise CheckpointError(
-            f"{checkpoints.directory / str(step)}, the state of the best validation "
-            "score so far, is gone; restore it, or train again in a new workdir"
-        )
+        raise _unusable(checkpoints, step, "gone")
+
+
+def _unusable(checkpoints: Checkpoints, step: int, why: str) -> CheckpointError:
+    # no other checkpoint helps: the best state is trained once
+    return CheckpointError(
+        f"{checkpoints.directory / str(step)}, the state of the best validation score "
+        f"so far, is {why}. Nothing was changed; {ANEW}"
+    )

@@ -13,10 +13,11 @@ from flowjax_ood.runtime.processes import is_lead, on_lead
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.runtime.signals import Interrupted, StopRequest
 from flowjax_ood.training.batches import Batches
+from flowjax_ood.training.checkpoints import errors
 from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
 from flowjax_ood.training.early_stopping import EarlyStopping, Validation
 from flowjax_ood.training.feed import IN_TURN, Feed, Prefetch
-from flowjax_ood.training.logs.events import EventLog
+from flowjax_ood.training.logs.events import EventLog, read
 from flowjax_ood.training.logs.metrics import MetricLog
 from flowjax_ood.training.logs.profiling import StepProfiler
 from flowjax_ood.training.logs.window import MetricWindow, check_metrics, check_state
@@ -139,7 +140,8 @@ def fit(
         NonFiniteLossError: without saving the broken state.
         Interrupted: after saving, when SIGINT or SIGTERM arrives, at any process.
         CheckpointError: for a checkpoint that cannot be written and, before the first
-            step, one of another model, or damaged ones alone.
+            step, one of another model, damaged ones alone, or none where
+            `workdir/events.jsonl` tells of some.
         OSError: before the first step, where `workdir` cannot be written.
         ValueError: before the first step, for sizes that do not fit.
     """
@@ -218,6 +220,8 @@ def fit(
 
 def _restore(initial, checkpoints, early, events, batch_size):
     """`(state, window)` of the newest checkpoint, or of the start."""
+    if checkpoints.latest_step() is None:
+        on_lead(lambda: _check_new(checkpoints.directory, events.path))
     checkpoints.clean()
     if checkpoints.latest_step() is None:
         state, facts = initial(), {}
@@ -227,6 +231,24 @@ def _restore(initial, checkpoints, early, events, batch_size):
             events.fallback(damaged, to=int(state.step))
     early.resume_at(int(state.step), facts.pop("validation", {}))
     return state, MetricWindow(batch_size, **facts)
+
+
+def _check_new(directory: Path, history: Path) -> None:
+    """Raise CheckpointError where `directory` has lost the checkpoints of a run.
+
+    Its metrics would be erased, and its steps trained again, without a word.
+    """
+    if errors.leads_nowhere(directory):
+        raise errors.none_whole(directory)
+    saved = 0
+    for event in read(history):
+        if event["event"] == "started" and not event.get("step"):
+            saved = 0  # what was before was given up
+        elif event["event"] == "checkpoint":
+            saved = event.get("step", saved)
+    # an event is written just before its checkpoint gets its final name
+    if saved and not any(directory.glob("*.orbax-checkpoint-tmp*")):
+        raise errors.lost(directory, saved)
 
 
 class _Trainer:

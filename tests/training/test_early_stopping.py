@@ -180,6 +180,20 @@ def test_a_best_state_that_is_gone_is_named(tmp_path):
         restore_best(tmp_path, None, {"step": 4})
 
 
+def test_a_damaged_best_state_is_named_before_a_step(tmp_path):
+    """No checkpoint helps: the best state is the result, and is trained only once."""
+    stopped(tmp_path, num_steps=6)
+    file = next((tmp_path / "best" / "4" / "state").rglob("manifest.ocdbt"))
+    file.write_bytes(b"")
+    before = (tmp_path / "metrics.jsonl").read_text()
+    said = r"best/4, the state of the best .* damaged: .*; restore it, or train again"
+    with pytest.raises(CheckpointError, match=said):
+        stopped(tmp_path, start=6)
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+    with pytest.raises(CheckpointError, match=said):
+        restore_best(tmp_path, None, {"step": 4})
+
+
 @pytest.mark.parametrize("broken", [math.nan, -math.inf])
 def test_a_score_that_is_not_finite_ends_training(tmp_path, broken):
     with pytest.raises(NonFiniteLossError, match="validation score"):

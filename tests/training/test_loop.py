@@ -1,5 +1,6 @@
 """The loop: a run that was stopped, killed or broken ends where it should."""
 
+import shutil
 import signal
 
 import jax
@@ -73,6 +74,45 @@ def assert_ends_as(workdir, run, uninterrupted):
     assert_same(jax.device_get(run.state), state)
     found = [untimed(r) for r in records(workdir)]
     assert found == [untimed(r) for r in metrics]
+
+
+def lose_files(checkpoints):
+    shutil.rmtree(checkpoints)
+    checkpoints.mkdir()
+
+
+def lose_mount(checkpoints):
+    checkpoints.rename(checkpoints.with_name("mounted"))
+    checkpoints.symlink_to(checkpoints.with_name("not_mounted"))
+
+
+@pytest.mark.parametrize(
+    ("lose", "said"),
+    [
+        (shutil.rmtree, r"no checkpoint in .*, where that of step 6 was written; rest"),
+        (lose_files, r"no checkpoint in .*, where that of step 6 was written; rest"),
+        (lose_mount, r"checkpoints is a link to .*not_mounted, which is not there"),
+    ],
+)
+def test_a_run_that_lost_its_checkpoints_is_no_new_one(tmp_path, lose, said):
+    toy_run(tmp_path, 6)
+    metrics = records(tmp_path)
+    lose(tmp_path / "checkpoints")
+    with pytest.raises(CheckpointError, match=said):
+        toy_run(tmp_path, 8)
+    assert records(tmp_path) == metrics
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path):
+    with pytest.raises(Crashed):
+        toy_run(tmp_path, 6, parallel=Disturbed(1, crash))
+    # and while that was about to get its name
+    events.EventLog(tmp_path / "events.jsonl").checkpoint(4, 0.1)
+    (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir(parents=True)
+    with pytest.raises(Crashed):
+        toy_run(tmp_path, 6, parallel=Disturbed(1, crash))
+    assert int(toy_run(tmp_path, 6).state.step) == 6
 
 
 # ---- going on

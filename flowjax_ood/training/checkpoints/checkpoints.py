@@ -221,15 +221,9 @@ class Checkpoints:
                 f"{steps or 'no step'}"
             )
         path = self._path(step)
-        others = [other for other in steps if other != step]
-        try:
-            damage, sealed = on_lead(
-                lambda: [manifest.damage(path), (path / manifest.NAME).exists()]
-            )
-        except (OSError, ProcessError) as error:
-            raise errors.unreadable(path, error) from error
-        if damage:
-            raise errors.damaged(path, damage, others)
+        if damage := self.damage(step):
+            raise self._damaged(step, damage, steps)
+        sealed = on_lead((path / manifest.NAME).exists)
         empty = jax.tree.map(lambda a: np.empty(np.shape(a), a.dtype), template)
         items = self._args.Composite(
             state=self._args.StandardRestore(empty), facts=self._args.JsonRestore()
@@ -237,11 +231,13 @@ class Checkpoints:
         try:
             mismatch = difference(template, self._manager.item_metadata(step).state)
             restored = None if mismatch else self._manager.restore(step, args=items)
+            if restored and not isinstance(restored.facts, dict):
+                raise ValueError(f"its facts are {restored.facts!r}")
         except Exception as error:
             if sealed or isinstance(error, (PermissionError, MemoryError)):
                 # its files are what was written: it is the reading that failed
                 raise errors.unreadable(path, error) from error
-            raise errors.damaged(path, first_line(error), others) from error
+            raise self._damaged(step, first_line(error), steps) from error
         if mismatch:
             raise errors.refused(
                 path,
@@ -249,6 +245,23 @@ class Checkpoints:
                 "use the config it was trained with, or a new workdir",
             )
         return restored.state, restored.facts
+
+    def damage(self, step: int) -> str:
+        """Say what is wrong with the files of a checkpoint; empty if nothing is.
+
+        Raises CheckpointError where they cannot be read.
+        """
+        path = self._path(step)
+        try:
+            return on_lead(lambda: manifest.damage(path))
+        except (OSError, ProcessError) as error:
+            raise errors.unreadable(path, error) from error
+
+    def _damaged(self, step: int, reason: str, steps: list) -> DamagedCheckpointError:
+        # without asking other processes, where it may be read
+        others = [other for other in steps if other != step]
+        whole = [other for other in others if not manifest.damage(self._path(other))]
+        return errors.damaged(self._path(step), reason, whole)
 
     def _path(self, step: int) -> Path:
         return self.directory / str(step)

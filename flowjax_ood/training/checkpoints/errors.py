@@ -8,6 +8,9 @@ import numpy as np
 
 from flowjax_ood.runtime.messages import first_line
 
+# the remedy where no checkpoint is left
+ANEW = "restore it, or train again in a new workdir"
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be read or written; says which, and what to do."""
@@ -23,6 +26,11 @@ class DamagedCheckpointError(CheckpointError):
 
 def none_whole(directory: Path, damaged: dict | None = None) -> CheckpointError:
     """Make the error for a directory with no checkpoint, or only `damaged` ones."""
+    if leads_nowhere(directory):
+        return CheckpointError(
+            f"{directory} is a link to {directory.readlink()}, which is not there; "
+            "mount or restore that"
+        )
     if not damaged:
         return CheckpointError(
             f"no checkpoint in {directory}; train first, or check the workdir"
@@ -30,16 +38,31 @@ def none_whole(directory: Path, damaged: dict | None = None) -> CheckpointError:
     reasons = "; ".join(f"step {s}: {e.reason}" for s, e in damaged.items())
     return CheckpointError(
         f"no checkpoint in {directory} can be restored, all are damaged ({reasons}). "
-        "Nothing was changed; move that directory away to start again"
+        f"Nothing was changed; {ANEW}"
     )
 
 
-def damaged(path: Path, reason: str, others: list[int]) -> DamagedCheckpointError:
-    """`others`: steps of the other checkpoints there."""
+def lost(directory: Path, step: int) -> CheckpointError:
+    """Make the error for a directory that held the checkpoint of `step`, and is empty.
+
+    To start from nothing would erase what is known of the run.
+    """
+    return CheckpointError(
+        f"no checkpoint in {directory}, where that of step {step} was written; {ANEW}"
+    )
+
+
+def leads_nowhere(path: Path) -> bool:
+    """Whether a path is a link to what is not there: to storage not mounted, say."""
+    return path.is_symlink() and not path.exists()
+
+
+def damaged(path: Path, reason: str, whole: list[int]) -> DamagedCheckpointError:
+    """`whole`: steps of the checkpoints there that are not damaged."""
     remedy = (
-        f"`train` goes on from step {max(others)}"
-        if others
-        else "there is no other one: remove that directory to start again"
+        f"`train` goes on from step {max(whole)}"
+        if whole
+        else f"there is no other one that is whole: {ANEW}"
     )
     error = refused(path, f"it is damaged: {reason}", remedy)
     return DamagedCheckpointError(str(error), reason)

@@ -365,7 +365,28 @@ def test_leftovers_are_cleaned(directory):
 def test_the_remedy_without_an_older_checkpoint(directory):
     shutil.rmtree(directory / "4")
     truncate(every_file(directory)[-1])
-    assert "no other one: remove that directory to start again" in error_of(directory)
+    assert "no other one that is whole: restore it, or train" in error_of(directory)
+
+
+def test_no_damaged_checkpoint_is_a_remedy(directory):
+    """Of two that are damaged, neither is what training goes on from."""
+    truncate(every_file(directory)[-1])
+    truncate(directory / "4" / every_file(directory)[-1].relative_to(directory / "8"))
+    assert "no other one that is whole: restore it, or train" in error_of(directory)
+
+
+def test_facts_of_another_shape_are_damage(directory):
+    """Without a manifest, which a crash can leave out, nothing else tells of it."""
+    (directory / "8" / "manifest.json").unlink()
+    (directory / "8" / "facts" / "metadata").write_text("[1]")
+    assert "it is damaged: its facts are [1]" in error_of(directory)
+
+
+def test_a_link_that_leads_nowhere_is_named(directory):
+    elsewhere = directory.rename(directory.with_name("elsewhere"))
+    directory.symlink_to(elsewhere.with_name("not_mounted"))
+    message = f"{directory} is a link to {elsewhere.with_name('not_mounted')}, which is"
+    assert message in error_of(directory)
 
 
 def test_the_manifest_is_json_of_every_file(directory):
