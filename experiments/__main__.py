@@ -2,18 +2,15 @@
 
 import sys
 
-from experiments.cli import run
-from experiments.core import distributed
-from experiments.core.environment import (
-    ignore_closed_loops,
-    keep_freed_memory,
-    use_all_cores,
-    use_own_canvas,
-)
+from experiments.core import environment
 
 if __name__ == "__main__":
-    use_all_cores()
-    use_own_canvas()
-    keep_freed_memory()
-    ignore_closed_loops()
-    distributed.leave(lambda: run(sys.argv[1:]))
+    with environment.interrupts_end():
+        from experiments.cli import run
+        from experiments.core import distributed, streams
+    streams.outlive()
+    environment.use_all_cores()
+    environment.use_own_canvas()
+    environment.keep_freed_memory()
+    environment.ignore_closed_loops()
+    distributed.leave(lambda: streams.finished(run(sys.argv[1:])))

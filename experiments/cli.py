@@ -11,7 +11,8 @@ import sys
 from importlib import import_module
 
 from experiments.core import distributed, environment
-from experiments.core.errors import UserError
+from experiments.core.explanations import explanation
+from flowjax_ood.runtime.messages import say
 
 # in the order of --help
 COMMANDS = {
@@ -85,50 +86,33 @@ def run(argv: list[str]) -> int:
     0: done. 2: the request cannot be carried out, with a one-line reason. 128 + signal:
     stopped, after saving where it was training. 75: another process of the run is gone.
     """
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        say("stopped by SIGINT outside of training; run it again")
+        distributed.leave_others(130)
+        return 130
+    except Exception as error:
+        message, status = explanation(error)
+        if not message:
+            raise
+        say(message)
+        return status
+
+
+def _run(argv: list[str]) -> int:
     arguments, overrides = split_overrides(argv)
     args = parser().parse_args(arguments)
     if args.command is None:
         parser().print_help(sys.stderr)
-        print("\nerror: no COMMAND given", file=sys.stderr)
+        say("\nerror: no COMMAND given")
         return 2
     package = COMMANDS[args.command]
     # JAX reads the environment as it is imported, which --help need not wait for
     uses_jax = getattr(import_module(package), "USES_JAX", True)
     if uses_jax and "jax" not in sys.modules:
         environment.use_compilation_cache()
-    try:
-        distributed.initialize(args)
-        return import_module(f"{package}.command").run(args, overrides) or 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped by SIGINT outside of training; run it again", file=sys.stderr)
-        distributed.leave_others(130)
-        return 130
-    except Exception as error:
-        message, status = _explanation(error)
-        if not message:
-            raise
-        print(message, file=sys.stderr)
-        return status
-
-
-def _explanation(error: Exception) -> tuple[str, int]:
-    """`(message, exit status)` of an error of the library; `("", 1)` of a defect."""
-    from jax.errors import JaxRuntimeError
-
-    from flowjax_ood.runtime.processes import ProcessError
-    from flowjax_ood.runtime.signals import Interrupted
-    from flowjax_ood.training.checkpoints.errors import CheckpointError
-    from flowjax_ood.training.logs.window import NonFiniteLossError
-
-    if isinstance(error, (CheckpointError, NonFiniteLossError, ProcessError)):
-        return f"error: {error}", 2
-    if isinstance(error, Interrupted):
-        return (
-            f"stopped by {error}; the checkpoint is saved, run the same command again "
-            "to go on"
-        ), error.exit_code
-    lost = isinstance(error, JaxRuntimeError) and distributed.lost_contact(error)
-    return (f"error: {lost}", distributed.LOST) if lost else ("", 1)
+    distributed.initialize(args)
+    with environment.interrupts_end():
+        command = import_module(f"{package}.command")
+    return command.run(args, overrides) or 0

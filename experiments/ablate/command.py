@@ -27,7 +27,7 @@ from experiments.core.results import write_json
 from experiments.core.run_config import keep_config
 from experiments.core.sets import Sets, load_sets
 from experiments.core.training_run import train
-from experiments.core.workdir import InUseError, locked
+from experiments.core.workdir import InUseError, check_writable, locked
 from flowjax_ood.training.logs.window import NonFiniteLossError
 
 
@@ -48,6 +48,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         first = next(iter(cell.configs.values()))
         with user_errors(f"row {cell.name!r}", UserError):
             build.training(first, sets.of(first))
+    check_writable("--workdir", workdir)
     runs = [(cell, seed) for seed in config.ablate.seeds for cell in grid]
     failed, elsewhere = {}, {}
     for number, (cell, seed) in enumerate(runs, 1):

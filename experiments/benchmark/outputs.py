@@ -15,6 +15,7 @@ from experiments.core import text
 from experiments.core.errors import writing
 from experiments.core.results import versions
 from experiments.core.text import MISSING, decimals, number
+from experiments.core.workdir import check_writable
 from flowjax_ood.runtime.files import write_bytes
 
 RATE = "images_per_second"
@@ -79,8 +80,8 @@ class Report:
 
     def __init__(self, out: Path, runs: Sequence, facts: dict):
         self.out, self.runs, self.facts = out, runs, facts
+        check_writable("--out", out)
         with writing("--out", out):
-            out.mkdir(parents=True, exist_ok=True)
             for kind in self.kinds:
                 self.path(kind).unlink(missing_ok=True)
 

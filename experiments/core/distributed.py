@@ -130,7 +130,7 @@ def leave(command: Callable[[], int]) -> NoReturn:
             raise
         traceback.print_exc()
         status = 1
-    if status not in (0, 130, 143):
+    if status not in (0, 130, 141, 143):
         leave_others(status)
     sys.exit(status)
 

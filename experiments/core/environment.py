@@ -6,11 +6,15 @@ run on, XLA's programs are read from disk. They compute the same bits.
 
 import ctypes
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from flowjax_ood.runtime.messages import warn
 
 DIRECTORY, ENABLED = "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"
 DEFAULTS = {
@@ -31,6 +35,16 @@ Delete that folder if JAX reports an entry that it cannot read.
 {DIRECTORY}=DIR keeps them elsewhere,
 {ENABLED}=false nowhere.
 `benchmark` and `peers`, which time compilation, do without."""
+
+
+def jax_settings() -> list[str]:
+    """`NAME=value` of what the environment sets of JAX, but for the kept programs."""
+    kept = (DIRECTORY, ENABLED, *DEFAULTS)
+    return [
+        f"{n}={v}"
+        for n, v in sorted(os.environ.items())
+        if n[:4] == "JAX_" and n not in kept
+    ]
 
 
 def cache_directory() -> Path:
@@ -67,10 +81,9 @@ def use_compilation_cache() -> None:
                 pass
         except (OSError, RuntimeError) as error:
             os.environ[ENABLED] = "false"
-            print(
-                f"warning: compiled programs cannot be kept ({error}), so every run "
-                f"compiles again; set {DIRECTORY} to a directory that can be written",
-                file=sys.stderr,
+            warn(
+                f"compiled programs cannot be kept ({error}), so every run compiles "
+                f"again; set {DIRECTORY} to a directory that can be written"
             )
             return
         if given is None:
@@ -104,6 +117,28 @@ def keep_freed_memory() -> None:
         return
     mallopt(MMAP_MAX, 0)
     mallopt(TRIM_THRESHOLD, -1)
+
+
+@contextmanager
+def interrupts_end() -> Iterator[None]:
+    """Let Ctrl-C end the process at once inside, without a word, as SIGTERM does.
+
+    In the middle of an import, KeyboardInterrupt leaves a traceback, or becomes the
+    ImportError of a module that is half made. Nothing can be lost there.
+    """
+    default = signal.default_int_handler
+    # not where somebody has chosen: `nohup`, a notebook
+    chosen = signal.getsignal(signal.SIGINT) is not default
+    if chosen or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        # libraries may have set a handler meanwhile
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, default)
 
 
 def ignore_closed_loops() -> None:

@@ -1,11 +1,23 @@
 """Errors that are the user's to mend, said in one line."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 # what the library raises for values and data that it cannot use
 UNUSABLE = (ValueError, TypeError, OSError, ImportError)
+_SPACE, _RIGHTS = "free space there", "change its owner or mode, or name another"
+# what the user can do about errors of the operating system
+REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "it can only be read: name another",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+}
 
 
 class UserError(Exception):
@@ -34,5 +46,18 @@ def user_errors(
 @contextmanager
 def writing(option: str, path: Path) -> Iterator[None]:
     """Turn OSError into `UserError("cannot write in --option path: message")`."""
-    with user_errors(f"cannot write in {option} {path}", OSError):
+    try:
         yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write in {option} {path}: {os_error(error)}"
+        ) from error
+
+
+def os_error(error: OSError) -> str:
+    """An error of the operating system in words: `FILE: what is wrong; the remedy`."""
+    said = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        said = f"{error.filename}: {said}"
+    remedy = REMEDIES.get(error.errno)
+    return f"{said}; {remedy}" if remedy else said

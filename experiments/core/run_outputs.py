@@ -8,6 +8,7 @@ from experiments.core.errors import writing
 from experiments.core.evaluation import Evaluated, TrainedFlow, evaluate
 from experiments.core.results import UNITS, intervals, json_bytes, unit_of
 from experiments.core.text import decimals, run_name
+from experiments.core.workdir import check_writable
 from flowjax_ood import figures
 from flowjax_ood.runtime.files import replacing
 from flowjax_ood.runtime.processes import on_lead
@@ -18,6 +19,7 @@ def main(trained: TrainedFlow) -> None:
 
     Of several processes, each scores its part of every batch, and process 0 writes.
     """
+    check_writable("--workdir", trained.workdir)
     evaluated = evaluate(trained)
 
     def write() -> None:

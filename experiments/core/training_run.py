@@ -1,5 +1,6 @@
 """Train in a workdir, or resume what is there: flows and classifiers alike."""
 
+import errno
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.core import build
 from experiments.core.data_identity import keep_data
-from experiments.core.errors import UserError, user_errors
+from experiments.core.errors import UserError, os_error, user_errors
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import check_config, check_hosts, keep_config
 from experiments.core.sets import Sets, keep_standardizer
@@ -94,10 +95,11 @@ def run_training(
                 label=label,
             )
         except OSError as error:
-            if str(workdir) not in str(error.filename or ""):
-                # of the data, say
-                raise UserError(f"{type(error).__name__}: {error}") from error
-            raise UserError(f"cannot write in --workdir {workdir}: {error}") from error
+            said, own = os_error(error), str(workdir) in str(error.filename or "")
+            # elsewhere, it is of the data, say; and what is full is written to
+            if own or error.errno in (errno.ENOSPC, errno.EDQUOT):
+                said = f"cannot write in --workdir {workdir}: {said}"
+            raise UserError(said) from error
         except ValueError as error:
             # a metrics file or an argument that does not fit
             raise UserError(str(error)) from error

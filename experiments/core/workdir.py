@@ -1,6 +1,7 @@
 """One run, one workdir: nobody else writes there."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,23 @@ GLANCE = 0.1
 
 class InUseError(UserError):
     """Another process works in that workdir."""
+
+
+def check_writable(option: str, directory: Path) -> None:
+    """Make `directory`, and write there: better now than after hours of work.
+
+    Raises UserError, naming the option, where that fails. Of several processes, process
+    0 tries.
+    """
+
+    def attempt() -> None:
+        with writing(option, directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            # some bytes: a name alone fits on a full disk
+            with tempfile.TemporaryFile(dir=directory) as file:
+                file.write(bytes(4096))
+
+    on_lead(attempt)
 
 
 @contextmanager

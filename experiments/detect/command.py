@@ -25,6 +25,7 @@ from experiments.core.keys import kind
 from experiments.core.results import versions, write_json
 from experiments.core.run_config import check_hosts
 from experiments.core.sets import Sets, load_sets
+from experiments.core.workdir import check_writable
 from experiments.detect import (
     corruptions,
     detectors,
@@ -64,7 +65,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     tests = detectors.evaluated(sets, config)
     corrupted = corruptions.corrupted_sets(config, sets, tests)
     outliers = on_all(lambda: exposure.outliers(config, sets))
-    on_lead(lambda: workdir.mkdir(parents=True, exist_ok=True))
+    check_writable("--workdir", workdir)
     trained = _networks(config, workdir, sets, outliers)
     every = tests | {corruptions.set_name(*pair): x for pair, x in corrupted.items()}
     with networks.on_all_devices():

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.core.errors import UserError, user_errors
 from experiments.core.options import refuse_overrides
 from experiments.core.results import versions
+from experiments.core.workdir import check_writable
 from flowjax_ood import data
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.sets import ImageSet, VectorSet
@@ -85,7 +86,7 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"--out must be a file NAME.npz, got {args.out}")
     with user_errors("", ImportError, ValueError, OSError):
         imagenet_weights()
-        args.out.parent.mkdir(parents=True, exist_ok=True)
+    check_writable("--out", args.out.parent)
 
 
 def describe(images: ImageSet) -> dict[str, Any]:

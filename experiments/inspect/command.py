@@ -18,6 +18,7 @@ from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import Kind
 from experiments.core.results import versions, write_json
 from experiments.core.sets import Sets
+from experiments.core.workdir import check_writable
 from experiments.inspect import InspectOptions
 from experiments.inspect.measures import (
     coadapted,
@@ -43,10 +44,9 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 def main(trained: TrainedFlow, options: InspectOptions) -> None:
     """Measure, draw, and print; leave inspect.json and figures in DIR/inspect."""
     check(trained.sets, options)
-    s = subject(trained, options)
     out = trained.workdir / "inspect"
-    out.mkdir(exist_ok=True)
-
+    check_writable("--workdir", out)
+    s = subject(trained, options)
     layers, measured = couplings(s)
     likelihoods = terms(s)
     adapted, why_not = coadapted(s)

@@ -7,7 +7,6 @@ prints a Markdown table.
 
 import os
 import platform
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,12 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments.core.environment import cores
-from experiments.core.errors import UserError, writing
+from experiments.core.errors import UserError
 from experiments.core.options import known_names, refuse_overrides
 from experiments.core.results import spread, versions, write_json
+from experiments.core.workdir import check_writable
 from experiments.peers.processes import PeerError, installed, workers
 from experiments.peers.table import markdown
 from experiments.peers.tasks import LIBRARIES, MODES, OURS, TASKS, Shape
+from flowjax_ood.runtime.messages import warn
 
 # idle threads of the library before may still be spinning
 PAUSE = 0.3
@@ -57,15 +58,13 @@ def main(
 
     A library that is not installed, or fails, keeps its row, which says so.
     """
-    with writing("--out", out):
-        out.mkdir(parents=True, exist_ok=True)
+    check_writable("--out", out)
     threads, load = cores(), os.getloadavg()[0]
     if load > threads / 2:
-        print(
-            f"warning: other programs are at work (load average {load:.1f} on "
+        warn(
+            f"other programs are at work (load average {load:.1f} on "
             f"{threads} cores): all rates will be too low, most of all those of "
-            "PyTorch, whose threads wait for each other",
-            file=sys.stderr,
+            "PyTorch, whose threads wait for each other"
         )
     rows = []
     for task in tasks:

@@ -16,6 +16,7 @@ from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow, dequantized
 from experiments.core.keys import Kind
 from experiments.core.results import likelihood_results, versions, write_json
+from experiments.core.workdir import check_writable
 from flowjax_ood.precision import BFLOAT16, FLOAT32, TENSORFLOAT32
 
 ARITHMETIC = {
@@ -38,6 +39,7 @@ def main(trained: TrainedFlow) -> None:
     config, sets = trained.config, trained.sets
     if sets.kind is Kind.VECTORS:
         raise UserError("this run's flow is of vectors; precision scores images")
+    check_writable("--workdir", trained.workdir)
     x = dequantized(sets.test.images[:ROUND_TRIP], build.random_key(0))
     rows, exact = {}, None
     for name, precision in ARITHMETIC.items():

@@ -17,6 +17,7 @@ from experiments.core import build, text
 from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.results import versions, write_json
+from experiments.core.workdir import check_writable
 from experiments.samples.outputs import picture, print_table
 from flowjax_ood.analysis.fidelity import RealImages
 from flowjax_ood.analysis.latents import latents_at_pixels
@@ -51,6 +52,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     for workdir, name in run_names(args.workdir).items():
         runs.append(load(workdir, overrides, name))
         check_alike(runs[0].trained, runs[-1].trained)
+    check_writable("--out", args.out)
     sets = runs[0].trained.sets
     noise = jax.random.normal(
         build.random_key(args.seed), (MEASURED, *sets.event_shape)

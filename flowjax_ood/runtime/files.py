@@ -13,7 +13,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Missing parent folders are made. The file is a neighbour of `path`, because
     `os.replace` is atomic only within one file system. If the block raises, `path`
-    stays as it was; an OSError that names no file, as on a full disk, names `path`.
+    stays as it was; an OSError of writing names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,9 +24,10 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (None, str(temporary)) and error.errno is not None:
-            error.filename, error.filename2 = str(path), None
-        raise
+        # of the temporary file, or of none, as on a full disk
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,11 +1,23 @@
-"""Warnings on standard error, and errors of other libraries in one line."""
+"""Lines on standard error, and errors of other libraries in one line."""
 
 import sys
+from contextlib import suppress
+
+
+def say(line: str) -> None:
+    """Print a line on standard error, at once.
+
+    What is closed, or on a full disk, hears nothing: no work ends for want of a reader.
+    """
+    # None where the process was started without
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """Print the line `warning: ...` on standard error, at once."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    say(f"warning: {text}")
 
 
 def first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from flowjax_ood.runtime.messages import say
 from flowjax_ood.runtime.processes import is_lead
 
 # seconds between lines
@@ -24,7 +25,7 @@ class Progress:
         self.offset, self.silent = done, silent
         self.start = self.printed = time.monotonic()
         self.pending, self.bar = "", None
-        if silent or not sys.stderr.isatty():
+        if silent or sys.stderr is None or not sys.stderr.isatty():
             return
         from rich import progress
         from rich.console import Console
@@ -63,7 +64,7 @@ class Progress:
             self._print(now)
 
     def _print(self, now: float) -> None:
-        print(self.pending, file=sys.stderr, flush=True)
+        say(self.pending)
         self.printed, self.pending = now, ""
 
     def close(self) -> None:

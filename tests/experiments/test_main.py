@@ -1,6 +1,7 @@
 """`python -m experiments` as a process of its own: devices, exit status, signals."""
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -8,7 +9,14 @@ import time
 import pytest
 
 from experiments.core.environment import use_all_cores
-from tests.helpers.experiment_runs import PYTHON, ROOT, TINY, environment, only_error
+from tests.helpers.experiment_runs import (
+    PYTHON,
+    ROOT,
+    TINY,
+    environment,
+    only_error,
+    read_results,
+)
 from tests.helpers.two_processes import steps_of
 
 
@@ -99,3 +107,23 @@ def test_sigterm_saves_and_the_run_goes_on(tmp_path):
         stopped_at.append(steps[-1])
     assert stopped_at[2] > stopped_at[1] > 0
     assert not (workdir / "results.json").exists()
+
+
+@pytest.mark.multiprocess
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "| true", ">&- 2>&-"])
+def test_a_run_without_its_streams_is_whole(tmp_path, streams):
+    command = f"{shlex.join([*PYTHON, 'train', *TINY])} --workdir=run {streams}"
+    path = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path,
+        env=environment(**path),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == (141 if "|" in streams else 0)
+    assert done.stderr == "" or "|" in streams
+    assert "Traceback" not in done.stderr
+    assert set(read_results(tmp_path / "run")["auroc"]) == {"mnist"}
+    assert (tmp_path / "run" / "samples.png").is_file()

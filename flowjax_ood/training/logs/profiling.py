@@ -1,12 +1,11 @@
 """Traces of some steps of a run, made by `jax.profiler` on request."""
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import jax
 
-from flowjax_ood.runtime.messages import first_line, warn
+from flowjax_ood.runtime.messages import first_line, say, warn
 
 
 class StepProfiler:
@@ -72,7 +71,7 @@ class StepProfiler:
         self._tracing, self._done = False, True
         try:
             jax.profiler.stop_trace()
-            print(f"trace of the profiled steps: {self.directory}", file=sys.stderr)
+            say(f"trace of the profiled steps: {self.directory}")
         except Exception as error:
             self._warn(error)
 
