@@ -198,7 +198,7 @@ def strategy(name: str | MaskStrategy) -> MaskStrategy:
     """The strategy of that name; a function is taken as it is."""
     if callable(name):
         return name
-    if name not in STRATEGIES:
+    if not isinstance(name, str) or name not in STRATEGIES:
         raise ValueError(
             f"unknown mask strategy {name!r}; known: {', '.join(sorted(STRATEGIES))}; "
             "or pass a function (k, shape) -> CouplingMask"

@@ -135,6 +135,7 @@ def test_a_function_is_a_strategy():
     ("call", "message"),
     [
         (lambda: masks.strategy("zebra"), "unknown mask strategy 'zebra'"),
+        (lambda: masks.strategy(["cycle"]), r"unknown mask strategy \['cycle'\]"),
         (lambda: masks.channel_wise((4, 4, 3)), "even number of channels, got 3"),
         (lambda: masks.checkerboard((4, 4)), r"shape \(H, W, C\), got \(4, 4\)"),
         (lambda: masks.checkerboard((4, 0, 1)), "too small"),

@@ -88,7 +88,16 @@ class Coupling(Bijector):
     def coupling_mask(self, shape, index: int | None = None) -> masks.CouplingMask:
         """What this coupling sees and changes in an event of `shape`, checked."""
         k = self.index if index is None else index
-        return _checked(self.mask(k, tuple(shape)), tuple(shape))
+        shape = tuple(shape)
+        mask, again = (_checked(self.mask(k, shape), shape) for _ in range(2))
+        # forward and inverse each ask for it, and so does every compilation
+        if not all(map(np.array_equal, mask, again)):
+            raise ValueError(
+                f"the mask strategy {self.mask!r} gives another mask for coupling {k} "
+                "each time: it must be a function of k and the shape alone; draw what "
+                "is random beforehand, or from a generator seeded by k"
+            )
+        return mask
 
     @nn.nowrap
     def mask_variables(self, shape, index: int) -> dict[str, np.ndarray]:
@@ -176,8 +185,18 @@ class AffineCoupling(Coupling):
 
 
 def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:
+    if not isinstance(mask, masks.CouplingMask):
+        raise ValueError(
+            "a mask strategy must return a CouplingMask, such as "
+            f"masks.complementary(seen), got {type(mask).__name__}"
+        )
     for name in ("seen", "changed"):
         array = getattr(mask, name)
+        if not isinstance(array, np.ndarray):
+            raise ValueError(
+                f"the mask's `{name}` must be a NumPy array, which is known as a "
+                f"program is compiled, got {type(array).__name__}"
+            )
         if array.shape != shape or array.dtype != bool:
             raise ValueError(
                 f"the mask's `{name}` must be boolean of shape {shape}, got "

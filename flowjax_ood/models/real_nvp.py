@@ -207,7 +207,7 @@ def st_network(name: str | Callable, known: dict[str, Callable]) -> Callable:
     """Return the module factory of that name, or the one given."""
     if callable(name):
         return name
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ValueError(
             f"unknown st-network {name!r}; known: {', '.join(known)}, or a module "
             "factory"

@@ -1,5 +1,6 @@
 """The affine coupling: its law by hand, its errors, and what a user brings."""
 
+import itertools
 import math
 from functools import partial
 
@@ -12,6 +13,7 @@ import pytest
 from flowjax_ood import masks
 from flowjax_ood.bijectors import AffineCoupling, affine_forward, affine_inverse
 from flowjax_ood.masks import CouplingMask, broadcast, complementary
+from flowjax_ood.models import RealNVP
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
 from tests.helpers.law_runs import run
 from tests.helpers.law_table import generic_variables
@@ -189,6 +191,10 @@ ALL = np.ones((4, 4, 1), bool)
         (CouplingMask(ODD, ~ODD, "channel"), "depend on the channel"),
         (CouplingMask(ALL, ~ALL, "channel"), "seen or changed and some of each"),
         (CouplingMask(~ALL, ~ALL, "channel"), "every channel"),
+        (CouplingMask(ODD.tolist(), ~ODD), "`seen` must be a NumPy array.* got list"),
+        (CouplingMask(ODD, jnp.array(~ODD)), "`changed` must be a NumPy array"),
+        (None, "must return a CouplingMask.* got NoneType"),
+        (ODD, "must return a CouplingMask.* got ndarray"),
     ],
 )
 def test_masks_that_cannot_be(mask, message):
@@ -197,6 +203,41 @@ def test_masks_that_cannot_be(mask, message):
         coupling.latent_shape((4, 4, 1))
     with pytest.raises(ValueError, match=message):
         coupling.init(jax.random.key(0), jnp.zeros((2, 4, 4, 1)))
+
+
+def by_chance(chance):
+    """A strategy with another mask each time, or another layout."""
+
+    def strategy(k, shape):
+        left = np.arange(shape[-1]) < 1 + chance.integers(1, shape[-1])
+        return complementary(np.broadcast_to(left, shape).copy(), "channel")
+
+    return strategy
+
+
+def by_turns(layouts):
+    half = np.broadcast_to(np.array([True, False]), (4, 4, 2))
+    return lambda k, shape: CouplingMask(half, ~half, next(layouts))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "shape"),
+    [
+        (by_chance(np.random.default_rng(0)), (2, 2, 1000)),
+        (by_turns(itertools.cycle(["spatial", "channel"])), (4, 4, 2)),
+    ],
+    ids=["mask", "layout"],
+)
+def test_a_strategy_that_answers_differently_each_time_is_refused(strategy, shape):
+    """Its forward and its inverse would be of two bijectors."""
+    coupling = AffineCoupling(Constant, strategy, 3)
+    message = "another mask for coupling 3 each time"
+    with pytest.raises(ValueError, match=message):
+        coupling.latent_shape(shape)
+    with pytest.raises(ValueError, match=message):
+        coupling.init(jax.random.key(0), jnp.zeros((1, *shape)))
+    with pytest.raises(ValueError, match="another mask for coupling 0 each time"):
+        RealNVP(shape, scales=1, couplings=2, width=2, mask=strategy)
 
 
 def test_the_channels_of_a_vector_are_its_values():
