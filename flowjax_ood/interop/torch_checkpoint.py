@@ -9,6 +9,7 @@ import os
 import struct
 import zipfile
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -120,29 +121,37 @@ def _read_legacy(file: BinaryIO) -> Any:
 def _read_zip(file: BinaryIO) -> Any:
     """`NAME/data.pkl`, the content; `NAME/data/KEY`, the bytes of each storage."""
     with zipfile.ZipFile(file) as archive:
-        names = set(archive.namelist())
+        listed = archive.namelist()
+        names = set(listed)
+        if len(names) < len(listed):
+            raise CheckpointFormatError("it holds two files of one name")
         content_names = [
-            n for n in names if n.count("/") == 1 and n[-9:] == "/data.pkl"
+            n for n in listed if n.count("/") == 1 and n[-9:] == "/data.pkl"
         ]
-        if len(content_names) != 1:
+        if not content_names:
             raise CheckpointFormatError("no torch checkpoint (a zip without data.pkl)")
+        if len(content_names) > 1:
+            raise CheckpointFormatError(
+                f"it holds {len(content_names)} checkpoints "
+                f"({', '.join(content_names)}); keep one in a file"
+            )
+        # torch compresses nothing; what is compressed may be larger than memory
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise CheckpointFormatError(f"its {entry.filename} is compressed")
         root = content_names[0].removesuffix("data.pkl")
         # absent before torch 2.1, which wrote on little-endian machines
         order = root + "byteorder"
         if order in names and archive.read(order) != b"little":
             raise CheckpointFormatError(BIG_ENDIAN)
-        with archive.open(root + "data.pkl") as pickled:
-            unpickler = TorchUnpickler(pickled)
-            content = unpickler.load()
+        unpickler = TorchUnpickler(BytesIO(archive.read(root + "data.pkl")))
+        content = unpickler.load()
         arrays = {}
         for key, storage in unpickler.storages.items():
             name = f"{root}data/{key}"
             if name not in names:
                 raise CheckpointFormatError(f"its storage {key} is missing")
             entry = archive.getinfo(name)
-            # torch compresses nothing; what is compressed may be larger than memory
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise CheckpointFormatError(f"its storage {key} is compressed")
             if entry.file_size != storage.bytes:
                 raise CheckpointFormatError(_cut_short(storage, entry.file_size))
             arrays[key] = _array(storage, archive.read(entry))

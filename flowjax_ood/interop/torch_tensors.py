@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from reprlib import repr as brief
 from typing import NamedTuple
 
 import numpy as np
@@ -46,8 +47,8 @@ def rebuild_tensor(
         or metadata  # a conjugate or negative not yet carried out
     ):
         raise CheckpointFormatError(
-            f"a tensor of size {size}, strides {stride}, offset {offset} and metadata "
-            f"{metadata} is not understood"
+            f"a tensor of size {brief(size)}, strides {brief(stride)}, offset "
+            f"{brief(offset)} and metadata {brief(metadata)} is not understood"
         )
     return Tensor(storage, offset, tuple(size), tuple(stride))
 

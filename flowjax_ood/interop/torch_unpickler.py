@@ -1,6 +1,8 @@
 """An unpickler that runs nothing: of a torch file, it reads values and descriptions."""
 
 import pickle
+import pickletools
+from reprlib import repr as brief
 from typing import BinaryIO, NamedTuple
 
 import jax.numpy as jnp
@@ -33,10 +35,12 @@ class TorchUnpickler(pickle.Unpickler):
     """Reads one pickle; `storages` are those that its tensors refer to, by key.
 
     A pickle names functions to call. Here a name stands for one of a few functions of
-    this library, or reading ends with CheckpointFormatError.
+    this library, or reading ends with CheckpointFormatError. `file` is where the pickle
+    starts, and can seek.
     """
 
     def __init__(self, file: BinaryIO):
+        _check_memo(file)
         # strings of Python 2 are read as torch reads them
         super().__init__(file, encoding="utf-8")
         self.storages: dict[str, Storage] = {}
@@ -65,7 +69,27 @@ class TorchUnpickler(pickle.Unpickler):
                 new = Storage(key, STORAGE_DTYPES[name], count)
                 if self.storages.setdefault(key, new) == new:
                     return new
-        raise CheckpointFormatError(f"a storage described by {pid!r} is not understood")
+        raise CheckpointFormatError(
+            f"a storage described by {brief(pid)} is not understood"
+        )
+
+
+def _check_memo(file: BinaryIO) -> None:
+    """Raise CheckpointFormatError for a memo larger than the pickle at `file`.
+
+    An instruction may put a value at any index of it, up to 2^32, and memory is taken
+    for all that are below; those that write pickles count from 0.
+    """
+    start, highest = file.tell(), 0
+    for opcode, index, _ in pickletools.genops(file):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            highest = max(highest, index)
+    length = file.tell() - start
+    file.seek(start)
+    if highest > length:
+        raise CheckpointFormatError(
+            f"a pickle of {length} bytes keeps a value under number {highest}"
+        )
 
 
 class _Name(NamedTuple):

@@ -1,7 +1,10 @@
 """Torch files: the same tensors, in both formats; damage and code are refused."""
 
 import collections
+import io
 import re
+import tracemalloc
+import warnings
 import zipfile
 
 import jax.numpy as jnp
@@ -219,7 +222,7 @@ def test_storages_that_make_no_sense(read, write):
         Storage("0", "FloatStorage", data, count=-1),
         Storage(3, "FloatStorage", data),
         Storage("0", "FloatStorage", data, count="6"),
-        Storage("0", "_utils _rebuild_parameter", data),
+        Storage("0", "Tensor", data),
     ):
         content = [Tensor(storage, (1,), (1,))]
         refused(read, write(content), "is not understood|which is not loaded")
@@ -252,6 +255,50 @@ def test_files_of_other_machines_and_versions(read):
     np.testing.assert_array_equal(read(zipped(content, byteorder=""))[0], WEIGHT)
     compressed = zipped(content, compression=zipfile.ZIP_DEFLATED)
     refused(read, compressed, "compressed")
+
+
+@FORMATS
+@pytest.mark.parametrize("put", [b"r\0\0\0\x10", b"p268435456\n"])
+def test_a_memo_that_takes_memory_is_refused_unread(read, write, put):
+    """`put` is index 2^28 of the memo: gigabytes, which a kilobyte would ask for."""
+    tracemalloc.start()
+    refused(read, bomb(write, put), "keeps a value under number 268435456")
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def bomb(write, put):
+    """A file whose content is None, kept at the index that `put` says."""
+    plain = pickled(None)
+    content = plain.replace(b"N.", b"N" + put + b".")
+    if write is legacy:
+        return legacy(None).replace(plain, content, 1)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("name/data.pkl", content)
+    return out.getvalue()
+
+
+def test_two_checkpoints_in_a_file(read):
+    for names, message in (
+        (("a/data.pkl", "b/data.pkl"), "holds 2 checkpoints .a/data.pkl, b/data.pkl."),
+        (("a/data.pkl", "a/byteorder", "a/byteorder"), "two files of one name"),
+    ):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of the name
+            for name in names:
+                archive.writestr(name, pickled([]))
+        refused(read, out.getvalue(), message)
+
+
+def test_an_error_is_short_whatever_the_file_nests(read):
+    """Tuples of themselves twice, 60 times: written out, 2^60 of them."""
+    nested = b"\x80\x02)" + b"q\0h\0\x86" * 60 + b"Q."
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("name/data.pkl", nested)
+    refused(read, out.getvalue(), "described by .{9,900} is not understood")
 
 
 def test_a_missing_file_is_no_format_error(tmp_path):
