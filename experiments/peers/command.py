@@ -1,8 +1,9 @@
-"""`peers --out=DIR`: compare our training step and log-density with other libraries'.
+"""`peers --out=DIR`: compare our speed with that of other libraries.
 
-Every library builds a flow of the same shape in its own process, on the same cores, and
-rounds take turns, so that a busy machine slows all of them alike. Writes peers.json and
-prints a Markdown table.
+Of flows, the training step and the log-density; of detectors, fitting and scoring.
+Every library builds the same thing in its own process, on the same cores, and rounds
+take turns, so that a busy machine slows all of them alike. Writes peers.json, or
+peers_detectors.json, and prints a Markdown table.
 """
 
 import os
@@ -10,7 +11,7 @@ import platform
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from experiments.core.environment import cores
@@ -19,8 +20,8 @@ from experiments.core.options import known_names, refuse_overrides
 from experiments.core.results import spread, versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.peers.processes import PeerError, installed, workers
-from experiments.peers.table import markdown
-from experiments.peers.tasks import LIBRARIES, MODES, OURS, TASKS, Shape
+from experiments.peers.table import detectors_markdown, markdown
+from experiments.peers.tasks import CONTESTS, OURS
 from flowjax_ood.runtime.messages import warn
 
 # idle threads of the library before may still be spinning
@@ -30,31 +31,48 @@ PAUSE = 0.3
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `peers`. Raises UserError for arguments that cannot be measured."""
     refuse_overrides("peers", overrides)
-    tasks = list(dict.fromkeys(known_names("task", args.task, TASKS)))
-    names = list(LIBRARIES)
+    contest = CONTESTS[args.of]
+    libraries, tasks = contest.libraries, list(contest.tasks)
+    if args.task:
+        tasks = list(dict.fromkeys(known_names("task", args.task, tasks)))
+    names = list(libraries)
     if args.library:
         # rates are stated against ours
-        asked = known_names("library", args.library, LIBRARIES)
+        asked = known_names("library", args.library, libraries)
         names = list(dict.fromkeys([OURS, *asked]))
-        if absent := [LIBRARIES[n].package for n in names if not installed(n)]:
+        packages = [libraries[n].package for n in names if not installed(libraries[n])]
+        if packages:
             raise UserError(
-                f"{absent[0]} is not installed; pip install 'flowjax_ood[peers]' has "
+                f"{packages[0]} is not installed; pip install 'flowjax_ood[peers]' has "
                 "all libraries, or leave it out of --library"
             )
-    shape = Shape(batch=args.batch)
-    main(args.out, names, tasks, shape, rounds=args.rounds, seconds=args.seconds)
+    shape = contest.shape
+    if args.batch is not None:
+        if args.of != "flows":
+            raise UserError(f"--batch is of flows, not of {args.of}; leave it out")
+        shape = replace(shape, batch=args.batch)
+    main(
+        args.out,
+        args.of,
+        names,
+        tasks,
+        shape,
+        rounds=args.rounds,
+        seconds=args.seconds,
+    )
 
 
 def main(
     out: Path,
+    contest: str,
     names: list[str],
     tasks: list[str],
-    shape: Shape,
+    shape,
     *,
     rounds: int = 5,
     seconds: float = 1.0,
 ) -> None:
-    """Measure, write peers.json in `out`, and print the table.
+    """Measure, write the contest's file in `out`, and print the table.
 
     A library that is not installed, or fails, keeps its row, which says so.
     """
@@ -68,7 +86,7 @@ def main(
         )
     rows = []
     for task in tasks:
-        rows += compare(names, task, shape, threads, rounds, seconds)
+        rows += compare(contest, names, task, shape, threads, rounds, seconds)
     content = {
         "machine": {
             "processor": processor(),
@@ -82,21 +100,23 @@ def main(
         "rows": rows,
         "versions": versions(),
     }
-    write_json(out / "peers.json", content)
-    print(markdown(content))
-    print(f"peers.json is in {out}")
+    file = CONTESTS[contest].file
+    write_json(out / file, content)
+    print(markdown(content) if contest == "flows" else detectors_markdown(content))
+    print(f"{file} is in {out}")
     if not any(row["status"] == "measured" for row in rows):
         raise UserError("nothing could be measured; the table says why")
 
 
-def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:
+def compare(contest, names, task, shape, threads, rounds, seconds) -> list[dict]:
     """A row for every library: its description, and its rates in every mode."""
+    libraries, modes = CONTESTS[contest].libraries, CONTESTS[contest].modes
     rows = {
         name: {
             "task": task,
             "library": name,
-            "how": LIBRARIES[name].how,
-            "status": "measured" if installed(name) else "not installed",
+            "how": libraries[name].how,
+            "status": "measured" if installed(libraries[name]) else "not installed",
         }
         for name in names
     }
@@ -115,9 +135,12 @@ def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:
 
         for name in list(present):
             print(f"{task}: building {name}", flush=True)
-            rows[name] |= attempt(name, running[name].build, task, shape, threads)
-        for mode in MODES:
+            rows[name] |= attempt(
+                name, running[name].build, contest, task, shape, threads
+            )
+        for mode in modes:
             first = {n: attempt(n, running[n].ask, first=mode) for n in list(present)}
+            scores = {n: answer.pop("scores", None) for n, answer in first.items()}
             rates: dict[str, list[float]] = {name: [] for name in present}
             for number in range(rounds if present else 0):
                 print(f"{mode}: round {number + 1} of {rounds}", flush=True)
@@ -125,13 +148,16 @@ def compare(names, task, shape, threads, rounds, seconds) -> list[dict]:
                     time.sleep(PAUSE)
                     request = {"round": mode, "seconds": seconds}
                     if answer := attempt(name, running[name].ask, **request):
-                        rates[name].append(shape.batch / answer["seconds"])
+                        count = shape.examples(mode)
+                        rates[name].append(count / answer["seconds"])
             for name in present:
+                answer = first[name]
                 rows[name][mode] = {
-                    "first_call_seconds": first[name]["seconds"],
-                    "first_value": first[name]["value"],
+                    "first_call_seconds": answer["seconds"],
+                    **{k: answer[k] for k in ("first_value",) if k in answer},
                     **spread("examples_per_second", rates[name]),
                     **_ratio(rates, name),
+                    **_agreement(scores, name),
                 }
     return list(rows.values())
 
@@ -148,6 +174,16 @@ def _ratio(rates: dict[str, list[float]], name: str) -> dict:
         return {}
     ratios = [ours / theirs for ours, theirs in zip(rates[OURS], rates[name])]
     return spread("ours_over_this", ratios)
+
+
+def _agreement(scores: dict[str, list | None], name: str) -> dict:
+    """Spearman's correlation of the scores with ours, where there are any."""
+    from scipy.stats import spearmanr
+
+    ours, theirs = scores.get(OURS), scores[name]
+    if ours is None or theirs is None:
+        return {}
+    return {"rank_correlation": float(spearmanr(ours, theirs).statistic)}
 
 
 def processor() -> str:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from experiments.peers.tasks import LIBRARIES, Shape
+from experiments.peers.tasks import Library
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,9 +20,9 @@ class PeerError(Exception):
     """A library's process ended before it answered; the message is its last line."""
 
 
-def installed(name: str) -> bool:
-    """Whether the library of that row can be imported here; nothing is imported."""
-    return importlib.util.find_spec(LIBRARIES[name].package) is not None
+def installed(library: Library) -> bool:
+    """Whether a library can be imported here; nothing is imported."""
+    return importlib.util.find_spec(library.package) is not None
 
 
 class Worker:
@@ -54,10 +54,11 @@ class Worker:
             raise PeerError(f"{last[-1]} (exit status {self._process.returncode})")
         return json.loads(answer)
 
-    def build(self, task: str, shape: Shape, threads: int) -> dict:
-        """Make the flow; the worker's `build`."""
+    def build(self, contest: str, task: str, shape, threads: int) -> dict:
+        """Make the flow or the detector; the worker's `build`."""
         request = {"name": self.name, "task": task, "threads": threads}
-        return self.ask(build=request | {"shape": asdict(shape)})
+        request |= {"contest": contest, "shape": asdict(shape)}
+        return self.ask(build=request)
 
     def close(self) -> None:
         """End the process; it has nothing to lose."""

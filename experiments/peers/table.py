@@ -30,6 +30,43 @@ def markdown(content: dict) -> str:
     return "\n\n".join(parts)
 
 
+def detectors_markdown(content: dict) -> str:
+    """One table, a row for each detector and other library."""
+    shape, machine = content["shape"], content["machine"]
+    head = (
+        f"{shape['rows']:,} features of {shape['dim']} values, {shape['classes']} "
+        f"classes, {shape['scored']:,} scored, float32; {machine['processor']}, "
+        f"{machine['cores']} cores. Median of {content['rounds']} rounds in turn, "
+        "(min-max). Ratio above 1: ours is faster. Agreement: Spearman's correlation "
+        "of both libraries' scores."
+    )
+    lines = []
+    for task in dict.fromkeys(row["task"] for row in content["rows"]):
+        ours, *others = (row for row in content["rows"] if row["task"] == task)
+        for other in others:
+            lines.append([task, *_pair(ours, other, shape)])
+    return f"{head}\n\n{markdown_table(DETECTOR_COLUMNS, lines, 1)}"
+
+
+DETECTOR_COLUMNS = (
+    *("detector", "fit, ours, s", "theirs, s", "theirs / ours"),
+    *("score, ours, ms / 1,000", "theirs", "theirs / ours", "agreement"),
+)
+
+
+def _pair(ours: dict, other: dict, shape: dict) -> list[str]:
+    if lost := [row for row in (ours, other) if row["status"] != "measured"]:
+        words = f"{lost[0]['library']}: {lost[0]['status']}"
+        return [words, *[""] * (len(DETECTOR_COLUMNS) - 2)]
+    cells = []
+    for mode, count, form in (("fit", shape["rows"], ".3f"), ("score", 1e6, ".2f")):
+        for row in (ours, other):
+            cells.append(f"{count / row[mode]['examples_per_second']:{form}}")
+        # a time: theirs over ours
+        cells.append(_spread(other[mode], "ours_over_this", ".2f"))
+    return [*cells, f"{other['score']['rank_correlation']:.4f}"]
+
+
 def _cells(row: dict) -> list[str]:
     name = row["library"]
     if row["status"] != "measured":

@@ -1,11 +1,11 @@
-"""The flow that is compared, its size, and the libraries that can build it."""
+"""What is compared, flows or detectors, its size, and the libraries that have it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-TASKS = ("affine", "spline")
-MODES = ("train", "log_prob")
+import numpy as np
+
 OURS = "flowjax_ood"
 
 
@@ -24,6 +24,61 @@ class Shape:
     bins: int = 8
     batch: int = 512
 
+    def data(self) -> np.ndarray:
+        """Draw a batch, float32 `[batch, dim]`."""
+        x = np.random.default_rng(0).standard_normal((self.batch, self.dim))
+        return x.astype(np.float32)
+
+    def examples(self, mode: str) -> int:
+        """Count the examples of a call."""
+        return self.batch
+
+
+class Features(NamedTuple):
+    """Non-negative features of a classifier, and its last layer, all float32.
+
+    `train [N, D]`, their `labels [N]`, `scored [M, D]`, half of it outliers; logits are
+    `features @ weights + bias`, with `weights [D, C]`.
+    """
+
+    train: np.ndarray
+    labels: np.ndarray
+    scored: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class FeatureShape:
+    """`rows` training features of `dim` values in `classes`, and `scored` to score."""
+
+    rows: int = 50_000
+    dim: int = 512
+    classes: int = 100
+    scored: int = 5_000
+
+    def data(self) -> Features:
+        """Draw classes about means of their own, cut at 0, and a matched last layer."""
+        random = np.random.default_rng(0)
+        means = random.standard_normal((self.classes, self.dim)).astype(np.float32)
+
+        def near(labels):
+            noise = random.standard_normal((len(labels), self.dim), np.float32)
+            return np.maximum(means[labels] + noise, 0)
+
+        labels = np.arange(self.rows) % self.classes
+        known = near(np.arange(self.scored - self.scored // 2) % self.classes)
+        noise = random.standard_normal((self.scored // 2, self.dim), np.float32)
+        outliers = np.maximum(1.4 * noise, 0)
+        weights = (np.maximum(means, 0) - 0.4) / 10
+        bias = -0.5 * np.sum(weights * np.maximum(means, 0), axis=1)
+        scored = np.concatenate([known, outliers])
+        return Features(near(labels), labels, scored, weights.T, bias)
+
+    def examples(self, mode: str) -> int:
+        """Count the examples of a call."""
+        return self.rows if mode == "fit" else self.scored
+
 
 class Calls(NamedTuple):
     """A flow ready to be timed; every call returns when its work is done.
@@ -35,6 +90,18 @@ class Calls(NamedTuple):
     parameters: int
     train: Callable[[], float]
     log_prob: Callable[[], object]
+
+
+class DetectorCalls(NamedTuple):
+    """A detector ready to be timed; every call returns when its work is done.
+
+    `parameters`: numbers of the last layer. `fit`: to the training features. `score`:
+    those to be scored, higher for more in-distribution, `[M]`.
+    """
+
+    parameters: int
+    fit: Callable[[], object]
+    score: Callable[[], np.ndarray]
 
 
 class Library(NamedTuple):
@@ -50,13 +117,50 @@ class Library(NamedTuple):
     how: str
 
 
+class Contest(NamedTuple):
+    """A comparison: its libraries, tasks, timed calls, default shape and file.
+
+    `modes` are names of fields of what a library's builder returns.
+    """
+
+    libraries: dict[str, Library]
+    tasks: tuple[str, ...]
+    modes: tuple[str, ...]
+    shape: Any
+    file: str
+
+
 JAX, TORCH = "experiments.peers.jax_flows", "experiments.peers.torch_flows"
-LIBRARIES = {
-    OURS: Library(OURS, JAX, "ours", "jit; a Chain of couplings"),
-    f"{OURS} scan": Library(OURS, JAX, "ours_scan", "jit; Repeat, one compiled body"),
-    "flowjax": Library("flowjax", JAX, "flowjax", "jit; coupling_flow (scan)"),
-    "distrax": Library("distrax", JAX, "distrax", "jit; Chain of SplitCoupling"),
-    "zuko": Library("zuko", TORCH, "zuko", "eager; NICE"),
-    "nflows": Library("nflows", TORCH, "nflows", "eager; CompositeTransform"),
-}
+FLOWS = Contest(
+    libraries={
+        OURS: Library(OURS, JAX, "ours", "jit; a Chain of couplings"),
+        f"{OURS} scan": Library(OURS, JAX, "ours_scan", "jit; Repeat, one body"),
+        "flowjax": Library("flowjax", JAX, "flowjax", "jit; coupling_flow (scan)"),
+        "distrax": Library("distrax", JAX, "distrax", "jit; Chain of SplitCoupling"),
+        "zuko": Library("zuko", TORCH, "zuko", "eager; NICE"),
+        "nflows": Library("nflows", TORCH, "nflows", "eager; CompositeTransform"),
+    },
+    tasks=("affine", "spline"),
+    modes=("train", "log_prob"),
+    shape=Shape(),
+    file="peers.json",
+)
+PYTORCH_OOD = "experiments.peers.torch_detectors"
+DETECTORS = Contest(
+    libraries={
+        OURS: Library(OURS, "experiments.peers.jax_detectors", "ours", "jit"),
+        "pytorch-ood": Library("pytorch_ood", PYTORCH_OOD, "pytorch_ood", "eager"),
+    },
+    # classes of `flowjax_ood.ood`; what reads layers has no features in common
+    tasks=(
+        *("MSP", "MaxLogit", "Energy", "Entropy", "GEN", "KLMatching", "TempScale"),
+        *("KNN", "MahalanobisFeatures", "RelativeMahalanobis", "ViM", "ReAct", "ASH"),
+        *("SCALE", "DICE", "SHE", "FDBD", "NNGuide", "GradNorm", "NCI", "VRA", "LTS"),
+        *("GMM", "OpenMax", "PNML", "GradUncertainty", "ODIN"),
+    ),
+    modes=("fit", "score"),
+    shape=FeatureShape(),
+    file="peers_detectors.json",
+)
+CONTESTS = {"flows": FLOWS, "detectors": DETECTORS}
 LEARNING_RATE = 1e-4

@@ -13,22 +13,23 @@ import time
 
 import numpy as np
 
-from experiments.peers.tasks import LIBRARIES, Calls, Shape
+from experiments.peers.tasks import CONTESTS
 
 
-def build(name: str, task: str, shape: dict, threads: int) -> tuple[Calls, dict]:
-    """The flow of a library, and its description before it runs."""
-    library, shape = LIBRARIES[name], Shape(**shape)
+def build(contest: str, name: str, task: str, shape: dict, threads: int) -> tuple:
+    """The calls of a library, and its description before it runs."""
+    library = CONTESTS[contest].libraries[name]
+    shape = type(CONTESTS[contest].shape)(**shape)
     runtime = {"torch": ("torch",), "jax": ("jax", "jaxlib")}
     kind = "torch" if "torch" in library.module else "jax"
     if kind == "torch":
         torch = importlib.import_module("torch")
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-    x = np.random.default_rng(0).standard_normal((shape.batch, shape.dim))
+    data = shape.data()
     began = time.perf_counter()
     builder = getattr(importlib.import_module(library.module), library.builder)
-    calls = builder(shape, task, x.astype(np.float32))
+    calls = builder(shape, task, data)
     packages = dict.fromkeys((library.package, *runtime[kind]))
     return calls, {
         "build_seconds": time.perf_counter() - began,
@@ -37,16 +38,20 @@ def build(name: str, task: str, shape: dict, threads: int) -> tuple[Calls, dict]
     }
 
 
-def first(calls: Calls, mode: str) -> dict:
+def first(calls, mode: str) -> dict:
     """Seconds of the first call, which traces and compiles where a library does so."""
     began = time.perf_counter()
     value = getattr(calls, mode)()
     seconds = time.perf_counter() - began
     getattr(calls, mode)()  # what warms up on the second call is not timed, either
-    return {"seconds": seconds, "value": float(np.mean(np.asarray(value)))}
+    if mode == "fit":
+        return {"seconds": seconds}
+    if mode == "score":
+        return {"seconds": seconds, "scores": np.asarray(value, np.float64).tolist()}
+    return {"seconds": seconds, "first_value": float(np.mean(np.asarray(value)))}
 
 
-def timed_round(calls: Calls, mode: str, seconds: float) -> dict:
+def timed_round(calls, mode: str, seconds: float) -> dict:
     """Median seconds of a call over about `seconds`."""
     call, times = getattr(calls, mode), []
     call()  # wakes threads that went to sleep while others had their turn

@@ -7,12 +7,28 @@ import pytest
 
 from experiments.cli import run
 from experiments.peers import command, processes
+from experiments.peers.jax_detectors import ours as our_detector
 from experiments.peers.jax_flows import ours, ours_scan
-from experiments.peers.table import COLUMNS, markdown
-from experiments.peers.tasks import LIBRARIES, OURS, TASKS, Library, Shape
+from experiments.peers.table import (
+    COLUMNS,
+    DETECTOR_COLUMNS,
+    detectors_markdown,
+    markdown,
+)
+from experiments.peers.tasks import (
+    DETECTORS,
+    FLOWS,
+    OURS,
+    FeatureShape,
+    Library,
+    Shape,
+)
+from flowjax_ood import ood
 from tests.helpers.experiment_runs import only_error
 
 SMALL = Shape(dim=6, couplings=2, width=8, layers=2, bins=4, batch=16)
+FEW = FeatureShape(rows=90, dim=64, classes=3, scored=20)
+LIBRARIES, TASKS = FLOWS.libraries, FLOWS.tasks
 OTHERS = [name for name in LIBRARIES if not name.startswith(OURS)]
 
 
@@ -26,8 +42,7 @@ def half_parameters(shape: Shape, numbers: int) -> int:
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("builder", [ours, ours_scan])
 def test_our_calls_train_the_density_they_give(builder, task):
-    x = np.random.default_rng(0).standard_normal((SMALL.batch, SMALL.dim))
-    calls = builder(SMALL, task, x.astype(np.float32))
+    calls = builder(SMALL, task, SMALL.data())
     before = np.asarray(calls.log_prob())
     assert before.shape == (SMALL.batch,)
     # `log_prob` keeps its parameters: the first loss is theirs
@@ -41,16 +56,16 @@ def test_our_calls_train_the_density_they_give(builder, task):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", OTHERS)
 def test_libraries_do_the_same_work(name, task):
-    if not processes.installed(name):
+    if not processes.installed(LIBRARIES[name]):
         pytest.skip(f"{LIBRARIES[name].package} is not installed")
     numbers = 2 if task == "affine" else 3 * SMALL.bins - 1
     with processes.workers([name], threads=1) as running:
-        built = running[name].build(task, SMALL, threads=1)
+        built = running[name].build("flows", task, SMALL, threads=1)
         density = running[name].ask(first="log_prob")
         loss = running[name].ask(first="train")
     # flowjax trains a location and a scale, or the slopes at both ends, besides
     assert 0.99 < built["parameters"] / half_parameters(SMALL, numbers) < 1.3
-    np.testing.assert_allclose(loss["value"], -density["value"], rtol=1e-5)
+    np.testing.assert_allclose(loss["first_value"], -density["first_value"], rtol=1e-5)
 
 
 @pytest.mark.multiprocess
@@ -63,6 +78,7 @@ def test_no_row_is_lost(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(LIBRARIES, missing, absent)
     command.main(
         tmp_path / "new" / "out",
+        "flows",
         [OURS, broken, missing],
         ["affine"],
         SMALL,
@@ -144,6 +160,8 @@ def test_the_table_has_as_many_cells_in_every_line():
     [
         (["--library=fluxjax"], "unknown library 'fluxjax'; known: flowjax_ood, "),
         (["--task=affine,spine"], "unknown task 'spine'; known: affine, spline"),
+        (["--of=detectors", "--task=MPS"], "unknown task 'MPS'; known: MSP, MaxLogit,"),
+        (["--of=detectors", "--batch=8"], "--batch is of flows, not of detectors"),
         (["--config.seed=1"], "peers takes no --config keys"),
     ],
 )
@@ -168,3 +186,45 @@ def test_an_out_that_is_a_file_is_an_error(capsys, tmp_path):
     (tmp_path / "out").touch()
     assert run(["peers", f"--out={tmp_path / 'out'}"]) == 2
     assert "cannot write in --out" in only_error(capsys.readouterr().err)
+
+
+def test_features_are_classified_by_their_last_layer():
+    data = FEW.data()
+    predicted = np.argmax(data.train @ data.weights + data.bias, axis=1)
+    assert (predicted == data.labels).mean() > 0.8
+    assert all(part.dtype == np.float32 for part in data if part is not data.labels)
+
+
+@pytest.mark.parametrize("task", ["MSP", "NNGuide", "ODIN"])
+def test_our_detectors_find_the_outliers(task):
+    """The first half that is scored is of the classes, and the second is not."""
+    calls = our_detector(FEW, task, FEW.data())
+    calls.fit()
+    scores = calls.score()
+    assert scores.shape == (FEW.scored,)
+    assert ood.auroc(scores[:10], scores[10:]).value > 0.8
+
+
+@pytest.mark.multiprocess
+def test_detectors_are_compared(monkeypatch, tmp_path, capsys):
+    """With ourselves in the other library's stead: the same scores, and all columns."""
+    other = DETECTORS.libraries[OURS]
+    absent = other._replace(package="no_such_package")
+    monkeypatch.setitem(DETECTORS.libraries, "missing", absent)
+    compared = [OURS, "missing"]
+    command.main(tmp_path, "detectors", compared, ["MSP"], FEW, rounds=2, seconds=0.01)
+    content = json.loads((tmp_path / "peers_detectors.json").read_text())
+    mine, lost = content["rows"]
+    assert mine["score"]["rank_correlation"] == 1
+    for mode in ("fit", "score"):
+        assert mine[mode]["examples_per_second"] > 0
+        assert mine[mode]["first_call_seconds"] > 0
+    assert lost["status"] == "not installed"
+    content["rows"] = [mine, mine | {"library": "the same"}, lost]
+    lines = detectors_markdown(content).splitlines()[2:]
+    assert {line.count("|") for line in lines} == {len(DETECTOR_COLUMNS) + 1}
+    assert lines[2].startswith("| MSP | 0.")
+    assert "1.00 (1.00-1.00)" in lines[2]
+    assert lines[2].endswith("1.0000 |")
+    assert "missing: not installed" in lines[3]
+    assert "missing: not installed" in capsys.readouterr().out
