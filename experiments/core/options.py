@@ -15,9 +15,10 @@ def known_configs() -> list[str]:
     return sorted(p.name for p in CONFIGS.glob("*.py") if p.name != "__init__.py")
 
 
-def add_config(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add the required option `--config`."""
-    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]", help=text)
+def add_config(parser, text: str, required: bool = True) -> None:
+    """Add the option `--config` to a parser, or to a group of its options."""
+    options = {"required": required, "metavar": "FILE[:VARIANT]"}
+    parser.add_argument("--config", **options, help=text)
 
 
 def add_workdir(parser: argparse.ArgumentParser, text: str, **changes) -> None:

@@ -22,6 +22,7 @@ from experiments.core.config import load_config
 from experiments.core.drawing import told_apart
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import kind
+from experiments.core.options import refuse_overrides
 from experiments.core.results import versions, write_json
 from experiments.core.run_config import check_hosts
 from experiments.core.sets import Sets, load_sets
@@ -31,6 +32,7 @@ from experiments.detect import (
     detectors,
     exposure,
     networks,
+    saved,
     scores,
     table,
 )
@@ -49,7 +51,17 @@ PROTOCOLS = {
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `detect`."""
-    main(load_config(args.config, overrides), args.workdir)
+    if args.outputs is None:
+        if args.validation is not None:
+            raise UserError(
+                "--validation is of --outputs; of a config it is "
+                "--config.detect.validation"
+            )
+        main(load_config(args.config, overrides), args.workdir)
+        return
+    refuse_overrides("detect --outputs", overrides)
+    validation = 1000 if args.validation is None else args.validation
+    saved.main(args.outputs, args.workdir, validation)
 
 
 def main(config: ConfigDict, workdir: Path) -> None:

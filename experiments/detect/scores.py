@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from experiments.core.data_identity import fingerprint
@@ -113,18 +114,13 @@ def _scored(job: Job, tests: TestSets, names: list[str]) -> Scored:
     start = time.monotonic()
     fitted = job.detector.fit(tests.network, given)
     fit_seconds = time.monotonic() - start
-    inputs = {n: tests.inputs[n] for n in names}
     if not fitted.of_outputs:
+        inputs = {n: tests.inputs[n] for n in names}
         return timed(fitted, inputs, size, fit_seconds=fit_seconds)
     outputs = {n: tests.outputs(n) for n in names}
+    # one forward pass serves many detectors, and each needs it
     return timed(
-        fitted,
-        inputs,
-        size,
-        score=lambda: {n: fitted.score_outputs(o, size) for n, o in outputs.items()},
-        # one forward pass serves many detectors, and each needs it
-        more_ms=tests.forward_ms,
-        fit_seconds=fit_seconds,
+        fitted, outputs, size, more_ms=tests.forward_ms, fit_seconds=fit_seconds
     )
 
 
@@ -133,22 +129,20 @@ def timed(
     tests: dict,
     batch_size: int,
     *,
-    score: Callable[[], dict] | None = None,
     more_ms: float = 0.0,
     **facts,
 ) -> Scored:
-    """Score `tests`, `{set: inputs}`, and measure milliseconds an input.
+    """Score `tests`, `{set: inputs or outputs}`, and measure milliseconds an input.
 
-    `score` gives the scores where it knows more than the inputs, `more_ms` is what it
-    leaves out. `facts` of `Scored` stand in for the detector's own.
+    `more_ms` is added: what the outputs took. `facts` of `Scored` stand in for the
+    detector's own.
     """
+    first = next(iter(tests.values()))
+    score = fitted.score_outputs if isinstance(first, ood.Outputs) else fitted.score
     # programs are compiled before the clock runs
-    fitted.score(next(iter(tests.values()))[:batch_size], batch_size)
+    score(jax.tree.map(lambda a: a[:batch_size], first), batch_size)
     start = time.monotonic()
-    if score:
-        scores = score()
-    else:
-        scores = {n: fitted.score(x, batch_size) for n, x in tests.items()}
+    scores = {n: score(x, batch_size) for n, x in tests.items()}
     seconds = time.monotonic() - start
     milliseconds = 1e3 * seconds / sum(map(len, scores.values())) + more_ms
     own = {"needs": table.needs(fitted.requires), "chosen": fitted.chosen}
