@@ -87,8 +87,8 @@ def columns(content: dict) -> tuple[list[str], list[list[str]]]:
 def write_markdown(content: dict, path: Path) -> None:
     """Write the table as Markdown, with what it does not hold yet."""
     lines = [text.markdown_table(*columns(content)), "", f"{TITLE}.", ""]
-    lines += [f"Not done: {name}." for name in content["missing"]]
-    lines += [f"Diverged: {name}." for name in content["failed"]]
+    lines += [f"Not done: {text.inline(name)}." for name in content["missing"]]
+    lines += [f"Diverged: {text.inline(name)}." for name in content["failed"]]
     write_bytes(path, ("\n".join(lines).rstrip() + "\n").encode())
 
 

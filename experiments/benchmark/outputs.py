@@ -55,7 +55,9 @@ class Page(NamedTuple):
     def markdown(self) -> str:
         """The page as Markdown."""
         table = text.markdown_table(self.header, self.cells, self.left)
-        failed = [f"Failed: {line}".replace("|", "\\|") for line in self.failed]
+        failed = [
+            text.inline(f"Failed: {line}").replace("|", "\\|") for line in self.failed
+        ]
         return "\n\n".join([f"{self.heading}:", table, *self.notes, *failed]) + "\n"
 
     def print(self) -> None:

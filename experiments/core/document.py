@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from experiments.core.text import markdown_table
+from experiments.core.text import inline, markdown_table
 from flowjax_ood.runtime.files import write_bytes
 
 PAGE, CSS = (Path(__file__).with_suffix(end).read_text() for end in (".html", ".css"))
@@ -94,7 +94,7 @@ class Document:
                 )
         page = _table_page(headers, rows, caption, align, highlight)
         markdown = markdown_table(
-            list(map(_inline, headers)), [map(_inline, row) for row in rows], align
+            list(map(_text, headers)), [map(_text, row) for row in rows], align
         )
         return self._add(page, f"{_inline(caption)}\n\n{markdown}")
 
@@ -194,6 +194,4 @@ def _text(value: object) -> str:
 
 
 def _inline(value: object) -> str:
-    """One line of Markdown in which nothing is read as HTML."""
-    text = _text(value).replace("\\", "\\\\")
-    return escape(" ".join(text.split()), quote=False)
+    return inline(_text(value))

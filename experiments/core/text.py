@@ -1,8 +1,11 @@
 """Numbers, times, names and tables as text: the only formatter of the commands."""
 
+import html
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from flowjax_ood.runtime.messages import printable
 
 BARS = "▁▂▃▄▅▆▇█"
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -139,10 +142,16 @@ def run_names(workdirs: Iterable[Path]) -> dict[Path, str]:
 # --- tables ------------------------------------------------------------------------
 
 
+def inline(text: str) -> str:
+    """One line of Markdown, nothing of which is read as HTML or moves a terminal."""
+    line = printable(" ".join(text.split())).replace("\\", "\\\\")
+    return html.escape(line, quote=False)
+
+
 def markdown_table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], align: str | int = 1
 ) -> str:
-    """A Markdown table.
+    """A Markdown table, whose cells are text: none is read as HTML.
 
     `align`: how many columns hold words, the others numbers; or one letter per column,
     "l", "c" or "r".
@@ -150,7 +159,9 @@ def markdown_table(
     if isinstance(align, int):
         align = "l" * align + "r" * (len(headers) - align)
     rule = [{"l": "---", "c": ":---:", "r": "---:"}[side] for side in align]
-    cells = ([cell.replace("|", "\\|") for cell in row] for row in (headers, *rows))
+    cells = (
+        [inline(cell).replace("|", "\\|") for cell in row] for row in (headers, *rows)
+    )
     head, *lines = (f"| {' | '.join(row)} |" for row in cells)
     return "\n".join([head, f"| {' | '.join(rule)} |", *lines])
 
@@ -172,9 +183,12 @@ def print_table(
         left: how many columns hold words, at the left; the others hold numbers.
         width: columns of text to use at least, where the output is narrower.
     """
+    from rich import markup
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    def escape(cell: str) -> str:
+        return markup.escape(printable(cell))
 
     table = Table(title=escape(title))
     for column, name in enumerate(headers):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.text import markdown_table, plus_minus
+from experiments.core.text import inline, markdown_table, plus_minus
 from experiments.detect.score_cache import Scored
 from flowjax_ood import ood
 
@@ -192,7 +192,7 @@ def markdown(results: dict, id_name: str, compare: bool = True) -> str:
             for line, numbers in zip(lines, known):
                 line.append(numbers.text() if numbers else "")
         title = f"{id_name} ({counts[id_name]:,}) against {name} ({counts[name]:,})"
-        parts += [f"### {title}", "", markdown_table(columns, lines, 3), ""]
+        parts += [f"### {inline(title)}", "", markdown_table(columns, lines, 3), ""]
         if any(known):
             parts.append(
                 "Published: Huang et al. 2021, slides or README of their code."

@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
-from rich import box
+from rich import box, markup
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from experiments.core.text import age, duration, number, percent, size, sparkline, steps
+from flowjax_ood.runtime.messages import printable
 
 GOOD, WAITING, WRONG, FAINT = "green", "yellow", "bold red", "bright_black"
 # mark and style of each state
@@ -53,9 +53,9 @@ def page(record: dict) -> RenderableType:
     rows.add_column()
     for label, text, style in _facts(record, brief):
         if text:
-            rows.add_row(label, Text.from_markup(text, style=style))
+            rows.add_row(Text(label), Text.from_markup(text, style=style))
     return Group(
-        _line(Text(record["workdir"], style="bold"), brief["state"]),
+        _line(Text(printable(record["workdir"]), style="bold"), brief["state"]),
         _line(bar, Text(f"{brief['steps']} steps  {brief['done']}".strip()), padding=2),
         Text(),
         Padding(rows, (0, 0, 1, 2)),
@@ -78,9 +78,14 @@ def table(records: list[dict], width: int) -> RenderableType:
     # names alone give way; the table's own margins are as wide as two gaps
     most = max(width - taken - 2 * GAP, SHORTEST)
     for record, row in zip(records, rows, strict=True):
-        name = Text(_shortened(record["name"], most))
+        name = Text(_shortened(printable(record["name"]), most))
         shown.add_row(name, *(row[column] for column in columns))
     return Group(shown, *_messages(records), _total(records))
+
+
+def escape(text: str) -> str:
+    """Text of a file, of which the terminal obeys nothing, as rich's markup."""
+    return markup.escape(printable(text))
 
 
 def _brief(record: dict) -> dict[str, Text]:
@@ -104,7 +109,7 @@ def _brief(record: dict) -> dict[str, Text]:
         "ETA": Text(duration(record["eta_seconds"]) if alive else ""),
         "metric": Text(f"{metric['value']:.4g} {arrow}" if metric else ""),
         "images/s": Text(number(rate) if rate else ""),
-        "devices": Text(machine),
+        "devices": Text(printable(machine)),
         "last saved": Text(saved, style=WRONG if damaged else ""),
     }
 
@@ -139,7 +144,7 @@ def _facts(record: dict, brief: dict[str, Text]) -> Iterator[tuple[str, str, str
             noun = "step" if metric["over_steps"] == 1 else "steps"
             over = f"over {steps(metric['over_steps'])} {noun}"
             text += f"  {_change(metric)} [{FAINT}]{over}[/]"
-        yield metric["name"].replace("bits_per_dim", "bits/dim"), text, ""
+        yield printable(metric["name"]).replace("bits_per_dim", "bits/dim"), text, ""
         yield "", sparkline(metric["history"]), ""
     if best := record["validation"]:
         text = f"best {best['best']:.4g} at step {steps(best['step'])}"
@@ -153,7 +158,11 @@ def _facts(record: dict, brief: dict[str, Text]) -> Iterator[tuple[str, str, str
         restarts = record["sessions"] - 1
         times = "once" if restarts == 1 else f"{restarts} times"
         text = f"{record['sessions']}" + f", restarted {times}" * (restarts > 0)
-        yield "sessions", f"{text}; the last began {_moment(record['started'])}", ""
+        yield (
+            "sessions",
+            f"{text}; the last began {escape(_moment(record['started']))}",
+            "",
+        )
     yield "last sign", f"{duration(record['last_sign_seconds'])} ago", ""
     yield "disk", f"{size(record['disk_free_bytes'])} free", ""
     results = record["results"] or {}
@@ -210,7 +219,8 @@ def _messages(records: list[dict]) -> list[RenderableType]:
             more = f" (and {before} before)" if before else ""
             messages.append((record["warnings"][-1]["message"] + more, WAITING))
         for message, style in messages:
-            line = Text.assemble((f"{record['name']}: ", "bold"), (message, style))
+            name = printable(f"{record['name']}: ")
+            line = Text.assemble((name, "bold"), (printable(message), style))
             lines.append(Padding(line, (0, 0, 0, 1)))
     return [*lines, Text()] if lines else []
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -138,6 +139,8 @@ def parse_spec(spec: str) -> tuple[str, str]:
     """`"name:split"` as `(name, split)`; the split is `"test"` when left out."""
     if not isinstance(spec, str):
         raise TypeError(f"a data spec is a string 'name:split', not {spec!r}")
+    if any(unicodedata.category(c) == "Cc" for c in spec):
+        raise ValueError(f"a data spec has no control characters, unlike {spec!r}")
     # Only the first colon separates: TFDS slices such as "train[:100]" hold more.
     name, colon, split = spec.partition(":")
     if not name or (colon and not split):

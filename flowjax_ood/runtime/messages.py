@@ -1,7 +1,24 @@
 """Lines on standard error, and errors of other libraries in one line."""
 
 import sys
+import unicodedata
 from contextlib import suppress
+
+# categories of characters that a terminal obeys rather than shows
+CONTROLS = ("Cc", "Cf", "Zl", "Zp")
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters spelt as Python does; lines stay.
+
+    Names in files and of files may hold any; a terminal would obey them.
+    """
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if c != "\n" and unicodedata.category(c) in CONTROLS
+        else c
+        for c in text
+    )
 
 
 def say(line: str) -> None:
@@ -12,7 +29,7 @@ def say(line: str) -> None:
     # None where the process was started without
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:

@@ -28,6 +28,13 @@ def test_malformed_spec(spec):
         data.load(spec, source="synthetic")
 
 
+@pytest.mark.parametrize("spec", ["mn\x1b[2Jist", "mnist:te\nst", "\x9bmnist"])
+def test_a_spec_that_a_terminal_would_obey(spec):
+    with pytest.raises(ValueError, match="no control characters, unlike") as e:
+        parse_spec(spec)
+    assert str(e.value).isprintable()
+
+
 def test_spec_must_be_a_string():
     with pytest.raises(TypeError, match="None"):
         data.load(None, source="synthetic")

@@ -92,3 +92,14 @@ def test_a_printed_table_is_as_wide_as_it_needs(capsys):
     text.print_table(headers, rows, title="all [0, 1)", width=200)
     shown = capsys.readouterr().out
     assert all(part in shown for part in (*headers, "[red]a", "all [0, 1)"))
+
+
+NAME = "a\x1b[2J\u202e<b>|[/b]"
+
+
+def test_names_are_shown_and_not_obeyed(capsys):
+    """ESC, a turn of direction, HTML and markup in a name stay letters."""
+    table = text.markdown_table((NAME,), [(NAME,)], "l").splitlines()
+    assert table[0] == table[2] == r"| a\\x1b[2J\\u202e&lt;b&gt;\|[/b] |"
+    text.print_table((NAME,), [(NAME,)], title=NAME, width=60)
+    assert capsys.readouterr().out.count(r"a\x1b[2J\u202e<b>|[/b]") == 3

@@ -87,3 +87,13 @@ def test_an_evaluated_run_shows_its_results(tmp_path):
     assert "✔ evaluated" in text
     assert "2.913 bits/dim" in text
     assert "mnist 0.085" in text
+
+
+def test_what_files_say_is_shown_and_not_obeyed(tmp_path):
+    said = "[/b]\x1b[2J"
+    one = shown_run(tmp_path)
+    one |= {"name": said, "workdir": said, "device": said, "why": said, "notes": [said]}
+    one |= {"metric": one["metric"] | {"name": said}, "attention": [said]}
+    for text in (printed(page(one), 120), printed(table([one, one], 120), 120)):
+        assert r"[/b]\x1b[2J" in text
+        assert "\x1b" not in text
