@@ -8,7 +8,12 @@ from flowjax_ood.runtime.processes import on_all, on_lead
 from tests.helpers.run_scripts import run_script
 from tests.helpers.tiny_run import BATCH
 
-pytestmark = pytest.mark.multiprocess
+pytestmark = [
+    pytest.mark.multiprocess,
+    pytest.mark.slow,
+    # its fixture is made once
+    pytest.mark.xdist_group("processes"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,12 @@ from flowjax_ood.training.logs import events as event_log
 from tests.helpers.experiment_runs import TINY, only_error, read_bits, read_results
 from tests.helpers.two_processes import Two, alone, steps_of
 
+pytestmark = [
+    pytest.mark.multiprocess,
+    pytest.mark.slow,
+    # its story is told once
+    pytest.mark.xdist_group("distributed"),
+]
 ENDLESS = (
     *TINY,
     "--config.optimizer.schedule=constant",
@@ -70,7 +76,6 @@ def story(tmp_path_factory):
     return moved, plain, told
 
 
-@pytest.mark.multiprocess
 def test_sigterm_at_one_stops_both_at_the_same_step(story):
     _, _, told = story
     last = told["steps"][-1]
@@ -81,7 +86,6 @@ def test_sigterm_at_one_stops_both_at_the_same_step(story):
         assert f"stopped by SIGTERM at step {last}; the checkpoint is saved" in err
 
 
-@pytest.mark.multiprocess
 def test_where_one_is_killed_the_other_ends_soon(story):
     _, _, told = story
     (left, _, err), (killed, _, _) = told["killed"]
@@ -93,7 +97,6 @@ def test_where_one_is_killed_the_other_ends_soon(story):
     assert told["newest"] % 15 == 0
 
 
-@pytest.mark.multiprocess
 def test_it_moves_and_ends_as_if_nothing_had_happened(story):
     """On one process, by another adapter: the same up to rounding, each step once."""
     moved, plain, told = story
@@ -111,7 +114,6 @@ def test_it_moves_and_ends_as_if_nothing_had_happened(story):
         )
 
 
-@pytest.mark.multiprocess
 def test_its_history_is_told(story):
     moved, _, told = story
     events = event_log.read(moved / event_log.NAME)
@@ -123,7 +125,6 @@ def test_its_history_is_told(story):
     assert ends[-1] == "finished"
 
 
-@pytest.mark.multiprocess
 def test_two_processes_evaluate_as_one_does(story):
     """Every image once, in order; process 0 alone writes and prints."""
     moved, _, told = story
