@@ -18,6 +18,7 @@ from flowjax_ood.ood.detectors.features import (
     ViM,
 )
 from flowjax_ood.ood.detectors.fssd import FSSD
+from flowjax_ood.ood.detectors.gradients import GradUncertainty, GrOOD
 from flowjax_ood.ood.detectors.gram import Gram
 from flowjax_ood.ood.detectors.iodin import IODIN
 from flowjax_ood.ood.detectors.logits import (
@@ -29,10 +30,22 @@ from flowjax_ood.ood.detectors.logits import (
     MaxLogit,
 )
 from flowjax_ood.ood.detectors.mahalanobis_layers import MahalanobisLayers
+from flowjax_ood.ood.detectors.mixtures import GMM
 from flowjax_ood.ood.detectors.nac import NACUE
 from flowjax_ood.ood.detectors.odin import ODIN
+from flowjax_ood.ood.detectors.openmax import OpenMax
 from flowjax_ood.ood.detectors.rankfeat import RankFeat
+from flowjax_ood.ood.detectors.rectified import VRA
+from flowjax_ood.ood.detectors.reference_sets import CFOOD, Relation
+from flowjax_ood.ood.detectors.regret import PNML
+from flowjax_ood.ood.detectors.relative_features import NCI, CADRef, CARef
 from flowjax_ood.ood.detectors.shaping import ASH, DICE, SCALE, ReAct
+from flowjax_ood.ood.detectors.subspaces import NECO
+from flowjax_ood.ood.detectors.temperatures import LTS, TempScale
+from flowjax_ood.ood.detectors.unit_mahalanobis import (
+    MahalanobisPlusPlus,
+    RelativeMahalanobisPlusPlus,
+)
 from flowjax_ood.ood.detectors.weiper import WeiPer
 from flowjax_ood.ood.intervals import Estimate, mean_ci
 from flowjax_ood.ood.mahalanobis import Mahalanobis
@@ -49,18 +62,27 @@ from flowjax_ood.ood.tuned import Tuned
 
 __all__ = [
     "ASH",
+    "CFOOD",
     "DICE",
     "FDBD",
     "FSSD",
     "GEN",
+    "GMM",
     "IODIN",
     "KNN",
+    "LTS",
     "MSP",
     "NACUE",
+    "NCI",
+    "NECO",
     "ODIN",
+    "PNML",
     "SCALE",
     "SHE",
+    "VRA",
     "AdaSCALE",
+    "CADRef",
+    "CARef",
     "DeepEnsemble",
     "Detector",
     "Energy",
@@ -68,22 +90,29 @@ __all__ = [
     "Estimate",
     "Fitted",
     "Given",
+    "GrOOD",
     "GradNorm",
+    "GradUncertainty",
     "Gram",
     "KLMatching",
     "MCDropout",
     "Mahalanobis",
     "MahalanobisFeatures",
     "MahalanobisLayers",
+    "MahalanobisPlusPlus",
     "MaxLogit",
     "NNGuide",
     "NearestNeighbors",
     "Network",
+    "OpenMax",
     "Outputs",
     "RankFeat",
     "ReAct",
+    "Relation",
     "RelativeMahalanobis",
+    "RelativeMahalanobisPlusPlus",
     "Requires",
+    "TempScale",
     "Tuned",
     "ViM",
     "WeiPer",

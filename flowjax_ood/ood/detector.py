@@ -31,6 +31,7 @@ class Requires:
     head: bool = False
     class_numbers: bool = False
     not_negative: bool = False
+    id_labels: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,8 @@ class Given:
 
     `train`: outputs of in-distribution training images, with their `labels [N]`.
     `id_validation`, `ood_validation`: inputs `[M, ...]` to choose by; the second are
-    real outliers or, where nothing may be known of those, synthetic ones.
+    real outliers or, where nothing may be known of those, synthetic ones. `id_labels
+    [M]`: the classes of the first.
     `train_inputs`: training inputs themselves, for detectors that look at activations
     or gradients which `Outputs` do not hold; labels are theirs, too.
 
@@ -52,6 +54,7 @@ class Given:
     ood_validation: np.ndarray | None = None
     seed: int = 0
     train_inputs: np.ndarray | None = None
+    id_labels: np.ndarray | None = None
 
     def __post_init__(self):
         if self.train is None:
@@ -202,6 +205,8 @@ class Detector:
             given.ood_validation is None or given.id_validation is None
         ):
             missing.append("id_validation and ood_validation, inputs to choose by")
+        if r.id_labels and (given.id_validation is None or given.id_labels is None):
+            missing.append("id_validation and id_labels, the classes of those")
         if missing:
             raise ValueError(f"{self.name} needs {' and '.join(missing)}")
         if r.head and network.head is None:

@@ -25,7 +25,7 @@ EVERY = [
     *(MCDropout(3), MCDropout(3, "var")),
     *(ood.WeiPer(repeats=3, bins=9), ood.NACUE(images=9), ood.Gram((1, 3))),
     *(ood.NACUE(("conv",)), ood.RankFeat(), ood.AdaSCALE("a"), ood.AdaSCALE("l")),
-    ood.IODIN(),
+    *(ood.IODIN(), ood.NECO(), ood.OpenMax(), ood.GrOOD("mean")),
 ]
 
 

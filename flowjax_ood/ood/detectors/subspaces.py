@@ -1,0 +1,67 @@
+"""Detectors that split features f `[B, D]` by the training features' subspace."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32, float32, float64
+from flowjax_ood.ood.settings import Within, ranges_of
+
+# the share of the variance that the published rule keeps
+KEPT = 0.9
+
+
+def neco(z, f, mean, scale, basis, max_logit):
+    """`|P' h| / |h|`, `h = (f - m) / s`, times `max_c z_c` if `max_logit`.
+
+    m and s are the mean and standard deviation of each training feature, P their
+    principal directions `[D, d]`: in-distribution features collapse into their span
+    (Ben Ammar et al. 2024).
+    """
+    h = (at_least_float32(f) - mean) / scale
+    inside = jnp.linalg.norm(h @ basis, axis=1)
+    share = inside / jnp.maximum(jnp.linalg.norm(h, axis=1), TINY)
+    return share * jnp.max(z, axis=1) if max_logit else share
+
+
+@dataclass(frozen=True)
+class NECO(Detector):
+    """Share of f's length in the principal subspace of training features; see `neco`.
+
+    * `dims` of that subspace; 0 is the fewest that hold 90 % of the variance, the
+      paper's rule;
+    * `max_logit`: multiply by the largest logit, as the paper does for transformers
+      and not for convolutional networks.
+
+    A feature that does not vary in training is not scaled, only centred. Raises
+    ValueError for `dims` not below D.
+    """
+
+    dims: int = 0
+    max_logit: bool = False
+    name = "NECO"
+    requires = Requires(train_data=True)
+    ranges = ranges_of(dims=Within(0, integer=True))
+
+    def prepared(self, network, given):
+        _, f = float64(given.train)
+        size = f.shape[1]
+        if self.dims >= size > 1:
+            raise ValueError(
+                f"NECO needs dims below {size}, the features, got {self.dims}"
+            )
+        mean, scale = f.mean(0), f.std(0)
+        scale = np.where(scale > TINY * np.maximum(np.abs(mean), 1), scale, 1)
+        h = (f - mean) / scale
+        variances, basis = np.linalg.eigh(h.T @ h / len(h))
+        variances, basis = variances[::-1], basis[:, ::-1]
+        held = np.cumsum(variances) / max(variances.sum(), TINY)
+        dims = self.dims or int(np.searchsorted(held, KEPT)) + 1
+        # columns of zeros for the others: of one shape for any number of them
+        basis = np.where(np.arange(size) < dims, basis, 0)
+        arrays = {"mean": mean, "scale": scale, "basis": basis}
+        settings = {"max_logit": self.max_logit}
+        parts = ("logits", "features")
+        return score_of(neco, *parts, settings=settings, **float32(arrays))
