@@ -5,8 +5,14 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowjax_ood.bijectors.base import Bijector, logdet_dtype
+
+REMEDY = (
+    "give init real, dequantised images; for shapes alone, as to restore a checkpoint, "
+    "use jax.eval_shape(flow.init, key, x)"
+)
 
 
 def actnorm_forward(x: jax.Array, bias: jax.Array, log_scale: jax.Array):
@@ -24,9 +30,46 @@ def actnorm_inverse(z: jax.Array, bias: jax.Array, log_scale: jax.Array):
 
 
 def actnorm_init(x: jax.Array, eps: float = 1e-6):
-    """`(bias, log_scale)` that give each channel of x zero mean and unit variance."""
+    """`(bias, log_scale)` that give each channel of x zero mean and unit variance.
+
+    Float32. A channel that does not vary, by more than `eps` and rounding, has no scale
+    to be given: its log_scale is 0. Raises ValueError for no examples.
+    """
+    if 0 in x.shape[:-1]:
+        raise ValueError(
+            f"ActNorm starts from data, and the batch given to init is empty: {x.shape}"
+            f"; {REMEDY}"
+        )
+    x = x.astype(logdet_dtype(x))
     axes = tuple(range(x.ndim - 1))
-    return -jnp.mean(x, axes), -jnp.log(jnp.std(x, axes) + eps)
+    log_scale = jnp.where(_varies(x, eps), -jnp.log(jnp.std(x, axes) + eps), 0)
+    return -jnp.mean(x, axes).astype(jnp.float32), log_scale.astype(jnp.float32)
+
+
+def check_varies(x: jax.Array) -> None:
+    """Raise ValueError for a batch that ActNorm cannot start from, if it is known."""
+    if isinstance(x, jax.core.Tracer) or not x.size:
+        return
+    # NumPy: while something else is traced, JAX would trace this too
+    values = np.asarray(x, jnp.promote_types(x.dtype, np.float32))
+    with np.errstate(invalid="ignore"):
+        varies = _varies(values)
+    if not varies.all():
+        channel = int(varies.argmin())
+        first = float(values[..., channel].ravel()[0])
+        raise ValueError(
+            f"ActNorm starts from data, and of the batch given to init channel "
+            f"{channel} reaches it as {first:g} throughout, or not finite; {REMEDY}"
+        )
+
+
+def _varies(x, eps: float = 1e-6):
+    """Whether each channel takes different, finite values: boolean `[C]`."""
+    axes = tuple(range(x.ndim - 1))
+    low, high = x.min(axes), x.max(axes)
+    # not the deviation, which is a sum: it is rounded more the more values there are
+    rounding = 4 * jnp.finfo(x.dtype).eps * (abs(low) + abs(high))
+    return high - low > eps + rounding
 
 
 def _logdet(x: jax.Array, log_scale: jax.Array) -> jax.Array:
@@ -41,13 +84,17 @@ class ActNorm(Bijector):
     `init(key, batch)` chooses bias and scale so that this batch leaves the layer with
     zero mean and unit variance per channel; there is no state beyond the parameters.
     Initialising through `inverse` normalises the latents it is given instead.
+
+    Raises ValueError for a batch in which a channel is constant or not finite. Under
+    jit, where values are not known, the scale of such a channel is left at 1.
     """
 
     @nn.compact
     def _parameters(self, event, inverse):
         def initial(which):
             def init(key):
-                bias, log_scale = actnorm_init(event.astype(logdet_dtype(event)))
+                check_varies(event)
+                bias, log_scale = actnorm_init(event)
                 if inverse:  # x = z * exp(-log_scale) - bias must be normalised
                     bias, log_scale = -bias * jnp.exp(log_scale), -log_scale
                 return (bias, log_scale)[which]

@@ -88,6 +88,13 @@ def logdet_dtype(x: jax.Array) -> Any:
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
+def widened(event: Event, *dtypes) -> Event:
+    """The event in the widest of float32, its own dtypes and `dtypes`."""
+    own = (array.dtype for array in leaves(event))
+    dtype = jnp.result_type(jnp.float32, *own, *dtypes)
+    return jax.tree.map(lambda array: array.astype(dtype), event)
+
+
 def event_size(shape: Shape) -> int:
     """Number of dimensions of an event."""
     if shape and isinstance(shape[0], tuple):

@@ -8,6 +8,7 @@ from flax import core
 from jax import lax
 
 from flowjax_ood.arguments import whole_number
+from flowjax_ood.bijectors.actnorm import ActNorm, check_varies
 from flowjax_ood.bijectors.base import Bijector, walk, zero_logdet
 from flowjax_ood.bijectors.coupling import FLOW_NAME, Coupling
 
@@ -195,6 +196,8 @@ def _masks(coupling: Coupling, indices: list[int], shape) -> list[dict]:
 
 def _initial(block, n, masks, key, x, cond, method) -> dict:
     """Stacked variables; each block is initialised on what the ones before it give."""
+    if method == "forward" and isinstance(next(walk(block))[1], ActNorm):
+        check_varies(x)  # inside the loop no values are known
 
     def body(x, layer):
         key, masks = layer

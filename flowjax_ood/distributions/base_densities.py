@@ -89,7 +89,7 @@ class ConditionalNormal(nn.Module):
         """`log N(z; mean(cond), diag exp(2 log_scale(cond)))`: `[B]`, nats."""
         parts = leaves(z)
         shape = tuple(part.shape[1:] for part in parts)
-        mean, log_scale = self._parts(shape, cond, len(parts[0]))
+        mean, log_scale = self._parts(shape, cond, parts[0].shape[0])
         return normal_log_prob(parts, mean, log_scale)
 
     def sample(self, key, shape: Shape, num: int, temperature=1.0, cond=None) -> Event:
@@ -136,7 +136,7 @@ class ConditionalNormal(nn.Module):
         def cut(flat):
             parts = jnp.split(flat, np.cumsum(sizes)[:-1], axis=-1)
             return tuple(
-                part.reshape(len(cond), *s)
+                part.reshape(cond.shape[0], *s)
                 for part, s in zip(parts, shapes, strict=True)
             )
 
@@ -152,7 +152,7 @@ class ConditionalNormal(nn.Module):
                 "one_hot_condition(labels, num_classes)"
             )
         cond = jnp.asarray(cond)
-        if cond.ndim != 2 or num not in (None, len(cond)):
+        if cond.ndim != 2 or num not in (None, cond.shape[0]):
             raise ValueError(
                 f"ConditionalNormal needs cond [{num or 'B'}, K], one row per event, "
                 f"got shape {cond.shape}. For class labels: "
@@ -173,10 +173,8 @@ def _split(shape: Shape) -> bool:
 
 
 def _noise(key, shape: Shape, num: int) -> Event:
-    """`num` events of `shape` from N(0, I)."""
+    """`num` events of `shape` from N(0, I), of JAX's default dtype."""
     if not _split(shape):
         return jax.random.normal(key, (num, *shape))
     keys = jax.random.split(key, len(shape))
-    return tuple(
-        jax.random.normal(k, (num, *s)) for k, s in zip(keys, shape, strict=True)
-    )
+    return tuple(_noise(k, s, num) for k, s in zip(keys, shape, strict=True))

@@ -50,10 +50,10 @@ def class_log_prob(flow: Flow, variables, x, num_classes: int) -> jax.Array:
     _check_num_classes(num_classes)
 
     def given(unit):
-        cond = jnp.broadcast_to(unit, (len(x), num_classes))
+        cond = jnp.broadcast_to(unit, (x.shape[0], num_classes))
         return flow.apply(variables, x, cond, method="log_prob")
 
-    return jax.vmap(given, out_axes=1)(jnp.eye(num_classes))
+    return jax.vmap(given, out_axes=1)(jnp.eye(num_classes, dtype=jnp.float32))
 
 
 def class_log_posterior(class_log_probs, log_prior=None) -> jax.Array:
@@ -82,12 +82,14 @@ def _joint(class_log_probs, log_prior):
             f"class log-probabilities must be [B, K], got {class_log_probs.shape}"
         )
     classes = class_log_probs.shape[1:]
-    log_prior = jnp.zeros(classes) if log_prior is None else jnp.asarray(log_prior)
+    if log_prior is None:
+        log_prior = jnp.zeros(classes, class_log_probs.dtype)
+    log_prior = jnp.asarray(log_prior)
     if log_prior.shape != classes:
         raise ValueError(
             f"log_prior must be [K] with K = {classes[0]}, got {log_prior.shape}"
         )
-    return class_log_probs + jax.nn.log_softmax(log_prior)
+    return class_log_probs + jax.nn.log_softmax(log_prior)[None]
 
 
 def _check_num_classes(num_classes: int) -> None:

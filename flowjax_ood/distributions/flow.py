@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.arguments import event_shape, whole_number
-from flowjax_ood.bijectors.base import Bijector, Event, Shape, event_size, leaves
+from flowjax_ood.bijectors.base import (
+    Bijector,
+    Event,
+    Shape,
+    event_size,
+    leaves,
+    widened,
+)
 from flowjax_ood.distributions.base_densities import StandardNormal
 
 
@@ -18,9 +25,10 @@ def discrete_log_likelihood(log_prob, dims: int, bins: int = 256):
     """Log-probability (nats) of a discrete image: `dims` values of `bins` levels each.
 
     `log_prob - dims * log(bins)`, a lower bound in expectation over the
-    dequantisation noise. Source: Theis et al. 2016, section 3.1.
+    dequantisation noise. Raises ValueError for fewer than one level. Source: Theis et
+    al. 2016, section 3.1.
     """
-    return log_prob - dims * math.log(bins)
+    return log_prob - dims * math.log(whole_number("bins", bins, 1))
 
 
 def bits_per_dim(log_prob, dims: int, bins: int = 256):
@@ -52,6 +60,7 @@ class Flow(nn.Module):
         log_prob = flow.apply(variables, x)                       # [B], nats
         z = flow.apply(variables, x, method="latents")
         x = flow.apply(variables, key, 16, method="sample")
+        x, log_prob = flow.apply(variables, key, 16, method="sample_and_log_prob")
 
     `cond` is an optional condition, a floating-point vector `[B, K]` for the bijectors,
     st-networks and base densities this package has: one row for each event, or for each
@@ -61,6 +70,9 @@ class Flow(nn.Module):
 
     A `cond` that nothing would use then, because the base is the default
     `StandardNormal`, raises ValueError.
+
+    Events, latents and densities are float32, or float64 where the events given or the
+    parameters are (samples: the parameters). Narrower events are widened first.
 
     There is no hidden state; every method works under jit, vmap and grad. A flow is
     hashable and equals another of the same arguments, so it may be a static argument
@@ -100,9 +112,7 @@ class Flow(nn.Module):
 
         Raises ValueError for z that is no latent event, as `latents` gives it.
         """
-        check_latents(z, self.latent_shape())
-        self._check_cond(cond, leaves(z)[0].shape[0], "events")
-        return self.bijector.inverse(z, self._for_bijector(cond))[0]
+        return self._inverse(z, cond)[0]
 
     def sample(self, key, num: int, temperature=1.0, cond=None) -> jax.Array:
         """Draw `num` events; the base's standard deviation is scaled by `temperature`.
@@ -111,16 +121,27 @@ class Flow(nn.Module):
         Image samples may fall slightly outside [0, 1): clip before showing them.
         Raises ValueError for a negative number, and a negative temperature or NaN.
         """
-        num = whole_number("num", num, 0)
-        check_temperature(temperature)
-        self._check_cond(cond, num, "samples")
-        shape = self.latent_shape()
-        z = self.base.sample(key, shape, num, temperature, cond)
-        return self.from_latents(z, cond)
+        return self.from_latents(self._draw(key, num, temperature, cond), cond)
 
-    def bits_per_dim(self, x: jax.Array, cond=None) -> jax.Array:
-        """Compute bits/dim `[B]` of dequantised 8-bit images `x` in [0, 1)."""
-        return bits_per_dim(self.log_prob(x, cond), self.dims)
+    def sample_and_log_prob(self, key, num: int, temperature=1.0, cond=None):
+        """`(x, log p(x))`: what `sample` draws, and its log-density `[num]` in nats.
+
+        `log p(x) = log p_Z(z) - log |det df^-1/dz|` of the very latents z that x is
+        made of. That is `log_prob(x)`, but exact where x, rounded, has lost digits, as
+        images have outside [0, 1). At every temperature it is the density of the flow:
+        the one that samples are drawn from only at temperature 1. Raises ValueError as
+        `sample` does.
+        """
+        z = self._draw(key, num, temperature, cond)
+        x, logdet = self._inverse(z, cond)
+        return x, self.base.log_prob(z, cond) - logdet
+
+    def bits_per_dim(self, x: jax.Array, cond=None, bins: int = 256) -> jax.Array:
+        """Compute bits/dim `[B]` of dequantised images `x` in [0, 1) of `bins` levels.
+
+        8-bit images have 256. Raises ValueError as `log_prob` does.
+        """
+        return bits_per_dim(self.log_prob(x, cond), self.dims, bins)
 
     @nn.nowrap
     def latent_shape(self):
@@ -137,11 +158,33 @@ class Flow(nn.Module):
 
     def _forward(self, x, cond):
         self._check(x, cond)
-        return self.bijector.forward(x, self._for_bijector(cond))
+        return self.bijector.forward(self._wide(x), self._for_bijector(cond))
+
+    def _inverse(self, z, cond):
+        check_latents(z, self.latent_shape())
+        self._check_cond(cond, leaves(z)[0].shape[0], "events")
+        return self.bijector.inverse(self._wide(z), self._for_bijector(cond))
+
+    def _draw(self, key, num, temperature, cond):
+        """`num` latent events of the parameters' dtype; a base may draw another."""
+        num = whole_number("num", num, 0)
+        check_temperature(temperature)
+        self._check_cond(cond, num, "samples")
+        z = self.base.sample(key, self.latent_shape(), num, temperature, cond)
+        return jax.tree.map(lambda part: part.astype(self._dtype()), z)
+
+    def _wide(self, event):
+        return widened(event, self._dtype())
+
+    def _dtype(self):
+        """The widest of float32 and the parameters' dtypes."""
+        params = jax.tree.leaves(self.variables.get("params", {}))
+        return jnp.result_type(jnp.float32, *(array.dtype for array in params))
 
     @nn.nowrap
     def _for_bijector(self, cond):
-        return cond if self.conditional_bijector else None
+        # a narrow cond would round the weights it meets
+        return jax.tree.map(widened, cond) if self.conditional_bijector else None
 
     @nn.nowrap
     def _check(self, x, cond):
@@ -158,7 +201,7 @@ class Flow(nn.Module):
                 f"the flow takes floating-point events, got {x.dtype}; dequantise 8-bit"
                 " images first (flowjax_ood.data.dequantize)"
             )
-        self._check_cond(cond, len(x), "events")
+        self._check_cond(cond, x.shape[0], "events")
 
     @nn.nowrap
     def _check_cond(self, cond, num: int, of: str):
