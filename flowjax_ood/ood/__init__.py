@@ -58,6 +58,7 @@ from flowjax_ood.ood.metrics import (
 )
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
+from flowjax_ood.ood.streaming import fit_stream
 from flowjax_ood.ood.tuned import Tuned
 
 __all__ = [
@@ -119,6 +120,7 @@ __all__ = [
     "aupr",
     "auroc",
     "detection_accuracy",
+    "fit_stream",
     "fpr_at_tpr",
     "mean_ci",
     "roc_curve",

@@ -8,6 +8,8 @@ COMPARED = 1024
 # logits of low precision, or of eight-bit weights, differ by less than this share of
 # their size; those of another layer by about all of it
 AGREEMENT = 0.02
+# inputs whose values are looked at
+LOOKED_AT = 256
 
 
 def check_finite(outputs, name: str) -> None:
@@ -90,6 +92,49 @@ def check_head(head, outputs, name: str) -> None:
             f"what the last layer reads (after activation and pooling), and W and b "
             f"its own{remedy}?"
         )
+
+
+def check_inputs(network, x, what: str) -> None:
+    """Raise for inputs that the network would take for something else.
+
+    Of all networks, images are uint8 or floats. Of those with a `mean` of pixels, they
+    are `[N, H, W, C]` of as many channels, and floats in [0, 1]: the first rows are
+    looked at for those of 0 ... 255.
+
+    Raises TypeError for what is no array and for other integers, ValueError else.
+    """
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        raise TypeError(
+            f"{what} must be an array [N, ...], got {type(x).__name__}: of single "
+            "images, np.stack(images); of batches, network.collect(batches)"
+        )
+    shape, kind = tuple(x.shape), str(x.dtype)
+    integers = not any(word in kind for word in ("float", "complex"))
+    if len(shape) == 4 and integers and kind.rpartition(".")[2] != "uint8":
+        raise TypeError(
+            f"{what}: images must be uint8 or floats, got {kind}, which nothing would "
+            "divide by 255: pass x.astype(np.uint8)"
+        )
+    if network.mean is None:
+        return
+    channels = len(network.mean)
+    if len(shape) != 4:
+        remedy = ": of one image, x[None]" if len(shape) == 3 else ""
+        raise ValueError(f"{what} must be [N, H, W, C], got shape {shape}{remedy}")
+    if shape[3] != channels == shape[1]:
+        raise ValueError(
+            f"{what} must be [N, H, W, C] of {channels} channels, got shape {shape}: "
+            "of channels first, x.transpose(0, 2, 3, 1)"
+        )
+    if not integers and shape[0]:
+        rows = np.asarray(x[:LOOKED_AT])
+        # of other ranges, a step or noise may leave [0, 1] a little, or both ways
+        least, most = float(rows.min()), float(rows.max())
+        if least >= 0 and most > 2:
+            raise ValueError(
+                f"{what} must be pixels in [0, 1], got floats up to {most:g}: "
+                "divide by 255, or pass uint8"
+            )
 
 
 def check_not_negative(outputs, name: str) -> None:

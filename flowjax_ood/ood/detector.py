@@ -12,6 +12,7 @@ from flowjax_ood.ood import checks
 from flowjax_ood.ood.batched import compiled, in_batches
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import OneOf, Within, check_settings, ranges_of
+from flowjax_ood.ood.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Given:
     seed: int = 0
     train_inputs: np.ndarray | None = None
     id_labels: np.ndarray | None = None
+    # of a stream, in place of `train`: made by `fit_stream`
+    summaries: Mapping[Summary, Any] | None = field(default=None, repr=False)
+    _kept: dict[Summary, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
         if self.train is None:
@@ -66,6 +70,17 @@ class Given:
                 "features)"
             )
         object.__setattr__(self, "train", Outputs.of(*self.train))
+
+    def summary(self, summary: Summary) -> Any:
+        """Give what a detector needs of training outputs, one of its `summaries`.
+
+        Gathered once for all detectors that are fitted to these data.
+        """
+        if self.summaries is not None:
+            return self.summaries[summary]
+        if summary not in self._kept:
+            self._kept[summary] = summary.of(self.train, self.labels, self.seed)
+        return self._kept[summary]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +107,11 @@ class Fitted:
         `batch_size`: at most so many go through the network at a time.
         """
         if self.of_outputs:
+            checks.check_inputs(self.network, x, "inputs")
             return self.score_outputs(self.network.collect(x, batch_size), batch_size)
+        several = isinstance(self.network, tuple)
+        for network in self.network if several else (self.network,):
+            checks.check_inputs(network, x, "inputs")
         return self._checked(self.function(x, batch_size))
 
     def score_outputs(self, outputs: Outputs, batch_size: int = 250) -> np.ndarray:
@@ -153,7 +172,8 @@ def score_of(function: Callable[..., Any], *parts: str, settings=(), **arrays):
 class Detector:
     """Base of the detectors: frozen dataclasses of hyper-parameters.
 
-    A detector of outputs defines `prepared(network, given)`, all others `fit`. `grid`:
+    A detector of outputs defines `prepared(network, given)`, all others `fit`; what it
+    takes of training outputs, `summaries` where a pass over batches will do. `grid`:
     `{setting: values}` that `Tuned` chooses among, those of published searches.
     `ranges` names the values that its fields may have; ValueError for others.
     """
@@ -175,6 +195,13 @@ class Detector:
         """Fit, and return the score as a function of `Outputs` to `[B]`: `score_of`."""
         raise NotImplementedError(f"{type(self).__name__} must define prepared or fit")
 
+    def summaries(self, network: Network) -> tuple[Summary, ...] | None:
+        """List what `prepared` takes of training outputs, by `given.summary` alone.
+
+        So the detector can be fitted to a stream; None needs all outputs at once.
+        """
+        return None
+
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         """Fit to a network and data. ValueError where what it `requires` is missing."""
         given = Given() if given is None else given
@@ -195,11 +222,12 @@ class Detector:
                 "Network(lambda _, x: (taps, logits))"
             )
         r, missing = self.requires, []
-        if r.train_data and given.train is None:
+        streamed = given.summaries is not None
+        if r.train_data and given.train is None and not streamed:
             missing.append("train, the outputs of training images")
         if r.train_inputs and given.train_inputs is None:
             missing.append("train_inputs, the training images themselves")
-        if r.labels and given.labels is None:
+        if r.labels and given.labels is None and not streamed:
             missing.append("labels, the classes of those")
         if r.ood_validation and (
             given.ood_validation is None or given.id_validation is None
@@ -216,6 +244,11 @@ class Detector:
                 f"{self.name} needs network.apply, a function to take gradients of: "
                 "saved outputs will not do"
             )
+        for name in ("id_validation", "ood_validation"):
+            x = getattr(given, name)
+            # detectors of outputs can be tuned on those
+            if x is not None and not isinstance(x, Outputs):
+                checks.check_inputs(network, x, name)
         if given.train is not None:
             self.check_train(network, given.train, given.labels)
 
@@ -224,6 +257,8 @@ class Detector:
         r = self.requires
         if r.train_data:
             checks.check_finite(train, self.name)
+        if r.labels and labels is None:
+            raise ValueError(f"{self.name} needs labels with every batch: (x, labels)")
         if r.labels:
             classes = train.logits.shape[1] if r.class_numbers else None
             checks.check_labels(labels, len(train.logits), classes)

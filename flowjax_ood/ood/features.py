@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from flowjax_ood.ood.checks import check_labels
+from flowjax_ood.ood.moments import CHUNK
 from flowjax_ood.ood.settings import Within
 
 # A direction is noise where its standard deviation is 1e-5 of the largest, all columns
@@ -15,7 +16,6 @@ LEAST_VARIANCE = 1e-10
 LEAST_STD = 1e-13
 Shrinkage = float | Literal["ledoit_wolf"]
 SHRINKAGE = Within(0, 1, names=("ledoit_wolf",))
-_ROWS = 8192
 
 
 def checked(features, dims: int | None = None) -> jax.Array | np.ndarray:
@@ -67,41 +67,30 @@ def class_means(x: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return means
 
 
-def whitening(
-    x: np.ndarray, means: np.ndarray, classes: np.ndarray, shrinkage: Shrinkage = 0.0
-) -> np.ndarray:
-    """`W [D, R]` with `W W^T` the (pseudo-)inverse of the covariance about the means.
+def ledoit_wolf(x, means, classes, covariance) -> float:
+    """The shrinkage of least expected error (Ledoit & Wolf 2004), in [0, 1].
 
-    The covariance is `S = sum_i r_i r_i^T / N`, r the rows of x less the means of their
-    classes, then `(1 - s) S + s tr(S)/D I`, s = `shrinkage` in [0, 1]; "ledoit_wolf" is
-    the s of Ledoit and Wolf (2004), which minimises the expected error. Directions
-    without variance are left out, as in `inverse_root`: R = rank <= D.
-
-    Raises ValueError for another shrinkage, and if x does not vary about its means.
+    Of rows `x [N, D]` about the means of their classes, which have that covariance.
     """
     rows, dims = x.shape
-    automatic = shrinkage == "ledoit_wolf"
-    if not SHRINKAGE.allows(shrinkage):
-        raise ValueError(f"shrinkage must be {SHRINKAGE}, got {shrinkage!r}")
-    covariance, fourth = np.zeros((dims, dims)), 0.0
-    squares = np.zeros(dims)
-    for start in range(0, rows, _ROWS):
-        part = slice(start, start + _ROWS)
-        wide = x[part].astype(np.float64)
-        r = wide - means[classes[part]]
-        squares += np.sum(wide * wide, axis=0) / rows
-        covariance += r.T @ r / rows
+    fourth = 0.0
+    for start in range(0, rows, CHUNK):
+        part = slice(start, start + CHUNK)
+        r = x[part].astype(np.float64) - means[classes[part]]
         # sum_i |r_i r_i^T|^2 = sum_i |r_i|^4
         fourth += np.sum(np.sum(r * r, axis=1) ** 2) / rows
-    average = np.trace(covariance) / dims
-    if automatic:
-        spread = np.sum(covariance * covariance)
-        distance = spread - dims * average**2
-        noise = (fourth - spread) / rows
-        shrinkage = min(noise / distance, 1.0) if distance > 0 else 0.0
-    covariance *= 1 - shrinkage
-    covariance[np.diag_indices(dims)] += shrinkage * average
-    return inverse_root(covariance, np.sqrt(squares))
+    spread = np.sum(covariance * covariance)
+    distance = spread - np.trace(covariance) ** 2 / dims
+    noise = (fourth - spread) / rows
+    return min(noise / distance, 1.0) if distance > 0 else 0.0
+
+
+def shrunk(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+    """`(1 - s) S + s tr(S)/D I` of S `[D, D]`; ValueError for s outside [0, 1]."""
+    if not SHRINKAGE.allows(shrinkage) or isinstance(shrinkage, str):
+        raise ValueError(f"shrinkage must be {SHRINKAGE}, got {shrinkage!r}")
+    average = np.trace(covariance) / len(covariance)
+    return (1 - shrinkage) * covariance + shrinkage * average * np.eye(len(covariance))
 
 
 def inverse_root(covariance: np.ndarray, sizes: np.ndarray) -> np.ndarray:

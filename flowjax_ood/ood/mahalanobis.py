@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from flowjax_ood.ood.checks import check_labels
 from flowjax_ood.ood.features import (
     Shrinkage,
     checked,
     class_indices,
-    class_means,
+    inverse_root,
+    ledoit_wolf,
     rounded,
-    whitening,
+    shrunk,
 )
+from flowjax_ood.ood.moments import Moments
 
 
 @partial(
@@ -69,21 +72,50 @@ class Mahalanobis:
                 fewer than two classes.
         """
         x = np.asarray(checked(features))
+        if labels is not None:
+            labels = check_labels(labels, len(x))
+        moments = Moments(x.shape[1]).add(x, labels)
+        if shrinkage != "ledoit_wolf":
+            return cls.of_moments(moments, shrinkage=shrinkage, relative=relative)
         one = np.zeros(len(x), np.int64)
         classes = one if labels is None else class_indices(labels, len(x))
-        if relative and classes.max() == 0:
+        within = ledoit_wolf(x, moments.means, classes, moments.covariance)
+        total = None
+        if relative:
+            total = ledoit_wolf(x, moments.mean[None], one, moments.total)
+        return cls._of(moments, within, total)
+
+    @classmethod
+    def of_moments(
+        cls, moments: Moments, *, shrinkage: float = 0.0, relative: bool = False
+    ) -> "Mahalanobis":
+        """Fit to the moments of features, as gathered from batches.
+
+        As `fit`, but for the shrinkage "ledoit_wolf", which takes the features
+        themselves. Raises ValueError as `fit` does.
+        """
+        return cls._of(moments, shrinkage, shrinkage if relative else None)
+
+    @classmethod
+    def _of(cls, moments, within: float, total: float | None) -> "Mahalanobis":
+        """With the shrinkage of both covariances; `total` None is not relative."""
+        if total is not None and len(moments.means) < 2:
             raise ValueError("relative=True needs labels of two classes or more")
-        mean = class_means(x, one)
-        means = class_means(x, classes)
-        whiten = _square(whitening(x, means, classes, shrinkage))
-        background = _square(whitening(x, mean, one, shrinkage)) if relative else None
+
+        def whitening(covariance, shrinkage):
+            covariance = shrunk(covariance, shrinkage)
+            return _square(inverse_root(covariance, moments.sizes))
+
         # what `score` takes off, exactly
-        center = rounded(mean)
+        center = rounded(moments.mean)
+        whiten, background = whitening(moments.covariance, within), None
+        if total is not None:
+            background = jnp.asarray(whitening(moments.total, total))
         return cls(
-            center=jnp.asarray(center[0]),
+            center=jnp.asarray(center),
             whiten=jnp.asarray(whiten),
-            means=jnp.asarray((means - center) @ whiten),
-            background=None if background is None else jnp.asarray(background),
+            means=jnp.asarray((moments.means - center) @ whiten),
+            background=background,
         )
 
     def score(self, features) -> jax.Array:

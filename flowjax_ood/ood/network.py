@@ -12,6 +12,7 @@ import numpy as np
 
 from flowjax_ood.ood.arrays import as_numpy
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
+from flowjax_ood.ood.checks import check_inputs
 
 Taps = dict[str, jax.Array]
 
@@ -172,8 +173,35 @@ class Network:
         return Outputs(logits, features, pooled)
 
     def collect(self, x, batch_size: int = 250) -> Outputs:
-        """Compute the `Outputs` of all of `x [N, ...]` as NumPy arrays, in batches."""
+        """Compute the `Outputs` of all of `x [N, ...]` as NumPy arrays, in batches.
+
+        `x` may also be an iterable of such arrays. Raises TypeError for what is
+        neither, ValueError for no rows and for images that the network would misread.
+        """
+        if not hasattr(x, "shape"):
+            return _concatenated([self.collect(p, batch_size) for p in _parts(x)])
+        check_inputs(self, x, "inputs")
         return in_batches(partial(_outputs, self), x, at_once(x, batch_size))
+
+
+def _parts(x):
+    if isinstance(x, Outputs | str | dict) or not hasattr(x, "__iter__"):
+        raise TypeError(
+            f"collect takes inputs [N, ...] or batches of them, got {type(x).__name__}"
+        )
+    for number, part in enumerate(x):
+        if not hasattr(part, "shape"):
+            raise TypeError(
+                f"collect takes batches of inputs alone, number {number} is a "
+                f"{type(part).__name__}: (x for x, labels in batches)"
+            )
+        yield part
+
+
+def _concatenated(parts: list[Outputs]) -> Outputs:
+    if not parts:
+        raise ValueError("need rows and batches, got no batches")
+    return jax.tree.map(lambda *a: np.concatenate(a), *parts)
 
 
 def _head(head):

@@ -233,3 +233,45 @@ def test_outputs_of_torch():
     z = torch.tensor(WIDE.logits, requires_grad=True)
     for array in (z, z.bfloat16()):
         np.testing.assert_array_equal(Outputs.of(array).logits, WIDE.logits)
+
+
+# --- inputs ---------------------------------------------------------------------------
+
+STORED = np.random.RandomState(0).randint(0, 256, (5, *blobs.SHAPE), np.uint8)
+STORED[0, 0, 0] = 255
+FINE = STORED.astype(np.float32) / 255
+WIDE_NET = replace(NET, mean=(0.5,) * 3, std=(0.4,) * 3)
+INPUTS = [
+    (NET, STORED[0], ValueError, r"\(4, 4, 1\): of one image, x\[None\]"),
+    (NET, STORED.transpose(0, 3, 1, 2), ValueError, r"x\.transpose\(0, 2, 3, 1\)"),
+    (WIDE_NET, np.ones((2, 3, 4, 4)), ValueError, "of 3 channels.* channels first"),
+    (NET, STORED.astype(np.float32), ValueError, "floats up to 255: divide by 255"),
+    (NET, STORED.astype(int), TypeError, r"got int64, .* x\.astype\(np\.uint8\)"),
+    (replace(NET, mean=None), STORED > 9, TypeError, "uint8 or floats, got bool"),
+    (NET, list(FINE), TypeError, r"np\.stack\(images\)"),
+]
+
+
+@pytest.mark.parametrize(("network", "x", "error", "match"), INPUTS)
+@pytest.mark.parametrize("detector", [ood.MSP(), ood.ODIN((0.1,), (1.0,))], **BY_NAME)
+def test_inputs_that_would_be_misread(network, x, error, match, detector):
+    with pytest.raises(error, match=match):
+        detector.fit(network).score(x)
+    with pytest.raises(error, match=match.replace("inputs", "id_validation")):
+        ood.FSSD().fit(network, Given(id_validation=x))
+
+
+def test_collect_says_what_it_takes():
+    for x, error, match in (
+        (
+            [(FINE, 0)],
+            TypeError,
+            r"number 0 is a tuple: \(x for x, labels",
+        ),
+        (GIVEN.train, TypeError, "batches of them, got Outputs"),
+        (7, TypeError, "got int"),
+        ([], ValueError, "no batches"),
+        ([STORED[0]], ValueError, r"x\[None\]"),
+    ):
+        with pytest.raises(error, match=match):
+            NET.collect(x)

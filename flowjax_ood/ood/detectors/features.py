@@ -13,6 +13,7 @@ from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.settings import COUNT, Within, ranges_of
+from flowjax_ood.ood.summaries import Bank, MeanFeature, MomentsOf, Summary
 
 TINY = 1e-12
 # float32 sums may be wrong by this share of a length
@@ -102,10 +103,20 @@ class KNN(Detector):
     ranges = ranges_of(k=COUNT)
     requires = Requires(train_data=True)
 
+    def summaries(self, network):
+        return (Bank(),)
+
     def prepared(self, network, given):
-        k = min(self.k, len(given.train.features))
-        fitted = NearestNeighbors.fit(given.train.features, k=k)
+        features = given.summary(Bank()).features
+        fitted = NearestNeighbors.fit(features, k=min(self.k, len(features)))
         return score_of(_distance, "features", fitted=fitted)
+
+
+def mahalanobis_of(given, moments: MomentsOf, **settings) -> Mahalanobis:
+    """Fit to the rows of training outputs that the moments are of."""
+    if settings["shrinkage"] != "ledoit_wolf":
+        return Mahalanobis.of_moments(given.summary(moments), **settings)
+    return Mahalanobis.fit(moments.rows(given.train), given.labels, **settings)
 
 
 @dataclass(frozen=True)
@@ -119,17 +130,19 @@ class MahalanobisFeatures(Detector):
     shrinkage: Shrinkage = 0.0
     name = "Mahalanobis (features)"
     relative = False
+    moments = MomentsOf()
     requires = Requires(train_data=True, labels=True)
     ranges = ranges_of(shrinkage=SHRINKAGE)
 
+    def summaries(self, network):
+        return None if self.shrinkage == "ledoit_wolf" else (self.moments,)
+
+    def fitted(self, given) -> Mahalanobis:
+        settings = {"shrinkage": self.shrinkage, "relative": self.relative}
+        return mahalanobis_of(given, self.moments, **settings)
+
     def prepared(self, network, given):
-        fitted = Mahalanobis.fit(
-            given.train.features,
-            given.labels,
-            shrinkage=self.shrinkage,
-            relative=self.relative,
-        )
-        return score_of(_distance, "features", fitted=fitted)
+        return score_of(_distance, "features", fitted=self.fitted(given))
 
 
 @dataclass(frozen=True)
@@ -156,23 +169,27 @@ class ViM(Detector):
     ranges = ranges_of(dims=Within(0))
     requires = Requires(train_data=True, head=True)
 
+    # of the subspace, and, for alpha, of what is left
+    def summaries(self, network):
+        return MomentsOf(by_class=False), Bank()
+
     def prepared(self, network, given):
-        f = np.asarray(given.train.features, np.float64)
+        moments, bank = (given.summary(s) for s in self.summaries(network))
         w, b = (np.asarray(a, np.float64) for a in network.head)
-        size = f.shape[1]
+        size = len(w)
         published = 1000 if size >= 2048 else 512 if size >= 768 else size // 2
         share = 0 < self.dims < 1
         dims = round(self.dims * size) if share else int(self.dims) or published
         if not 0 < dims < size:
             raise ValueError(f"ViM needs 0 < dims < {size}, the features, got {dims}")
         origin = -np.linalg.pinv(w.T) @ b
-        away = f - origin
-        _, vectors = np.linalg.eigh(away.T @ away / len(f))
+        _, vectors = np.linalg.eigh(moments.second_moment(origin))
+        away = np.asarray(bank.features, np.float64) - origin
         null_space = vectors[:, : size - dims]
         length = np.linalg.norm(away @ null_space, axis=1).mean()
         # not shorter than float32 can tell: alpha is large there, and not noise
         length = max(length, ROUNDING * np.linalg.norm(away, axis=1).mean())
-        largest = np.max(given.train.logits, axis=1).mean(dtype=np.float64)
+        largest = np.max(bank.logits, axis=1).mean(dtype=np.float64)
         alpha = largest / max(length, TINY)
         arrays = {"origin": origin, "null_space": null_space, "alpha": alpha}
         return _score_of_both(vim, arrays)
@@ -185,17 +202,42 @@ class SHE(Detector):
     name = "SHE"
     requires = Requires(train_data=True, labels=True, class_numbers=True)
 
+    def summaries(self, network):
+        return (_Patterns(),)
+
     def prepared(self, network, given):
-        f, z = np.asarray(given.train.features), np.asarray(given.train.logits)
-        labels, predicted = np.asarray(given.labels), z.argmax(1)
-        patterns = np.zeros((z.shape[1], f.shape[1]), np.float32)
-        for c in range(z.shape[1]):
-            rows = (labels == c) & (predicted == c)
-            # a class that is never right is represented by all there are of it
-            rows = rows if rows.any() else labels == c
-            if rows.any():
-                patterns[c] = f[rows].mean(0, dtype=np.float64)
-        return _score_of_both(she, {"patterns": patterns})
+        return _score_of_both(she, {"patterns": given.summary(_Patterns())})
+
+
+@dataclass(frozen=True)
+class _Patterns(Summary):
+    """The mean feature of every class, of the rows predicted as it: `[C, D]`.
+
+    A class that is never right is represented by all there are of it, one without rows
+    by zeros.
+    """
+
+    def start(self, seed, bank):
+        return 0, 0.0
+
+    def add(self, state, outputs, labels):
+        z, f = outputs.logits, outputs.features
+        # of all rows of a class, and of those predicted as it
+        counts = np.zeros((2, z.shape[1], 1))
+        sums = np.zeros((2, z.shape[1], f.shape[1]))
+        correct = z.argmax(1) == labels
+        for c in np.unique(labels):
+            of_class = labels == c
+            for part, rows in enumerate((of_class, of_class & correct)):
+                counts[part, c] = rows.sum()
+                sums[part, c] = f[rows].sum(0, dtype=np.float64)
+        return state[0] + counts, state[1] + sums
+
+    def finish(self, state):
+        (of_class, correct), (of_all, of_correct) = state
+        right = correct > 0
+        means = np.where(right, of_correct, of_all)
+        return means / np.maximum(np.where(right, correct, of_class), 1)
 
 
 @dataclass(frozen=True)
@@ -205,8 +247,11 @@ class FDBD(Detector):
     name = "fDBD"
     requires = Requires(train_data=True, head=True)
 
+    def summaries(self, network):
+        return (MeanFeature(),)
+
     def prepared(self, network, given):
-        mean = np.mean(given.train.features, axis=0, dtype=np.float64)
+        mean = given.summary(MeanFeature())
         lengths = boundary_lengths(network.head[0])
         return _score_of_both(fdbd, {"lengths": lengths, "mean": mean})
 
@@ -223,7 +268,10 @@ class GradNorm(Detector):
 
 @dataclass(frozen=True)
 class NNGuide(Detector):
-    """Energy guided by the nearest of a bank: `share` of the training features."""
+    """Energy guided by the nearest of a bank: `share` of the training features.
+
+    Of a stream, as many of them as its bank holds.
+    """
 
     k: int = 10
     share: float = 0.1
@@ -232,15 +280,15 @@ class NNGuide(Detector):
     ranges = ranges_of(k=COUNT, share=Within(0, 1, "(", hint="a share, not per cent"))
     requires = Requires(train_data=True)
 
+    def summaries(self, network):
+        return (Bank(),)
+
     def prepared(self, network, given):
         from scipy.special import logsumexp
 
-        count = len(given.train.features)
-        size = max(1, round(self.share * count))
-        rows = np.random.default_rng(given.seed).permutation(count)[:size]
-        f, z = (
-            np.asarray(a, np.float64)[rows]
-            for a in (given.train.features, given.train.logits)
-        )
+        kept = given.summary(Bank())
+        size = min(max(1, round(self.share * kept.count)), len(kept.features))
+        rows = np.random.default_rng(given.seed).permutation(len(kept.features))[:size]
+        f, z = (np.asarray(a[rows], np.float64) for a in (kept.features, kept.logits))
         bank = {"bank": _unit(f, np) * logsumexp(z, axis=1, keepdims=True)}
         return _score_of_both(nn_guide, bank, {"k": min(self.k, size)})

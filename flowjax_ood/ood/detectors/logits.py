@@ -9,6 +9,7 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.settings import POSITIVE, ranges_of
+from flowjax_ood.ood.summaries import Summary
 
 
 def log_odds(z):
@@ -154,17 +155,35 @@ class KLMatching(Detector):
     name = "KLMatching"
     requires = Requires(train_data=True)
 
+    def summaries(self, network):
+        return (_Templates(),)
+
     def prepared(self, network, given):
+        templates = jnp.asarray(given.summary(_Templates()), jnp.float32)
+        return score_of(kl_matching, "logits", log_templates=templates)
+
+
+@dataclass(frozen=True)
+class _Templates(Summary):
+    """The logarithm of the mean prediction of each class, of inputs predicted as it."""
+
+    def start(self, seed, bank):
+        return 0, -np.inf
+
+    def add(self, state, outputs, labels):
         from scipy.special import log_softmax, logsumexp
 
-        z = np.asarray(given.train.logits, np.float64)
-        log_p = log_softmax(z, axis=1)
-        predicted = z.argmax(1)
-        present = np.unique(predicted)
+        z = np.asarray(outputs.logits, np.float64)
+        log_p, predicted = log_softmax(z, axis=1), z.argmax(1)
+        logs = np.full((z.shape[1], z.shape[1]), -np.inf)
+        for c in np.unique(predicted):
+            logs[c] = logsumexp(log_p[predicted == c], axis=0)
+        counts = np.bincount(predicted, minlength=z.shape[1])
+        return state[0] + counts, np.logaddexp(state[1], logs)
+
+    def finish(self, state):
+        counts, logs = state
         # a class that is never predicted has no template: another's is there twice, so
         # that shapes do not depend on it
-        present = np.resize(present, z.shape[1])
-        of = [log_p[predicted == c] for c in present]
-        log_templates = [logsumexp(rows, axis=0) - np.log(len(rows)) for rows in of]
-        log_templates = jnp.asarray(log_templates, jnp.float32)
-        return score_of(kl_matching, "logits", log_templates=log_templates)
+        present = np.resize(np.flatnonzero(counts), len(counts))
+        return logs[present] - np.log(counts[present])[:, None]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from jax.tree_util import Partial
 
 from flowjax_ood.ood.detector import Given
+from flowjax_ood.ood.detectors.features import mahalanobis_of
 from flowjax_ood.ood.detectors.layer_scores import LayerScores
 from flowjax_ood.ood.detectors.layer_weights import LayerDetector
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
-from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.network import Network, pool
+from flowjax_ood.ood.summaries import MomentsOf, Summary
 
 MAGNITUDES = (
     *(0.02, 0.015, 0.01, 0.009, 0.008, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002),
@@ -40,10 +41,14 @@ class MahalanobisLayers(LayerDetector):
     of_training = True
     ranges = LayerDetector.ranges | {"shrinkage": SHRINKAGE}
 
+    def summaries(self, network: Network) -> tuple[Summary, ...] | None:
+        if self.shrinkage == "ledoit_wolf":
+            return None
+        return tuple(map(MomentsOf, network.layers))
+
     def layer_scores(self, network: Network, given: Given) -> LayerScores:
-        pooled = given.train.pooled
+        settings = {"shrinkage": self.shrinkage}
         fitted = {
-            k: Mahalanobis.fit(pooled[k], given.labels, shrinkage=self.shrinkage)
-            for k in network.layers
+            k: mahalanobis_of(given, MomentsOf(k), **settings) for k in network.layers
         }
         return LayerScores(network, Partial(_half_distance, fitted))

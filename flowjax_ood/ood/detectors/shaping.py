@@ -10,6 +10,7 @@ import numpy as np
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.settings import SHARE, OneOf, Within, ranges_of
+from flowjax_ood.ood.summaries import Bank, MeanFeature
 
 # below it a sum of activations counts as zero
 TINY = 1e-12
@@ -86,8 +87,12 @@ class ReAct(Detector):
     ranges = ranges_of(percentile=Within(1, 100, "(", hint="in per cent, not a share"))
     requires = Requires(train_data=True, head=True)
 
+    def summaries(self, network):
+        return (Bank(),)
+
     def prepared(self, network, given):
-        clip = float(np.percentile(given.train.features, self.percentile))
+        features = given.summary(Bank()).features
+        clip = float(np.percentile(features, self.percentile))
         return _score_of(network.head, react, clip=clip)
 
 
@@ -134,10 +139,12 @@ class DICE(Detector):
     ranges = ranges_of(sparsity=SHARE)
     requires = Requires(train_data=True, head=True)
 
+    def summaries(self, network):
+        return (MeanFeature(),)
+
     def prepared(self, network, given):
         w, b = (np.asarray(a) for a in network.head)
-        mean = np.mean(given.train.features, axis=0, dtype=np.float64)
-        contribution = mean[:, None] * w
+        contribution = given.summary(MeanFeature())[:, None] * w
         # of equal contributions (dead features) all or none go
         mask = contribution > np.quantile(contribution, self.sparsity)
         return _score_of((w * mask, b))

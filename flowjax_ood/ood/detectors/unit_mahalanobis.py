@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flowjax_ood.ood.detector import score_of
 from flowjax_ood.ood.detectors.features import MahalanobisFeatures
 from flowjax_ood.ood.detectors.fitting import unit, unit_rows
-from flowjax_ood.ood.mahalanobis import Mahalanobis
+from flowjax_ood.ood.summaries import MomentsOf
 
 
 def _distance(f, fitted):
@@ -21,15 +21,10 @@ class MahalanobisPlusPlus(MahalanobisFeatures):
     """
 
     name = "Mahalanobis++"
+    moments = MomentsOf(of_rows=unit_rows)
 
     def prepared(self, network, given):
-        fitted = Mahalanobis.fit(
-            unit_rows(given.train.features),
-            given.labels,
-            shrinkage=self.shrinkage,
-            relative=self.relative,
-        )
-        return score_of(_distance, "features", fitted=fitted)
+        return score_of(_distance, "features", fitted=self.fitted(given))
 
 
 @dataclass(frozen=True)
