@@ -98,8 +98,7 @@ def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) 
     if not file.exists():
         write_bytes(file, f"{json.dumps(now, indent=2)}\n".encode())
         return
-    with user_errors(f"{file} is not JSON", ValueError, remedy="restore it"):
-        before = json.loads(file.read_text())
+    before = _read(file)
     changed = [name for name in others if before.get(name) != now[name]]
     if changed:
         raise UserError(
@@ -112,3 +111,13 @@ def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) 
             f"{before.get('shape')} there, {now['shape']} now, or other values; "
             "give the data of that run (config.data), or another --workdir"
         )
+
+
+def _read(file: Path) -> dict:
+    """The fingerprint in data.json; UserError for anything else."""
+    remedy = "restore it"
+    with user_errors(f"{file} is not JSON", ValueError, RecursionError, remedy=remedy):
+        before = json.loads(file.read_text())
+    if not isinstance(before, dict) or not isinstance(before.get("shape"), list):
+        raise UserError(f"{file} does not say what data the run is of; {remedy}")
+    return before

@@ -7,8 +7,12 @@ for OOD; the filtering is that of its code.
 import gzip
 import os
 import re
-from collections.abc import Mapping
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -170,20 +174,38 @@ def _hepmass(directory: Path, c: int, split: str) -> tuple[np.ndarray, str]:
 
 def _csv(file: Path, columns: int | None) -> np.ndarray:
     """A csv with a line of names; the first `columns` of it, or as many as names."""
-    with gzip.open(file, "rt") if file.suffix == ".gz" else file.open() as lines:
+    with (
+        _published_text(file),
+        gzip.open(file, "rt") if file.suffix == ".gz" else file.open() as lines,
+    ):
         names = lines.readline().count(",") + 1
         if columns is not None and names not in (columns, columns + 1):
             raise ValueError(
-                f"{file} has {names} columns, the training file {columns}; the "
-                f"published test file has those and one more"
+                f"it has {names} columns, the training file {columns}; the published "
+                "test file has those and one more"
             )
-        try:
-            # float64: what comes how often is counted before rounding
-            return np.loadtxt(
-                lines, delimiter=",", usecols=range(columns or names), ndmin=2
-            )
-        except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{file}: not the published file ({error})") from error
+        # float64: what comes how often is counted before rounding
+        return _numbers(lines, delimiter=",", usecols=range(columns or names))
+
+
+def _numbers(lines: TextIO, **options) -> np.ndarray:
+    """Float64 `[N, F]` of the rest of a file; ValueError without any row."""
+    with warnings.catch_warnings():
+        # of no data, which is an error here
+        warnings.simplefilter("ignore", UserWarning)
+        rows = np.loadtxt(lines, ndmin=2, **options)
+    if not len(rows):
+        raise ValueError("it holds no rows")
+    return rows
+
+
+@contextmanager
+def _published_text(file: Path) -> Iterator[None]:
+    """Raise ValueError, naming the file, for whatever is wrong with its text."""
+    try:
+        yield
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{file}: not the published file ({error})") from error
 
 
 def _miniboone(directory: Path, c: int, split: str) -> tuple[np.ndarray, str]:
@@ -193,12 +215,9 @@ def _miniboone(directory: Path, c: int, split: str) -> tuple[np.ndarray, str]:
         "MiniBooNE",
         f"{UCI_ARCHIVE}/199/miniboone+particle+identification",
     )
-    with file.open() as lines:
-        try:
-            signal, background = map(int, lines.readline().split())
-            rows = np.loadtxt(lines, ndmin=2)
-        except ValueError as error:
-            raise ValueError(f"{file}: not the published file ({error})") from error
+    with _published_text(file), file.open() as lines:
+        signal, background = map(int, lines.readline().split())
+        rows = _numbers(lines)
     if rows.shape != (signal + background, MINIBOONE_DIMS):
         raise ValueError(
             f"{file}: holds rows and columns {rows.shape}; its first line and the "

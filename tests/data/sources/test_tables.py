@@ -92,7 +92,7 @@ def test_another_number_of_features_is_not_the_published_file(published):
 def test_a_test_file_of_other_columns_is_refused(published):
     write_csv(published / "1000_test.csv", hepmass(1)[:, :-1], extra=False)
     with pytest.raises(
-        ValueError, match=r"1000_test\.csv has 27 columns, the training"
+        ValueError, match=r"1000_test\.csv: .* has 27 columns, the training"
     ):
         load("hepmass0:test", published)
 
@@ -105,6 +105,30 @@ def test_rows_that_are_no_numbers_are_refused(published, broken):
     file.write_text("\n".join(lines))
     with pytest.raises(ValueError, match=r"1000_train\.csv: not the published file"):
         load("hepmass0:train", published)
+
+
+NAMES = b"# label" + b",f" * FEATURES + b"\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        NAMES,
+        NAMES + b"\xff\xfe\n",
+        b"\x80 is no letter" + NAMES,
+        gzip.compress(NAMES * 99)[:-9],
+        gzip.compress(b"")[:10] + b"\xff" * 30,
+        b"no gzip at all",
+    ],
+    ids=range(7),
+)
+@pytest.mark.parametrize("name", ["1000_train.csv", "1000_train.csv.gz"])
+def test_whatever_a_file_holds_the_error_names_it(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "1000_test.csv").write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"{name}: not the published file \(.*\w"):
+        load("hepmass0:train", tmp_path)
 
 
 SIGNAL, BACKGROUND = 20, 35

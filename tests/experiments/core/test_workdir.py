@@ -33,6 +33,17 @@ def test_the_same_images_go_on_wherever_they_come_from(tmp_path):
     assert (tmp_path / "data.json").read_bytes() == kept
 
 
+@pytest.mark.parametrize("content", ["", "[", "[]", "null", "5", "{}", "[" * 100_000])
+def test_what_is_no_account_of_the_data_is_said(tmp_path, content):
+    (tmp_path / "data.json").write_text(content)
+    said = (
+        r"data\.json (is not JSON|does not say what data the run is of).*; restore it"
+    )
+    with pytest.raises(UserError, match=said):
+        keep_data(images(), tmp_path)
+    assert (tmp_path / "data.json").read_text() == content
+
+
 @pytest.mark.parametrize("change", ["fewer", "one pixel", "another set"])
 def test_other_images_are_refused(tmp_path, change):
     keep_data(images(), tmp_path)
