@@ -136,6 +136,18 @@ def test_mc_dropout_by_hand():
     assert not np.array_equal(other.score(x), MCDropout(passes).fit(DROPPING).score(x))
 
 
+@pytest.mark.parametrize("scoring", ["mu", "var"])
+def test_what_is_dropped_depends_on_no_batch_and_no_order(scoring):
+    fitted = MCDropout(4, scoring).fit(DROPPING)
+    expected = fitted.score(blobs.TEST, 90)
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(fitted.score(blobs.TEST, 7), expected, **close)
+    order = np.random.RandomState(0).permutation(90)
+    np.testing.assert_allclose(
+        fitted.score(blobs.TEST[order], 90), expected[order], **close
+    )
+
+
 def test_unclear_images_are_outliers_of_mc_dropout():
     fitted = MCDropout(passes=16).fit(DROPPING)
     assert blobs.area(fitted, blobs.between()) > 0.9

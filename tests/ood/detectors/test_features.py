@@ -18,6 +18,7 @@ from flowjax_ood.ood import (
     NNGuide,
     RelativeMahalanobis,
     ViM,
+    auroc,
 )
 from flowjax_ood.ood.detectors import features as scores
 from flowjax_ood.ood.network import Outputs
@@ -66,6 +67,27 @@ def test_vim():
 
 def test_vim_takes_half_of_few_features():
     np.testing.assert_array_equal(found_by(ViM()), found_by(ViM(3)))
+
+
+@pytest.mark.parametrize("rows", [24, 25])
+def test_vim_of_few_rows_ranks_by_the_residual(rows):
+    """Of up to `dims` rows nothing is left over: published code ranks by rounding."""
+    rng = np.random.RandomState(0)
+    basis, w = rng.randn(12, 48), rng.randn(48, 4).astype(np.float32)
+
+    def near(count):
+        f = rng.randn(count, 12) @ basis + 0.1 * rng.randn(count, 48)
+        return f.astype(np.float32)
+
+    ident = near(200)
+    outside = (near(200) + rng.randn(200, 48)).astype(np.float32)
+    network = Network(head=(w, None))
+    f = near(rows)
+    fitted = ViM(24).fit(network, blobs.given(train=Outputs.of(f @ w, f)))
+    of_id, of_ood = (
+        fitted.score_outputs(Outputs.of(x @ w, x)) for x in (ident, outside)
+    )
+    assert auroc(of_id, of_ood).value > 0.95
 
 
 @pytest.mark.parametrize("dims", [6, 7])
