@@ -182,7 +182,10 @@ class ViM(Detector):
         dims = round(self.dims * size) if share else int(self.dims) or published
         if not 0 < dims < size:
             raise ValueError(f"ViM needs 0 < dims < {size}, the features, got {dims}")
-        origin = -np.linalg.pinv(w.T) @ b
+        # weight decay leaves heads whose columns sum to 0 but for rounding: a direction
+        # that float32 does not hold has no say
+        rank_at = max(w.shape) * np.finfo(np.float32).eps
+        origin = -np.linalg.pinv(w.T, rcond=rank_at) @ b
         _, vectors = np.linalg.eigh(moments.second_moment(origin))
         away = np.asarray(bank.features, np.float64) - origin
         null_space = vectors[:, : size - dims]

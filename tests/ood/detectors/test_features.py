@@ -96,6 +96,20 @@ def test_vim_needs_a_residual(dims):
         found_by(ViM(dims))
 
 
+def test_vim_does_not_invert_the_rounding_of_a_head():
+    """Columns that sum to 0, as weight decay leaves them, but for their last bits."""
+    centred = W.astype(np.float64) - W.mean(1, keepdims=True)
+    noise = RNG.choice([-1, 1], centred.shape) * np.spacing(np.float32(centred))
+    by_head = []
+    for w in (centred, centred + noise):
+        w = w.astype(np.float32)
+        train = Outputs(F @ w + B, F, {})
+        net = Network(lambda _, x, w=w: ({}, x @ w + B), head=(w, B))
+        fitted = ViM().fit(net, blobs.given(train=train))
+        by_head.append(fitted.score_outputs(Outputs(NEW @ w + B, NEW, {})))
+    np.testing.assert_allclose(*by_head, rtol=1e-4)
+
+
 def test_she_compares_with_patterns_of_correct_predictions():
     predicted = TRAIN.logits.argmax(1)
     assert set(predicted) == set(QUERY.logits.argmax(1)) == {0, 2}
