@@ -81,20 +81,53 @@ class MomentsOf(Summary):
 
 
 @dataclass(frozen=True)
-class MeanFeature(Summary):
-    """The mean of the features: float64 `[D]`."""
+class MeanOf(Summary):
+    """The mean over rows of `rows(outputs) [n, ...]`, float64."""
+
+    rows: Callable[[Outputs], np.ndarray]
 
     def start(self, seed, bank):
         return 0, 0.0
 
     def add(self, state, outputs, labels):
         count, total = state
-        f = outputs.features
-        return count + len(f), total + np.sum(f, axis=0, dtype=np.float64)
+        rows = self.rows(outputs)
+        return count + len(rows), total + np.sum(rows, axis=0, dtype=np.float64)
 
     def finish(self, state):
         count, total = state
         return total / count
+
+
+def _features(outputs):
+    return outputs.features
+
+
+MEAN_FEATURE = MeanOf(_features)
+
+
+@dataclass(frozen=True)
+class PredictedMeans(Summary):
+    """The mean feature of the rows predicted as each class, `[C, D]`.
+
+    Of all rows for a class that none is predicted as.
+    """
+
+    def start(self, seed, bank):
+        return 0, 0.0
+
+    def add(self, state, outputs, labels):
+        z, f = outputs.logits, outputs.features
+        predicted, sums = z.argmax(1), np.zeros((z.shape[1], f.shape[1]))
+        for c in np.unique(predicted):
+            sums[c] = f[predicted == c].sum(0, dtype=np.float64)
+        counts = np.bincount(predicted, minlength=z.shape[1])[:, None]
+        return state[0] + counts, state[1] + sums
+
+    def finish(self, state):
+        counts, sums = state
+        everything = sums.sum(0) / counts.sum()
+        return np.where(counts > 0, sums / np.maximum(counts, 1), everything)
 
 
 class Rows(NamedTuple):

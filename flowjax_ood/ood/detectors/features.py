@@ -13,7 +13,7 @@ from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.settings import COUNT, Within, ranges_of
-from flowjax_ood.ood.summaries import Bank, MeanFeature, MomentsOf, Summary
+from flowjax_ood.ood.summaries import MEAN_FEATURE, Bank, MomentsOf, Summary
 
 TINY = 1e-12
 # float32 sums may be wrong by this share of a length
@@ -251,10 +251,10 @@ class FDBD(Detector):
     requires = Requires(train_data=True, head=True)
 
     def summaries(self, network):
-        return (MeanFeature(),)
+        return (MEAN_FEATURE,)
 
     def prepared(self, network, given):
-        mean = given.summary(MeanFeature())
+        mean = given.summary(MEAN_FEATURE)
         lengths = boundary_lengths(network.head[0])
         return _score_of_both(fdbd, {"lengths": lengths, "mean": mean})
 

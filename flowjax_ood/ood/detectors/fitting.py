@@ -38,11 +38,3 @@ def float64(outputs) -> tuple[np.ndarray, np.ndarray]:
 def float32(arrays: dict) -> dict:
     """Turn the arrays that a score takes into float32 ones of JAX."""
     return {name: jnp.asarray(a, jnp.float32) for name, a in arrays.items()}
-
-
-def means_of_classes(x, classes, count: int) -> np.ndarray:
-    """Average rows of x by class: `[count, D]`; of all rows for a class without any."""
-    means = np.tile(x.mean(0), (count, 1))
-    for c in np.unique(classes):
-        means[c] = x[classes == c].mean(0)
-    return means

@@ -10,6 +10,7 @@ from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import float32
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.settings import Within, ranges_of
+from flowjax_ood.ood.summaries import Bank
 
 PERCENTILE = Within(0, 100, hint="a percentile")
 
@@ -53,8 +54,11 @@ class VRA(Detector):
                 f"VRA: low must be below high; got {self.low} and {self.high}"
             )
 
+    def summaries(self, network):
+        return (Bank(),)
+
     def prepared(self, network, given):
-        f = np.asarray(given.train.features, np.float32)
+        f = np.asarray(given.summary(Bank()).features, np.float32)
         low, high = np.percentile(f, [self.low, self.high], axis=0)
         w, b = network.head
         arrays = {"low": low, "high": high, "w": w, "b": b}

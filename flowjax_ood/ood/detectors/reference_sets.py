@@ -15,6 +15,7 @@ from flowjax_ood.ood.detectors.fitting import (
     unit_rows,
 )
 from flowjax_ood.ood.settings import POSITIVE, Within, ranges_of
+from flowjax_ood.ood.summaries import Bank
 
 # references compared at a time, and rows of the host's distances
 BLOCK, ROWS = 4096, 512
@@ -86,12 +87,16 @@ class Relation(Detector):
     requires = Requires(train_data=True)
     ranges = ranges_of(power=POSITIVE, threshold=Within(0, 1, ")"))
 
+    def summaries(self, network):
+        return (Bank(),)
+
     def prepared(self, network, given):
         from scipy.special import softmax
 
-        z = np.asarray(given.train.logits, np.float64)
+        bank = given.summary(Bank())
+        z = np.asarray(bank.logits, np.float64)
         arrays = {
-            "features": _blocks(unit_rows(given.train.features)),
+            "features": _blocks(unit_rows(bank.features)),
             "probabilities": _blocks(softmax(z, axis=1)),
             "threshold": self.threshold,
             "power": self.power,
@@ -117,13 +122,17 @@ class CFOOD(Detector):
     requires = Requires(train_data=True)
     ranges = ranges_of(share=Within(0, 1, "("), least=Within(0, 1, "("))
 
+    def summaries(self, network):
+        return (Bank(),)
+
     def prepared(self, network, given):
-        f = unit_rows(given.train.features)
-        size = round(self.share * len(f))
+        bank = given.summary(Bank())
+        f = unit_rows(bank.features)
+        size = min(round(self.share * bank.count), len(f))
         if size < 2:
             raise ValueError(
                 f"CFOOD needs two references or more, got {size}: a share of "
-                f"{self.share:g} of {len(f)} training inputs"
+                f"{self.share:g} of {bank.count} training inputs"
             )
         rows = np.random.default_rng(given.seed).permutation(len(f))[:size]
         f = f[np.sort(rows)]

@@ -8,6 +8,7 @@ import numpy as np
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import float32, unit, unit_rows
 from flowjax_ood.ood.detectors.logits import log_probabilities
+from flowjax_ood.ood.summaries import MomentsOf
 
 # of the largest: no direction counts as spanned by less. More than rounding leaves
 LEAST = 1e-10
@@ -44,9 +45,13 @@ class PNML(Detector):
     name = "pNML"
     requires = Requires(train_data=True, head=True)
 
+    def summaries(self, network):
+        return (MomentsOf(by_class=False, of_rows=unit_rows),)
+
     def prepared(self, network, given):
-        x = unit_rows(given.train.features)
-        values, vectors = np.linalg.eigh(x.T @ x)
+        (of_units,) = (given.summary(s) for s in self.summaries(network))
+        products = of_units.count * of_units.second_moment(0)
+        values, vectors = np.linalg.eigh(products)
         root = vectors / np.sqrt(np.maximum(values, LEAST * values[-1]))
         w, b = network.head
         return score_of(pnml, "features", **float32({"root": root, "w": w, "b": b}))

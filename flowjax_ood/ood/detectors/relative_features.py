@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import (
     TINY,
     at_least_float32,
     float32,
-    float64,
-    means_of_classes,
 )
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.settings import Within, ranges_of
+from flowjax_ood.ood.summaries import MEAN_FEATURE, MeanOf, PredictedMeans
 
 
 def nci(z, f, mean, w, alpha):
@@ -67,9 +67,12 @@ class NCI(Detector):
     requires = Requires(train_data=True, head=True)
     ranges = ranges_of(alpha=Within(0))
 
+    def summaries(self, network):
+        return (MEAN_FEATURE,)
+
     def prepared(self, network, given):
-        _, f = float64(given.train)
-        arrays = {"mean": f.mean(0), "w": network.head[0].T, "alpha": self.alpha}
+        mean = given.summary(MEAN_FEATURE)
+        arrays = {"mean": mean, "w": network.head[0].T, "alpha": self.alpha}
         return score_of(nci, "logits", "features", **float32(arrays))
 
 
@@ -84,10 +87,18 @@ class CARef(Detector):
     name = "CARef"
     requires = Requires(train_data=True)
 
+    def summaries(self, network):
+        return (PredictedMeans(),)
+
     def prepared(self, network, given):
-        z, f = float64(given.train)
-        means = means_of_classes(f, z.argmax(1), z.shape[1])
+        means = given.summary(PredictedMeans())
         return score_of(caref, "logits", "features", **float32({"means": means}))
+
+
+def _energies(outputs) -> np.ndarray:
+    from scipy.special import logsumexp
+
+    return logsumexp(np.asarray(outputs.logits, np.float64), axis=1)
 
 
 @dataclass(frozen=True)
@@ -102,18 +113,18 @@ class CADRef(Detector):
     name = "CADRef"
     requires = Requires(train_data=True, head=True)
 
-    def prepared(self, network, given):
-        from scipy.special import logsumexp
+    def summaries(self, network):
+        return PredictedMeans(), MeanOf(_energies)
 
-        z, f = float64(given.train)
-        average = logsumexp(z, axis=1).mean()
+    def prepared(self, network, given):
+        means, average = (given.summary(s) for s in self.summaries(network))
         if not average > 0:
             raise ValueError(
                 "CADRef divides by the mean energy of training inputs, which must be "
                 f"positive, not {average:.3g}: use CARef"
             )
         arrays = {
-            "means": means_of_classes(f, z.argmax(1), z.shape[1]),
+            "means": means,
             "signs": jnp.sign(network.head[0].T),
             "average": average,
         }

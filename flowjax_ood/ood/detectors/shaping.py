@@ -10,7 +10,7 @@ import numpy as np
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.settings import SHARE, OneOf, Within, ranges_of
-from flowjax_ood.ood.summaries import Bank, MeanFeature
+from flowjax_ood.ood.summaries import MEAN_FEATURE, Bank
 
 # below it a sum of activations counts as zero
 TINY = 1e-12
@@ -140,11 +140,11 @@ class DICE(Detector):
     requires = Requires(train_data=True, head=True)
 
     def summaries(self, network):
-        return (MeanFeature(),)
+        return (MEAN_FEATURE,)
 
     def prepared(self, network, given):
         w, b = (np.asarray(a) for a in network.head)
-        contribution = given.summary(MeanFeature())[:, None] * w
+        contribution = given.summary(MEAN_FEATURE)[:, None] * w
         # of equal contributions (dead features) all or none go
         mask = contribution > np.quantile(contribution, self.sparsity)
         return _score_of((w * mask, b))

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
-from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32, float32, float64
+from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32, float32
 from flowjax_ood.ood.settings import Within, ranges_of
+from flowjax_ood.ood.summaries import MomentsOf
 
 # the share of the variance that the published rule keeps
 KEPT = 0.9
@@ -45,17 +46,20 @@ class NECO(Detector):
     requires = Requires(train_data=True)
     ranges = ranges_of(dims=Within(0, integer=True))
 
+    def summaries(self, network):
+        return (MomentsOf(by_class=False),)
+
     def prepared(self, network, given):
-        _, f = float64(given.train)
-        size = f.shape[1]
+        moments = given.summary(MomentsOf(by_class=False))
+        mean, covariance = moments.mean, moments.total
+        size = len(mean)
         if self.dims >= size > 1:
             raise ValueError(
                 f"NECO needs dims below {size}, the features, got {self.dims}"
             )
-        mean, scale = f.mean(0), f.std(0)
+        scale = np.sqrt(np.diag(covariance))
         scale = np.where(scale > TINY * np.maximum(np.abs(mean), 1), scale, 1)
-        h = (f - mean) / scale
-        variances, basis = np.linalg.eigh(h.T @ h / len(h))
+        variances, basis = np.linalg.eigh(covariance / scale / scale[:, None])
         variances, basis = variances[::-1], basis[:, ::-1]
         held = np.cumsum(variances) / max(variances.sum(), TINY)
         dims = self.dims or int(np.searchsorted(held, KEPT)) + 1
