@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import Kind, kind
+from experiments.core.memory import check_batches, check_state
 from experiments.core.sets import Sets
 from flowjax_ood import models
 from flowjax_ood.data.batching import batch_indices
@@ -345,6 +346,7 @@ def state_template(config: ConfigDict, sets: Sets) -> TrainState:
 
 def _start(config, sets, steps):
     """`(flow, optimizer, initial() -> state, its shapes)` of a training of `steps`."""
+    check_batches(config, sets.event_shape, prefetch(config).ahead)
     model = flow(config, sets.event_shape, training=True)
     update = optimizer(config, steps)
     # the third one is of all steps
@@ -363,4 +365,6 @@ def _start(config, sets, steps):
 
     with user_errors("config.model", ValueError):
         # st-networks refuse sizes that do not fit when they are first called
-        return model, update, initial, jax.eval_shape(initial)
+        shapes = jax.eval_shape(initial)
+    check_state(shapes)
+    return model, update, initial, shapes

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from experiments.core import keys
 from experiments.core.errors import UserError
 from experiments.core.keys import Key, Kind
+from experiments.core.options import COUNT
 from experiments.core.set_names import check_negative, ood_names, ood_origins
 
 # characters of a value that a message repeats
@@ -132,7 +133,7 @@ def _check_value(key: Key, of: Kind, each, value) -> None:
         )
     if not isinstance(each, (int, float)):
         return
-    most = keys.COUNT if key.most is None and type(each) is int else key.most
+    most = COUNT if key.most is None and type(each) is int else key.most
     above = "positive" if key.above == 0 else f"above {key.above}"
     bounds = [
         ("finite", -math.inf < each < math.inf),

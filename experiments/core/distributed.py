@@ -8,11 +8,14 @@ Elsewhere each process is started with `--coordinator=HOST:PORT --num-processes=
 import argparse
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from experiments.core.errors import UserError
+from experiments.core.options import whole_number
 from flowjax_ood.runtime.messages import first_line
 
 # exit status: another process is gone, and the command can be started again
@@ -29,6 +32,8 @@ OF_CONTACT = (
     "deadline_exceeded",
     "aborted",
 )
+# seconds that JAX would wait longer: it is not to be the first to give up
+SLACK = 60
 FLAGS = ("coordinator", "num_processes", "process_id")
 
 
@@ -53,7 +58,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     group.add_argument("--process-id", type=int, metavar="K", help="0 to N - 1")
     group.add_argument(
         "--join-timeout",
-        type=int,
+        type=whole_number(1, 10**6),
         default=300,
         metavar="SECONDS",
         help="how long to wait for the other processes at the start (default: 300)",
@@ -75,13 +80,19 @@ def initialize(args: argparse.Namespace) -> None:
 
     # the only collectives of CPUs between processes
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    apart = (
+        f"--distributed: the {given['num_processes'] or 'other'} processes did not meet"
+        f" at {given['coordinator'] or 'their coordinator'}"
+    )
+    remedy = "start all of them, with one HOST:PORT that is an address of process 0"
     try:
-        jax.distributed.initialize(
-            coordinator_address=given["coordinator"],
-            num_processes=given["num_processes"],
-            process_id=given["process_id"],
-            initialization_timeout=args.join_timeout,
-        )
+        with _at_most(args.join_timeout, apart, remedy):
+            jax.distributed.initialize(
+                coordinator_address=given["coordinator"],
+                num_processes=given["num_processes"],
+                process_id=given["process_id"],
+                initialization_timeout=args.join_timeout + SLACK,
+            )
     except (ValueError, TypeError) as error:
         raise UserError(
             "--distributed: JAX does not find the other processes "
@@ -90,13 +101,29 @@ def initialize(args: argparse.Namespace) -> None:
             "--process-id=K"
         ) from error
     except RuntimeError as error:
-        raise UserError(
-            f"--distributed: the {given['num_processes'] or 'other'} processes did not "
-            f"meet at {given['coordinator'] or 'their coordinator'} "
-            f"({first_line(error)}); start all of them, with one HOST:PORT "
-            "that is an address of process 0"
-        ) from error
+        raise UserError(f"{apart} ({first_line(error)}); {remedy}") from error
     release_sigterm()
+
+
+@contextmanager
+def _at_most(seconds: int, apart: str, remedy: str) -> Iterator[None]:
+    """End the process, with one error, if what is inside takes longer.
+
+    JAX's own end of waiting is an abort in C++, which nothing here could explain.
+    """
+
+    def give_up() -> None:
+        within = f"within --join-timeout={seconds} seconds"
+        print(f"error: {apart} {within}; {remedy}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def lost_contact(error: Exception) -> str:

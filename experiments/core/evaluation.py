@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from experiments.core import build
 from experiments.core.build import rows
 from experiments.core.data_identity import keep_data
-from experiments.core.keys import BASELINES, Kind
+from experiments.core.errors import UserError, user_errors
+from experiments.core.keys import BASELINES, Kind, kind
 from experiments.core.results import (
     likelihood_results,
     over_draws,
@@ -72,6 +73,11 @@ class TrainedFlow:
             CheckpointError: if there is no checkpoint to read.
         """
         config = read_config(workdir, overrides)
+        if kind(config).classifies:
+            raise UserError(
+                f"{workdir} holds {config.model.name}, a classifier of `detect`, and "
+                "this command is for flows; give the workdir of a flow"
+            )
         check_hosts(config)
         # a host without the data would keep the others waiting
         sets = on_all(lambda: load_sets(config, workdir))
@@ -215,7 +221,9 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
     likelihoods = trained.likelihoods()
     if sets.kind is Kind.VECTORS:
         measured = vector_results(likelihoods, id_name, sets.standardizer)
-        extra["baselines"] = baseline_results(config, sets)
+        remedy = "leave them out: --config.eval.baselines="
+        with user_errors("config.eval.baselines", ValueError, remedy=remedy):
+            extra["baselines"] = baseline_results(config, sets)
     else:
         draws = [likelihood_results(likelihoods, id_name)]
         for draw in range(1, config.eval.draws):

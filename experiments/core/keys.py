@@ -11,6 +11,8 @@ from itertools import groupby
 
 from ml_collections import ConfigDict
 
+from experiments.core.options import SEED
+
 
 class Kind(enum.Enum):
     """Kind of an experiment: it trains a flow, or classifiers to compare detectors."""
@@ -146,9 +148,7 @@ UNREAD = {"resume": no_validation, "pooled": no_validation}
 ANEW = {"resume": True, "evaluate": True}
 # of keys of what is fitted to classifiers after their training
 LATER = {"resume": True}
-# greatest values: XLA counts in int32, and JAX drops the upper bits of a longer seed
-COUNT, SEED = 2**31 - 1, 2**32 - 1
-# beyond any machine, or any patience, of today: a slip of the keyboard
+# greatest values, beyond any machine, or any patience, of today: a slip of the keyboard
 WIDTH, LAYERS, BATCH, AHEAD, READERS, SIDE = 2**16, 1000, 2**24, 2**16, 256, 2**13
 # samples drawn at once, into one picture
 SHOWN = 10_000

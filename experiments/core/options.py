@@ -7,6 +7,9 @@ from pathlib import Path
 
 from experiments.core.errors import UserError
 
+# greatest of whole numbers: XLA counts in int32; and of seeds, of which JAX drops the
+# bits above
+COUNT, SEED = 2**31 - 1, 2**32 - 1
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -23,13 +26,13 @@ def add_config(parser, text: str, required: bool = True) -> None:
 
 def add_workdir(parser: argparse.ArgumentParser, text: str, **changes) -> None:
     """Add the option `--workdir`, required and of a single directory unless changed."""
-    options = {"type": Path, "required": True, "metavar": "DIR", "help": text}
+    options = {"type": directory, "required": True, "metavar": "DIR", "help": text}
     parser.add_argument("--workdir", **options | changes)
 
 
 def add_out(parser: argparse.ArgumentParser, text: str, **changes) -> None:
     """Add the option `--out`, of a directory; None where it is left out."""
-    parser.add_argument("--out", type=Path, metavar="DIR", help=text, **changes)
+    parser.add_argument("--out", type=directory, metavar="DIR", help=text, **changes)
 
 
 def refuse_overrides(command: str, overrides: Sequence[str], why: str = "") -> None:
@@ -41,9 +44,24 @@ def refuse_overrides(command: str, overrides: Sequence[str], why: str = "") -> N
 # --- types of values, for argparse --------------------------------------------------
 
 
-def whole_number(least: int = 0, most: float = math.inf) -> Callable[[str], int]:
+def directory(text: str) -> Path:
+    """The type of a path; a `~` that no shell has replaced is the user's home."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no directory: is a variable unset?")
+    try:
+        text.encode()
+        return Path(text).expanduser()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not UTF-8, as names of checkpoints must be; rename it"
+        ) from error
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+
+
+def whole_number(least: int = 0, most: int = COUNT) -> Callable[[str], int]:
     """The type of a whole number from `least` to `most`."""
-    limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+    limits = f"of at least {least}" if most == COUNT else f"from {least} to {most}"
     return _checked(int, lambda v: least <= v <= most, f"whole number {limits}")
 
 

@@ -108,7 +108,11 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         sets = sets._replace(train=train, validation=validation)
     if of is Kind.VECTORS:
         with user_errors("config.data"):
-            return sets._replace(standardizer=_standardizer(c, train, workdir))
+            sets = sets._replace(standardizer=_standardizer(c, train, workdir))
+        for name, events in sets.scored.items():
+            # before training: what is too far out for it cannot be scored
+            with user_errors(f"{name}:{events.split}", ValueError):
+                sets.inputs(events)
     return sets
 
 

@@ -72,6 +72,12 @@ def run_training(
             in use, or began with other data.
         Exception: what `fit` raises.
     """
+    last = training.plan.num_steps
+    if profile and profile[0] > last:
+        raise UserError(
+            f"--profile={profile[0]}:{profile[1]}: training ends at step {last}; name "
+            "steps up to it"
+        )
     sinks = on_all(lambda: _sinks(workdir) if tensorboard else [])
     check_config(config, workdir, free)
     with locked(workdir), ExitStack() as stack:

@@ -214,8 +214,10 @@ def _layers(config, sets: Sets, network: Network, tests: dict) -> dict:
         ood_count=len(sets.ood[ood_name]),
         magnitudes=(0.0,),
     )
-    fitted, size = fssd.layer_scores(network, given), config.eval.batch_size
-    distances = {n: fitted.table(x, (0.0,), size)[:, 0] for n, x in tests.items()}
+    size = config.eval.batch_size
+    with user_errors("fssd_layers.png", ValueError, remedy=scores.REMEDY):
+        fitted = fssd.layer_scores(network, given)
+        distances = {n: fitted.table(x, (0.0,), size)[:, 0] for n, x in tests.items()}
     return {
         layer: {n: distance[:, k] for n, distance in distances.items()}
         for k, layer in enumerate(network.layers)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from experiments.core import build
 from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import names
+from experiments.core.memory import check_batches, check_state
 from experiments.core.sets import Sets
 from experiments.core.training_run import run_training
 from flowjax_ood.evaluation.accuracy import evaluate_accuracy
@@ -107,6 +108,8 @@ def _training(
 ) -> build.Training:
     """The training of `train_classifier`, on all devices."""
     x, labels = sets.inputs(sets.train), sets.train.labels
+    ahead = build.prefetch(config)
+    check_batches(config, x.shape[1:], ahead.ahead)
     module = build.classifier(config, _classes(sets), training=True)
     steps = build.num_steps(config, len(x), "train" if start is None else "exposure")
     size, c = config.train.batch_size, config.exposure
@@ -143,7 +146,8 @@ def _training(
         return create_state(module, optimizer, keys[0], example)
 
     with user_errors("config", ValueError, TypeError):
-        jax.eval_shape(initial)
+        shapes = jax.eval_shape(initial)
+    check_state(shapes)
     return build.Training(
         initial=initial,
         train_step=make_train_step(objective, optimizer),
@@ -152,7 +156,7 @@ def _training(
         key=keys[1],
         batch_size=size,
         parallel=parallel,
-        prefetch=build.prefetch(config),
+        prefetch=ahead,
     )
 
 

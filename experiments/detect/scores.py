@@ -10,6 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.core.data_identity import fingerprint
+from experiments.core.errors import user_errors
 from experiments.core.keys import Kind
 from experiments.core.sets import Sets
 from experiments.detect import detectors, score_cache, table
@@ -19,6 +20,11 @@ from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.progress import progress
 
 ENSEMBLE = "Deep Ensembles"
+# networks, and the scores of other detectors, are kept
+REMEDY = (
+    "run it again with more in config.detect.limit_fit, or with other "
+    "config.detect.detectors"
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,12 @@ def network_runs(
 
 
 def _scored(job: Job, tests: TestSets, names: list[str]) -> Scored:
+    """Fit a detector and score by it; UserError, naming it, where it cannot be."""
+    with user_errors(f"detector {job.label}", ValueError, remedy=REMEDY):
+        return _fitted_and_scored(job, tests, names)
+
+
+def _fitted_and_scored(job: Job, tests: TestSets, names: list[str]) -> Scored:
     # what detectors share is none's own time
     given, size = job.given(), tests.batch_size
     start = time.monotonic()
@@ -186,7 +198,8 @@ def ensemble_runs(
     key = score_cache.digest([n.variables for n in networks], tests, size)
 
     def scored(ensemble: ood.DeepEnsemble) -> Scored:
-        return timed(ensemble.fit(networks), tests, size)
+        with user_errors(f"detector {ensemble.name}", ValueError, remedy=REMEDY):
+            return timed(ensemble.fit(networks), tests, size)
 
     runs = {}
     for scoring in ("mean_max", "max_mean"):

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--image-size",
-        type=whole_number(1),
+        type=whole_number(1, 2**12),
         default=224,
         metavar="PIXELS",
         help="side of the square that images are resized to; the encoder was trained "
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch-size",
-        type=whole_number(1),
+        type=whole_number(1, 2**16),
         metavar="N",
         help="images per batch on each device (default: 8 on CPU, which fit its "
         "caches; 256 elsewhere)",

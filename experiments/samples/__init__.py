@@ -2,7 +2,14 @@
 
 import argparse
 
-from experiments.core.options import add_out, add_workdir, number, several, whole_number
+from experiments.core.options import (
+    SEED,
+    add_out,
+    add_workdir,
+    number,
+    several,
+    whole_number,
+)
 
 SUMMARY = "draw samples of one or more runs at several temperatures, in one figure"
 EPILOG = """\
@@ -38,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=whole_number(),
+        type=whole_number(most=SEED),
         default=0,
         metavar="N",
         help="of the noise (default: %(default)s)",

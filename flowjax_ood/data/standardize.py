@@ -13,6 +13,8 @@ CONSTANT = 1e-6
 CHOICES = ("error", "drop")
 # value of `pca` that keeps all components
 ALL = -1
+# bound on standardised values: a density takes their squares, in float32
+LARGEST = 1e18
 # rows transformed at a time: float64 on the way takes bounded memory
 ROWS = 65536
 
@@ -61,7 +63,11 @@ class Standardizer:
         return float(scale)
 
     def transform(self, vectors: np.ndarray) -> np.ndarray:
-        """Map vectors `[N, dims]` to float32 `[N, output_dims]`; else ValueError."""
+        """Map vectors `[N, dims]` to float32 `[N, output_dims]`.
+
+        Raises ValueError for another shape, and for values that are too far from those
+        of training for a density in float32.
+        """
         if vectors.ndim != 2 or vectors.shape[1] != self.dims:
             raise ValueError(
                 f"the standardisation was fitted on vectors [N, {self.dims}], got "
@@ -71,8 +77,20 @@ class Standardizer:
         for start in range(0, len(vectors), ROWS):
             rows = slice(start, start + ROWS)
             z = (vectors[rows][:, self.kept] - self.mean) / self.std
+            self._check_size(z)
             out[rows] = z if self.components is None else z @ self.components
         return out
+
+    def _check_size(self, z: np.ndarray) -> None:
+        """Raise ValueError naming a feature of `z`, float64 `[N, K]`, too far out."""
+        largest = np.abs(z).max(axis=0, initial=0)
+        if not (largest < LARGEST).all():
+            k = int(np.argmax(~(largest < LARGEST)))
+            raise ValueError(
+                f"feature {self.kept[k]} lies {largest[k]:.3g} standard deviations from"
+                f" the mean of training, {self.std[k]:.3g} each, too far for float32; "
+                "rescale it, or leave it out of all sets"
+            )
 
     def describe(self) -> dict[str, Any]:
         """Return an account of what is done to a vector, for `results.json`."""

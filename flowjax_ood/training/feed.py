@@ -25,7 +25,7 @@ import numpy as np
 from flowjax_ood.runtime.shares import WHOLE, Share
 from flowjax_ood.training.batches import Batch, Batches
 
-# steps enough for any training: reading has no end of its own
+# steps enough for any training, where reading is given no end
 ENDLESS = 2**48
 FOR_THE_TRAINER = (signal.SIGINT, signal.SIGTERM)
 
@@ -82,6 +82,7 @@ class Feed:
         start: the first step that is read.
         prefetch: how many batches are read ahead, and by whom; none unless given.
         part: the part of every batch that is read here.
+        end: the step after the last one that is asked for: none is read beyond.
 
     Used as a context manager; leaving it ends what reads ahead. Reading starts with
     the first batch asked for, and again, at the step it had come to, after an error.
@@ -99,10 +100,11 @@ class Feed:
         prefetch: Prefetch = IN_TURN,
         *,
         part: Share = WHOLE,
+        end: int = ENDLESS,
     ):
         if start < 0:
             raise ValueError(f"the first step cannot be {start}; steps begin at 0")
-        self.step = start
+        self.step, self._end = start, end
         self.waited = 0.0
         self._read = partial(_read, batches, part)
         self._prefetch = prefetch
@@ -151,7 +153,7 @@ class Feed:
             return self._read(step)
         first = self._iterator is None
         if first:
-            self._iterator = read_ahead(self._read, step, self._prefetch)
+            self._iterator = read_ahead(self._read, step, self._prefetch, self._end)
         if not self._prefetch.workers:
             return next(self._iterator)
         read = partial(next, self._iterator)
@@ -167,16 +169,16 @@ def _read(batches: Batches, part: Share, step: int) -> Batch:
 
 
 def read_ahead(
-    read: Callable[[int], Batch], start: int, prefetch: Prefetch
+    read: Callable[[int], Batch], start: int, prefetch: Prefetch, end: int = ENDLESS
 ) -> Iterator[Batch]:
-    """`read(start)`, `read(start + 1)`, ...; its `close()` ends what reads ahead."""
+    """`read(start)`, ..., `read(end - 1)`; its `close()` ends what reads ahead."""
     import grain
     from absl import flags
 
     threads, workers = prefetch.threads, prefetch.workers
     # of each process, which reads every `workers`-th step
-    each = math.ceil(prefetch.ahead / max(1, workers))
-    steps = grain.MapDataset.range(start, start + ENDLESS).map(read)
+    each = math.ceil(min(prefetch.ahead, end - start) / max(1, workers))
+    steps = grain.MapDataset.range(start, end).map(read)
     options = grain.ReadOptions(
         num_threads=min(threads, each), prefetch_buffer_size=each if threads else 0
     )

@@ -171,7 +171,10 @@ def fit(
         on_lead(lambda: [each.resume_at(start) for each in logs])
         events.started(start, plan.num_steps)
         with (
-            Feed(batches, start, prefetch, part=parallel.part) as feed,
+            # the batch after the last one tells whether the last state is sound
+            Feed(
+                batches, start, prefetch, part=parallel.part, end=plan.num_steps + 1
+            ) as feed,
             StopRequest() as stop,
             progress(label, plan.num_steps, "steps", done=start) as shown,
         ):

@@ -26,6 +26,19 @@ def test_training_vectors_get_mean_0_and_spread_1():
     np.testing.assert_allclose(z, StandardScaler().fit_transform(x), atol=1e-4)
 
 
+@pytest.mark.parametrize("far", [1.0, -1e30, np.inf, np.nan])
+def test_values_too_far_out_for_float32_name_their_feature(far):
+    """A standard deviation of 1e-40 makes 1.0 overflow, and squares of much less."""
+    x = correlated()
+    x[:, 2] *= 1e-40 if far == 1.0 else 1.0
+    found = fit_standardizer(x)
+    found.transform(x)
+    other = x[:3].copy()
+    other[1, 2] = far
+    with pytest.raises(ValueError, match=r"feature 2 lies \S+ standard deviations"):
+        found.transform(other)
+
+
 @pytest.mark.parametrize("pca", [2, 5])
 def test_whitened_components_are_uncorrelated_and_those_of_scikit_learn(pca):
     x = correlated()

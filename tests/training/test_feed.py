@@ -71,6 +71,21 @@ def test_batches_are_those_of_the_steps_in_order(batches, way):
     assert soon(lambda: not readers())
 
 
+def far(way: dict) -> dict:
+    return way | {"ahead": 10**9} if way else way
+
+
+@every_way
+def test_nothing_is_read_beyond_the_end(batches, way):
+    """However far ahead: what is read there, and held in memory, is for no step."""
+    with Feed(batches, START, Prefetch(**far(way)), end=START + 3) as feed:
+        assert same(feed.take(3), [batches(step) for step in range(START, START + 3)])
+        if feed._iterator is not None:
+            with pytest.raises(StopIteration):
+                feed.take()
+    assert soon(lambda: not readers())
+
+
 @every_way
 def test_a_part_is_read_of_every_batch(batches, way):
     part = Share(1, 2)

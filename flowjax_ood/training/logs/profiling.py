@@ -31,7 +31,7 @@ class StepProfiler:
             )
         self.first, self.last = first, last
         self.directory = Path(directory)
-        self._tracing = self._done = False
+        self._tracing = self._done = self._said = False
         self._annotation = ExitStack()
         self._previous = None
 
@@ -67,8 +67,11 @@ class StepProfiler:
         self._annotation.close()
         self._previous = None
         if not self._tracing:
+            if not self._said and jax.process_index() == 0:
+                self._said = True
+                warn(f"no trace: steps {self.first} to {self.last} were not trained")
             return
-        self._tracing, self._done = False, True
+        self._tracing, self._done, self._said = False, True, True
         try:
             jax.profiler.stop_trace()
             say(f"trace of the profiled steps: {self.directory}")
@@ -76,4 +79,5 @@ class StepProfiler:
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
+        self._said = True
         warn(f"no trace in {self.directory} ({first_line(error)}); training goes on")

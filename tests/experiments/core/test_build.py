@@ -14,6 +14,7 @@ from experiments.core.errors import UserError
 from experiments.core.sets import load_sets
 from flowjax_ood.bijectors import AffineCoupling, Repeat
 from flowjax_ood.bijectors.base import leaves, walk
+from flowjax_ood.data import checks
 from flowjax_ood.precision import BFLOAT16, PRECISIONS
 from tests.helpers.experiment_runs import CONFIGS
 
@@ -138,6 +139,27 @@ def test_numbers_out_of_range_name_their_key(override, said):
 )
 def test_numbers_of_a_glow(override, said):
     assert said in refused(partial(load, config=GLOW), override)
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "overrides", "said"),
+    [
+        # of 784 float32
+        (300, ["train.batch_size=128"], "train.batch_size=128: batches take"),
+        (300, ["eval.batch_size=128"], "config.eval.batch_size=128: batches take"),
+        (300, ["data.read_ahead=50"], "config.data.read_ahead=50: batches take"),
+        (300, ["model.width=64"], "config.model: its "),
+        (50_000_000, ["eval.batch_size=16777216"], "52.6 GB of memory, and 51.2 GB"),
+    ],
+)
+def test_what_memory_cannot_hold_is_refused_with_the_number(
+    sets, tmp_path, monkeypatch, kilobytes, overrides, said
+):
+    (tmp_path / "meminfo").write_text(f"MemAvailable: {kilobytes} kB\n")
+    monkeypatch.setattr(checks, "MEMINFO", tmp_path / "meminfo")
+    message = training_error(sets, *overrides)
+    assert said in message
+    assert "GB are available; " in message
 
 
 def test_an_uneven_batch_is_refused_before_training(sets, monkeypatch):

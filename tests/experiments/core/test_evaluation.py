@@ -9,7 +9,9 @@ import pytest
 
 from experiments.core import build, evaluation
 from experiments.core.config import load_config
+from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow, dequantized
+from experiments.core.run_config import keep_config
 from experiments.core.sets import load_sets
 from experiments.detect import flows as detect_flows
 from experiments.inspect import InspectOptions
@@ -20,6 +22,7 @@ from experiments.samples import command as samples
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.precision import FLOAT32
 from tests.helpers import detect_stubs as stubs
+from tests.helpers.experiment_runs import CONFIGS
 from tests.helpers.tiny_run import assert_same
 
 TERMS = ("log_pz", "logdet")
@@ -43,6 +46,12 @@ def assert_same_terms(likelihoods, expected) -> None:
             np.testing.assert_array_equal(
                 getattr(likelihoods[name], term), getattr(ll, term)
             )
+
+
+def test_a_network_of_detect_is_no_flow(tmp_path):
+    keep_config(load_config(f"{CONFIGS / 'fashion_mnist_detect.py'}:smoke"), tmp_path)
+    with pytest.raises(UserError, match="holds lenet, a classifier of `detect`"):
+        TrainedFlow.restore(tmp_path)
 
 
 def test_statistics_are_recomputed_over_training_batches(trained):

@@ -1,10 +1,11 @@
 """The types of options: their limits, and their errors."""
 
 from argparse import ArgumentTypeError
+from pathlib import Path
 
 import pytest
 
-from experiments.core.options import number, several, whole_number
+from experiments.core.options import SEED, directory, number, several, whole_number
 
 
 def test_values_within_their_limits():
@@ -15,6 +16,12 @@ def test_values_within_their_limits():
     assert several(whole_number(), "0,1")("2, 0,1") == (2, 0, 1)
 
 
+def test_a_home_that_no_shell_has_put_in(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert directory("~/runs") == Path("/home/somebody/runs")
+    assert directory("a~b/c") == Path("a~b/c")
+
+
 @pytest.mark.parametrize(
     ("parse", "text", "said"),
     [
@@ -22,6 +29,11 @@ def test_values_within_their_limits():
         (whole_number(1, 64), "65", "'65' is no whole number from 1 to 64"),
         (whole_number(), "1.5", "'1.5' is no whole number of at least 0"),
         (whole_number(), "-1", "'-1' is no whole number of at least 0"),
+        (whole_number(), "2147483648", "'2147483648' is no whole number of at least 0"),
+        (whole_number(most=SEED), "4294967296", "whole number from 0 to 4294967295"),
+        (directory, "", "'' names no directory: is a variable unset"),
+        (directory, "runs/\udcff", "is not UTF-8, as names of checkpoints must be"),
+        (directory, "~nobody_of_that_name/runs", "'~nobody_of_that_name/runs': "),
         (number(), "0", "'0' is no number above 0"),
         (number(), "nan", "'nan' is no number above 0"),
         (number(), "inf", "'inf' is no number above 0"),

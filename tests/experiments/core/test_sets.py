@@ -10,6 +10,8 @@ from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.set_names import ood_names, ood_origins
 from experiments.core.sets import load_sets
+from flowjax_ood.data.sets import VectorSet
+from flowjax_ood.data.sources.embeddings import write_embeddings
 from tests.helpers.experiment_runs import CONFIGS
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"
@@ -208,6 +210,25 @@ def test_sizes_that_differ_are_mended_by_image_size():
 )
 def test_data_that_is_not_there_is_an_error_with_the_remedy(overrides, said):
     assert said in sets_error(*overrides)
+
+
+def test_an_ood_set_too_far_out_is_refused_before_training(tmp_path):
+    near = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    near[:, 1] *= 1e-40
+    sets = {spec: near + 0 for spec in ("a:train", "a:test", "b:test")}
+    sets["a:test"] += near.std(0)
+    sets["b:test"][7, 1] = 1.0
+    made = {
+        spec: VectorSet(*spec.split(":"), vectors, None, "embeddings", "made here")
+        for spec, vectors in sets.items()
+    }
+    write_embeddings(tmp_path / "e.npz", made, {"encoder": "some"})
+    vectors = f"{CONFIGS / 'fashion_mnist_embeddings.py'}:smoke"
+    names = ("data.train=a:train", "data.test=a:test", "data.ood=b:test")
+    where = ("data.source=embeddings", f"data.path={tmp_path / 'e.npz'}", "data.pca=0")
+    limits = ("data.limit_train=0", "data.limit_test=0")
+    with pytest.raises(UserError, match=r"^b:test: feature 1 lies .* too far for"):
+        load_sets(load_config(vectors, [*names, *where, *limits]))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets")

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.core.errors import UserError
 from experiments.detect import detectors, score_cache
 from experiments.detect import scores as module
 from flowjax_ood import ood
@@ -69,6 +70,16 @@ def test_all_that_the_lists_say_and_no_more(every):
     expected = {(name, detectors.NONE) for name in plain}
     expected |= {(name, protocol) for name in chosen for protocol in both}
     assert set(every[1]) == expected
+
+
+def test_a_detector_that_cannot_be_fitted_is_named(tmp_path):
+    """And what others have scored is kept."""
+    few = stubs.config(detectors=("MSP", "Mahalanobis"), limit_fit=1)
+    with pytest.raises(
+        UserError, match=r"detector Mahalanobis leak_free: .*limit_fit, or"
+    ):
+        rows(tmp_path, few)
+    assert len(stubs.kept_files(tmp_path)) == 1
 
 
 def test_each_row_scores_the_sets_that_it_is_for(every):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
+from experiments.core.errors import UserError
 from experiments.samples import TEMPERATURES
 from experiments.samples import command as samples
 from tests.helpers.experiment_runs import CONFIGS, TINY, only_error, snapshot
@@ -147,6 +148,8 @@ def test_a_run_given_twice_is_refused(capsys, tiny_run, tmp_path):
     twice = ("--workdir", tiny_run, tiny_run / ".." / "tiny")
     said = fails(capsys, *twice, f"--out={tmp_path / 'out'}")
     assert "names a run more than once" in said
+    with pytest.raises(UserError, match="names a run more than once"):
+        samples.run_names([tiny_run, tiny_run])
 
 
 @pytest.mark.parametrize(

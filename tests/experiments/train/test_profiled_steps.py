@@ -6,7 +6,9 @@ from argparse import ArgumentTypeError
 
 import pytest
 
+from experiments.cli import run
 from experiments.train import profiled_steps
+from tests.helpers.experiment_runs import TINY, only_error
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,14 @@ def test_other_steps_are_refused_with_an_example(text):
         profiled_steps(text)
     assert repr(text) in str(refused.value)
     assert "20:24" in str(refused.value)
+
+
+def test_steps_beyond_the_last_are_refused_before_training(tmp_path, capsys):
+    argv = ["train", *TINY, f"--workdir={tmp_path / 'run'}", "--profile=100:104"]
+    assert run(argv) == 2
+    said = only_error(capsys.readouterr().err)
+    assert "--profile=100:104: training ends at step 4" in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_reading_steps_needs_no_jax():

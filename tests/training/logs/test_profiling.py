@@ -52,11 +52,14 @@ def run(profiler, asked, chunks):
     ],
 )
 def test_calls_that_hold_a_step_to_profile_are_traced(
-    tmp_path, tracer, chunks, expected
+    tmp_path, tracer, capsys, chunks, expected
 ):
     with closing(StepProfiler(3, 5, tmp_path)) as profiler:
         run(profiler, tracer, chunks)
     assert tracer == expected
+    # and where none is, that is said
+    none = "warning: no trace: steps 3 to 5 were not trained\n"
+    assert (none in capsys.readouterr().err) == ("start" not in tracer)
 
 
 def test_an_open_trace_is_stopped_once_however_training_ends(tmp_path, tracer):
@@ -78,11 +81,12 @@ def test_steps_already_on_their_way_are_not_traced(tmp_path, tracer, monkeypatch
     assert waited == ["metrics 2", "metrics 3"]
 
 
-def test_other_processes_trace_nothing(tmp_path, tracer, monkeypatch):
+def test_other_processes_trace_nothing(tmp_path, tracer, monkeypatch, capsys):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with closing(StepProfiler(1, 2, tmp_path)) as profiler:
         run(profiler, tracer, [(1, 1), (2, 1)])
     assert tracer == [1, 2]
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("broken", ["start_trace", "stop_trace"])
