@@ -172,9 +172,6 @@ def _jobs(config: ConfigDict, sets: Sets, network: Network) -> list[Job]:
 
     count = len(next(iter(sets.ood.values())))
     plain = detectors.plain(config, network.layers, count)
-    if sets.kind is Kind.TOKENS:
-        # those of an LSTM are negative as well
-        plain = [d for d in plain if not d.requires.not_negative]
     chosen = detectors.chosen(config, count)
     rows = [(detectors.NONE, None, plain), (detectors.LEAK_FREE, None, chosen)]
     rows += [
@@ -185,6 +182,9 @@ def _jobs(config: ConfigDict, sets: Sets, network: Network) -> list[Job]:
     for protocol, name, listed in rows:
         data = given(protocol, name)
         jobs += [Job(d, protocol, name, data) for d in listed]
+    if sets.kind is Kind.TOKENS:
+        # features of an LSTM are negative as well
+        jobs = [job for job in jobs if not job.detector.requires.not_negative]
     return [job for job in jobs if detectors.wanted(config, job.detector.name)]
 
 

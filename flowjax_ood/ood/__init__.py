@@ -55,6 +55,7 @@ from flowjax_ood.ood.metrics import (
     detection_accuracy,
     fpr_at_tpr,
     roc_curve,
+    threshold,
 )
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
@@ -125,4 +126,5 @@ __all__ = [
     "mean_ci",
     "roc_curve",
     "spread",
+    "threshold",
 ]

@@ -24,7 +24,7 @@ from flowjax_ood.ood.intervals import (
     logit_interval,
     unseen_fraction,
 )
-from flowjax_ood.ood.thresholds import Positive, threshold_counts
+from flowjax_ood.ood.thresholds import Positive, check_scores, threshold_counts
 
 # k of n positives reach a rate of k/n whatever the last bits of `tpr` are: 1 - 0.2,
 # 0.1 + 0.7 and 0.8 all mean four of five.
@@ -143,13 +143,27 @@ def fpr_at_tpr(
 
     Raises TypeError or ValueError as `check_scores` does, or for the options.
     """
-    if not 0 < tpr <= 1:
-        raise ValueError(f"tpr must lie in (0, 1], got {tpr!r}: use 0.95 for FPR95")
+    _check_rate(tpr)
     counts = threshold_counts(id_scores, ood_scores, positive)
     statistic = partial(_false_positive_rate, tpr=tpr)
     return bootstrap_interval(
         counts, statistic, level=level, n_boot=n_boot, seed=seed, scale="percentile"
     )
+
+
+def threshold(id_scores, *, tpr: float = 0.95) -> float:
+    """Choose the strictest threshold that accepts `tpr` of in-distribution scores.
+
+    `scores >= threshold` accepts: of the scores given, at least `tpr`, and of outliers
+    what `fpr_at_tpr(id_scores, ood_scores, tpr=tpr, positive="id")` says. Choose it on
+    other images than those that are then told apart.
+
+    Raises TypeError or ValueError as `check_scores` does, or for `tpr`.
+    """
+    _check_rate(tpr)
+    scores = np.sort(check_scores("id_scores", id_scores))[::-1]
+    accepted = math.ceil(tpr * len(scores) * (1 - _ROUNDING))
+    return float(scores[accepted - 1])
 
 
 def detection_accuracy(
@@ -191,6 +205,11 @@ def roc_curve(id_scores, ood_scores) -> tuple[np.ndarray, np.ndarray]:
         curves.append(np.concatenate([[0], np.cumsum(count)]) / count.sum())
     tpr, fpr = curves
     return fpr, tpr
+
+
+def _check_rate(tpr: float) -> None:
+    if not 0 < tpr <= 1:
+        raise ValueError(f"tpr must lie in (0, 1], got {tpr!r}: use 0.95 for FPR95")
 
 
 def _variance_of_mean(values: np.ndarray, counts: np.ndarray) -> float:

@@ -55,8 +55,8 @@ class NearestNeighbors:
 
         Raises:
             TypeError: features that are no real numbers, or a k that is no integer.
-            ValueError: features that are not finite or not `[N, D]`, and a k that is
-                not in 1 ... N.
+            ValueError: features that are not finite, not `[N, D]` or too large for
+                squared distances, and a k that is not in 1 ... N.
         """
         x = np.asarray(checked(features))
         rows, dims = x.shape
@@ -68,6 +68,14 @@ class NearestNeighbors:
         x = x.astype(np.float64)
         if normalize:
             x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), TINY)
+        # squared distances must not overflow
+        limit = np.sqrt(float(jnp.finfo(jnp.zeros(()).dtype).max) / dims) / 4
+        largest = np.abs(x).max()
+        if largest > limit:
+            raise ValueError(
+                f"features are up to {largest:.3g}, distances are computed of up to "
+                f"{limit:.3g}: divide features by a constant, or normalize"
+            )
         center = rounded(x.mean(0))
         x -= center
         size = min(rows, REFERENCES)

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from flowjax_ood.ood import aupr, auroc, detection_accuracy, fpr_at_tpr, roc_curve
+from flowjax_ood.ood import (
+    aupr,
+    auroc,
+    detection_accuracy,
+    fpr_at_tpr,
+    roc_curve,
+    threshold,
+)
 from tests.helpers.metric_cases import (
     ALL_METRICS,
     DATA,
@@ -111,6 +118,18 @@ def test_fpr_at_tpr_equals_first_point_of_sklearn_curve(draw, positive, tpr):
     expected = fprs[np.argmax(tprs >= tpr)]
     value = fpr_at_tpr(*data, tpr=tpr, positive=positive, n_boot=0).value
     assert value == pytest.approx(expected, abs=1e-14)
+
+
+@DATA
+@pytest.mark.parametrize("tpr", [1e-9, 0.5, 0.8, 0.95, 1.0])
+def test_a_threshold_accepts_the_rate_and_what_fpr_says(draw, tpr):
+    id_scores, ood_scores = draw(np.random.default_rng(5))
+    least = threshold(id_scores, tpr=tpr)
+    assert (id_scores >= least).sum() >= tpr * len(id_scores) * (1 - 1e-12)
+    # a stricter one would accept too few
+    assert (id_scores > least).sum() < tpr * len(id_scores)
+    expected = fpr_at_tpr(id_scores, ood_scores, tpr=tpr, positive="id", n_boot=0)
+    assert (ood_scores >= least).mean() == pytest.approx(expected.value, abs=1e-12)
 
 
 @DATA

@@ -97,3 +97,11 @@ def test_bad_features_are_named():
         NearestNeighbors.fit(X, k=1).score(NEW[:, :2])
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
         NearestNeighbors.fit(X, k=2.0)
+
+
+def test_features_whose_squares_overflow_are_refused():
+    x = np.float32([[1e30, 0], [0, -1e30], [1, 2]])
+    with pytest.raises(ValueError, match=r"up to 1e\+30, .* of up to 3\.26e\+18"):
+        NearestNeighbors.fit(x, k=1, normalize=False)
+    alike = NearestNeighbors.fit(x, k=1).score(7 * x[:2])
+    np.testing.assert_allclose(alike, 0, atol=1e-6)
