@@ -7,7 +7,6 @@ share DIR: each run is done by one of them. ablation.json, .md and the figures a
 written anew after every run.
 """
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from experiments.core.config import load_config
 from experiments.core.data_identity import keep_data
 from experiments.core.errors import UserError, user_errors
 from experiments.core.evaluation import evaluate
+from experiments.core.json_file import Each, Maybe
+from experiments.core.kept_results import read_results
 from experiments.core.keys import Kind, kind
 from experiments.core.results import write_json
 from experiments.core.run_config import keep_config
@@ -29,6 +30,9 @@ from experiments.core.sets import Sets, load_sets
 from experiments.core.training_run import train
 from experiments.core.workdir import InUseError, check_writable, locked
 from flowjax_ood.training.logs.window import NonFiniteLossError
+
+# shapes of what the table takes of results.json, besides what all commands do
+ALSO = {"outlier_fraction": Each(float), "images_per_second": Maybe(float)}
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
@@ -49,6 +53,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         with user_errors(f"row {cell.name!r}", UserError):
             build.training(first, sets.of(first))
     check_writable("--workdir", workdir)
+    _results(workdir, grid)  # a damaged one is named now, not after the next training
     runs = [(cell, seed) for seed in config.ablate.seeds for cell in grid]
     failed, elsewhere = {}, {}
     for number, (cell, seed) in enumerate(runs, 1):
@@ -83,12 +88,7 @@ def folder(workdir: Path, cell: Cell, seed: int) -> Path:
 
 def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> dict:
     """Write ablation.json, ablation.md and the figures of the runs that are done."""
-    files = {
-        cell.run(seed): folder(workdir, cell, seed) / "results.json"
-        for cell in grid
-        for seed in cell.configs
-    }
-    done = {run: json.loads(f.read_text()) for run, f in files.items() if f.is_file()}
+    done = _results(workdir, grid)
     content = summary(config, grid, done, failed)
     write_json(workdir / "ablation.json", content)
     if content["rows"]:
@@ -98,17 +98,31 @@ def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> 
     return content
 
 
+def _results(workdir: Path, grid: list[Cell]) -> dict[str, dict]:
+    """`{run: results.json}` of the runs that are done."""
+    folders = {
+        cell.run(seed): folder(workdir, cell, seed)
+        for cell in grid
+        for seed in cell.configs
+    }
+    return {
+        run: read_results(where, ALSO)
+        for run, where in folders.items()
+        if (where / "results.json").is_file()
+    }
+
+
 def _run(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
     """Train and evaluate a run; False if that was done before."""
     images = sets.of(config)
-    if _done(config, workdir):
+    if _done(config, workdir, images):
         # refuses those of other images
         keep_data(images.train, workdir, images.negative, **images.validation_arrays)
         return False
     trained = train(config, workdir, images, label)
     # another process may have come between training and this
     with locked(workdir):
-        if _done(config, workdir):
+        if _done(config, workdir, images):
             return False
         results = run_outputs.leave(evaluate(trained))
     # programs of flows that are done with would fill the memory
@@ -119,13 +133,14 @@ def _run(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
     return True
 
 
-def _done(config: ConfigDict, workdir: Path) -> bool:
-    """Whether the run has results, evaluated as `config` asks for."""
-    file = workdir / "results.json"
-    if not file.is_file():
+def _done(config: ConfigDict, workdir: Path, sets: Sets) -> bool:
+    """Whether the run has results, evaluated as `config` asks for, of these sets."""
+    if not (workdir / "results.json").is_file():
         return False
     keep_config(config, workdir)  # refuses the results of another config
-    return json.loads(file.read_text())["eval"] == config.eval.to_dict()
+    results = read_results(workdir, ALSO)
+    alike = results["eval"] == config.eval.to_dict()
+    return alike and results["auroc"].keys() == sets.ood.keys()
 
 
 class _Sets:

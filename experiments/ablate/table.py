@@ -58,7 +58,9 @@ def _row(cell: Cell, seeds: list[int], results: list[dict]) -> dict:
     row["latent_dim"] = model.latent_dim if narrow else None
     row |= {key: [r[key] for r in results] for key in SCALARS}
     for key in PER_SET:
-        row[key] = {name: [r[key][name] for r in results] for name in results[0][key]}
+        # `evaluate` may have scored one of them on other sets meanwhile
+        scored = [n for n in results[0][key] if all(n in r[key] for r in results)]
+        row[key] = {name: [r[key][name] for r in results] for name in scored}
     for key in SPREAD:
         spread = {name: mean_std(values) for name, values in row[key].items()}
         row[f"{key}_mean"] = {name: mean for name, (mean, _) in spread.items()}

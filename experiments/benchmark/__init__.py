@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import add_config, add_out, number, several, whole_number
+from experiments.core.options import (
+    add_config,
+    add_out,
+    directory,
+    number,
+    several,
+    whole_number,
+)
 
 MODES = ("train", "evaluate", "sample")
 # what a config says by three keys, by one name
@@ -110,4 +117,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N1,N2,...",
         help="weak scaling: time the training step on so many of the devices here",
     )
-    add("--profile", type=Path, metavar="DIR", help="trace a few steps of each there")
+    text = "trace a few steps of each there"
+    add("--profile", type=directory, metavar="DIR", help=text)

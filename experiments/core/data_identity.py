@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.core.errors import UserError, user_errors
+from experiments.core import json_file
+from experiments.core.errors import UserError
+from experiments.core.json_file import Items
 from flowjax_ood.data.sets import ImageSet, StoredSet
 from flowjax_ood.data.streaming import StreamedImageSet
 from flowjax_ood.runtime.files import write_bytes
@@ -98,7 +100,7 @@ def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) 
     if not file.exists():
         write_bytes(file, f"{json.dumps(now, indent=2)}\n".encode())
         return
-    before = _read(file)
+    before = json_file.read(file, {"shape": Items(int)}, remedy="restore it")
     changed = [name for name in others if before.get(name) != now[name]]
     if changed:
         raise UserError(
@@ -111,13 +113,3 @@ def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) 
             f"{before.get('shape')} there, {now['shape']} now, or other values; "
             "give the data of that run (config.data), or another --workdir"
         )
-
-
-def _read(file: Path) -> dict:
-    """The fingerprint in data.json; UserError for anything else."""
-    remedy = "restore it"
-    with user_errors(f"{file} is not JSON", ValueError, RecursionError, remedy=remedy):
-        before = json.loads(file.read_text())
-    if not isinstance(before, dict) or not isinstance(before.get("shape"), list):
-        raise UserError(f"{file} does not say what data the run is of; {remedy}")
-    return before

@@ -19,6 +19,7 @@ from flowjax_ood.runtime.files import write_bytes
 
 PAGE, CSS = (Path(__file__).with_suffix(end).read_text() for end in (".html", ".css"))
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEADER = 24  # bytes of a PNG up to its size
 FIGURE_DPI, CSS_DPI = 150, 96  # of `style.DPI`, and of a CSS pixel
 
 
@@ -106,7 +107,7 @@ class Document:
         `alt` says what the picture shows to those who cannot see it.
         """
         data = png if isinstance(png, bytes) else Path(png).read_bytes()
-        if not data.startswith(PNG_SIGNATURE):
+        if not data.startswith(PNG_SIGNATURE) or len(data) < HEADER:
             what = "the given bytes are" if isinstance(png, bytes) else f"{png} is"
             raise ValueError(f"{what} not a PNG")
         if not alt.strip():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -34,6 +34,7 @@ from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch, on_all
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
+from flowjax_ood.training.checkpoints.errors import CheckpointError
 from flowjax_ood.training.early_stopping import restore_best
 from flowjax_ood.training.loop import Run
 from flowjax_ood.training.state import parameter_count
@@ -84,8 +85,7 @@ class TrainedFlow:
         if (workdir / "data.json").exists():
             keep_data(sets.train, workdir, sets.negative, **sets.validation_arrays)
         template = build.state_template(config, sets)
-        with Checkpoints(workdir / "checkpoints") as checkpoints:
-            state, facts = checkpoints.restore(template)
+        state, facts = _restored(workdir / "checkpoints", template)
         if "validation" in facts:
             state = restore_best(workdir, template, facts["validation"])
         run = Run(state, **facts)
@@ -172,6 +172,26 @@ class TrainedFlow:
         )
         images = sample(self.variables, jax.random.key(seed), temperature)
         return np.clip(np.asarray(images), 0, 1)
+
+
+def _restored(directory: Path, template) -> tuple[Any, dict]:
+    """`(state, facts)` of the newest checkpoint, however often it is replaced.
+
+    A run that trains removes old checkpoints, maybe the one that is being read: then
+    there is a newer one.
+    """
+    tried = None
+    while True:
+        with Checkpoints(directory) as checkpoints:
+            newest = checkpoints.latest_step()
+            try:
+                return checkpoints.restore(template)
+            except CheckpointError:
+                # several processes would not all look again
+                if newest in (tried, None) or jax.process_count() > 1:
+                    raise
+        # another one by now, or the same failure again
+        tried = newest
 
 
 def _with_recomputed_statistics(trained: TrainedFlow) -> dict:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.core.errors import UserError
+from experiments.core.errors import UserError, os_error
 
 # greatest of whole numbers: XLA counts in int32; and of seeds, of which JAX drops the
 # bits above
@@ -45,18 +45,26 @@ def refuse_overrides(command: str, overrides: Sequence[str], why: str = "") -> N
 
 
 def directory(text: str) -> Path:
-    """The type of a path; a `~` that no shell has replaced is the user's home."""
+    """The type of a path; a `~` that no shell has replaced is the user's home.
+
+    Refuses what no command could use, such as loops of links and names too long.
+    """
     if not text:
         raise argparse.ArgumentTypeError("'' names no directory: is a variable unset?")
     try:
         text.encode()
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        path.resolve()
+        path.exists()
     except UnicodeEncodeError as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not UTF-8, as names of checkpoints must be; rename it"
         ) from error
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot use {os_error(error)}") from error
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    return path
 
 
 def whole_number(least: int = 0, most: int = COUNT) -> Callable[[str], int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 import flowjax_ood
+from experiments.core import json_file
 from experiments.core.checks import check, check_sections
 from experiments.core.config import with_overrides
 from experiments.core.errors import UserError, user_errors, writing
@@ -97,10 +98,7 @@ def read_config(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     if not file.is_file():
         raise UserError(f"{workdir} holds no run (no config.json); train one first")
     remedy = "restore it, or start in a new workdir"
-    with user_errors(f"{file} is not JSON", ValueError, remedy=remedy):
-        raw = json.loads(file.read_text())
-    if not isinstance(raw, dict):
-        raise UserError(f"{file} is no config; {remedy}")
+    raw = json_file.read(file, remedy=remedy)
     check_sections(raw, str(file))
     with user_errors(f"{file} is no config", ValueError, remedy=remedy):
         config = ConfigDict(_tuples(raw))

@@ -9,6 +9,7 @@ from flowjax_ood.runtime.messages import printable
 
 BARS = "▁▂▃▄▅▆▇█"
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+NARROWEST = 20  # columns of text; fewer are of no terminal (COLUMNS=0, say)
 MISSING, NOT_FINITE = "-", "not finite"
 
 
@@ -166,6 +167,14 @@ def markdown_table(
     return "\n".join([head, f"| {' | '.join(rule)} |", *lines])
 
 
+def terminal_width() -> int:
+    """Columns of the terminal; 80 where what it says is too few to print in."""
+    from rich.console import Console
+
+    width = Console().width
+    return width if width >= NARROWEST else 80
+
+
 def print_table(
     headers: Sequence[str],
     rows: Iterable[Sequence[str] | None],
@@ -198,4 +207,4 @@ def print_table(
             table.add_section()
         else:
             table.add_row(*map(escape, row))
-    Console(width=max(width, Console().width)).print(table)
+    Console(width=max(width, terminal_width())).print(table)

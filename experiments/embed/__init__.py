@@ -1,9 +1,8 @@
 """The command `embed`: images as features of a pretrained encoder."""
 
 import argparse
-from pathlib import Path
 
-from experiments.core.options import whole_number
+from experiments.core.options import directory, whole_number
 
 ENCODERS = ("efficientnet_lite0",)
 SUMMARY = "turn images into features of a pretrained encoder, in one .npz"
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sets of images to embed, such as fashion_mnist:train; test by default",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the .npz to write"
+        "--out", type=directory, required=True, metavar="FILE", help="the .npz to write"
     )
     parser.add_argument(
         "--encoder",

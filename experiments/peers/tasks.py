@@ -1,10 +1,13 @@
 """What is compared, flows or detectors, its size, and the libraries that have it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 OURS = "flowjax_ood"
 
@@ -26,6 +29,8 @@ class Shape:
 
     def data(self) -> np.ndarray:
         """Draw a batch, float32 `[batch, dim]`."""
+        import numpy as np  # the command line is read without
+
         x = np.random.default_rng(0).standard_normal((self.batch, self.dim))
         return x.astype(np.float32)
 
@@ -59,6 +64,8 @@ class FeatureShape:
 
     def data(self) -> Features:
         """Draw classes about means of their own, cut at 0, and a matched last layer."""
+        import numpy as np
+
         random = np.random.default_rng(0)
         means = random.standard_normal((self.classes, self.dim)).astype(np.float32)
 

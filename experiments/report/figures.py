@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from experiments.core.document import Document
+from experiments.core.errors import user_errors
+from experiments.core.kept_results import evaluate_again
 from experiments.core.results import unit_of
 from experiments.core.text import duration
 from experiments.report.rows import Flow
@@ -76,14 +78,21 @@ def add_flow(document: Document, runs: Sequence[KeptRun], names: dict) -> None:
         _add_training(document, runs[start : start + TOGETHER], names)
     for run in runs:
         lead = f"{names[run.workdir]}, seed {run.seed}. "
-        add_pictures(document, run.workdir, OF_RUN, lead)
+        remedy = evaluate_again(run.workdir)
+        add_pictures(document, run.workdir, OF_RUN, lead, remedy)
 
 
-def add_pictures(document: Document, workdir: Path, pictures: dict, lead: str) -> None:
-    """Add those of `{file: (caption, alt)}` that are there; `lead` begins captions."""
+def add_pictures(
+    document: Document, workdir: Path, pictures: dict, lead: str, remedy: str
+) -> None:
+    """Add those of `{file: (caption, alt)}` that are there; `lead` begins captions.
+
+    Raises UserError, with the remedy, for a file that is no picture.
+    """
     for file, (caption, alt) in pictures.items():
         if (workdir / file).is_file():
-            document.figure(workdir / file, lead + caption, alt)
+            with user_errors("", ValueError, remedy=remedy):
+                document.figure(workdir / file, lead + caption, alt)
 
 
 def _setting(runs: Sequence[KeptRun]) -> str:

@@ -1,22 +1,49 @@
 """Read runs, ablations and samples as their commands left them."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.core import json_file
 from experiments.core.errors import UserError, user_errors
+from experiments.core.json_file import Each, IfThere, Items, Maybe
+from experiments.core.kept_results import (
+    DESCRIBED,
+    MEANS,
+    VERSIONS,
+    evaluate_again,
+    read_results,
+)
 from experiments.core.keys import flatten
-from experiments.core.results import UNITS, unit_of
 from experiments.core.run_config import read_config
 from flowjax_ood.training.logs import metrics as metric_log
 
-# of results.json, whatever the run is on
-NEEDED = ("data", "in_distribution", "auroc", "auroc_ci95", "train_seconds")
-NEEDED += ("images_seen", "steps", "params", "eval", "versions")
-# of ablation.json and of samples.json
-ABLATION = ("rows", "in_distribution", "data", "versions")
-SAMPLES = ("runs", "versions")
+# measures of ablation.json over the seeds of a row
+SPREAD = ("auroc", "bits_per_dim")
+# of samples.json and ablation.json
+SAMPLES = {"runs": dict, "versions": VERSIONS}
+ABLATION = {
+    "in_distribution": Maybe(str),
+    "data": Each(DESCRIBED),
+    "rows": Items(
+        {
+            "name": str,
+            "seeds": Items(int, 1),
+            "params": Items(int, 1),
+            "images_seen": Items(int, 1),
+            "train_seconds": Items(float, 1),
+            "auroc": Each(Items(float, 1)),
+            **{
+                f"{m}_{s}": MEANS
+                for m in ("auroc", "bits_per_dim")
+                for s in ("mean", "std")
+            },
+        }
+    ),
+    "missing": IfThere(Items(str)),
+    "failed": IfThere(dict),
+    "versions": VERSIONS,
+}
 
 
 class KeptRun(NamedTuple):
@@ -57,14 +84,10 @@ def read(workdirs: Sequence[Path]) -> Kept:
     # a workdir given by two names is read once
     for workdir in {w.resolve(): w for w in workdirs}.values():
         if (file := workdir / "ablation.json").exists():
-            content = read_json(
-                file, f"ablate --config=... --workdir={workdir}", ABLATION
-            )
-            kept.ablations.append(KeptOutput(workdir, content))
+            kept.ablations.append(KeptOutput(workdir, _ablation(file)))
         elif (file := workdir / "samples.json").exists():
-            content = read_json(
-                file, f"samples --workdir DIR ... --out={workdir}", SAMPLES
-            )
+            remedy = anew(f"samples --workdir DIR ... --out={workdir}")
+            content = json_file.read(file, SAMPLES, remedy=remedy)
             kept.samples.append(KeptOutput(workdir, content))
         else:
             kept.runs.append(_run(workdir))
@@ -75,39 +98,37 @@ def _run(workdir: Path) -> KeptRun:
     if not (workdir / "config.json").is_file():
         raise UserError(f"{workdir} {_nothing_in(workdir)}")
     config = flatten(read_config(workdir))
-    command = f"evaluate --workdir={workdir}"
-    file = workdir / "results.json"
-    if not file.is_file():
+    if not (workdir / "results.json").is_file():
         raise UserError(
-            f"{workdir} holds a run without results.json; if its training is done: "
-            f"python -m experiments {command}"
+            f"{workdir} holds a run without results.json; if its training is done, "
+            f"{evaluate_again(workdir)}"
         )
-    results = read_json(file, command, NEEDED)
-    _require(file, command, results, [UNITS[unit_of(results)]])
+    results = read_results(workdir)
     metrics = workdir / "metrics.jsonl"
     with user_errors("", ValueError):
         records = metric_log.read(metrics) if metrics.exists() else []
     return KeptRun(workdir, config, results, records)
 
 
-def read_json(file: Path, command: str, needed: Sequence[str] = ()) -> dict:
-    """Read the JSON object of a file; UserError names `command` if a key is missing."""
-    remedy = f"make it anew: python -m experiments {command}"
-    with user_errors(f"{file} cannot be read", OSError, ValueError, remedy=remedy):
-        content = json.loads(file.read_text())
-    if not isinstance(content, dict):
-        raise UserError(f"{file} is no JSON object; {remedy}")
-    _require(file, command, content, needed)
+def anew(command: str) -> str:
+    """The remedy for a damaged file that a command makes."""
+    return f"make it anew: python -m experiments {command}"
+
+
+def _ablation(file: Path) -> dict:
+    """ablation.json, whose rows hold the sets of the first."""
+    remedy = anew(f"ablate --config=... --workdir={file.parent}")
+    content = json_file.read(file, ABLATION, remedy=remedy)
+    if rows := content["rows"]:
+        own = {"auroc": [], "bits_per_dim": [content["in_distribution"]]}
+        shape = {
+            f"{measure}_{s}": dict.fromkeys([*more, *rows[0]["auroc"]], object)
+            for measure, more in own.items()
+            for s in ("mean", "std")
+        }
+        if wrong := json_file.mismatch(content, {"rows": Items(shape)}):
+            raise UserError(f"{file} is damaged: {wrong}; {remedy}")
     return content
-
-
-def _require(file: Path, command: str, content: dict, needed: Sequence[str]) -> None:
-    missing = [key for key in needed if key not in content]
-    if missing:
-        raise UserError(
-            f"{file} lacks {', '.join(missing)}; make it anew: python -m experiments "
-            f"{command}"
-        )
 
 
 def _nothing_in(workdir: Path) -> str:

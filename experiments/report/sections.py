@@ -1,12 +1,13 @@
 """Sections of a report on what `ablate`, `samples` and `inspect` left."""
 
 from experiments.ablate import table
+from experiments.core import json_file
 from experiments.core.document import Document
-from experiments.core.errors import UserError
+from experiments.core.json_file import Each, Maybe
 from experiments.core.text import decimals
 from experiments.report.figures import add_pictures
 from experiments.report.published import NOT_AVAILABLE
-from experiments.report.runs import KeptOutput, KeptRun, read_json
+from experiments.report.runs import KeptOutput, KeptRun, anew
 
 ABLATION = {
     "ablation.png": (
@@ -19,6 +20,15 @@ ABLATION = {
     ),
 }
 TERMS = ("log_prob", "log_pz", "logdet")
+# of inspect.json: medians of every set, and AUROC of every OOD set, by term
+INSPECTED = {
+    "likelihood_terms": Each(
+        {
+            "sets": Each({f"{term}_bits_median": Maybe(float) for term in TERMS}),
+            "auroc": Each({term: {"value": Maybe(float)} for term in TERMS}),
+        }
+    )
+}
 # by the beginning of a file's name
 CAPTIONS = {
     "latents": "Images and their latents, put back where their pixels came from.",
@@ -43,7 +53,8 @@ def add_ablation(document: Document, ablation: KeptOutput, name: str) -> None:
             caption += f" {what}: {'; '.join(content[left])}."
     document.section(f"Ablation: {name}")
     document.table([*headers, "images seen"], rows, caption)
-    add_pictures(document, ablation.workdir, ABLATION, f"{name}. ")
+    remedy = anew(f"ablate --config=... --workdir={ablation.workdir}")
+    add_pictures(document, ablation.workdir, ABLATION, f"{name}. ", remedy)
 
 
 def add_samples(document: Document, samples: KeptOutput, name: str) -> None:
@@ -52,21 +63,17 @@ def add_samples(document: Document, samples: KeptOutput, name: str) -> None:
     caption = f"Samples of {runs}, from the same noise at several temperatures."
     document.section(f"Samples: {name}")
     pictures = {"samples.png": (caption, f"samples of {runs}")}
-    add_pictures(document, samples.workdir, pictures, lead="")
+    remedy = anew(f"samples --workdir DIR ... --out={samples.workdir}")
+    add_pictures(document, samples.workdir, pictures, "", remedy)
 
 
 def add_inspection(document: Document, run: KeptRun, name: str) -> None:
     """Add a short table and the figures of DIR/inspect, where there are any."""
     folder = run.workdir / "inspect"
-    file, command = folder / "inspect.json", f"inspect --workdir={run.workdir}"
+    file, remedy = folder / "inspect.json", anew(f"inspect --workdir={run.workdir}")
     if not file.exists():
         return
-    try:
-        headers, rows = _terms(read_json(file, command))
-    except KeyError as error:
-        raise UserError(
-            f"{file} lacks {error}; make it anew: python -m experiments {command}"
-        ) from error
+    headers, rows = _terms(json_file.read(file, INSPECTED, remedy=remedy))
     document.table(
         headers,
         rows,
@@ -74,10 +81,11 @@ def add_inspection(document: Document, run: KeptRun, name: str) -> None:
         "the AUROC of each alone as a score.",
         "ll" + "r" * (len(headers) - 2),
     )
+    pictures = {}
     for path in sorted(folder.glob("*.png")):
         kind = path.stem.rstrip("0123456789").rstrip("_")
-        caption = CAPTIONS.get(kind, f"{path.name}.")
-        document.figure(path, f"{name}, inspected. {caption}", f"{kind} of {name}")
+        pictures[path.name] = CAPTIONS.get(kind, f"{path.name}."), f"{kind} of {name}"
+    add_pictures(document, folder, pictures, f"{name}, inspected. ", remedy)
 
 
 def _terms(content: dict) -> tuple[list[str], list[list]]:

@@ -4,7 +4,6 @@ One figure for several runs, from the same noise: what their samples look like a
 several temperatures, their bits/dim, and what they make of OOD data.
 """
 
-import json
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from experiments.core import build, text
 from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.evaluation import TrainedFlow
+from experiments.core.kept_results import evaluate_again, read_results
 from experiments.core.results import versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.samples.outputs import picture, print_table
@@ -103,12 +103,11 @@ def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
     if len(trained.sets.event_shape) != 3:
         raise UserError(f"{workdir} holds a flow of vectors; samples are of images")
     file = workdir / "results.json"
-    results = json.loads(file.read_text()) if file.is_file() else {}
-    if results.get("steps") != trained.step:
-        there = f"of step {results['steps']}" if results else "missing"
+    results = read_results(workdir)
+    if results["steps"] != trained.step:
         raise UserError(
-            f"{file} is {there}, the newest checkpoint of step {trained.step}; "
-            f"run `evaluate --workdir={workdir}` first"
+            f"{file} is of step {results['steps']}, the newest checkpoint of step "
+            f"{trained.step}; {evaluate_again(workdir)}"
         )
 
     @jax.jit

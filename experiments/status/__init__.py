@@ -22,8 +22,8 @@ state:
   evaluated  results.json is written
   new        a config, and nothing trained yet
 
-Exit status: 0 all is well; 1 a run needs attention (crashed, diverged, silent, or its
-newest checkpoint is damaged); 2 there is no run."""
+Exit status: 0 all is well; 1 a run needs attention (crashed, diverged, silent, its
+newest checkpoint is damaged, or a file of it is unreadable); 2 there is no run."""
 # JAX alone would take longer to import than the answer takes
 USES_JAX = False
 

@@ -13,8 +13,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.core import streams
 from experiments.core.errors import user_errors
 from experiments.core.options import refuse_overrides
+from experiments.core.text import terminal_width
 from experiments.status.files import RunFiles, find_runs
 from experiments.status.record import record
 from flowjax_ood.training.logs.events import timestamp
@@ -29,7 +31,8 @@ def run(args: Namespace, overrides: Sequence[str]) -> int:
             records = look(args.workdir, check=args.check)
             needing = sum(bool(record["attention"]) for record in records)
             show(records, needing, bool(args.watch))
-            if not args.watch:
+            # whoever read it is gone
+            if not args.watch or streams.lost(sys.stdout):
                 break
             time.sleep(args.watch)
     except KeyboardInterrupt:  # the usual end of --watch
@@ -67,7 +70,7 @@ def _print_page(records: list[dict], needing: int, watching: bool) -> None:
 
     from experiments.status.display import page, table
 
-    console = Console()
+    console = Console(width=terminal_width())
     if watching and sys.stdout.isatty():
         console.clear()
     alone = len(records) == 1

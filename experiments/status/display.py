@@ -34,6 +34,8 @@ MOST = 5
 NARROW = ("state", "step", "done", "ETA", "metric", "last saved")
 WIDE = ("state", "steps", *NARROW[2:5], "images/s", "devices", "last saved")
 WIDTH = 108
+# seconds: years later, no calendar helps
+FORESEEN = 1e9
 # between columns, and the least that is left of a name
 GAP, SHORTEST = 2, 12
 
@@ -122,7 +124,7 @@ def _facts(record: dict, brief: dict[str, Text]) -> Iterator[tuple[str, str, str
         if message != record["why"]:
             yield "damage", escape(message), WRONG
     left = record["eta_seconds"]
-    if left is not None and brief["ETA"]:
+    if left is not None and brief["ETA"] and left < FORESEEN:
         end = datetime.fromtimestamp(time.time() + left)
         when = f"{end:%H:%M}" if left < 12 * 3600 else f"{end:%a %d %b, %H:%M}"
         yield "ETA", f"{brief['ETA']}, at {when}", ""

@@ -1,20 +1,33 @@
 """The files of a run, read by `status` and left as they are, without JAX or NumPy."""
 
-import json
 import math
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from filelock import lock_descriptor
 
+from experiments.core import json_file
 from experiments.core.errors import UserError
+from experiments.core.json_file import Each, IfThere, Items, Maybe
 from flowjax_ood.training.checkpoints import manifest
 from flowjax_ood.training.logs import events as event_log
 from flowjax_ood.training.logs import metrics as metric_log
 
+# what is looked at of a run's files
+LENGTH = {name: IfThere(float) for name in ("num_steps", "num_epochs", "batch_size")}
+CONFIG = {"train": IfThere(LENGTH), "exposure": IfThere(LENGTH)}
+DATA = {"shape": IfThere(Items(int, 1))}
+RESULTS = {
+    "steps": IfThere(int),
+    "in_distribution": IfThere(str),
+    "bits_per_dim": IfThere(Each(Maybe(float))),
+    "auroc": IfThere(Each(float)),
+}
 # folders of a run that hold no runs, and how deep runs are searched for
 INSIDE = {"checkpoints", "damaged_checkpoints", "best", "profile", "tensorboard"}
 DEPTH = 4
@@ -32,19 +45,19 @@ class RunFiles:
 
     def __init__(self, workdir: Path, check: bool = False):
         self.workdir, self.unreadable = workdir, []
-        self.config = self._read("config.json", _object, {})
+        self.config = self._read("config.json", _json(CONFIG), {})
         self.metrics = self._read("metrics.jsonl", metric_log.read, [])
         self.events = self._read(event_log.NAME, event_log.read, [])
         self.saved, self.newest = self._read(
             "checkpoints", lambda path: _checkpoints(path, check), ([], None)
         )
-        self.results = self._read("results.json", _object, None)
+        self.results = self._read("results.json", _json(RESULTS), None)
         self.held = self._read(".lock", _held, False)
         self.written = 0.0
         for path in workdir.iterdir():
             with suppress(OSError):  # gone since: a temporary file
                 self.written = max(self.written, path.stat().st_mtime)
-        data = self._read("data.json", _object, {})
+        data = self._read("data.json", _json(DATA), {})
 
         kinds = [event["event"] for event in self.events]
         # the events since the last session began; none where no event says so
@@ -124,15 +137,12 @@ def seconds_of(event: dict) -> float:
     """An event's time, in seconds since 1970; 0 where it is unreadable."""
     try:
         return datetime.fromisoformat(event["time"]).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
 
 
-def _object(path: Path) -> dict:
-    content = json.loads(path.read_text())
-    if not isinstance(content, dict):
-        raise ValueError("not a JSON object")
-    return content
+def _json(shape: dict) -> Callable[[Path], dict]:
+    return partial(json_file.load, shape=shape)
 
 
 def _held(path: Path) -> bool:
@@ -151,7 +161,7 @@ def _checkpoints(directory: Path, check: bool) -> tuple[list[int], dict | None]:
     it; `sealed`: whether it has a manifest, which lists its files.
     """
     # one that is being written has a longer name
-    steps = sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
+    steps = sorted(int(p.name) for p in directory.iterdir() if _is_checkpoint(p))
     while steps:
         path = directory / str(steps[-1])
         try:
@@ -164,3 +174,9 @@ def _checkpoints(directory: Path, check: bool) -> tuple[list[int], dict | None]:
         except FileNotFoundError:
             steps.pop()  # removed while we look
     return [], None
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether it is a step's folder, with something in it; others are strangers."""
+    named = path.name.isdecimal() and path.name.isascii()
+    return named and path.is_dir() and any(path.iterdir())

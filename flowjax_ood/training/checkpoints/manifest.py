@@ -39,7 +39,7 @@ def damage(directory: Path, checksums: bool = True) -> str:
     try:
         files = json.loads(path.read_text())["size and crc32"]
         recorded = {name: (int(size), int(crc)) for name, (size, crc) in files.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"{NAME} is unreadable"
     for name, (size, crc) in recorded.items():
         if not (directory / name).is_file():

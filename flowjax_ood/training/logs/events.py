@@ -38,11 +38,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowjax_ood.runtime.messages import warn
+from flowjax_ood.training.logs.metrics import is_number
 
 if TYPE_CHECKING:
     from flowjax_ood.training.checkpoints.checkpoints import Damaged
 
 NAME = "events.jsonl"
+# facts that are numbers, of whatever event
+NUMBERS = ("step", "num_steps", "to", "seconds", "bytes")
+NUMBERS += ("processes", "devices", "pid")
 ENDINGS = ("interrupted", "diverged", "failed", "finished")
 
 
@@ -135,7 +139,8 @@ class EventLog:
 def read(path: str | Path) -> list[dict]:
     """The events of a file, oldest first; empty where there is none.
 
-    Lines that a crash or a full disk cut short are left out.
+    Lines that a crash or a full disk cut short are left out, and so are those whose
+    numbers are none.
     """
     try:
         text = Path(path).read_bytes().decode(errors="replace")
@@ -145,10 +150,14 @@ def read(path: str | Path) -> list[dict]:
     for line in text.split("\n"):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         keys = ("time", "event")
-        if isinstance(record, dict) and all(type(record.get(k)) is str for k in keys):
+        if not isinstance(record, dict) or any(
+            type(record.get(k)) is not str for k in keys
+        ):
+            continue
+        if all(is_number(record[k]) for k in NUMBERS if k in record):
             events.append(record)
     return events
 

@@ -1,6 +1,7 @@
 """metrics.jsonl: one JSON object a line, appended as training goes."""
 
 import json
+import math
 from pathlib import Path
 
 from flowjax_ood.runtime.files import write_bytes
@@ -53,9 +54,12 @@ def read(path: str | Path) -> list[dict]:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            if not (isinstance(record, dict) and "step" in record):
-                raise ValueError("no `step` in it")
-        except ValueError as error:
+            if not (isinstance(record, dict) and type(record.get("step")) is int):
+                raise ValueError("no `step` in it that is a whole number")
+            for name, value in record.items():
+                if not is_number(value):
+                    raise ValueError(f"{name} is {value!r}, not a number")
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break
             raise ValueError(
@@ -64,3 +68,11 @@ def read(path: str | Path) -> list[dict]:
             ) from error
         records.append(record)
     return records
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

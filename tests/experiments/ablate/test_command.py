@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from experiments.ablate.table import bottleneck_series
 from experiments.cli import run
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
+from experiments.core.run_config import read_config
 from experiments.core.workdir import locked
 from flowjax_ood.training.logs.window import NonFiniteLossError
 from tests.helpers.experiment_runs import CONFIGS, only_error
@@ -105,6 +107,31 @@ def test_a_lost_result_is_made_again_and_is_the_same(done, config_file):
     (done / "runs" / LAST / "seed_1" / "results.json").unlink()
     assert run(["ablate", f"--config={config_file}", f"--workdir={done}"]) == 0
     assert read(done)["rows"][2]["auroc"] == before["rows"][2]["auroc"]
+
+
+def test_a_damaged_result_is_named_before_anything_is_trained(
+    done, config_file, monkeypatch, capsys
+):
+    monkeypatch.setattr(ablate, "train", None)
+    file = done / "runs" / LAST / "seed_1" / "results.json"
+    kept = file.read_bytes()
+    try:
+        for content in (b"", b'{"eval": ', b"[]", b"{}"):
+            file.write_bytes(content)
+            assert run(["ablate", f"--config={config_file}", f"--workdir={done}"]) == 2
+            message = only_error(capsys.readouterr().err)
+            assert message.startswith(f"{file} is damaged: ")
+            assert message.endswith(f"experiments evaluate --workdir={file.parent}")
+    finally:
+        file.write_bytes(kept)
+
+
+def test_results_of_other_sets_are_not_those_asked_for(done):
+    where = done / "runs" / LAST / "seed_1"
+    config = read_config(where)
+    for scored, is_done in (("mnist", True), ("mnist:train", False)):
+        sets = SimpleNamespace(ood={scored: None})
+        assert ablate._done(config, where, sets) is is_done
 
 
 def test_a_run_in_use_is_left_to_the_other_process(done, config_file, capsys):

@@ -21,6 +21,7 @@ from experiments.precision import command as precision
 from experiments.samples import command as samples
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.precision import FLOAT32
+from flowjax_ood.training.checkpoints.errors import CheckpointError
 from tests.helpers import detect_stubs as stubs
 from tests.helpers.experiment_runs import CONFIGS
 from tests.helpers.tiny_run import assert_same
@@ -140,3 +141,34 @@ def test_detect_ranks_by_them(smoke_run, trained, tmp_path):
         ((run,),) = rows[detect_flows.TERMS[term], "none"]
         scores = np.concatenate(list(run.scores.values()))
         np.testing.assert_array_equal(scores, getattr(together, term))
+
+
+class Rotating:
+    """Checkpoints of a run that removes each before it is read, but the last."""
+
+    steps = (10, 14, 18)
+
+    def __init__(self, directory):
+        self.step = directory.pop(0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def latest_step(self):
+        return self.step
+
+    def restore(self, template):
+        if self.step < self.steps[-1]:
+            raise CheckpointError(f"step {self.step} is incomplete")
+        return template, {"step": self.step}
+
+
+def test_a_checkpoint_that_is_replaced_meanwhile_is_looked_for_again(monkeypatch):
+    monkeypatch.setattr(evaluation, "Checkpoints", Rotating)
+    assert evaluation._restored([10, 14, 18], "t") == ("t", {"step": 18})
+    # one that stays as it is cannot be read
+    with pytest.raises(CheckpointError, match="step 14 is incomplete"):
+        evaluation._restored([10, 14, 14, 18], "t")

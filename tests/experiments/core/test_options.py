@@ -33,6 +33,7 @@ def test_a_home_that_no_shell_has_put_in(monkeypatch):
         (whole_number(most=SEED), "4294967296", "whole number from 0 to 4294967295"),
         (directory, "", "'' names no directory: is a variable unset"),
         (directory, "runs/\udcff", "is not UTF-8, as names of checkpoints must be"),
+        (directory, "a" * 300, "a: File name too long; give a shorter name"),
         (directory, "~nobody_of_that_name/runs", "'~nobody_of_that_name/runs': "),
         (number(), "0", "'0' is no number above 0"),
         (number(), "nan", "'nan' is no number above 0"),
@@ -45,3 +46,10 @@ def test_a_home_that_no_shell_has_put_in(monkeypatch):
 def test_others_are_refused(parse, text, said):
     with pytest.raises(ArgumentTypeError, match=said):
         parse(text)
+
+
+def test_a_loop_of_links_is_no_directory(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(ArgumentTypeError, match=r"loop|symbolic links"):
+        directory(str(tmp_path / "a"))

@@ -103,3 +103,13 @@ def test_names_are_shown_and_not_obeyed(capsys):
     assert table[0] == table[2] == r"| a\\x1b[2J\\u202e&lt;b&gt;\|[/b] |"
     text.print_table((NAME,), [(NAME,)], title=NAME, width=60)
     assert capsys.readouterr().out.count(r"a\x1b[2J\u202e<b>|[/b]") == 3
+
+
+@pytest.mark.parametrize(("columns", "width"), [("0", 80), ("1", 80), ("132", 132)])
+def test_a_table_is_printed_however_narrow_the_terminal(
+    monkeypatch, capsys, columns, width
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert text.terminal_width() == width
+    text.print_table(["flow", "AUROC"], [["RealNVP", "0.123"]])
+    assert "RealNVP" in capsys.readouterr().out

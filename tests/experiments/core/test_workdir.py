@@ -36,10 +36,7 @@ def test_the_same_images_go_on_wherever_they_come_from(tmp_path):
 @pytest.mark.parametrize("content", ["", "[", "[]", "null", "5", "{}", "[" * 100_000])
 def test_what_is_no_account_of_the_data_is_said(tmp_path, content):
     (tmp_path / "data.json").write_text(content)
-    said = (
-        r"data\.json (is not JSON|does not say what data the run is of).*; restore it"
-    )
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=r"data\.json is damaged: .*; restore it"):
         keep_data(images(), tmp_path)
     assert (tmp_path / "data.json").read_text() == content
 
@@ -60,12 +57,6 @@ def test_other_images_are_refused(tmp_path, change):
     with pytest.raises(UserError, match=r"not those .* was trained on.*another --work"):
         keep_data(other, tmp_path)
     assert (tmp_path / "data.json").read_bytes() == kept
-
-
-def test_a_damaged_data_json_is_named(tmp_path):
-    (tmp_path / "data.json").write_text("{")
-    with pytest.raises(UserError, match=r"data\.json is not JSON"):
-        keep_data(images(), tmp_path)
 
 
 @pytest.mark.multiprocess

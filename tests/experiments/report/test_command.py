@@ -1,5 +1,6 @@
 """`report`: which runs are pooled, the command, and errors that name one."""
 
+import copy
 import json
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 
 from experiments.cli import run
 from experiments.core.errors import UserError
+from experiments.core.json_file import IfThere
+from experiments.core.kept_results import OF_IMAGES, RESULTS
 from experiments.report import command as report
 from experiments.report.published import NOT_AVAILABLE
-from experiments.report.runs import NEEDED
 from tests.helpers.experiment_runs import only_error, snapshot
 from tests.helpers.kept_runs import (
     cells,
@@ -149,8 +151,9 @@ def test_a_workdir_without_results_names_the_command(tmp_path, three_seeds):
     assert str(file) in message
     assert message.endswith(command)
     file.write_text("[]")
-    assert "is no JSON object" in error_of(tmp_path, broken)
-    for key in (*NEEDED, "bits_per_dim"):
+    assert "is damaged: it is [], not an object" in error_of(tmp_path, broken)
+    needed = [key for key, shape in RESULTS.items() if not isinstance(shape, IfThere)]
+    for key in (*needed, *OF_IMAGES):
         found = results()
         del found[key]
         file.write_text(json.dumps(found))
@@ -181,8 +184,91 @@ def test_a_broken_ablation_names_the_command(tmp_path):
     ablation = keep_ablation(tmp_path / "ablation")
     (ablation / "ablation.json").write_text("{}")
     message = error_of(tmp_path, ablation)
-    assert "ablation.json lacks rows, in_distribution, data, versions" in message
+    assert "ablation.json is damaged: it lacks in_distribution, data, rows" in message
     assert f"ablate --config=... --workdir={ablation}" in message
+
+
+def changed(content: dict, path: str, value) -> dict:
+    """The content with another value at `a.b.c`; `...` removes it."""
+    *parents, leaf = path.split(".")
+    content = node = copy.deepcopy(content)
+    for key in parents:
+        node = node[int(key) if isinstance(node, list) else key]
+    if value is ...:
+        del node[leaf]
+    else:
+        node[leaf] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("data.test", ..., "it lacks data.test"),
+        ("data.mnist", ..., "it lacks data.mnist"),
+        ("data.train.shape", [], "data.train.shape is [], not a list of at least 1"),
+        ("bits_per_dim.mnist", ..., "it lacks bits_per_dim.mnist"),
+        ("bits_per_dim.mnist", "x", 'bits_per_dim.mnist is "x", not a number'),
+        ("auroc", None, "auroc is null, not an object"),
+        ("auroc.mnist", None, "auroc.mnist is null, not a number"),
+        ("auroc_ci95.mnist", ..., "it lacks auroc_ci95.mnist"),
+        ("auroc_ci95.mnist", [0.1], "not a list of at least 2"),
+        ("params", "many", 'params is "many", not a whole number'),
+        ("steps", 0, "steps is 0"),
+        ("eval", None, "eval is null, not an object"),
+        ("versions.platform", ..., "it lacks versions.platform"),
+        ("baselines", {"knn": 3}, "baselines.knn is 3, not an object"),
+        ("told", "mnist", 'told is "mnist", not a list'),
+    ],
+)
+def test_garbage_in_results_names_the_value_and_the_command(
+    tmp_path, three_seeds, path, value, said
+):
+    file = three_seeds[1] / "results.json"
+    file.write_text(json.dumps(changed(results(), path, value)))
+    message = error_of(tmp_path, *three_seeds)
+    assert message.startswith(f"{file} is damaged: ")
+    assert said in message
+    assert message.endswith(f"experiments evaluate --workdir={three_seeds[1]}")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("rows.0.params", [], "rows[0].params is [], not a list of at least 1"),
+        ("rows.1.auroc_std", ..., "it lacks rows[1].auroc_std"),
+        ("rows.1.bits_per_dim_mean.mnist", ..., "rows[1].bits_per_dim_mean.mnist"),
+        ("rows.1.auroc_mean", {}, "it lacks rows[1].auroc_mean.mnist"),
+        ("versions.jax", 5, "versions.jax is 5, not text"),
+        ("data.train.count", "x", 'data.train.count is "x", not a whole number'),
+    ],
+)
+def test_garbage_in_an_ablation_names_the_value(tmp_path, path, value, said):
+    ablation = keep_ablation(tmp_path / "ablation")
+    content = json.loads((ablation / "ablation.json").read_text())
+    content = changed(content, path, value)
+    (ablation / "ablation.json").write_text(json.dumps(content))
+    message = error_of(tmp_path, ablation)
+    assert said in message
+    assert f"ablate --config=... --workdir={ablation}" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a" * 9])
+def test_a_picture_that_is_none_names_the_command(tmp_path, three_seeds, content):
+    file = three_seeds[2] / "likelihoods.png"
+    file.write_bytes(content)
+    message = error_of(tmp_path, *three_seeds)
+    assert message.startswith(f"{file} is not a PNG; make it anew: ")
+    assert message.endswith(f"evaluate --workdir={three_seeds[2]}")
+
+
+def test_garbage_of_an_inspection_names_the_command(tmp_path, three_seeds):
+    folder = three_seeds[0] / "inspect"
+    folder.mkdir()
+    (folder / "inspect.json").write_text('{"likelihood_terms": 5}')
+    message = error_of(tmp_path, three_seeds[0])
+    assert "inspect.json is damaged: likelihood_terms is 5, not an object" in message
+    assert message.endswith(f"inspect --workdir={three_seeds[0]}")
 
 
 def test_an_out_that_cannot_be_written(tmp_path, three_seeds):

@@ -226,5 +226,5 @@ def test_an_inspection_has_a_table_and_its_figures(tmp_path, three_seeds):
     assert html.count(CAPTIONS["latents"]) == 1
     assert html.count('<td class="r">0.375</td>') == 3
     (folder / "inspect.json").write_text("{}")
-    with pytest.raises(UserError, match=r"inspect.json lacks 'likelihood_terms'.*make"):
+    with pytest.raises(UserError, match=r"json .* it lacks likelihood_terms; make"):
         write_report(tmp_path, three_seeds[0])

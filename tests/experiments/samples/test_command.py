@@ -109,7 +109,7 @@ def test_a_run_is_not_evaluated_as_it_is(capsys, tiny_run, tmp_path):
     (workdir / "results.json").write_text(json.dumps(results | {"steps": 2}))
     where = ("--workdir", workdir, f"--out={tmp_path / 'out'}")
     said = fails(capsys, *where)
-    assert "is of step 2, the newest checkpoint of step 4; run `evaluate" in said
+    assert "is of step 2, the newest checkpoint of step 4; make it anew: " in said
     (workdir / "results.json").unlink()
     assert "results.json is missing" in fails(capsys, *where)
     assert not (tmp_path / "out").exists()

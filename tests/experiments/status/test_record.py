@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from experiments.status.display import page, table
 from experiments.status.files import RunFiles
 from tests.helpers import status_runs as runs
 from tests.helpers.status_runs import (
@@ -207,6 +208,73 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (workdir / "data.json").write_text("[]")
     found = seen(workdir)
     assert found["step"] == 400
-    metrics, data = found["notes"]
+    metrics, data = found["attention"]
     assert "metrics.jsonl:2 is not a record" in metrics
-    assert data == "data.json: not a JSON object"
+    assert data == "unreadable: data.json: it is [], not an object"
+
+
+METRICS = '{"step": 100, "loss": 1.0}\n'
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("metrics.jsonl", '{"step": null}\n' + METRICS, "no `step` in it"),
+        ("metrics.jsonl", '{"step": "x"}\n' + METRICS, "no `step` in it"),
+        ("metrics.jsonl", '{"step": 1, "loss": NaN}\n' + METRICS, "loss is nan"),
+        ("metrics.jsonl", '{"step": 1, "seconds": "x"}\n' + METRICS, "seconds is 'x'"),
+        ("metrics.jsonl", DEEP + "\n" + METRICS, "is not a record"),
+        ("config.json", DEEP, "nested too deeply"),
+        ("config.json", "", "it is not JSON"),
+        ("config.json", '{"train": 5}', "train is 5, not an object"),
+        ("config.json", '{"train": {"num_steps": "x"}}', "train.num_steps is"),
+        ("data.json", '{"shape": []}', "shape is [], not a list of at least 1"),
+        ("results.json", '{"steps": "x"}', "steps is"),
+        ("results.json", '{"steps": 1, "auroc": {"mnist": "x"}}', "auroc.mnist is"),
+        ("results.json", '{"bits_per_dim": 5}', "bits_per_dim is 5, not an object"),
+    ],
+)
+def test_garbage_of_a_run_is_said_of_that_run(tmp_path, file, content, said):
+    """And ends neither the command nor what it says of others."""
+    workdir = write_run(tmp_path / "run", events=DONE, metrics=records(400))
+    (workdir / file).write_text(content)
+    found = seen(workdir)
+    (message,) = found["attention"]
+    assert message.startswith(f"unreadable: {file}: ")
+    assert said in message
+    assert message in " ".join(runs.printed(page(found), 400).split())
+    assert "run" in runs.printed(table([found, found], 200), 200)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        {"num_steps": "x"},
+        {"num_steps": None},
+        {"step": []},
+        {"devices": "many"},
+        {"num_steps": 1e300},
+        {"time": "0001-01-01"},
+        {"host": 5, "device": None},
+    ],
+)
+def test_events_that_are_garbage_hide_nothing_else(tmp_path, garbage):
+    events = [started(), *SAVES, *(event(150, "checkpoint") | garbage for _ in "ab")]
+    events += [started(160) | garbage]
+    workdir = write_run(tmp_path / "run", events=events, metrics=records(400))
+    found = seen(workdir)
+    assert found["step"] == 400
+    assert runs.printed(page(found))
+    assert runs.printed(table([found, found], 80))
+
+
+def test_strangers_among_the_checkpoints_are_none(tmp_path):
+    workdir = saved(tmp_path)
+    for name in ("\u00b2", "700", "notes"):
+        (workdir / "checkpoints" / name).mkdir()
+    (workdir / "checkpoints" / "800").write_text("")
+    found = seen(workdir)
+    assert found["checkpoints"] == [200, 400]
+    assert found["step"] == 400
+    assert found["attention"] == []
