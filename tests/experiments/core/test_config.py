@@ -370,7 +370,7 @@ def test_a_workdir_that_cannot_be_made_is_an_error(tmp_path):
     [
         (b'{"seed": 0', "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
-        (b"[]", "is no config"),
+        (b"[]", "it is [], not an object"),
         (b'{"model": 5}', "model must be a group of keys, got 5"),
         (b'{"seed": 0}', "parallel, fsdp, data, model, optimizer, train, eval missing"),
     ],
