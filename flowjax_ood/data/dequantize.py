@@ -1,4 +1,4 @@
-"""Dequantise uint8 images to a density's domain [0, 1), and exactly back.
+"""Dequantise images to a density's domain [0, 1), and exactly back.
 
 The key is explicit and one per example, so an image's noise depends on its key alone:
 not on the batch it came in, and not on the devices the batch is spread over.
@@ -6,29 +6,37 @@ not on the batch it came in, and not on the devices the batch is spread over.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+# what float32 holds of a value in [0, 1)
+BITS = 24
+MOST_BINS = 2**16
 
 
-def dequantize(images: jax.Array, keys: jax.Array) -> jax.Array:
-    """`x = (k + u) / 256`, `u ~ U[0, 1)` per pixel and channel; float32 in [0, 1).
+def dequantize(images: jax.Array, keys: jax.Array, bins: int = 256) -> jax.Array:
+    """`x = (k + u) / bins`, `u ~ U[0, 1)` per pixel and channel; float32 in [0, 1).
 
-    `images`: uint8 `[B, H, W, C]`; `keys`: typed threefry keys `[B]`, from
-    `example_keys`. Returns float32 `[B, H, W, C]`, strictly below 1, with
-    `quantize(x) == images` always.
+    `images`: uint8 or uint16 `[B, H, W, C]` of values below `bins`, a power of two:
+    256 of 8-bit images, 32 of 5-bit ones, 65536 of 16-bit ones. `keys`: typed threefry
+    keys `[B]`, from `example_keys`. Returns float32 `[B, H, W, C]`, strictly below 1,
+    with `quantize(x, bins) == images` always.
 
-    `u` is a multiple of 2^-16. Then `k + u` takes 8 + 16 = 24 bits, just what float32
+    `u` is a multiple of `bins 2^-24`. Then `k + u` takes 24 bits, just what float32
     holds, and every step is exact. `jax.random.uniform` has 23 bits after the point:
     `255 + u` would round to 256 now and then, out of the domain, and any large `k + u`
     to the next integer, another pixel value.
 
-    Raises `TypeError` or `ValueError` for images that are not uint8 `[B, H, W, C]`, and
-    for keys that are not typed, not `[B]`, or not threefry.
+    Raises `TypeError` or `ValueError` for other images or bins, for keys that are not
+    typed, not `[B]`, or not threefry, and, outside of jit, for values not below `bins`.
     Source: Uria et al. 2013; Theis et al. 2016, section 3.1.
     """
+    depth = _depth(bins)
     dtype = getattr(images, "dtype", type(images).__name__)
-    if dtype != jnp.uint8:
+    if dtype not in (jnp.uint8, jnp.uint16) or (dtype == jnp.uint16 and bins <= 256):
+        kind = "uint8" if bins <= 256 else "uint8 or uint16"
         raise TypeError(
-            f"dequantize takes uint8 images, not {dtype}: apply it to the stored "
-            "values 0..255, once"
+            f"dequantize takes {kind} images, not {dtype}: apply it to the stored "
+            f"values 0..{bins - 1}, once; 16-bit images take bins=2**16"
         )
     if images.ndim != 4:
         raise ValueError(f"images must be [B, H, W, C], not of shape {images.shape}")
@@ -38,22 +46,50 @@ def dequantize(images: jax.Array, keys: jax.Array) -> jax.Array:
             f"keys of shape {keys.shape} for images of shape {images.shape}: one key "
             f"per example, shape {images.shape[:1]}; see example_keys"
         )
+    check_values(images, bins)
     shape = images.shape[1:]
-    bits = jax.vmap(lambda key: jax.random.bits(key, shape, jnp.uint16))(keys)
-    u = bits.astype(jnp.float32) * 2.0**-16
-    return (jnp.asarray(images).astype(jnp.float32) + u) * 2.0**-8
+    # 16 bits are drawn where they are enough, as they always were for 256 bins
+    drawn, least = (16, jnp.uint16) if depth >= BITS - 16 else (32, jnp.uint32)
+    bits = jax.vmap(lambda key: jax.random.bits(key, shape, least))(keys)
+    if spare := drawn - (BITS - depth):
+        bits = bits >> jnp.full_like(bits, spare)
+    u = bits.astype(jnp.float32) * 2.0 ** (depth - BITS)
+    return (jnp.asarray(images).astype(jnp.float32) + u) * 2.0**-depth
 
 
-def quantize(x: jax.Array) -> jax.Array:
-    """`k = floor(256 x)` clipped to 0 ... 255: the exact inverse of `dequantize`.
+def quantize(x: jax.Array, bins: int = 256) -> jax.Array:
+    """`k = floor(bins x)` clipped to 0 ... bins - 1: exact inverse of `dequantize`.
 
-    Floating `x` of any shape -> uint8 of that shape. Samples of a flow may leave
-    [0, 1), hence the clip.
+    Floating `x` of any shape -> uint8 of that shape, uint16 with more than 256 bins.
+    Samples of a flow may leave [0, 1), hence the clip.
     """
+    _depth(bins)
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"quantize takes floating values in [0, 1), not {x.dtype}")
-    return jnp.clip(jnp.floor(x * 256.0), 0.0, 255.0).astype(jnp.uint8)
+    dtype = jnp.uint8 if bins <= 256 else jnp.uint16
+    return jnp.clip(jnp.floor(x * float(bins)), 0.0, bins - 1.0).astype(dtype)
+
+
+def check_values(images: jax.Array, bins: int) -> None:
+    """Raise ValueError for values not below `bins`, where values are known."""
+    if bins > jnp.iinfo(images.dtype).max or isinstance(images, jax.core.Tracer):
+        return
+    if (highest := int(np.max(images, initial=0))) >= bins:
+        raise ValueError(
+            f"images hold the value {highest}, and bins={bins} are 0..{bins - 1}; "
+            "give the bins of these images, or shift their values right first"
+        )
+
+
+def _depth(bins: int) -> int:
+    """`log2(bins)`; ValueError unless that is an integer from 1 to 16."""
+    if bins not in [2**depth for depth in range(1, MOST_BINS.bit_length())]:
+        raise ValueError(
+            f"bins must be a power of two from 2 to {MOST_BINS}, not {bins!r}; values "
+            "of any other number of bins have those of the next power of two"
+        )
+    return int(bins).bit_length() - 1
 
 
 def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:

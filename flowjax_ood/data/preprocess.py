@@ -22,9 +22,9 @@ ALTERATIONS = {
 def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
     """Resize the shorter side to `size` (PIL bilinear, antialiased), crop the centre.
 
-    uint8 `[H, W, C]` (C 1 or 3) -> uint8 `[size, size, C]`. Equal to torchvision's
-    `Resize(size)` then `CenterCrop(size)` on a PIL image: the longer side is rounded
-    down, the crop's offset is rounded half to even.
+    uint8 `[H, W, C]` -> uint8 `[size, size, C]`, each channel as if alone. Equal to
+    torchvision's `Resize(size)` then `CenterCrop(size)` on a PIL image: the longer side
+    is rounded down, the crop's offset is rounded half to even.
     Source: Kirichenko et al. 2020, appendix (CelebA at 32x32).
 
     Raises ValueError for other arrays, and for sides so unequal that the resized image
@@ -32,12 +32,15 @@ def resize_center_crop(image: np.ndarray, size: int) -> np.ndarray:
     """
     from PIL import Image
 
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+    if image.dtype != np.uint8 or image.ndim != 3 or image.size == 0:
         raise ValueError(
-            "an image must be uint8 [H, W, C] with 1 or 3 channels, not "
-            f"{image.dtype} of shape {image.shape}"
+            f"an image must be uint8 [H, W, C], not {image.dtype} of shape "
+            f"{image.shape}"
         )
     height, width, channels = image.shape
+    if channels not in (1, 3):  # which PIL has no picture of
+        parts = [image[..., c : c + 1] for c in range(channels)]
+        return np.concatenate([resize_center_crop(part, size) for part in parts], 2)
     shorter = min(height, width)
     if shorter != size:
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
@@ -89,7 +92,7 @@ def to_grayscale(images: np.ndarray) -> np.ndarray:
 
     uint8 `[N, H, W, 3]` -> uint8 `[N, H, W, 1]`; one channel is returned as it is.
     """
-    check_images(images, "colours")
+    _check_colours(images)
     if images.shape[3] == 1:
         return images
     weights = np.array([19595, 38470, 7471], np.uint32)
@@ -102,8 +105,17 @@ def to_rgb(images: np.ndarray) -> np.ndarray:
 
     Three channels are returned as they are.
     """
-    check_images(images, "colours")
+    _check_colours(images)
     return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)
+
+
+def _check_colours(images: np.ndarray) -> None:
+    check_images(images, "colours")
+    if images.shape[3] not in (1, 3):
+        raise ValueError(
+            f"images of {images.shape[3]} channels are neither grey (1) nor RGB (3), "
+            "and have no conversion; leave channels as they are, or select some first"
+        )
 
 
 def with_channels(images: np.ndarray, channels: int | None) -> np.ndarray:

@@ -7,6 +7,9 @@ import numpy as np
 
 from flowjax_ood.data.checks import number_to_take
 
+# beyond them, what comes last is taken for a side of the image
+MOST_CHANNELS = 16
+
 
 class StoredSet:
     """Base of frozen dataclasses with `name`, `split`, `labels`, `source`, `origin`.
@@ -84,7 +87,7 @@ class ImageSet(StoredSet):
     Attributes:
         name: data set, as asked for (`"fashion_mnist"`).
         split: split, as asked for (`"test"`).
-        images: uint8 `[N, H, W, C]`, `C` 1 or 3, `N` at least 1.
+        images: uint8 `[N, H, W, C]`, `N` and `C` at least 1.
         labels: int32 `[N]`, or None where the source has none.
         source: one of `loading.SOURCES`.
         origin: one readable line: where the images came from, what was done to them,
@@ -174,7 +177,7 @@ class TokenSet(StoredSet):
 
 
 def check_images(images: np.ndarray, what: str) -> None:
-    """Raise unless `images` is a non-empty uint8 `[N, H, W, C]` with C 1 or 3."""
+    """Raise unless `images` is a non-empty uint8 `[N, H, W, C]`, channels last."""
     remedy = "; images are stored as uint8 0..255 and dequantised on the device"
     if np.issubdtype(getattr(images, "dtype", object), np.floating):
         remedy += "; for floats in [0, 1]: np.round(255 * x).astype(np.uint8)"
@@ -185,17 +188,14 @@ def check_images(images: np.ndarray, what: str) -> None:
         )
     if images.size == 0:
         raise ValueError(f"{what}: no images (shape {images.shape})")
-    if images.shape[3] not in (1, 3):
-        message = (
-            f"{what}: images must have 1 or 3 channels last, not {images.shape[3]} "
-            f"(shape {images.shape})"
+    _, second, third, last = images.shape
+    # many channels are as many as a side has pixels, or more than a sensor has
+    many = last == third or last > MOST_CHANNELS
+    if last not in (1, 3) and second in (1, 3) and many:
+        raise ValueError(
+            f"{what}: images of shape {images.shape} look like channels first "
+            "[N, C, H, W]: write x.transpose(0, 2, 3, 1)"
         )
-        if images.shape[1] in (1, 3):
-            message += (
-                "; this looks like channels first [N, C, H, W]: "
-                "write x.transpose(0, 2, 3, 1)"
-            )
-        raise ValueError(message)
 
 
 def check_vectors(vectors: np.ndarray, what: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from flowjax_ood.data.batching import padded_batches
-from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.data.dequantize import check_values, dequantize, example_keys
 from flowjax_ood.distributions import Flow, bits_per_dim
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.progress import progress
@@ -25,6 +25,7 @@ class Likelihoods(NamedTuple):
     log_pz: np.ndarray
     logdet: np.ndarray
     dims: int
+    bins: int = 256
 
     @property
     def log_prob(self) -> np.ndarray:
@@ -34,8 +35,8 @@ class Likelihoods(NamedTuple):
 
     @property
     def bits_per_dim(self) -> np.ndarray:
-        """Bits per dimension of 8-bit images, float64 `[N]`."""
-        return bits_per_dim(self.log_prob, self.dims)
+        """Bits per dimension of images of `bins` values a pixel, float64 `[N]`."""
+        return bits_per_dim(self.log_prob, self.dims, self.bins)
 
 
 def evaluate_likelihood(
@@ -47,6 +48,7 @@ def evaluate_likelihood(
     batch_size: int,
     parallel: Parallel,
     cond: np.ndarray | None = None,
+    bins: int = 256,
     label: str | None = "likelihood",
 ) -> Likelihoods:
     """Score images, or vectors as they are, with running batch statistics.
@@ -62,15 +64,18 @@ def evaluate_likelihood(
     Args:
         flow: of these variables.
         variables: of the flow.
-        images: uint8 `[N, H, W, C]`, or vectors, floating-point `[N, D]`.
+        images: uint8 or uint16 `[N, H, W, C]` of values below `bins`, or vectors,
+            floating-point `[N, D]`.
         key: typed PRNG key of the dequantisation.
         batch_size: how many are scored at a time.
         parallel: the devices that share every batch.
         cond: floating-point `[N, K]`, a condition for each image.
+        bins: how many values a pixel has, as of `dequantize`.
         label: of the progress that is shown; None shows none.
 
     Raises:
-        ValueError: another number of conditions than of images.
+        ValueError: another number of conditions than of images, or values not below
+            `bins`.
     """
     if cond is not None:
         cond = np.asarray(cond)
@@ -83,11 +88,13 @@ def evaluate_likelihood(
     variables, key = parallel.place_copies((variables, key))
     # what processes share must be whole on each of them
     whole = parallel.replicated if parallel.part.count > 1 else None
-    score = _score_of(_Same(flow), whole)
+    score = _score_of(_Same(flow), whole, bins)
     log_pz, logdet = [], []
     kind, unit = "image", "images"
     if np.issubdtype(images.dtype, np.floating):
         kind, unit = "x", "vectors"
+    else:
+        check_values(images, bins)
     with shown_batches(len(images), batch_size, label, unit) as batches:
         for at, mask in batches:
             batch = {kind: images[at], "index": at.astype(np.int32)}
@@ -97,7 +104,8 @@ def evaluate_likelihood(
             parts = jax.device_get(score(variables, batch, key))
             log_pz.append(parts.log_pz[mask])
             logdet.append(parts.logdet[mask])
-    return Likelihoods(np.concatenate(log_pz), np.concatenate(logdet), flow.dims)
+    log_pz, logdet = map(np.concatenate, (log_pz, logdet))
+    return Likelihoods(log_pz, logdet, flow.dims, bins)
 
 
 @contextmanager
@@ -130,12 +138,12 @@ class _Same:
 
 # room for a few flows: what is compiled for one lives as long as its entry
 @lru_cache(maxsize=4)
-def _score_of(same: _Same, whole: NamedSharding | None) -> Callable:
+def _score_of(same: _Same, whole: NamedSharding | None, bins: int) -> Callable:
     @partial(jax.jit, out_shardings=whole)
     def score(variables, batch, key):
         x = batch.get("x")
         if x is None:
-            x = dequantize(batch["image"], example_keys(key, batch["index"]))
+            x = dequantize(batch["image"], example_keys(key, batch["index"]), bins)
         # accelerators multiply float32 in fewer bits unless told otherwise
         with jax.default_matmul_precision("highest"):
             cond = batch.get("cond")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
@@ -61,12 +61,15 @@ class Likelihood:
     """Maximum likelihood: the mean of `-log p(x)`, nats.
 
     Of images, uint8 `[B, H, W, C]`, dequantised; or of `x`, floating-point `[B, ...]`.
-    A conditional flow is given `cond`, `[B, K]`, where the batch has it. Metrics:
+    A conditional flow is given `cond`, `[B, K]`, where the batch has it. `bins`: how
+    many values a pixel has, as of `dequantize`. Metrics:
     `bits_per_dim` and `bits_per_dim_prior` (its part from log p(z)); of `x`, which has
     no pixels, `log_pz` and `logdet` in nats.
     """
 
     module: Flow
+    _: KW_ONLY
+    bins: int = 256
     method: ClassVar = "log_prob_parts"
     needs: ClassVar = ("image or x", "index")
     made_by: ClassVar = "image_batches or vector_batches"
@@ -74,16 +77,18 @@ class Likelihood:
     def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
         x = batch.get("x")
         if x is None:
-            x = dequantize(batch["image"], example_keys(step_key, batch["index"]))
+            keys = example_keys(step_key, batch["index"])
+            x = dequantize(batch["image"], keys, self.bins)
         return x, batch.get("cond")
 
     def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
         if "x" in batch:
             terms = {"log_pz": outputs.log_pz, "logdet": outputs.logdet}
         else:
+            pixels = self.module.dims, self.bins
             terms = {
-                "bits_per_dim": bits_per_dim(outputs.log_prob, self.module.dims),
-                "bits_per_dim_prior": bits_per_dim(outputs.log_pz, self.module.dims),
+                "bits_per_dim": bits_per_dim(outputs.log_prob, *pixels),
+                "bits_per_dim_prior": bits_per_dim(outputs.log_pz, *pixels),
             }
         return -jnp.mean(outputs.log_prob), jax.tree.map(jnp.mean, terms)
 
@@ -93,10 +98,11 @@ class Negative(Likelihood):
     """Negative training: `negative_loss` of images to learn and images to push down.
 
     `batch["negative"]` says which is which; they pass through the flow together, so
-    that batch norm sees both. LL is the discrete log-likelihood of an image of D 8-bit
-    values, `log p(x) - D log 256`, nats. (The original's is `D log(256/255)` lower,
-    3.07 nats for 28 x 28 grey pixels and 12.02 for 32 x 32 colour ones; so are its
-    thresholds, of tens of thousands, in our units higher by that much.)
+    that batch norm sees both. LL is the discrete log-likelihood of an image of D values
+    of 256 levels, or `bins`: `log p(x) - D log 256`, nats. (The original's is
+    `D log(256/255)` lower, 3.07 nats for 28 x 28 grey pixels and 12.02 for 32 x 32
+    colour ones; so are its thresholds, of tens of thousands, in our units higher by
+    that much.)
 
     `axis_name`: of the devices, where the step runs on each device's part of the batch
     (`parallel.AXIS` for "pmap" and "shard_map"); None under a global view.
@@ -117,20 +123,21 @@ class Negative(Likelihood):
             raise ValueError(f"threshold must be finite, got {self.threshold}")
 
     def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:
-        negative, dims, axis = batch["negative"], self.module.dims, self.axis_name
+        negative, axis = batch["negative"], self.axis_name
+        pixels = self.module.dims, self.bins
 
         def mean(value):
             return value if axis is None else jax.lax.pmean(value, axis)
 
-        log_likelihood = discrete_log_likelihood(outputs.log_prob, dims)
+        log_likelihood = discrete_log_likelihood(outputs.log_prob, *pixels)
         loss, pushed = negative_loss(log_likelihood, negative, self.threshold, mean)
 
         def of(mask, values):
             return jax.lax.stop_gradient(_mean_over(mask, values, mean))
 
         metrics = {
-            "bits_per_dim": of(~negative, bits_per_dim(outputs.log_prob, dims)),
-            "bits_per_dim_prior": of(~negative, bits_per_dim(outputs.log_pz, dims)),
+            "bits_per_dim": of(~negative, bits_per_dim(outputs.log_prob, *pixels)),
+            "bits_per_dim_prior": of(~negative, bits_per_dim(outputs.log_pz, *pixels)),
             "negative_fraction": of(negative, pushed),
             "log_likelihood_of_negatives": of(negative, log_likelihood),
         }

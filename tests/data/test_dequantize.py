@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,74 @@ def test_exact_for_every_value_at_both_ends(monkeypatch, bits):
     expected = (ALL_VALUES.astype(np.float64) + bits / 2**16) / 256
     np.testing.assert_array_equal(np.asarray(x, np.float64), expected)
     np.testing.assert_array_equal(quantize(x), ALL_VALUES)
+
+
+def images_of(bins):
+    """Every value, or 256 of them from the lowest to the highest: `[4, 8, 8, 1]`."""
+    values = np.round(np.linspace(0, bins - 1, 256))
+    return values.astype(np.uint8 if bins <= 256 else np.uint16).reshape(4, 8, 8, 1)
+
+
+@pytest.mark.parametrize("bins", [2, 32, 128, 256, 512, 4096, 2**16])
+def test_any_depth_fills_its_bins_exactly(monkeypatch, bins):
+    """`u` has 24 - log2(bins) bits: the ends of every bin, and its middle."""
+    images, depth = images_of(bins), int(np.log2(bins))
+    for share in (0, 0.5, 1):
+
+        def fixed(key, shape, dtype, share=share):
+            return jnp.full(shape, int(share * np.iinfo(dtype).max), dtype)
+
+        monkeypatch.setattr(jax.random, "bits", fixed)
+        x = dequantize(images, keys(4), bins)
+        steps = 2 ** (24 - depth)
+        u = np.floor(share * steps - (share > 0) * 2.0**-9) / steps
+        expected = (images.astype(np.float64) + u) / bins
+        np.testing.assert_array_equal(np.asarray(x, np.float64), expected)
+        back = quantize(x, bins)
+        assert back.dtype == images.dtype
+        np.testing.assert_array_equal(back, images)
+    assert x.max() == 1 - 2.0**-24
+
+
+@pytest.mark.parametrize("bins", [32, 2**12])
+def test_noise_of_other_depths_is_uniform(bins):
+    shape = (16, 64, 64, 3)
+    images = np.full(shape, bins - 1, np.uint8 if bins <= 256 else np.uint16)
+    u = np.asarray(dequantize(images, keys(16), bins), np.float64).ravel()
+    u = u * bins - (bins - 1)
+    assert abs(u.mean() - 0.5) < 4 / np.sqrt(12 * u.size)
+    assert abs(u.var() - 1 / 12) < 4 / np.sqrt(180 * u.size)
+    # down to the last of its bits
+    last = (u * 2 ** (24 - np.log2(bins))) % 2
+    assert abs(last.mean() - 0.5) < 4 / np.sqrt(4 * u.size)
+
+
+def test_eight_bits_are_what_they_were():
+    x = np.asarray(noisy(ALL_VALUES, np.arange(4)))
+    assert zlib.crc32(x.tobytes()) == PINNED
+
+
+PINNED = 826070876
+
+
+@pytest.mark.parametrize("bins", [0, 1, 3, 255, 2**17, 32.5, True, None])
+def test_refuses_other_bins(bins):
+    with pytest.raises(ValueError, match="power of two from 2 to 65536, not"):
+        dequantize(ALL_VALUES, keys(4), bins)
+    with pytest.raises(ValueError, match="power of two"):
+        quantize(jnp.zeros(3), bins)
+
+
+def test_refuses_values_beyond_the_bins():
+    with pytest.raises(
+        ValueError, match=r"hold the value 255, and bins=32 are 0\.\.31"
+    ):
+        dequantize(ALL_VALUES, keys(4), 32)
+    deep = images_of(2**16)
+    with pytest.raises(ValueError, match="hold the value 65535, and bins=4096"):
+        dequantize(deep, keys(4), 4096)
+    with pytest.raises(TypeError, match=r"uint8 images, not uint16.*bins=2\*\*16"):
+        dequantize(deep, keys(4))
 
 
 def test_four_million_whites_stay_below_one():

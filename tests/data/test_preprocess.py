@@ -45,10 +45,18 @@ def test_resize_all_is_the_same_image_by_image():
         np.testing.assert_array_equal(got, resize_center_crop(image, 7))
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 1))])
+@pytest.mark.parametrize("bad", [np.zeros((4, 4, 0), np.uint8), np.zeros((4, 4, 1))])
 def test_bad_image(bad):
     with pytest.raises(ValueError, match=r"uint8 \[H, W, C\]"):
         resize_center_crop(bad, 2)
+
+
+def test_other_numbers_of_channels_are_resized_each_alone():
+    image = noise(12, 15, 5)
+    found = resize_center_crop(image, 7)
+    for c in range(5):
+        expected = resize_center_crop(image[..., c : c + 1], 7)
+        np.testing.assert_array_equal(found[..., c : c + 1], expected)
 
 
 def test_on_threads_yields_all_in_order_and_passes_errors_on():
@@ -74,5 +82,5 @@ def test_grey_to_rgb_and_back():
 
 @pytest.mark.parametrize("function", [to_grayscale, to_rgb])
 def test_bad_colours(function):
-    with pytest.raises(ValueError, match=r"\(2, 4, 4, 4\)"):
+    with pytest.raises(ValueError, match="of 4 channels are neither grey"):
         function(np.zeros((2, 4, 4, 4), np.uint8))

@@ -59,7 +59,8 @@ def test_take_of_too_many_names_both_numbers(n):
         ([[1]], TypeError, "not list"),
         (np.zeros((4, 4, 1), np.uint8), ValueError, r"\(4, 4, 1\)"),
         (np.zeros((0, 4, 4, 1), np.uint8), ValueError, "no images"),
-        (np.zeros((2, 4, 4, 4), np.uint8), ValueError, "1 or 3 channels last, not 4"),
+        (np.zeros((2, 1, 40, 28), np.uint8), ValueError, "look like channels first"),
+        (np.zeros((2, 3, 8, 8), np.uint8), ValueError, "look like channels first"),
         (np.zeros((2, 3, 4, 4), np.uint8), ValueError, r"transpose\(0, 2, 3, 1\)"),
     ],
 )

@@ -116,6 +116,21 @@ def test_bits_per_dim():
     np.testing.assert_allclose(found.bits_per_dim, expected, rtol=1e-12)
 
 
+def test_images_of_five_bits_fill_the_domain(variables):
+    five = images(COUNT) // 8
+    options = {"key": KEY, "batch_size": COUNT, "bins": 32}
+    options["parallel"] = Parallel("jit", jax.devices()[:1])
+    found = evaluate_likelihood(tiny_flow("light"), variables, five, **options)
+    x = dequantize(five, example_keys(KEY, jnp.arange(COUNT)), 32)
+    parts = tiny_flow("light").apply(variables, x, method="log_prob_parts")
+    np.testing.assert_allclose(found.log_prob, parts.log_prob, rtol=1e-5)
+    dims = np.prod(SHAPE)
+    expected = 5 - np.float64(parts.log_prob) / (dims * np.log(2))
+    np.testing.assert_allclose(found.bits_per_dim, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="and bins=32 are"):
+        evaluate_likelihood(tiny_flow("light"), variables, images(COUNT), **options)
+
+
 def test_terms_that_cancel_are_added_exactly():
     pz, logdet = np.float32(-123456.78), np.float32(123450.12)
     found = Likelihoods(np.array([pz]), np.array([logdet]), dims=3072)

@@ -40,6 +40,25 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize(
+    "made", [Likelihood, lambda f, bins: Negative(f, -9.0, bins=bins)]
+)
+def test_pixels_of_other_depths(made):
+    """The noise fills a bin of 1/32, and D log 32 is what bits/dim take off."""
+    five = np.random.default_rng(0).integers(0, 32, (3, 2, 2, 1)).astype(np.uint8)
+    batch = {"image": five, "index": np.arange(3), "negative": np.zeros(3, bool)}
+    objective = made(FOUR, bins=32)
+    x, _ = objective.inputs(batch, KEY)
+    np.testing.assert_array_equal(jnp.floor(x * 32), five)
+    expected = dequantize(five, example_keys(KEY, np.arange(3)), 32)
+    np.testing.assert_array_equal(x, expected)
+    parts = LogProbParts(jnp.array([-8.0, 0, 2]), jnp.zeros(3))
+    _, metrics = objective.loss(parts, batch)
+    np.testing.assert_allclose(
+        metrics["bits_per_dim"], 5 + 2 / (4 * np.log(2)), rtol=1e-6
+    )
+
+
 def darker(count=40):
     """Images unlike `images()`, of their shape."""
     return images(count) // 4

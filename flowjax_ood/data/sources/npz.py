@@ -18,8 +18,8 @@ def load_npz(
     alone, `images` with `labels`: serving the same array as two splits would let a
     model be tested on what it was trained on. Labels are optional.
 
-    Images are uint8 `[N, H, W]` or `[N, H, W, C]`, never pickled. Floats and channels
-    first are refused, with the conversion to write.
+    Images are uint8 `[N, H, W]` or `[N, H, W, C]` of any C, never pickled. Floats and
+    channels first are refused, with the conversion to write.
     """
     remedy = f"make it with np.savez('{name}.npz', train=..., test=...)"
     file = find_archive("npz", path, [name], remedy)

@@ -106,3 +106,15 @@ def test_damaged_member(tmp_path):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.npz\['test'\]"):
         load("a", tmp_path)
+
+
+def test_any_number_of_channels(tmp_path):
+    """Two of radar, five of a satellite, as small as a line: none is turned around."""
+    for shape in ((6, 8, 8, 2), (6, 8, 8, 5), (6, 1, 40, 4), (6, 3, 3, 7)):
+        images = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+        np.savez(tmp_path / "sat.npz", train=images)
+        np.testing.assert_array_equal(load("sat:train", tmp_path).images, images)
+    small = data.load("sat:train", source="npz", path=tmp_path, image_size=2)
+    assert small.images.shape == (6, 2, 2, 7)
+    with pytest.raises(ValueError, match="of 7 channels are neither grey"):
+        data.load("sat:train", source="npz", path=tmp_path, channels=1)
