@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import core
+from flax.core.scope import subtract_filters
 from jax import lax
 
 from flowjax_ood.arguments import whole_number
@@ -14,16 +15,18 @@ from flowjax_ood.bijectors.coupling import FLOW_NAME, Coupling
 
 MODES = ("scan", "unroll")
 REMAT = (None, "full", "st")
-# what training and analysis may ask a block to write
-WRITTEN = ("batch_stats", "batch_moments", "intermediates")
+# the collection in which a block is given the masks of its repetition
+MASKS = "masks"
 
 
 class Repeat(Bijector):
     """`block` applied `n` times, each time with its own parameters.
 
     The block must map events to events of the same shape. Parameters live in `stack`,
-    with a leading axis n, in every mode, so a checkpoint serves all of them. In the
-    r-th repetition the j-th of the block's m couplings uses mask `index + r m`: masks
+    with a leading axis n, in every mode, so a checkpoint serves all of them; so does
+    every other collection of the block, and each repetition has its own part of every
+    random stream. The collection `masks` alone is `Repeat`'s own. In the r-th
+    repetition the j-th of the block's m couplings uses mask `index + r m`: masks
     are data, and alternating couplings share one compiled body.
 
     * `mode`: "scan" compiles the block once; "unroll" n times, which runs faster on
@@ -32,8 +35,8 @@ class Repeat(Bijector):
       recomputes the rest, "st" keeps what couplings produce and recomputes the
       st-networks, None keeps all;
     * `reversible`: keeps the last event alone and reconstructs the others by the
-      inverse: memory does not grow with n. Not with batch norm in training mode, where
-      the inverse does not undo the forward map.
+      inverse: memory does not grow with n, unless the block writes collections. Not
+      with batch norm in training mode, where the inverse does not undo the forward map.
 
     All settings give the same values and, up to rounding, the same gradients.
     """
@@ -81,42 +84,41 @@ class Repeat(Bijector):
         self._check()
         block = self.block.clone(parent=None, _deep_clone=True)
         masks = mask_data(block, self.n, x.shape[1:])
-        if self.is_initializing():
-            key = self.make_rng("params")
-            start = _initial(block, self.n, masks, key, x, cond, method)
+        rngs = {
+            stream: jax.random.split(self.make_rng(stream), self.n)
+            for stream in self.scope.rngs
+        }
+        writable = subtract_filters(self.scope.mutable, [MASKS])
+        started = any("stack" in tree for tree in self.variables.values())
+        if self.is_initializing() and not started:
+            out, start = _initial(block, writable, masks, rngs, x, cond, method)
             for collection, tree in start.items():
                 self.put_variable(collection, "stack", tree)
+            return out
+        # no repetition changes its parameters
+        writable = subtract_filters(writable, ["params"])
         stack = {
-            collection: self.get_variable(collection, "stack")
-            for collection in ("params", "batch_stats")
-            if self.has_variable(collection, "stack")
+            collection: tree["stack"]
+            for collection, tree in self.variables.items()
+            if "stack" in tree and collection != MASKS
         }
-        # a training step lets every flow write batch statistics; few have any
-        written = [
-            c
-            for c in WRITTEN
-            if self.is_mutable_collection(c) and (c != "batch_stats" or c in stack)
-        ]
-        if self.is_initializing():
-            written = []
-        rngs = {}
-        if self.has_rng("dropout"):
-            rngs = {"dropout": jax.random.split(self.make_rng("dropout"), self.n)}
 
         def step(layer, x, cond):
             variables, rngs = layer
             out, updates = block.apply(
-                variables, x, cond, method=method, mutable=written, rngs=rngs
+                variables, x, cond, method=method, mutable=writable, rngs=rngs
             )
             return out, updates
 
-        layers = (stack | {"masks": masks}, rngs)
+        layers = (stack | {MASKS: masks}, rngs)
         reverse = method == "inverse"
         unroll = self.n if self.mode == "unroll" else 1
+        # a training step lets every flow write batch statistics; few have any
+        written = _written(step, layers, x, cond) if self.reversible else ()
         if self.reversible and not written:
             backward = _other(block, method)
             return _reversible(step, backward, reverse, unroll, layers, x, cond)
-        if self.reversible and "batch_stats" in written:
+        if "batch_stats" in written:
             raise ValueError(
                 "reversible back-propagation cannot train batch norm: its inverse does "
                 "not undo the forward map; use norm='none', or reversible=False"
@@ -132,9 +134,8 @@ class Repeat(Bijector):
         (x, total), updates = lax.scan(
             body, start_at, layers, reverse=reverse, unroll=unroll
         )
-        for collection in written:
-            if collection in updates:
-                self.put_variable(collection, "stack", updates[collection])
+        for collection, tree in updates.items():
+            self.put_variable(collection, "stack", tree)
         return x, total
 
     @nn.nowrap
@@ -194,13 +195,27 @@ def _masks(coupling: Coupling, indices: list[int], shape) -> list[dict]:
     return layers
 
 
-def _initial(block, n, masks, key, x, cond, method) -> dict:
-    """Stacked variables; each block is initialised on what the ones before it give."""
+def _written(step, layers, x, cond) -> tuple[str, ...]:
+    """Names of the collections that a block writes, of those it may."""
+
+    def updates(layers):
+        first = jax.tree.map(lambda leaf: leaf[0], layers)
+        return step(first, x, cond)[1]
+
+    return tuple(jax.eval_shape(updates, layers))
+
+
+def _initial(block, writable, masks, rngs, x, cond, method) -> tuple:
+    """What the stack gives, and its variables.
+
+    Each block is initialised on what the ones before it give.
+    """
     if method == "forward" and isinstance(next(walk(block))[1], ActNorm):
         check_varies(x)  # inside the loop no values are known
 
-    def body(x, layer):
-        key, masks = layer
+    def body(carry, layer):
+        x, total = carry
+        rngs, masks = layer
 
         def initialise(scope):
             module = block.clone(parent=scope, _deep_clone=True)
@@ -209,25 +224,25 @@ def _initial(block, n, masks, key, x, cond, method) -> dict:
         # Module.init takes no variables, and the masks are some
         run = core.apply(
             initialise,
-            mutable=["params", "batch_stats"],
+            mutable=writable,
             flags={"initializing": True},
         )
-        (z, _), variables = run({"masks": masks}, rngs={"params": key})
-        return z, variables
+        (x, logdet), variables = run({MASKS: masks}, rngs=rngs)
+        return (x, total + logdet), variables
 
-    layers = (jax.random.split(key, n), masks)
-    return lax.scan(body, x, layers, reverse=method == "inverse")[1]
+    start, layers = (x, zero_logdet(x)), (rngs, masks)
+    return lax.scan(body, start, layers, reverse=method == "inverse")
 
 
 def _reversible(step, inverse_of, reverse, unroll, layers, x, cond):
     """`scan(step)` whose gradient reconstructs each input from its output."""
     variables, rngs = layers
-    params = variables["params"]
-    rest = {k: v for k, v in variables.items() if k != "params"}, rngs
+    params = {k: v for k, v in variables.items() if _differentiable(v)}
+    rest = {k: v for k, v in variables.items() if k not in params}, rngs
 
     def joined(params, rest):
         variables, rngs = rest
-        return {"params": params, **variables}, rngs
+        return params | variables, rngs
 
     @jax.custom_vjp
     def run(params, rest, x, cond):
@@ -264,11 +279,15 @@ def _reversible(step, inverse_of, reverse, unroll, layers, x, cond):
         (_, dx, dcond), dparams = lax.scan(
             body, start, both, reverse=not reverse, unroll=unroll
         )
-        # masks, running statistics and random keys get no gradient
+        # masks, counts and random keys get no gradient
         return dparams, None, dx, dcond
 
     run.defvjp(forward, backward)
     return run(params, rest, x, cond)
+
+
+def _differentiable(tree) -> bool:
+    return all(jnp.issubdtype(a.dtype, jnp.inexact) for a in jax.tree.leaves(tree))
 
 
 def _other(block: Bijector, method: str):
