@@ -54,8 +54,9 @@ class InvertibleConv1x1(Bijector):
     """`z[..., o] = sum_i W[o, i] x[..., i]`, W a rotation at the start.
 
     `logdet = positions * log |det W|`. `mode="dense"` holds W itself (the paper's code;
-    O(C^3) for the determinant); `mode="plu"` holds its triangular factors, O(C), with
-    permutation and signs fixed by `seed`: give each layer a seed of its own.
+    O(C^3) for the determinant); `mode="plu"` holds its triangular factors, O(C). These
+    are drawn by the key given to `init`, while `seed` fixes the permutation and the
+    signs, which are not learned: give each layer a seed of its own.
     """
 
     mode: str = "dense"
@@ -79,31 +80,46 @@ class InvertibleConv1x1(Bijector):
             return (jnp.linalg.inv(weight) if inverse else weight), logdet
         if self.mode != "plu":
             raise ValueError(f"unknown mode {self.mode!r}; known: {', '.join(MODES)}")
-        permutation, lower, upper = _rotation_factors(channels, self.seed)
-        diagonal = np.diag(upper)
-        start = {
-            "lower": np.tril(lower, -1),
-            "upper": np.triu(upper, 1),
-            "log_scale": np.log(np.abs(diagonal)),
-        }
+        permutation, sign = pivots(channels, self.seed)
+        square = jnp.zeros((channels, channels), jnp.float32)
+        start = {"lower": square, "upper": square, "log_scale": square[0]}
+        if self.is_initializing():
+            # one draw for all three, which belong together
+            drawn = _rotation_factors(self.make_rng("params"), sign)
+            start = dict(zip(start, drawn, strict=True))
         lower, upper, log_scale = (
-            self.param(name, lambda key, v=v: jnp.asarray(v, jnp.float32))
-            for name, v in start.items()
+            self.param(name, lambda key, v=v: v) for name, v in start.items()
         )
         build = plu_inverse_weight if inverse else plu_weight
-        sign = jnp.asarray(np.sign(diagonal))
-        weight = build(permutation, sign, lower, upper, log_scale)
+        weight = build(permutation, jnp.asarray(sign), lower, upper, log_scale)
         return weight, jnp.sum(log_scale)
 
 
-def _rotation_factors(channels: int, seed: int):
-    """Factors of a random rotation: `(permutation, L, U)`."""
+def pivots(channels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """What `seed` fixes of a "plu" convolution: `(permutation [C], signs [C])`.
+
+    Those of a random rotation's factors. Checkpoints rely on them.
+    """
     from scipy.linalg import lu
 
     normal = np.random.default_rng((channels, seed)).standard_normal
     rotation, _ = np.linalg.qr(normal((channels, channels)))
-    p, lower, upper = lu(rotation)
-    return p.argmax(axis=1), lower, upper
+    p, _, upper = lu(rotation)
+    return p.argmax(axis=1), np.sign(np.diag(upper))
+
+
+def _rotation_factors(key, sign: np.ndarray):
+    """`(lower, upper, log_scale)` of a rotation, for any permutation and these signs.
+
+    Where `P L U` is a rotation, so is `L U D` with signs D, and any order of its rows.
+    """
+    channels = len(sign)
+    rotation = nn.initializers.orthogonal()(key, (channels, channels), jnp.float32)
+    _, lower, upper = jax.scipy.linalg.lu(rotation)
+    diagonal = jnp.diag(upper)
+    # its columns by D: the diagonal gets the signs asked for
+    upper = upper * (jnp.sign(diagonal) * sign.astype(np.float32))[None]
+    return jnp.tril(lower, -1), jnp.triu(upper, 1), jnp.log(jnp.abs(diagonal))
 
 
 def _per_event(x: jax.Array, logdet: jax.Array) -> jax.Array:

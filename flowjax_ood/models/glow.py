@@ -59,7 +59,9 @@ def Glow(
       "checkerboard", "cycle" and the others of `masks.STRATEGIES`, or a strategy of
       your own, run through their couplings from step to step;
     * `st_net`: "highway" (with `layers`), "glow_convnet", or a module factory;
-    * `conv1x1`: "dense" (as the original) or "plu";
+    * `conv1x1`: "dense" (as the original) or "plu". Either starts as a rotation drawn
+      by the key given to `init`; permutation and signs of a "plu" are not learned, and
+      the same in all flows of one shape;
     * `max_log_scale`, `stack`, `remat`, `reversible`, `precision`, `base`: as in
       `RealNVP`.
 

@@ -54,7 +54,7 @@ def test_structure_of_two_scales():
     couplings = [b for b in parts if isinstance(b, AffineCoupling)]
     assert {b.mask for b in couplings} == {first_half_changes}
     assert [b.index for b in couplings] == [0, 1, 0, 1]
-    # factors of a "plu" convolution are fixed by its seed: no two have the same
+    # what is fixed of a "plu" convolution is so by its seed: no two have the same
     seeds = [b.seed for b in parts if isinstance(b, InvertibleConv1x1)]
     assert len(set(seeds)) == 4
 
