@@ -50,6 +50,21 @@ PUBLISHED = (
     ood.WeiPer(),
     ood.NACUE(),
     ood.Gram(),
+    ood.NCI(),
+    ood.Relation(),
+    ood.VRA(),
+    ood.CARef(),
+    ood.CADRef(),
+    ood.NECO(),
+    ood.Residual(),
+    ood.MahalanobisPlusPlus(),
+    ood.RelativeMahalanobisPlusPlus(),
+    ood.LTS(),
+    ood.OpenMax(),
+    ood.PNML(),
+    ood.GMM(),
+    ood.CFOOD(),
+    ood.GradUncertainty(),
 )
 # of images alone: they need feature maps, or gradients by pixels
 OF_IMAGES = (
@@ -71,6 +86,9 @@ def plain(
     uniform = {"weights": "uniform", "magnitudes": (0.0,)}
     listed = [
         *PUBLISHED,
+        ood.TempScale(),
+        # tokens have no noise
+        ood.GrOOD("mean" if config.detect.fssd_noise == "validation" else "noise"),
         ood.MahalanobisLayers(**uniform, label="Mahalanobis (uniform weights)"),
     ]
     if config.detect.fssd_noise != "validation":
@@ -178,8 +196,11 @@ def given(
     rows = fitted_rows(sets, config)
     # none of those that choose look at them again
     inputs = sets.inputs(sets.train, rows) if protocol == NONE else None
-    labels, x = sets.train.labels[rows], validation(sets.test)
-    return Given(train, labels, x, outliers, config.seed, train_inputs=inputs)
+    x, of_x = validation(sets.test), None
+    if sets.test.labels is not None:
+        tested = protocols.split(len(sets.test), size)
+        of_x = sets.test.labels[np.concatenate([tested.fit, tested.choose])]
+    return Given(train, sets.train.labels[rows], x, outliers, config.seed, inputs, of_x)
 
 
 def made_outliers(sets: Sets, x: np.ndarray, seed: int) -> np.ndarray:

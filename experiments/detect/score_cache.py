@@ -67,7 +67,9 @@ def kept(directory: Path, name: str, key: str, compute: Callable[[], Scored]) ->
     Those of another key, and files that cannot be read, are written anew. Of several
     processes, process 0 reads and writes; all have what it read, or all compute.
     """
-    stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    # Mahalanobis++ is not Mahalanobis
+    words = name.lower().replace("+", " plus ")
+    stem = re.sub(r"[^a-z0-9]+", "_", words).strip("_")
     file = directory / f"{stem}.npz"
     content = base64.b64decode(on_lead(lambda: _read(file)))
     try:

@@ -40,7 +40,7 @@ from flowjax_ood.ood.detectors.reference_sets import CFOOD, Relation
 from flowjax_ood.ood.detectors.regret import PNML
 from flowjax_ood.ood.detectors.relative_features import NCI, CADRef, CARef
 from flowjax_ood.ood.detectors.shaping import ASH, DICE, SCALE, ReAct
-from flowjax_ood.ood.detectors.subspaces import NECO
+from flowjax_ood.ood.detectors.subspaces import NECO, Residual
 from flowjax_ood.ood.detectors.temperatures import LTS, TempScale
 from flowjax_ood.ood.detectors.unit_mahalanobis import (
     MahalanobisPlusPlus,
@@ -114,6 +114,7 @@ __all__ = [
     "RelativeMahalanobis",
     "RelativeMahalanobisPlusPlus",
     "Requires",
+    "Residual",
     "TempScale",
     "Tuned",
     "ViM",

@@ -10,11 +10,29 @@ import jax.numpy as jnp
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
-from flowjax_ood.ood.detectors.logits import log_probabilities
+from flowjax_ood.ood.detectors.logits import (
+    energy,
+    log_probabilities,
+    max_logit,
+    msp,
+)
 from flowjax_ood.ood.network import Network, as_input, logits_of
 from flowjax_ood.ood.settings import SEED, OneOf, Within, ranges_of
 
-Score = Literal["mean_max", "max_mean", "neg_entropy", "neg_mutual_information"]
+OF_MEAN_LOGITS = {
+    "msp_of_mean_logits": msp,
+    "max_mean_logit": max_logit,
+    "energy_of_mean_logits": energy,
+}
+Score = Literal[
+    "mean_max",
+    "max_mean",
+    "neg_entropy",
+    "neg_mutual_information",
+    "msp_of_mean_logits",
+    "max_mean_logit",
+    "energy_of_mean_logits",
+]
 # passes of dropout side by side: more take memory, and time to compile
 SIDE_BY_SIDE = 8
 
@@ -25,9 +43,13 @@ def ensemble_score(logits: jax.Array, score: Score) -> jax.Array:
     "mean_max": the mean of `max_c p_m` (FSSD's code); "max_mean": `max_c` of their mean
     (Lakshminarayanan et al. 2017), both as log-odds, `log(p / (1 - p))`, which rank
     alike and do not saturate; "neg_entropy": of the mean; and "neg_mutual_information":
-    that plus the mean of the members' entropies. ValueError for others.
+    that plus the mean of the members' entropies. Of logits averaged over members, MSP
+    as log-odds ("msp_of_mean_logits", as OpenOOD has it), the largest
+    ("max_mean_logit") and "energy_of_mean_logits". ValueError for others.
     """
     check_score(score)
+    if score in OF_MEAN_LOGITS:
+        return OF_MEAN_LOGITS[score](jnp.mean(logits, axis=0))
     log_p, log_rest = log_probabilities(logits)
 
     def log_mean(a):
@@ -116,20 +138,22 @@ class DeepEnsemble(Detector):
 class MCDropout(Detector):
     """Predictions with dropout drawn anew `passes` times (Gal & Ghahramani 2016).
 
-    `scoring` "mu": the largest mean probability, as log-odds. "var": minus the variance
-    of the logit of that class, since predictions that vary are taken for less
-    in-distribution. What is dropped is drawn by the seed, the same for all inputs: a
-    score depends on its input alone, not on its batch, its order or the device.
+    `scoring` "mu": the largest mean probability, as log-odds; "logits": that of mean
+    logits, as OpenOOD has it. "var": minus the variance of the logit of the class of
+    "mu", since predictions that vary are taken for less in-distribution; "softmax_var":
+    minus the variance of probabilities, mean of all classes (Kendall et al. 2015). What
+    is dropped is drawn by the seed, the same for all inputs: a score depends on its
+    input alone, not on its batch, its order or the device.
     """
 
     passes: int = 32
-    scoring: Literal["mu", "var"] = "mu"
+    scoring: Literal["mu", "logits", "var", "softmax_var"] = "mu"
     seed: int = 0
     label: str = "MC Dropout"
 
     ranges = ranges_of(
         passes=Within(2, integer=True),
-        scoring=OneOf(("mu", "var")),
+        scoring=OneOf(("mu", "logits", "var", "softmax_var")),
         seed=SEED,
     )
 
@@ -172,6 +196,13 @@ def _dropped(network, key, x, passes):
 def _dropout_score(logits, scoring):
     if scoring == "mu":
         return ensemble_score(logits, "max_mean")
+    if scoring == "logits":
+        return ensemble_score(logits, "msp_of_mean_logits")
+    if scoring == "softmax_var":
+        p, rest = map(jnp.exp, log_probabilities(logits))
+        # what is left to 1 varies alike, and is not rounded to it
+        small = jnp.where(jnp.mean(p, axis=0) > 0.5, rest, p)
+        return -jnp.mean(jnp.var(small, axis=0), axis=-1)
     mean = jnp.mean(jax.nn.softmax(logits, axis=-1), axis=0)
     top = jnp.argmax(mean, axis=-1)[None, :, None]
     return -jnp.var(jnp.take_along_axis(logits, top, axis=2)[..., 0], axis=0)

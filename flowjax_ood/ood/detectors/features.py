@@ -1,7 +1,7 @@
 """Detectors that compare features f `[B, D]` with those of training inputs."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +9,11 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.logits import energy
+from flowjax_ood.ood.detectors.subspaces import residual_space
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
-from flowjax_ood.ood.settings import COUNT, Within, ranges_of
+from flowjax_ood.ood.settings import COUNT, POSITIVE, OneOf, Within, ranges_of
 from flowjax_ood.ood.summaries import MEAN_FEATURE, Bank, MomentsOf, Summary
 
 TINY = 1e-12
@@ -30,9 +31,17 @@ def vim(z, f, origin, null_space, alpha):
     return energy(z) - alpha * residual
 
 
-def she(z, f, patterns):
-    """`<f, m_c>`, c the predicted class, m `[C, D]` (Zhang et al. 2023)."""
-    return jnp.sum(f * patterns[jnp.argmax(z, axis=1)], axis=1)
+def she(z, f, patterns, metric="inner_product"):
+    """`<f, m_c>`, c the predicted class, m `[C, D]` (Zhang et al. 2023).
+
+    `metric`: "euclidean" is `- |f - m_c|`, "cosine" `<f, m_c> / (|f| |m_c|)`.
+    """
+    nearest = patterns[jnp.argmax(z, axis=1)]
+    if metric == "euclidean":
+        return -jnp.linalg.norm(f - nearest, axis=1)
+    if metric == "cosine":
+        f, nearest = _unit(f), _unit(nearest)
+    return jnp.sum(f * nearest, axis=1)
 
 
 def boundary_lengths(w) -> np.ndarray:
@@ -68,10 +77,14 @@ def fdbd(z, f, lengths, mean):
     return jnp.sum(distance, axis=1) / (others * jnp.maximum(away, TINY))
 
 
-def grad_norm(z, f):
-    """`|f|_1 |p - 1/C|_1`: the L1 norm of dCE(uniform, p)/dW (Huang et al. 2021)."""
-    p = jax.nn.softmax(z, axis=1)
-    return jnp.sum(jnp.abs(f), axis=1) * jnp.sum(jnp.abs(p - 1 / z.shape[1]), axis=1)
+def grad_norm(z, f, temperature=1.0):
+    """`|f|_1 |p - 1/C|_1 / T`: the L1 norm of dCE(uniform, p)/dW, p = softmax(z / T).
+
+    Source: Huang et al. 2021.
+    """
+    p = jax.nn.softmax(z / temperature, axis=1)
+    uneven = jnp.sum(jnp.abs(p - 1 / z.shape[1]), axis=1)
+    return jnp.sum(jnp.abs(f), axis=1) * uneven / temperature
 
 
 def nn_guide(z, f, bank, k):
@@ -175,20 +188,8 @@ class ViM(Detector):
 
     def prepared(self, network, given):
         moments, bank = (given.summary(s) for s in self.summaries(network))
-        w, b = (np.asarray(a, np.float64) for a in network.head)
-        size = len(w)
-        published = 1000 if size >= 2048 else 512 if size >= 768 else size // 2
-        share = 0 < self.dims < 1
-        dims = round(self.dims * size) if share else int(self.dims) or published
-        if not 0 < dims < size:
-            raise ValueError(f"ViM needs 0 < dims < {size}, the features, got {dims}")
-        # weight decay leaves heads whose columns sum to 0 but for rounding: a direction
-        # that float32 does not hold has no say
-        rank_at = max(w.shape) * np.finfo(np.float32).eps
-        origin = -np.linalg.pinv(w.T, rcond=rank_at) @ b
-        _, vectors = np.linalg.eigh(moments.second_moment(origin))
+        origin, null_space = residual_space(network.head, moments, self.dims, self.name)
         away = np.asarray(bank.features, np.float64) - origin
-        null_space = vectors[:, : size - dims]
         length = np.linalg.norm(away @ null_space, axis=1).mean()
         # not shorter than float32 can tell: alpha is large there, and not noise
         length = max(length, ROUNDING * np.linalg.norm(away, axis=1).mean())
@@ -200,16 +201,22 @@ class ViM(Detector):
 
 @dataclass(frozen=True)
 class SHE(Detector):
-    """Inner product with the mean feature of the predicted class, of those correct."""
+    """Inner product with the mean feature of the predicted class, of those correct.
 
+    `metric`: or minus the distance, "euclidean", or the "cosine"; see `she`.
+    """
+
+    metric: Literal["inner_product", "euclidean", "cosine"] = "inner_product"
     name = "SHE"
     requires = Requires(train_data=True, labels=True, class_numbers=True)
+    ranges = ranges_of(metric=OneOf(("inner_product", "euclidean", "cosine")))
 
     def summaries(self, network):
         return (_Patterns(),)
 
     def prepared(self, network, given):
-        return _score_of_both(she, {"patterns": given.summary(_Patterns())})
+        patterns = {"patterns": given.summary(_Patterns())}
+        return _score_of_both(she, patterns, {"metric": self.metric})
 
 
 @dataclass(frozen=True)
@@ -261,12 +268,17 @@ class FDBD(Detector):
 
 @dataclass(frozen=True)
 class GradNorm(Detector):
-    """L1 norm of a gradient of the last layer, in closed form: no backward pass."""
+    """L1 norm of a gradient of the last layer, in closed form: no backward pass.
 
+    `temperature` of the softmax.
+    """
+
+    temperature: float = 1.0
     name = "GradNorm"
+    ranges = ranges_of(temperature=POSITIVE)
 
     def prepared(self, network, given):
-        return _score_of_both(grad_norm, {})
+        return _score_of_both(grad_norm, {"temperature": self.temperature})
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ class VRA(Detector):
     high: float = 90.0
     name = "VRA"
     grid: ClassVar = {
-        "low": (1.0, 5.0, 10.0, 15.0, 60.0),
-        "high": (85.0, 90.0, 95.0, 99.0),
+        "low": (1.0, 10.0, 60.0),
+        "high": (85.0, 90.0, 95.0),
     }
     requires = Requires(train_data=True, head=True)
     ranges = ranges_of(low=PERCENTILE, high=PERCENTILE)

@@ -27,6 +27,55 @@ def neco(z, f, mean, scale, basis, max_logit):
     return share * jnp.max(z, axis=1) if max_logit else share
 
 
+def residual(f, origin, null_space):
+    """`- |R' (f - u)|`, R `[D, D - d]` the training features' least directions."""
+    return -jnp.linalg.norm((f - origin) @ null_space, axis=1)
+
+
+def residual_space(head, moments, dims: float, name: str):
+    """Split feature space by training features about the head's origin, as ViM does.
+
+    Returns `u = - (W')^+ b` `[D]`, and the directions R `[D, D - d]` of least second
+    moment about it (Wang et al. 2022). `dims` d; below 1, a share of D; 0 is D/2, or
+    the published 1000, 512 for larger features. Raises ValueError for d not in 1 ... D-1.
+    """
+    w, b = (np.asarray(a, np.float64) for a in head)
+    size = len(w)
+    published = 1000 if size >= 2048 else 512 if size >= 768 else size // 2
+    share = 0 < dims < 1
+    dims = round(dims * size) if share else int(dims) or published
+    if not 0 < dims < size:
+        raise ValueError(f"{name} needs 0 < dims < {size}, the features, got {dims}")
+    # weight decay leaves heads whose columns sum to 0 but for rounding: a direction
+    # that float32 does not hold has no say
+    rank_at = max(w.shape) * np.finfo(np.float32).eps
+    origin = -np.linalg.pinv(w.T, rcond=rank_at) @ b
+    _, vectors = np.linalg.eigh(moments.second_moment(origin))
+    return origin, vectors[:, : size - dims]
+
+
+@dataclass(frozen=True)
+class Residual(Detector):
+    """ViM's residual alone: length outside the training features' subspace.
+
+    `dims` of that as in ViM (Wang et al. 2022); see `residual`.
+    """
+
+    dims: float = 0
+    name = "Residual"
+    requires = Requires(train_data=True, head=True)
+    ranges = ranges_of(dims=Within(0))
+
+    def summaries(self, network):
+        return (MomentsOf(by_class=False),)
+
+    def prepared(self, network, given):
+        (moments,) = (given.summary(s) for s in self.summaries(network))
+        space = residual_space(network.head, moments, self.dims, self.name)
+        arrays = dict(zip(("origin", "null_space"), space))
+        return score_of(residual, "features", **float32(arrays))
+
+
 @dataclass(frozen=True)
 class NECO(Detector):
     """Share of f's length in the principal subspace of training features; see `neco`.

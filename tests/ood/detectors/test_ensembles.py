@@ -20,6 +20,11 @@ EXPECTED = {
     "max_mean": special.logit(P.mean(0).max(-1)),
     "neg_entropy": -stats.entropy(P.mean(0), axis=-1),
     "neg_mutual_information": ENTROPIES - stats.entropy(P.mean(0), axis=-1),
+    "msp_of_mean_logits": special.logit(
+        special.softmax(LOGITS.mean(0), axis=-1).max(-1)
+    ),
+    "max_mean_logit": LOGITS.mean(0).max(-1),
+    "energy_of_mean_logits": special.logsumexp(LOGITS.mean(0), axis=-1),
 }
 NET = blobs.NETWORK
 
@@ -55,6 +60,9 @@ def test_certain_members_have_finite_scores():
         "max_mean": 0,  # log-odds of 1/2
         "neg_entropy": -np.log(2),
         "neg_mutual_information": -np.log(2),
+        "msp_of_mean_logits": 0,
+        "max_mean_logit": 250,
+        "energy_of_mean_logits": 250 + np.log(2),
     }
     for score, found in scored(z).items():
         np.testing.assert_allclose(found, expected[score], rtol=1e-6, atol=1e-6)
@@ -127,7 +135,13 @@ def test_mc_dropout_by_hand():
     mean = special.softmax(logits, axis=-1).mean(0)
     variance = logits.var(0)[np.arange(6), mean.argmax(1)]
     assert variance.min() > 0
-    by_hand = {"mu": special.logit(mean.max(1)), "var": -variance}
+    p = special.softmax(logits, axis=-1)
+    by_hand = {
+        "mu": special.logit(mean.max(1)),
+        "logits": special.logit(special.softmax(logits.mean(0), axis=-1).max(1)),
+        "var": -variance,
+        "softmax_var": -p.var(0).mean(-1),
+    }
     for scoring, expected in by_hand.items():
         fitted = MCDropout(passes, scoring, seed=3).fit(DROPPING)
         np.testing.assert_allclose(fitted.score(x), expected, rtol=1e-3)

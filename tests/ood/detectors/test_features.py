@@ -119,10 +119,13 @@ def test_she_compares_with_patterns_of_correct_predictions():
     patterns = np.zeros((4, 6))
     for c in (0, 2):
         patterns[c] = F[(predicted == c) & ~wrong].mean(0)
-    agree(
-        found_by(SHE(), labels=labels),
-        np.sum(NEW * patterns[QUERY.logits.argmax(1)], axis=1),
-    )
+    nearest = patterns[QUERY.logits.argmax(1)]
+    products = np.sum(NEW * nearest, axis=1)
+    agree(found_by(SHE(), labels=labels), products)
+    distances = np.linalg.norm(NEW - nearest, axis=1)
+    agree(found_by(SHE("euclidean"), labels=labels), -distances)
+    lengths = np.linalg.norm(NEW, axis=1) * np.linalg.norm(nearest, axis=1)
+    agree(found_by(SHE("cosine"), labels=labels), products / lengths)
 
 
 def test_she_of_a_class_that_is_never_right_takes_all_of_it():
@@ -174,17 +177,19 @@ def test_lengths_between_classes_of_weights_nearly_alike():
     assert found[0, 6] == 0
 
 
-def test_grad_norm_is_that_of_the_gradient():
+@pytest.mark.parametrize("temperature", [1, 3])
+def test_grad_norm_is_that_of_the_gradient(temperature):
     def uniform_cross_entropy(w, f):
-        return -jnp.mean(jax.nn.log_softmax(f @ w + B.astype(np.float64)))
+        z = (f @ w + B.astype(np.float64)) / temperature
+        return -jnp.mean(jax.nn.log_softmax(z))
 
     with jax.enable_x64(True):
         w, f = (jnp.asarray(a, jnp.float64) for a in (W, NEW))
         gradients = jax.vmap(jax.grad(uniform_cross_entropy), (None, 0))(w, f)
         expected = jnp.sum(jnp.abs(gradients), axis=(1, 2))
-        found = scores.grad_norm(f @ w + B, f)
+        found = scores.grad_norm(f @ w + B, f, temperature)
         np.testing.assert_allclose(found, expected, rtol=1e-9)
-    agree(found_by(GradNorm()), expected)
+    agree(found_by(GradNorm(temperature)), expected)
 
 
 def test_nn_guide():

@@ -1,11 +1,11 @@
-"""NECO against its formula by scikit-learn, and the dimensions it takes."""
+"""NECO against its formula by scikit-learn, ViM's residual by an SVD."""
 
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from flowjax_ood.ood import NECO
+from flowjax_ood.ood import NECO, Residual
 from tests.helpers import blob_outputs as blobs
 
 F = blobs.wide(blobs.TRAIN)[1]
@@ -29,6 +29,16 @@ def test_neco(max_logit, dims):
 def test_order_and_degenerate():
     blobs.check_order(NECO(), area=0.9)
     blobs.check_degenerate(NECO())
+
+
+def test_residual():
+    u = -np.linalg.pinv(blobs.W.T) @ blobs.B
+    _, _, vt = np.linalg.svd(F - u)
+    blobs.check_law(Residual(3), lambda z, f: -np.linalg.norm(vt[3:] @ (f - u)))
+    blobs.check_order(Residual(3))
+    blobs.check_degenerate(Residual(3))
+    with pytest.raises(ValueError, match="Residual needs 0 < dims < 24"):
+        blobs.fitted(Residual(24))
 
 
 @pytest.mark.parametrize("dims", [-1, 24, 1.5])
