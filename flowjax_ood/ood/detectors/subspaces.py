@@ -37,7 +37,7 @@ def residual_space(head, moments, dims: float, name: str):
 
     Returns `u = - (W')^+ b` `[D]`, and the directions R `[D, D - d]` of least second
     moment about it (Wang et al. 2022). `dims` d; below 1, a share of D; 0 is D/2, or
-    the published 1000, 512 for larger features. Raises ValueError for d not in 1 ... D-1.
+    the published 1000, 512 for larger features. Raises ValueError for d not below D.
     """
     w, b = (np.asarray(a, np.float64) for a in head)
     size = len(w)
