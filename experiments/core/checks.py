@@ -79,9 +79,9 @@ def _settle_types(config: ConfigDict, of: Kind, where: str) -> None:
             continue
         settled = as_type(value, wanted)
         if settled is None:
-            raise UserError(
-                f"{where}: {name} must be {type_words(wanted)}, got {shown(value)}"
-            )
+            varies = isinstance(keys.ROWS[name].type, dict)
+            words = type_words(wanted) + (f" for {of.value}" if varies else "")
+            raise UserError(f"{where}: {name} must be {words}, got {shown(value)}")
         if type(settled) is not type(value):
             with config.ignore_type():
                 keys.put(config, name, settled)
@@ -148,15 +148,10 @@ def _check_value(key: Key, of: Kind, each, value) -> None:
 
 
 def _check_validation(config: ConfigDict, of: Kind) -> None:
-    """Check `data.validation`: a share of vectors, a number of images."""
+    """Check `data.validation` of vectors, a share; of images it is a number."""
     held_back = config.data.get("validation", 0)
     if of is Kind.VECTORS and not 0 <= held_back < 1:
         raise UserError(
             "config.data.validation is the share of the training vectors to stop by, "
             f"at least 0 and below 1, got {held_back}"
-        )
-    if of is Kind.IMAGES and type(held_back) is not int:
-        raise UserError(
-            f"config.data.validation is {held_back}, a share, as of vectors; of "
-            "images, give the number to hold back, such as 1000"
         )

@@ -223,7 +223,10 @@ ILL_TYPED = [
     ("data.ood = 'a:test'", "data.ood must be a tuple of str, got 'a:test'"),
     ("data.ood = ('a', 3)", "data.ood must be a tuple of str, got ('a', 3)"),
     ("data.path = 3", "data.path must be a str, got 3"),
-    ("data.validation = 0.5", "data.validation must be an int, got 0.5"),
+    (
+        "data.validation = 0.5",
+        "data.validation must be an int for a flow on images, got 0.5",
+    ),
     ("model = 5", "model must be a group of keys, got 5"),
     ("eval = [1]", "eval must be a group of keys, got "),
     ("train.num_steps = {'a': 1}", "is no whole config: train.num_steps missing"),
