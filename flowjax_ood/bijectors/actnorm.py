@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from flowjax_ood.bijectors.base import Bijector, logdet_dtype
 
@@ -21,25 +22,22 @@ def actnorm_forward(x: jax.Array, bias: jax.Array, log_scale: jax.Array):
     `logdet = positions * sum(log_scale)`, the same for every example. Source: Kingma
     and Dhariwal 2018, section 3.1.
     """
-    return (x + bias) * jnp.exp(log_scale), _logdet(x, log_scale)
+    gain = lax.broadcast_to_rank(jnp.exp(log_scale), x.ndim)
+    return (x + lax.broadcast_to_rank(bias, x.ndim)) * gain, _logdet(x, log_scale)
 
 
 def actnorm_inverse(z: jax.Array, bias: jax.Array, log_scale: jax.Array):
     """`x = z * exp(-log_scale) - bias`."""
-    return z * jnp.exp(-log_scale) - bias, -_logdet(z, log_scale)
+    gain = lax.broadcast_to_rank(jnp.exp(-log_scale), z.ndim)
+    return z * gain - lax.broadcast_to_rank(bias, z.ndim), -_logdet(z, log_scale)
 
 
 def actnorm_init(x: jax.Array, eps: float = 1e-6):
     """`(bias, log_scale)` that give each channel of x zero mean and unit variance.
 
     Float32. A channel that does not vary, by more than `eps` and rounding, has no scale
-    to be given: its log_scale is 0. Raises ValueError for no examples.
+    to be given: its log_scale is 0.
     """
-    if 0 in x.shape[:-1]:
-        raise ValueError(
-            f"ActNorm starts from data, and the batch given to init is empty: {x.shape}"
-            f"; {REMEDY}"
-        )
     x = x.astype(logdet_dtype(x))
     axes = tuple(range(x.ndim - 1))
     log_scale = jnp.where(_varies(x, eps), -jnp.log(jnp.std(x, axes) + eps), 0)
@@ -48,7 +46,12 @@ def actnorm_init(x: jax.Array, eps: float = 1e-6):
 
 def check_varies(x: jax.Array) -> None:
     """Raise ValueError for a batch that ActNorm cannot start from, if it is known."""
-    if isinstance(x, jax.core.Tracer) or not x.size:
+    if 0 in x.shape[:-1]:
+        raise ValueError(
+            f"ActNorm starts from data, and the batch given to init is empty: {x.shape}"
+            f"; {REMEDY}"
+        )
+    if isinstance(x, jax.core.Tracer):
         return
     # NumPy: while something else is traced, JAX would trace this too
     values = np.asarray(x, jnp.promote_types(x.dtype, np.float32))
@@ -66,7 +69,8 @@ def check_varies(x: jax.Array) -> None:
 def _varies(x, eps: float = 1e-6):
     """Whether each channel takes different, finite values: boolean `[C]`."""
     axes = tuple(range(x.ndim - 1))
-    low, high = x.min(axes), x.max(axes)
+    # with an initial value, an empty batch has a shape, which Flax asks for
+    low, high = x.min(axes, initial=np.inf), x.max(axes, initial=-np.inf)
     # not the deviation, which is a sum: it is rounded more the more values there are
     rounding = 4 * jnp.finfo(x.dtype).eps * (abs(low) + abs(high))
     return high - low > eps + rounding
@@ -93,7 +97,6 @@ class ActNorm(Bijector):
     def _parameters(self, event, inverse):
         def initial(which):
             def init(key):
-                check_varies(event)
                 bias, log_scale = actnorm_init(event)
                 if inverse:  # x = z * exp(-log_scale) - bias must be normalised
                     bias, log_scale = -bias * jnp.exp(log_scale), -log_scale
@@ -101,6 +104,9 @@ class ActNorm(Bijector):
 
             return init
 
+        # not in `initial`, which Flax evaluates for its shape wherever there are values
+        if not self.has_variable("params", "bias"):
+            check_varies(event)
         return self.param("bias", initial(0)), self.param("log_scale", initial(1))
 
     def forward(self, x, cond=None):

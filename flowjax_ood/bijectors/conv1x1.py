@@ -75,7 +75,7 @@ class InvertibleConv1x1(Bijector):
         """`(W or its inverse, log |det W|)`."""
         if self.mode == "dense":
             init = nn.initializers.orthogonal()
-            weight = self.param("weight", init, (channels, channels))
+            weight = self.param("weight", init, (channels, channels), jnp.float32)
             logdet = dense_logdet(weight)
             return (jnp.linalg.inv(weight) if inverse else weight), logdet
         if self.mode != "plu":

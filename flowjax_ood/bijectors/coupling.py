@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from flowjax_ood import masks
@@ -44,9 +45,9 @@ class Rescale(nn.Module):
     @nn.compact
     def __call__(self, x):
         shape = x.shape[-1:]
-        g = self.param("g", nn.initializers.ones, shape)
-        v = self.param("v", nn.initializers.ones, shape)
-        return x * (g * jnp.sign(v)).astype(x.dtype)
+        g = self.param("g", nn.initializers.ones, shape, jnp.float32)
+        v = self.param("v", nn.initializers.ones, shape, jnp.float32)
+        return x * lax.broadcast_to_rank((g * jnp.sign(v)).astype(x.dtype), x.ndim)
 
 
 class Coupling(Bijector):
@@ -121,9 +122,9 @@ class Coupling(Bijector):
         mask = self.coupling_mask(x.shape[1:])
         self.sow("intermediates", "x", x)
         if mask.layout == "spatial":
-            seen = jnp.where(self._mask("seen", mask.seen), x, 0)
+            seen = jnp.where(self._mask("seen", mask.seen)[None], x, 0)
             raw = self._conditioned(seen, x.shape[-1], x.dtype, cond)
-            changed = self._mask("changed", mask.changed)
+            changed = self._mask("changed", mask.changed)[None]
             z, logdet = self._transform(x, raw, changed, inverse)
             return checkpoint_name(z, FLOW_NAME), logdet
         seen_at = self._mask("seen_at", _channels(mask.seen))

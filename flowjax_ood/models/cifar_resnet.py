@@ -132,7 +132,9 @@ class ConvNorm(nn.Module):
         k = self.kernel_size
         shape = (k, k, x.shape[-1], self.width)
         init = uniform_fan_in(k * k * x.shape[-1])
-        x, kernel = self.precision.cast(x, self.param("kernel", init, shape))
+        x, kernel = self.precision.cast(
+            x, self.param("kernel", init, shape, jnp.float32)
+        )
         # "SAME" with a stride would pad the end alone: torch pads both sides
         padding = "SAME" if self.stride == 1 else ((k // 2, k // 2),) * 2
         y = convolve(x, kernel, self.precision, self.stride, padding)

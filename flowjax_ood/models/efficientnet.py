@@ -36,7 +36,8 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     # where the last window begins, and one more
     rows, columns = ((n - 1) // stride * stride + 1 for n in size)
     return sum(
-        x[:, i : i + rows : stride, j : j + columns : stride] * kernel[i, j]
+        x[:, i : i + rows : stride, j : j + columns : stride]
+        * lax.broadcast_to_rank(kernel[i, j], x.ndim)
         for i in range(taps)
         for j in range(taps)
     )
@@ -146,7 +147,9 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x):
         size = (self.kernel_size, self.kernel_size, x.shape[-1], self.width)
-        x, kernel = self.precision.cast(x, self.param("kernel", FAN_OUT, size))
+        x, kernel = self.precision.cast(
+            x, self.param("kernel", FAN_OUT, size, jnp.float32)
+        )
         if self.kernel_size == 1 and self.stride == 1:
             # a convolution of one tap is a product: faster on CPU, the same elsewhere
             h = jnp.matmul(x, kernel[0, 0], precision=self.precision.multiply)
@@ -168,7 +171,9 @@ class DepthwiseNorm(nn.Module):
         size = (self.kernel_size, self.kernel_size, x.shape[-1])
         # each channel is a convolution of its own: k * k outputs an input
         init = nn.initializers.normal(math.sqrt(2) / self.kernel_size)
-        x, kernel = self.precision.cast(x, self.param("kernel", init, size))
+        x, kernel = self.precision.cast(
+            x, self.param("kernel", init, size, jnp.float32)
+        )
         h = depthwise(x, kernel, self.stride)
         return nn.relu6(BatchNorm(momentum=0.99, eps=1e-3, name="norm")(h))
 

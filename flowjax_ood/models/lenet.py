@@ -67,7 +67,7 @@ class LeNet(nn.Module):
         conv2 = nn.relu(conv2[:, 1:-1, 1:-1] if self.cropped else conv2)
         conv2 = put.get("conv2", conv2)
         h = self.drop_channels(max_pool(conv2), deterministic=off)
-        fc1 = put.get("fc1", nn.relu(self.fc1(h.reshape(len(h), -1))))
+        fc1 = put.get("fc1", nn.relu(self.fc1(h.reshape(h.shape[0], -1))))
         logits = self.fc2(self.drop_units(fc1, deterministic=off))
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         logits = put.get("fc2", logits)

@@ -63,7 +63,9 @@ class BiLSTM(nn.Module):
         if self.depth < 1:
             raise ValueError(f"depth must be at least 1, got {self.depth}")
         shape = (self.vocabulary, self.embedding)
-        self.table = self.param("embedding", nn.initializers.normal(1.0), shape)
+        self.table = self.param(
+            "embedding", nn.initializers.normal(1.0), shape, jnp.float32
+        )
         self.forwards = [
             LSTM(self.hidden, precision=self.precision) for _ in range(self.depth)
         ]
@@ -96,7 +98,7 @@ class BiLSTM(nn.Module):
         # unsigned, a negative token is as far out as one too large: both give NaN
         at = tokens.astype(jnp.uint32)
         h = jnp.take(self.table, at, axis=0, mode="fill", fill_value=math.nan)
-        taps = {"embedding": h.reshape(len(h), -1)}
+        taps = {"embedding": h.reshape(h.shape[0], -1)}
         for k, pair in enumerate(zip(self.forwards, self.backwards)):
             if k:
                 h = self.drop(h, deterministic=not self.has_rng("dropout"))
@@ -138,7 +140,8 @@ class LSTM(nn.Module):
         wide = jnp.promote_types(x.dtype, jnp.float32)
         multiply = self.precision.multiply
         # what comes from the inputs is one product for the whole sequence
-        driven = jnp.matmul(x, kernel, precision=multiply) + bias.astype(x.dtype)
+        driven = jnp.matmul(x, kernel, precision=multiply)
+        driven = driven + lax.broadcast_to_rank(bias.astype(x.dtype), driven.ndim)
 
         def step(carry, now):
             c, h = carry
@@ -148,7 +151,7 @@ class LSTM(nn.Module):
             h = nn.sigmoid(o) * jnp.tanh(c)
             return (c, h), h.astype(x.dtype)
 
-        start = jnp.zeros((len(x), n), wide)
+        start = jnp.zeros((x.shape[0], n), wide)
         _, out = lax.scan(
             step, (start, start), driven.swapaxes(0, 1), reverse=self.reverse
         )

@@ -35,7 +35,8 @@ class BatchNorm(nn.Module):
     the whole batch are sown there, whatever the group.
 
     Raises ValueError for a negative `group`, and for one that does not divide the
-    batch: inside `shard_map` and `pmap`, each device's part of it.
+    batch: inside `shard_map` and `pmap`, each device's part of it; in training mode,
+    for an empty batch.
     """
 
     momentum: float = 0.9
@@ -46,20 +47,30 @@ class BatchNorm(nn.Module):
     def __call__(self, x):
         check_group(self.group)
         shape = x.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
+        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        running_mean = self.variable(
+            "batch_stats", "mean", jnp.zeros, shape, jnp.float32
+        )
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
         def normalised(wide, mean, var):
-            gain = scale * lax.rsqrt(var + self.eps)
+            mean, var, gain, shift = (
+                lax.broadcast_to_rank(a, wide.ndim) for a in (mean, var, scale, bias)
+            )
+            gain = gain * lax.rsqrt(var + self.eps)
             # one multiply-add per element, rounded once
-            return (wide * gain + (bias - mean * gain)).astype(x.dtype)
+            return (wide * gain + (shift - mean * gain)).astype(x.dtype)
 
         if not self.is_mutable_collection("batch_stats"):
             return normalised(wide, running_mean.value, running_var.value)
         starting, whole = self.is_initializing(), None
+        if not starting and 0 in x.shape[:-1]:
+            raise ValueError(
+                f"batch norm in training mode needs values to average, got shape "
+                f"{x.shape}; leave out empty batches"
+            )
         if self.group and not starting:
             parts = _in_groups(wide, self.group)
             mean, var, count = _moments(parts, keep=1)
@@ -73,8 +84,9 @@ class BatchNorm(nn.Module):
             y = normalised(wide, mean, var)
         if not starting:
             keep, moved = self.momentum, _unbiased(var, count)
-            running_mean.value = keep * running_mean.value + (1 - keep) * mean
-            running_var.value = keep * running_var.value + (1 - keep) * moved
+            for running, new in (running_mean, mean), (running_var, moved):
+                old = running.value
+                running.value = keep * old + (1 - keep) * new.astype(old.dtype)
             if self.is_mutable_collection("batch_moments"):
                 mean, var, count = whole or whole_moments(wide)
                 for name, moment in ("mean", mean), ("var", _unbiased(var, count)):

@@ -29,7 +29,7 @@ def uniform_fan_in(fan_in: int):
 def weight_norm(v: jax.Array, g: jax.Array) -> jax.Array:
     """`w = g * v / ||v||`, the norm over all axes but the last (output channels)."""
     axes = tuple(range(v.ndim - 1))
-    return v * (g * lax.rsqrt(jnp.sum(v * v, axes)))
+    return v * lax.broadcast_to_rank(g * lax.rsqrt(jnp.sum(v * v, axes)), v.ndim)
 
 
 class Conv(nn.Module):
@@ -55,16 +55,18 @@ class Conv(nn.Module):
         channels = self.features if self.transpose else x.shape[-1]
         torch_init = uniform_fan_in(k * k * channels)
         shape = (k, k, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init or torch_init, shape)
+        kernel = self.param(
+            "kernel", self.kernel_init or torch_init, shape, jnp.float32
+        )
         bias_init = nn.initializers.zeros if self.kernel_init else torch_init
-        bias = self.param("bias", bias_init, (self.features,))
+        bias = self.param("bias", bias_init, (self.features,), jnp.float32)
         x, kernel, bias = self.precision.cast(x, kernel, bias)
         if self.transpose:
             strides, multiply = (self.stride, self.stride), self.precision.multiply
             y = lax.conv_transpose(x, kernel, strides, self.padding, precision=multiply)
         else:
             y = convolve(x, kernel, self.precision, self.stride, self.padding)
-        return y + bias
+        return y + lax.broadcast_to_rank(bias, y.ndim)
 
 
 class WNConv(nn.Module):
@@ -87,14 +89,14 @@ class WNConv(nn.Module):
         k = self.kernel_size
         fan_in = k * k * x.shape[-1]
         shape = (k, k, x.shape[-1], self.features)
-        v = self.param("v", uniform_fan_in(fan_in), shape)
+        v = self.param("v", uniform_fan_in(fan_in), shape, jnp.float32)
 
         def norm_of_v(key):
             return jnp.sqrt(jnp.sum(v * v, (0, 1, 2)))
 
         zeros = nn.initializers.zeros
         if self.zero_init:
-            g = self.param("g", zeros, (self.features,))
+            g = self.param("g", zeros, (self.features,), jnp.float32)
         else:
             g = self.param("g", norm_of_v)
         # the norm is taken in the parameters' float32: only its result is rounded
@@ -102,7 +104,8 @@ class WNConv(nn.Module):
         y = convolve(x, kernel, self.precision)
         if self.use_bias:
             init = zeros if self.zero_init else uniform_fan_in(fan_in)
-            y = y + self.param("bias", init, (self.features,)).astype(y.dtype)
+            bias = self.param("bias", init, (self.features,), jnp.float32)
+            y = y + lax.broadcast_to_rank(bias.astype(y.dtype), y.ndim)
         return y
 
 
@@ -117,10 +120,11 @@ class Dense(nn.Module):
     def __call__(self, x):
         fan_in = x.shape[-1]
         init = nn.initializers.zeros if self.zero_init else uniform_fan_in(fan_in)
-        kernel = self.param("kernel", init, (fan_in, self.features))
-        bias = self.param("bias", init, (self.features,))
+        kernel = self.param("kernel", init, (fan_in, self.features), jnp.float32)
+        bias = self.param("bias", init, (self.features,), jnp.float32)
         x, kernel, bias = self.precision.cast(x, kernel, bias)
-        return jnp.matmul(x, kernel, precision=self.precision.multiply) + bias
+        y = jnp.matmul(x, kernel, precision=self.precision.multiply)
+        return y + lax.broadcast_to_rank(bias, y.ndim)
 
 
 def add_condition(net: nn.Module, h: jax.Array, cond) -> jax.Array:
@@ -168,4 +172,7 @@ def normalise_pixels(
     if not all(s > 0 for s in std):
         raise ValueError(f"std must be positive, got {std}")
     x = jnp.asarray(x)
-    return (x - jnp.asarray(mean, x.dtype)) / jnp.asarray(std, x.dtype)
+    mean, std = (
+        lax.broadcast_to_rank(jnp.asarray(a, x.dtype), x.ndim) for a in (mean, std)
+    )
+    return (x - mean) / std

@@ -83,6 +83,18 @@ def test_actnorm_refuses_a_batch_of_one_vector_and_of_none():
             init(KEY, jnp.zeros((0, 4, 4, 2)))
 
 
+@pytest.mark.parametrize("x", [jnp.ones((1, 3)), jnp.zeros((0, 3))])
+def test_actnorm_once_started_takes_any_batch(x):
+    variables = ActNorm().init(KEY, jax.random.normal(KEY, (64, 3)))
+    z, logdet = ActNorm().apply(variables, x)
+    assert z.shape == x.shape
+    np.testing.assert_allclose(
+        logdet, [variables["params"]["log_scale"].sum()] * len(x)
+    )
+    back, _ = ActNorm().apply(variables, z, method="inverse")
+    np.testing.assert_allclose(back, x, atol=1e-6)
+
+
 @pytest.mark.parametrize("stack", ["chain", "scan"])
 def test_a_glow_starts_from_data_or_from_shapes(stack):
     flow = Glow((8, 8, 1), scales=1, steps=3, width=3, layers=0, stack=stack)

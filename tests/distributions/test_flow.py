@@ -42,6 +42,10 @@ def test_the_logit_flow_has_a_closed_form():
     bits = LOGIT.apply({}, x, method="bits_per_dim")
     expected = 8 - (log_pz + logdet) / math.log(2)
     np.testing.assert_allclose(bits, [expected] * 3, rtol=1e-6)
+    bits = LOGIT.apply({}, x, bins=32, method="bits_per_dim")
+    np.testing.assert_allclose(bits, [expected - 3] * 3, rtol=1e-6)
+    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
+        LOGIT.apply({}, x, bins=0, method="bits_per_dim")
 
 
 def test_discrete_units():

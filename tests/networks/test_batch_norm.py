@@ -116,7 +116,7 @@ def test_parts_of_a_batch_are_normalised_as_the_batch(group):
         w = jax.random.normal(KEY, x.shape, jnp.float64)
 
         def both(x, w):
-            variables = {"params": params, **START}
+            variables = {"params": params, **float64(START)}
             norm = BatchNorm(group=group)
             mutable = ["batch_stats", "batch_moments"]
             y, state = norm.apply(variables, x, mutable=mutable)
@@ -188,3 +188,23 @@ def test_the_axis_is_that_of_the_innermost_and_gone_afterwards():
     with pytest.raises(KeyError), reducing_over("a"):
         raise KeyError
     assert batch_axis() is None
+
+
+@pytest.mark.parametrize("group", [0, 2])
+def test_an_empty_batch_has_no_statistics(group):
+    norm = BatchNorm(group=group)
+    variables = norm.init(KEY, BATCH)
+    with pytest.raises(ValueError, match=r"to average, got shape \(0, .*leave out"):
+        norm.apply(variables, BATCH[:0], mutable=["batch_stats"])
+    assert norm.apply(variables, BATCH[:0]).shape == BATCH[:0].shape
+
+
+def test_running_statistics_keep_their_dtype():
+    with jax.enable_x64(True):
+        x = jnp.asarray(BATCH, jnp.float64)
+        variables = BatchNorm().init(KEY, x)
+        y, state = BatchNorm().apply(variables, x, mutable=["batch_stats"])
+    assert y.dtype == np.float64
+    assert {a.dtype for a in jax.tree.leaves([variables, state])} == {
+        np.dtype("float32")
+    }
