@@ -137,7 +137,8 @@ def kept_scores(workdir: Path, row: dict, ood_name: str) -> list[dict]:
     """`{set: scores [N]}` of each network, read from the files of a row of a table."""
     name, protocol = row["name"], row["protocol"]
     known = (name, f"{name} {protocol}", f"{name} {protocol} of {ood_name}")
-    stems = {re.sub("[^a-z0-9]+", "_", text.lower()).strip("_") for text in known}
+    words = [text.lower().replace("+", " plus ") for text in known]
+    stems = {re.sub("[^a-z0-9]+", "_", text).strip("_") for text in words}
     files = [f for f in (workdir / "scores").rglob("*.npz") if f.stem in stems]
     found = []
     for file in sorted(files):
