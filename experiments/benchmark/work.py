@@ -17,6 +17,7 @@ from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
 from flowjax_ood.bijectors import InvertibleConv1x1, restack, walk
 from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.data.preprocess import with_depth
 from flowjax_ood.distributions import Flow
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.training.objectives import Likelihood
@@ -69,18 +70,19 @@ def build_work(case: Case) -> Work:
     """
     config = _resolved(case)
     parallel = build.parallel(config, jax.devices()[: case.settings.get("devices")])
-    shape = tuple(fake_images(config, 1).shape[1:])
+    shape, bins = tuple(fake_images(config, 1).shape[1:]), _bins(config)
     # every mode in the precision that is swept, evaluation too
     flow = build.flow(config, shape, training=True)
     # any length will do, but the schedule must have room for its warm-up
     optimizer = build.optimizer(config, 1_000_000 + config.optimizer.warmup_steps)
     if case.mode == "train":
         average = config.optimizer.ema_decay
-        fn = make_train_step(Likelihood(flow), optimizer, ema_decay=average)
+        fn = make_train_step(Likelihood(flow, bins=bins), optimizer, ema_decay=average)
     elif case.mode == "evaluate":
 
         def fn(variables, batch, key):
-            x = dequantize(batch["image"], example_keys(key, batch["index"]))
+            keys = example_keys(key, batch["index"])
+            x = dequantize(batch["image"], keys, bins)
             return flow.apply(variables, x)
 
     else:
@@ -132,7 +134,7 @@ def arguments(work: Work, batch: dict) -> tuple:
     """
     key = build.random_key(work.config.seed)
     noise = example_keys(key, jnp.asarray(batch["index"]))
-    x = dequantize(jnp.asarray(batch["image"]), noise)
+    x = dequantize(jnp.asarray(batch["image"]), noise, _bins(work.config))
     state = _initial_state(work, key, x)
     if work.mode == "train":
         return state, batch, key
@@ -148,7 +150,7 @@ def shapes(work: Work) -> tuple:
 
 
 def fake_batch(work: Work) -> dict:
-    """A batch of fake images: uint8 `[B, H, W, C]`, with their numbers `[B]`."""
+    """A batch of fake images `[B, H, W, C]`, as stored, with their numbers `[B]`."""
     size = work.config.train.batch_size
     images = fake_images(work.config, min(size, DIFFERENT))
     return {
@@ -158,16 +160,22 @@ def fake_batch(work: Work) -> dict:
 
 
 def fake_images(config: ConfigDict, count: int) -> np.ndarray:
-    """Fake images, uint8 `[count, H, W, C]`, of the shape of the config's own."""
+    """Fake images `[count, H, W, C]`, of the shape and depth of the config's own."""
     c = config.data
     with user_errors("config.data", ValueError, TypeError):
-        return data.load(
+        images = data.load(
             c.train,
             source="synthetic",
             limit=count,
             image_size=c.image_size or None,
             seed=config.seed,
         ).images
+    return with_depth(images, _bins(config))
+
+
+def _bins(config: ConfigDict) -> int:
+    """Values of a pixel; configs that the benchmark refuses have no such key."""
+    return config.data.get("bins", 256)
 
 
 def _initial_state(work: Work, key, x) -> TrainState:

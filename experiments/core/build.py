@@ -275,10 +275,12 @@ def objective(config: ConfigDict, sets: Sets, model: Flow) -> Objective:
     UserError for a threshold of negative training that is not finite.
     """
     if sets.negative is None:
-        return Likelihood(model)
+        return Likelihood(model, bins=sets.bins)
     axis_name = None if config.parallel == "jit" else AXIS
     with user_errors("config.train.negative_threshold", ValueError):
-        return Negative(model, config.train.negative_threshold, axis_name)
+        return Negative(
+            model, config.train.negative_threshold, axis_name, bins=sets.bins
+        )
 
 
 def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
@@ -332,6 +334,7 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
             batch_size=min(config.eval.batch_size, len(events)),
             parallel=Parallel("jit"),
             label=None,
+            bins=sets.bins,
         )
         return float(statistic(likelihoods.log_prob))
 
@@ -358,8 +361,8 @@ def _start(config, sets, steps):
 
     def initial():
         x = jnp.asarray(events[first])
-        if x.dtype == jnp.uint8:
-            x = dequantize(x, example_keys(noise_key, first))
+        if sets.kind is Kind.IMAGES:
+            x = dequantize(x, example_keys(noise_key, first), sets.bins)
         average = config.optimizer.ema_decay > 0
         return create_state(model, update, init_key, x, average=average)
 

@@ -18,7 +18,7 @@ SHOWN = 60
 def check_sections(config: Mapping, where: str) -> None:
     """Raise UserError naming a section that is no group of keys, or lacks keys.
 
-    `where` says which file the config is of.
+    Keys that `config` was written before are set. `where` says which file it is of.
     """
     for section in keys.SECTIONS:
         if not isinstance(config.get(section, {}), (ConfigDict, Mapping)):
@@ -28,6 +28,7 @@ def check_sections(config: Mapping, where: str) -> None:
             )
     if absent := keys.missing(config):
         raise UserError(f"{where} is no whole config: {', '.join(absent)} missing")
+    keys.complete(config)
 
 
 def check(config: ConfigDict, where: str = "config") -> None:
@@ -59,6 +60,7 @@ def check(config: ConfigDict, where: str = "config") -> None:
     ood_origins(config.data)
     check_negative(config)
     _check_validation(config, of)
+    _check_bins(config)
     if config.data.streaming and of is not Kind.IMAGES:
         raise UserError(
             "config.data.streaming is for flows on images: all else reads the whole "
@@ -145,6 +147,21 @@ def _check_value(key: Key, of: Kind, each, value) -> None:
     for bound, holds in bounds:
         if not holds:
             raise UserError(f"config.{key.name} must be {bound}, got {shown(value)}")
+
+
+def _check_bins(config: ConfigDict) -> None:
+    """Check `data.bins`: a power of two, and 256 of images that are streamed."""
+    bins = config.data.get("bins", 256)
+    if bins & (bins - 1):
+        raise UserError(
+            f"config.data.bins must be a power of two, got {bins}; set it to "
+            f"{1 << bins.bit_length()}, which holds as many values"
+        )
+    if config.data.streaming and bins != 256:
+        raise UserError(
+            f"config.data.bins is {bins}, and images that are streamed have 256 values "
+            "a pixel; set config.data.streaming=False"
+        )
 
 
 def _check_validation(config: ConfigDict, of: Kind) -> None:

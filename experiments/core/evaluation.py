@@ -26,7 +26,7 @@ from experiments.core.run_config import check_hosts, read_config
 from experiments.core.sets import Sets, drawn_rows, load_sets
 from experiments.core.text import run_name
 from flowjax_ood import ood
-from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.data.dequantize import dequantize, example_keys, quantize
 from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.evaluation.likelihood import Likelihoods, evaluate_likelihood
@@ -132,7 +132,7 @@ class TrainedFlow:
         """Likelihoods of events, as `Sets.inputs` gives them.
 
         Args:
-            events: uint8 images `[N, H, W, C]`, or standardised vectors `[N, D]`.
+            events: stored images `[N, H, W, C]`, or standardised vectors `[N, D]`.
             label: of the progress shown.
             flow: scores instead of `self.flow`, such as the same in bfloat16.
             variables: are used instead of `self.variables`.
@@ -148,6 +148,7 @@ class TrainedFlow:
             # a global view: batch norm does not act in evaluation
             parallel=Parallel("jit"),
             label=label,
+            bins=self.sets.bins,
         )
 
     def likelihoods(self, label: str = "", **how) -> dict[str, Likelihoods]:
@@ -164,13 +165,18 @@ class TrainedFlow:
         }
 
     def samples(self, count: int, seed: int, temperature: float = 1.0) -> np.ndarray:
-        """Draw float32 images `[count, H, W, C]`, clipped to [0, 1]."""
+        """Draw float32 images `[count, H, W, C]`, clipped to [0, 1].
+
+        Of other than 8-bit images, they are quantised as those are.
+        """
         sample = jax.jit(
             lambda v, key, temperature: self.flow.apply(
                 v, key, count, temperature, method="sample"
             )
         )
         images = sample(self.variables, jax.random.key(seed), temperature)
+        if (bins := self.sets.bins) != 256:
+            return self.sets.pictures(np.asarray(quantize(images, bins)))
         return np.clip(np.asarray(images), 0, 1)
 
 
@@ -209,7 +215,8 @@ def _with_recomputed_statistics(trained: TrainedFlow) -> dict:
         with progress(label, c.recompute_batches, "batches") as shown:
             for step in range(c.recompute_batches):
                 images = training(step)["image"]
-                yield dequantized(images, jax.random.fold_in(key, step))
+                noise = jax.random.fold_in(key, step)
+                yield dequantized(images, noise, trained.sets.bins)
                 shown.advance(step + 1)
 
     variables = parallel.place_copies(trained.running)
@@ -277,9 +284,9 @@ def _of_this_process(variables: dict) -> dict:
     return fetch(variables) if jax.process_count() > 1 else variables
 
 
-def dequantized(images: np.ndarray, key: jax.Array) -> jax.Array:
-    """uint8 images `[B, H, W, C]` with fresh dequantisation noise, in [0, 1)."""
-    return dequantize(images, example_keys(key, np.arange(len(images))))
+def dequantized(images: np.ndarray, key: jax.Array, bins: int) -> jax.Array:
+    """Stored images `[B, H, W, C]` with fresh dequantisation noise, in [0, 1)."""
+    return dequantize(images, example_keys(key, np.arange(len(images))), bins)
 
 
 def baseline_results(config: ConfigDict, sets: Sets) -> dict:

@@ -6,6 +6,7 @@ may do with it stands here. To add a key is to add a line in each.
 
 import enum
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -96,6 +97,7 @@ class Key:
         pooled: when it may differ among runs that a report pools (`scored` may, too).
         reading: how images are read, of which a training step knows nothing.
         column: which column of every table of `benchmark` it is; 0 is none.
+        older: of a key that came later, the value of configs written before it.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Key:
     pooled: Condition = False
     reading: bool = False
     column: int = 0
+    older: object = None
 
     @property
     def section(self) -> str:
@@ -150,6 +153,8 @@ ANEW = {"resume": True, "evaluate": True}
 LATER = {"resume": True}
 # greatest values, beyond any machine, or any patience, of today: a slip of the keyboard
 WIDTH, LAYERS, BATCH, AHEAD, READERS, SIDE = 2**16, 1000, 2**24, 2**16, 256, 2**13
+# what 16 bits hold
+MOST_BINS = 2**16
 # samples drawn at once, into one picture
 SHOWN = 10_000
 # of images a number, of vectors a share
@@ -204,6 +209,7 @@ TABLE = (
     Key("data.limit_test", int, least=0, scored=True),
     Key("data.image_size", int, least=0, most=SIDE, off=0),
     Key("data.channels", int, least=0, off=0, evaluate=True),
+    Key("data.bins", int, (IMAGES,), least=2, most=MOST_BINS, older=256),
     Key("data.validation", HELD_BACK, FLOWS, least=0),
     Key("data.constant", str, (VECTORS,), choices=("error", "drop")),
     Key("data.pca", int, (VECTORS,), least=-1),
@@ -344,8 +350,23 @@ def missing(config: ConfigDict | dict) -> list[str]:
     if sections:
         return sections
     flat, own = flatten(config), kind(config)
-    needed = (key for key in TABLE if own in key.kinds and key.section != "model")
+    needed = (
+        key
+        for key in TABLE
+        if own in key.kinds and key.section != "model" and key.older is None
+    )
     return [key.name for key in needed if key.name not in flat]
+
+
+def complete(config: ConfigDict | dict) -> None:
+    """Set the keys that `config` was written before, to what they then were."""
+    flat, own = flatten(config), kind(config)
+    for key in TABLE:
+        later = key.older is not None and own in key.kinds
+        if later and key.name not in flat:
+            unlocked = getattr(config, "unlocked", nullcontext)
+            with unlocked():
+                put(config, key.name, key.older)
 
 
 def flatten(config: ConfigDict | dict, prefix: str = "") -> dict:

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.errors import user_errors
 from experiments.core.keys import Kind, kind
 from flowjax_ood.data import loading
+from flowjax_ood.data.preprocess import with_depth
 from flowjax_ood.data.sets import ImageSet, TokenSet, VectorSet
 from flowjax_ood.data.sources.genomics import load_genomics, synthetic_genomics
 from flowjax_ood.data.streaming import StreamedImageSet, stream
@@ -29,7 +31,12 @@ def load_set(
     where |= {"source": source, "seed": config.seed}
     if of is Kind.VECTORS:
         return loading.load_vectors(spec, **where)
-    return loading.load(spec, **where, **_pixels(config))
+    images = loading.load(spec, **where, **_pixels(config))
+    bins = config.data.get("bins", 256)
+    if source == "synthetic":
+        images = replace(images, images=with_depth(images.images, bins))
+    _check_depth(images, bins, of)
+    return images
 
 
 def load_train(config: ConfigDict) -> StreamedImageSet | AnySet:
@@ -43,6 +50,24 @@ def load_train(config: ConfigDict) -> StreamedImageSet | AnySet:
             return load_set(config, c.train, c.limit_train, c.source, c.path)
         where = {"source": c.source, "path": c.path or None}
         return stream(c.train, **where, limit=c.limit_train or None, **_pixels(config))
+
+
+def _check_depth(images: ImageSet, bins: int, of: Kind) -> None:
+    """Raise ValueError for images of another depth than `config.data.bins` says."""
+    what, dtype = f"{images.name}:{images.split}", images.images.dtype
+    if (dtype == np.uint16) != (bins > 256):
+        remedy = "uint16 images have more than 256, uint8 images have 256 or fewer"
+        if of.classifies:
+            remedy = "classifiers take no more: (x >> 8).astype(np.uint8)"
+        raise ValueError(
+            f"{what} has {dtype} images, and config.data.bins is {bins} values a "
+            f"pixel; {remedy}"
+        )
+    if (highest := int(images.images.max())) >= bins:
+        raise ValueError(
+            f"{what} has the value {highest}, and config.data.bins={bins} values are "
+            f"0 to {bins - 1}; set it to more, or shift the stored values right first"
+        )
 
 
 def _pixels(config: ConfigDict) -> dict:

@@ -40,6 +40,8 @@ class Sets(NamedTuple):
     negative: ImageSet | None = None
     exposed: tuple[str, ...] = ()
     kind: Kind = Kind.IMAGES
+    # values of a pixel
+    bins: int = 256
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -69,13 +71,20 @@ class Sets(NamedTuple):
     def inputs(self, which: AnySet, rows: np.ndarray | None = None) -> np.ndarray:
         """The events of a set, or those at `rows`, as a model is given them.
 
-        uint8 `[N, H, W, C]`, or standardised `[N, D]`, or tokens, int32 `[N, L]`.
+        Stored images `[N, H, W, C]`, or standardised `[N, D]`, or tokens, int32
+        `[N, L]`.
         """
         events = which.events if rows is None else which.events[rows]
         if self.standardizer:
             return self.standardizer.transform(events)
         # uint8 is what pixels are known by
         return events.astype(np.int32) if self.kind is Kind.TOKENS else events
+
+    def pictures(self, images: np.ndarray) -> np.ndarray:
+        """Images as figures show them: uint8 of 256 values, or float32 in [0, 1]."""
+        if self.bins == 256:
+            return images
+        return images.astype(np.float32) / (self.bins - 1)
 
 
 def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
@@ -89,10 +98,12 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     with user_errors("config.data"):
         test = load_set(config, c.test, c.limit_test, c.source, c.path)
         ood = {n: load_set(config, spec, c.limit_test, *at) for n, spec, at in named}
-        sets = Sets(train, test, ood, kind=of)
+        bins = c.get("bins", 256)
+        sets = Sets(train, test, ood, kind=of, bins=bins)
         if of in (Kind.IMAGES, Kind.CLASSIFIER):
             ood, names = exposed(config, ood)
-            ood |= {x.name: x for x in (altered(test, how) for how in c.altered)}
+            others = (altered(test, how, bins) for how in c.altered)
+            ood |= {x.name: x for x in others}
             negative = load_negatives(config)
             sets = sets._replace(ood=ood, negative=negative, exposed=names)
     _check_shapes(sets)

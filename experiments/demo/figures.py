@@ -31,7 +31,8 @@ def first_coupling(trained: TrainedFlow, images) -> dict[str, tuple[dict, dict]]
     """
     sets = {}
     for name, pixels in images.items():
-        x = dequantized(pixels[:CORRELATED], random_key(0))
+        first = pixels[:CORRELATED]
+        x = dequantized(first, random_key(0), trained.sets.bins)
         record, *_ = couplings.record_couplings(trained.flow, trained.variables, x)
         (maps,) = couplings.image_maps(trained.flow, [record])
         panels = {"image": np.asarray(x[0])} | {k: v[0] for k, v in maps.items()}
@@ -93,18 +94,21 @@ def latents(flows, images, id_name, draws: int = 40):
         columns = {}
         for name, flow in flows.items():
             trained = flow.trained
-            x = dequantized(np.repeat(pixels[:1], draws, 0), random_key(0))
+            copies, bins = np.repeat(pixels[:1], draws, 0), trained.sets.bins
+            x = dequantized(copies, random_key(0), bins)
             z = trained.flow.apply(trained.variables, x, method="latents")
             z = np.asarray(image_layout(trained.flow.bijector, z))
             columns[f"{name}\none draw"] = z[0]
             columns[f"{name}\nmean of {draws}"] = z.mean(0)
-        rows.append((data, data == id_name, pixels[0], columns))
+        shown = trained.sets.pictures(pixels[0])
+        rows.append((data, data == id_name, shown, columns))
     return figures.latent_panels(rows)
 
 
 def samples(flows, sets):
     """Draw samples of every flow below training images."""
-    rows = {f"{sets.train.name} (training data)": sets.train.images[:10]}
+    real = sets.pictures(sets.train.images[:10])
+    rows = {f"{sets.train.name} (training data)": real}
     for name, flow in flows.items():
         for temperature in (1.0, TEMPERATURE):
             drawn = flow.trained.samples(10, 0, temperature)

@@ -44,6 +44,12 @@ def trained_flows(config: ConfigDict, sets: Sets) -> list[TrainedFlow]:
                 f"the flow in {workdir} is of {own.train.name} {own.event_shape}, those"
                 f" here are {sets.train.name} {sets.event_shape}"
             )
+        if own.bins != sets.bins:
+            raise UserError(
+                f"the flow in {workdir} is of images of {own.bins} values a pixel "
+                f"(data.bins), and `detect` compares on 8-bit images, of {sets.bins}; "
+                "leave it out of config.detect.flows"
+            )
         flows.append(trained)
     return flows
 

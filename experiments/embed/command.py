@@ -14,7 +14,7 @@ from experiments.core.results import versions
 from experiments.core.workdir import check_writable
 from flowjax_ood import data
 from flowjax_ood.data.loading import parse_spec
-from flowjax_ood.data.sets import ImageSet, VectorSet
+from flowjax_ood.data.sets import ImageSet, VectorSet, check_images
 from flowjax_ood.data.sources.embeddings import (
     load_embeddings,
     read_meta,
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     options = {"source": args.source, "path": args.path, "limit": args.limit}
     with user_errors():
         loaded = [data.load(spec, **options) for spec in args.sets]
+        for s in loaded:
+            check_images(s.images, f"{s.name}:{s.split}")
     images = {f"{s.name}:{s.split}": s for s in loaded}
     meta: dict[str, Any] = {
         "encoder": args.encoder,

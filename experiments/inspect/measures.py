@@ -68,7 +68,8 @@ def _grouped(s: Subject, score, size: int, *names: str) -> list[Likelihoods]:
         x = np.concatenate([np.asarray(images) for images, _ in group])
         parts.append(np.split(np.stack(jax.device_get(score(x))), len(names), axis=1))
     joined = (np.concatenate(of_set, axis=1) for of_set in zip(*parts))
-    return [Likelihoods(log_pz, logdet, s.flow.dims) for log_pz, logdet in joined]
+    of = s.flow.dims, s.trained.sets.bins
+    return [Likelihoods(log_pz, logdet, *of) for log_pz, logdet in joined]
 
 
 def terms_results(s: Subject, likelihoods: dict[str, Likelihoods]) -> dict:
@@ -118,7 +119,8 @@ def coupling_rows(s: Subject, options: InspectOptions) -> list[tuple]:
         x = s.draw(name, np.array([index]))
         maps = image_maps(s.flow, record_couplings(s.flow, s.trained.variables, x))
         shown = [{k: m[k][0] for k in ("-t", "s")} for m in maps]
-        rows.append((name, name == s.id_name, image_set.images[index], shown))
+        image = s.trained.sets.pictures(image_set.images[index])
+        rows.append((name, name == s.id_name, image, shown))
     return rows
 
 
@@ -139,8 +141,14 @@ def coadapted(s: Subject) -> tuple[dict[str, dict] | None, str]:
 
 def latent_rows(s: Subject, options: InspectOptions) -> list[tuple]:
     """Rows of `figures.latent_panels`, for the images asked for."""
+    pictures = s.trained.sets.pictures
     return [
-        (name, name == s.id_name, images.images[i], _columns(s, name, i, options))
+        (
+            name,
+            name == s.id_name,
+            pictures(images.images[i]),
+            _columns(s, name, i, options),
+        )
         for name, images in s.whole.items()
         for i in options.images
     ]
@@ -176,7 +184,7 @@ def visible(s: Subject, options: InspectOptions) -> dict:
             size = min(s.group if mode.batch else BATCH, count)
             # batch statistics are those of full batches
             count -= count % size if mode.batch else 0
-            pixels = image_set.images[:count] / 255.0
+            pixels = image_set.images[:count] / (s.trained.sets.bins - 1.0)
             for what, draws in (("one_draw", 1), ("mean", options.draws)):
                 parts = [
                     _mean_latents(s, mode, name, at, draws)[mask]

@@ -72,7 +72,8 @@ class Subject(NamedTuple):
         """
         key = build.random_key(self.trained.config.eval.seed)
         key = key if draw == 0 else jax.random.fold_in(key, draw)
-        return dequantize(self.whole[name].images[at], example_keys(key, at))
+        images, bins = self.whole[name].images[at], self.trained.sets.bins
+        return dequantize(images, example_keys(key, at), bins)
 
     def batches(
         self, name: str, size: int, what: str, full: bool = False

@@ -40,7 +40,8 @@ def main(trained: TrainedFlow) -> None:
     if sets.kind is Kind.VECTORS:
         raise UserError("this run's flow is of vectors; precision scores images")
     check_writable("--workdir", trained.workdir)
-    x = dequantized(sets.test.images[:ROUND_TRIP], build.random_key(0))
+    first = sets.test.images[:ROUND_TRIP]
+    x = dequantized(first, build.random_key(0), sets.bins)
     rows, exact = {}, None
     for name, precision in ARITHMETIC.items():
         flow = build.flow(config, sets.event_shape, precision=precision)

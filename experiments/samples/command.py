@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.core import build, text
+from experiments.core import build, drawing, text
 from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.kept_results import evaluate_again, read_results
@@ -27,7 +27,7 @@ from flowjax_ood.data.dequantize import quantize
 MEASURED, BATCH = 256, 64
 # of results.json, repeated in samples.json
 KEYS = ("in_distribution", "steps", "params", "bits_per_dim", "auroc", "auroc_ci95")
-NOT_FINITE = 128  # grey, in place of a sample that is not finite
+NOT_FINITE = 0.5  # grey, in place of a sample that is not finite
 
 
 class Drawing(NamedTuple):
@@ -58,18 +58,18 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         build.random_key(args.seed), (MEASURED, *sets.event_shape)
     )
     shown, content = {}, {}
-    for drawing in runs:
-        name, held_out = drawing.trained.label, drawing.trained.sets.test
+    for sampled in runs:
+        name, held_out = sampled.trained.label, sampled.trained.sets.test
         with user_errors(f"{held_out.name}:{held_out.split}", ValueError):
-            real = RealImages(held_out.images)
+            real = RealImages(held_out.images, bins=sets.bins)
         shown[name], measured = {}, {}
         for temperature in args.temperatures:
-            images, finite = draw(drawing, noise, temperature)
-            shown[name][temperature] = images[: args.count]
+            images, finite = draw(sampled, noise, temperature)
+            shown[name][temperature] = sets.pictures(images[: args.count])
             measured[f"{temperature:g}"] = measure(real, images[finite], finite)
         content[name] = {
             "held_out": held_out.describe(),
-            **{key: drawing.results[key] for key in KEYS},
+            **{key: sampled.results[key] for key in KEYS},
             "temperatures": measured,
         }
     summary = {"samples": MEASURED, "seed": args.seed, "runs": content}
@@ -77,7 +77,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         write_json(args.out / "samples.json", summary | {"versions": versions()})
     drawing.draw(
         args.out / "samples.png",
-        lambda: picture(shown, content, sets.test, MEASURED),
+        lambda: picture(shown, content, sets, MEASURED),
     )
     print_table(content)
     print(f"samples.png and samples.json are in {args.out}")
@@ -124,6 +124,7 @@ def check_alike(first: TrainedFlow, other: TrainedFlow) -> None:
     a, b = first.sets, other.sets
     for what, there, here in (
         ("images", a.event_shape, b.event_shape),
+        ("values of a pixel", a.bins, b.bins),
         ("test set", a.test.name, b.test.name),
     ):
         if there != here:
@@ -133,18 +134,17 @@ def check_alike(first: TrainedFlow, other: TrainedFlow) -> None:
             )
 
 
-def draw(drawing: Drawing, noise, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `(uint8 samples [N, H, W, C], which of them are finite [N])`."""
-    flow, variables = drawing.trained.flow, drawing.trained.variables
+def draw(sampled: Drawing, noise, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `(samples as stored [N, H, W, C], which of them are finite [N])`."""
+    flow, variables = sampled.trained.flow, sampled.trained.variables
     parts = []
     for start in range(0, len(noise), BATCH):
         z = latents_at_pixels(flow, noise[start : start + BATCH])
-        parts.append(np.asarray(drawing.images(variables, z, temperature)))
+        parts.append(np.asarray(sampled.images(variables, z, temperature)))
     x = np.concatenate(parts)
     finite = np.isfinite(x).all(axis=(1, 2, 3))
-    samples = np.full(x.shape, NOT_FINITE, np.uint8)
-    samples[finite] = np.asarray(quantize(x[finite]))
-    return samples, finite
+    x[~finite] = NOT_FINITE
+    return np.asarray(quantize(x, sampled.trained.sets.bins)), finite
 
 
 def measure(real: RealImages, samples: np.ndarray, finite: np.ndarray) -> dict:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from experiments.core import text
+from experiments.core.sets import Sets
 from flowjax_ood import figures
-from flowjax_ood.data.sets import ImageSet
 
 COLUMNS = 4  # of a group
 
@@ -12,7 +12,7 @@ COLUMNS = 4  # of a group
 def picture(
     samples: dict[str, dict[float, np.ndarray]],
     content: dict[str, dict],
-    held_out: ImageSet,
+    sets: Sets,
     measured: int,
 ):
     """Draw held-out images, then one row per run, one column group per temperature.
@@ -28,7 +28,10 @@ def picture(
         notes[label] = {f"T = {t:g}": note(fidelity[f"{t:g}"]) for t in groups}
     return figures.sample_groups(
         rows,
-        reference=(f"held-out images\n{held_out.name}", held_out.images),
+        reference=(
+            f"held-out images\n{sets.test.name}",
+            sets.pictures(sets.test.images),
+        ),
         notes=notes,
         title="What flows draw, and how well they tell other data apart",
         caption="The same noise everywhere, times the temperature T. Below each group, "

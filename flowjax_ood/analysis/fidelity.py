@@ -37,15 +37,18 @@ class RealImages:
     Args:
         images: uint8 `[N, H, W, C]`, N at least 4.
         reference: Candidates at most.
+        bins: How many values a pixel has; of more than 256, images are uint16.
 
     Raises:
         ValueError: There are too few images, or they are too alike to measure by.
     """
 
-    def __init__(self, images: np.ndarray, reference: int = 5000):
-        _check(images, "real images", least=4)
+    def __init__(self, images: np.ndarray, reference: int = 5000, bins: int = 256):
+        self.top = bins - 1
+        self.dtype = np.uint8 if bins <= 256 else np.uint16
+        self._check(images, "real images", least=4)
         self.shape = images.shape[1:]
-        self.reference = _vectors(images[::2][:reference])
+        self.reference = self._vectors(images[::2][:reference])
         self.real = self._measured(images[1::2])
         for name, value in self.real._asdict().items():
             if not value > 0:
@@ -55,8 +58,8 @@ class RealImages:
                 )
 
     def fidelity(self, samples: np.ndarray) -> Fidelity:
-        """Measure samples, uint8 `[N, H, W, C]`, N at least 2; others: ValueError."""
-        _check(samples, "samples", least=2)
+        """Measure samples, stored as the images are, at least 2; else ValueError."""
+        self._check(samples, "samples", least=2)
         if samples.shape[1:] != self.shape:
             raise ValueError(
                 f"samples of shape {samples.shape[1:]} cannot be compared with real "
@@ -66,28 +69,28 @@ class RealImages:
 
     def _measured(self, images: np.ndarray) -> Fidelity:
         """Measure images by the reference alone: the ratios' numerators."""
-        vectors = _vectors(images[:MEASURED])
+        vectors = self._vectors(images[:MEASURED])
         nearest = _distances(vectors, self.reference).min(1)
         pairs = _distances(vectors, vectors)[np.triu_indices(len(vectors), 1)]
-        pixels = images.astype(np.float32) / 255
+        pixels = images.astype(np.float32) / self.top
         steps = [np.abs(np.diff(pixels, axis=axis)).mean() for axis in (1, 2)]
         return Fidelity(*map(float, (np.median(nearest), np.mean(steps), pairs.mean())))
 
+    def _check(self, images: np.ndarray, what: str, least: int) -> None:
+        images = np.asarray(images)
+        if images.dtype != self.dtype or images.ndim != 4:
+            raise ValueError(
+                f"{what} must be {np.dtype(self.dtype)} [N, H, W, C], not "
+                f"{images.dtype} of shape {images.shape}"
+            )
+        if len(images) < least:
+            raise ValueError(
+                f"fidelity needs at least {least} {what}, got {len(images)}"
+            )
 
-def _check(images: np.ndarray, what: str, least: int) -> None:
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise ValueError(
-            f"{what} must be uint8 [N, H, W, C], not {images.dtype} of shape "
-            f"{images.shape}"
-        )
-    if len(images) < least:
-        raise ValueError(f"fidelity needs at least {least} {what}, got {len(images)}")
-
-
-def _vectors(images: np.ndarray) -> np.ndarray:
-    # float64: distances are small differences of large squares
-    return images.reshape(len(images), -1) / 255
+    def _vectors(self, images: np.ndarray) -> np.ndarray:
+        # float64: distances are small differences of large squares
+        return images.reshape(len(images), -1) / self.top
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

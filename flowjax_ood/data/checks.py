@@ -46,14 +46,17 @@ def integer(name: str, value: int, least: int | None = None, remedy: str = "") -
     return number
 
 
-def check_memory(shape: Sequence[int], what: str) -> None:
-    """Raise `ValueError` if uint8 images of `shape` exceed the memory available.
+def check_memory(shape: Sequence[int], what: str, itemsize: int = 1) -> None:
+    """Raise `ValueError` if images of `shape` exceed the memory available.
 
-    Sets are held in memory as uint8: ImageNet 64x64 takes 15.7 GB. Without this, a
-    machine too small would stop the process hours later, without a word.
+    `itemsize`: bytes of a value. Sets are held in memory as they are stored: ImageNet
+    64x64 takes 15.7 GB. Without this, a machine too small would stop the process hours
+    later, without a word.
     """
     remedy = "take fewer with limit=, or use a machine with more"
-    check_bytes(math.prod(shape), f"{what}: {shape[0]:,} images take", remedy)
+    check_bytes(
+        itemsize * math.prod(shape), f"{what}: {shape[0]:,} images take", remedy
+    )
 
 
 def check_bytes(needed: int, what_takes: str, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""Change uint8 images: size and colour as torchvision does, and simple alterations."""
+"""Change stored images: size and colour as torchvision does, simple alterations."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,11 +11,11 @@ import numpy as np
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet, check_images
 
-# name -> pixels k, uint8 [N, H, W, C], altered
+# name -> pixels k, [N, H, W, C], of `bins` values, altered
 ALTERATIONS = {
-    "inverted": lambda k: 255 - k,
-    "dimmed": lambda k: k // 2,
-    "upside_down": lambda k: k[:, ::-1],
+    "inverted": lambda k, bins: (bins - 1) - k,
+    "dimmed": lambda k, bins: k // 2,
+    "upside_down": lambda k, bins: k[:, ::-1],
 }
 
 
@@ -90,27 +90,28 @@ def describe_resize(size: int) -> str:
 def to_grayscale(images: np.ndarray) -> np.ndarray:
     """`(19595 R + 38470 G + 7471 B + 2^15) >> 16`: ITU-R 601 luma, exactly PIL's "L".
 
-    uint8 `[N, H, W, 3]` -> uint8 `[N, H, W, 1]`; one channel is returned as it is.
+    uint8 `[N, H, W, 3]` -> uint8 `[N, H, W, 1]`, or both uint16; one channel is
+    returned as it is.
     """
     _check_colours(images)
     if images.shape[3] == 1:
         return images
     weights = np.array([19595, 38470, 7471], np.uint32)
     luma = (images.astype(np.uint32) @ weights + 0x8000) >> 16
-    return luma.astype(np.uint8)[..., None]
+    return luma.astype(images.dtype)[..., None]
 
 
 def to_rgb(images: np.ndarray) -> np.ndarray:
     """Repeat grey three times: uint8 `[N, H, W, 1]` -> uint8 `[N, H, W, 3]`.
 
-    Three channels are returned as they are.
+    Or both uint16. Three channels are returned as they are.
     """
     _check_colours(images)
     return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)
 
 
 def _check_colours(images: np.ndarray) -> None:
-    check_images(images, "colours")
+    check_images(images, "colours", deep=True)
     if images.shape[3] not in (1, 3):
         raise ValueError(
             f"images of {images.shape[3]} channels are neither grey (1) nor RGB (3), "
@@ -130,18 +131,36 @@ def describe_channels(channels: int) -> str:
     return {1: "made grey (ITU-R 601 luma)", 3: "grey repeated as RGB"}[channels]
 
 
-def altered(images: ImageSet, how: str) -> ImageSet:
-    """Alter every image: `inverted` (255 - k), `dimmed` (k // 2), or `upside_down`.
+def with_depth(images: np.ndarray, bins: int) -> np.ndarray:
+    """Spread the 256 values of uint8 images over `bins`, a power of two.
+
+    uint8 of any shape -> uint8 of that shape, uint16 with more than 256 `bins`.
+    """
+    if bins > 256:
+        return images.astype(np.uint16) * np.uint16(bins // 256)
+    return images // np.uint8(256 // bins) if bins < 256 else images
+
+
+def altered(images: ImageSet, how: str, bins: int = 256) -> ImageSet:
+    """Alter every image: `inverted`, `dimmed` (k // 2), or `upside_down`.
+
+    Inverted is `bins - 1 - k`: 255 - k of 8-bit images.
 
     Further sets to score, where no other data is at hand. Edges and shapes are those of
     the originals, or their mirror image; which values are common where is not. Name and
-    origin of the set say what was done. Raises ValueError for an unknown alteration.
+    origin of the set say what was done. Raises ValueError for an unknown alteration,
+    and for values not below `bins`.
     """
     if how not in ALTERATIONS:
         raise unknown("an alteration of images", how, ALTERATIONS)
+    if (highest := int(images.images.max())) >= bins:
+        raise ValueError(
+            f"{images.name}:{images.split} has the value {highest}, not below "
+            f"bins={bins}; give the bins of these images"
+        )
     return replace(
         images,
         name=f"{images.name} {how}",
-        images=np.ascontiguousarray(ALTERATIONS[how](images.images)),
+        images=np.ascontiguousarray(ALTERATIONS[how](images.images, bins)),
         origin=f"{images.origin}; {how}",
     )

@@ -87,7 +87,8 @@ class ImageSet(StoredSet):
     Attributes:
         name: data set, as asked for (`"fashion_mnist"`).
         split: split, as asked for (`"test"`).
-        images: uint8 `[N, H, W, C]`, `N` and `C` at least 1.
+        images: uint8 `[N, H, W, C]`, `N` and `C` at least 1; uint16 of images of more
+            than 256 values, which flows alone take.
         labels: int32 `[N]`, or None where the source has none.
         source: one of `loading.SOURCES`.
         origin: one readable line: where the images came from, what was done to them,
@@ -108,7 +109,7 @@ class ImageSet(StoredSet):
 
     def check_events(self, what: str) -> None:
         """Raise unless the images are as described."""
-        check_images(self.images, what)
+        check_images(self.images, what, deep=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,12 +177,19 @@ class TokenSet(StoredSet):
         return "".join(self.alphabet[token] for token in self.tokens[row])
 
 
-def check_images(images: np.ndarray, what: str) -> None:
-    """Raise unless `images` is a non-empty uint8 `[N, H, W, C]`, channels last."""
+def check_images(images: np.ndarray, what: str, deep: bool = False) -> None:
+    """Raise unless `images` is a non-empty uint8 `[N, H, W, C]`, channels last.
+
+    `deep`: it may also be uint16.
+    """
     remedy = "; images are stored as uint8 0..255 and dequantised on the device"
-    if np.issubdtype(getattr(images, "dtype", object), np.floating):
+    dtype = getattr(images, "dtype", object)
+    if np.issubdtype(dtype, np.floating):
         remedy += "; for floats in [0, 1]: np.round(255 * x).astype(np.uint8)"
-    _check_dtype(images, np.uint8, f"{what}: images must be a uint8 array", remedy)
+    if dtype == np.uint16:
+        remedy = "; of values on all 16 bits: (x >> 8).astype(np.uint8)"
+    wanted = np.uint16 if deep and dtype == np.uint16 else np.uint8
+    _check_dtype(images, wanted, f"{what}: images must be a uint8 array", remedy)
     if images.ndim != 4:
         raise ValueError(
             f"{what}: images must be [N, H, W, C], not of shape {images.shape}"

@@ -38,9 +38,10 @@ def hold_back(whole: Whole, count: int, seed: int) -> tuple[Whole, StoredSet]:
             f"some have to be, and some be left to train on; take 1 to {len(whole) - 1}"
         )
     rows = held_back_rows(len(whole), count, seed)
-    if whole.events.dtype == np.uint8:
+    if (dtype := whole.events.dtype) in (np.uint8, np.uint16):
         streamed = isinstance(whole, StreamedImageSet)
         copied = count if streamed else len(whole)
-        check_memory((copied, *whole.events.shape[1:]), f"{what}, {count} held back")
+        shape = (copied, *whole.events.shape[1:])
+        check_memory(shape, f"{what}, {count} held back", dtype.itemsize)
     drawn = f"the {count} of {len(whole)} held back by seed {seed}"
     return whole.without(rows).noted(f"without {drawn}"), whole.at(rows).noted(drawn)

@@ -85,3 +85,13 @@ def test_real_images_that_measure_nothing_are_refused(images, said):
 def test_samples_that_cannot_be_compared_are_refused(samples, said):
     with pytest.raises(ValueError, match=said):
         REAL.fidelity(samples)
+
+
+def test_the_ratios_do_not_depend_on_the_depth_images_are_stored_in():
+    images, samples = real_images(40), real_images(20)
+    deep = RealImages(images.astype(np.uint16) * 257, bins=2**16)
+    expected = RealImages(images).fidelity(samples)
+    found = deep.fidelity(samples.astype(np.uint16) * 257)
+    assert found == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ValueError, match=r"must be uint16 .*, not uint8"):
+        deep.fidelity(samples)

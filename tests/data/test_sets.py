@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from flowjax_ood.data import ImageSet
+from flowjax_ood.data.corruptions import corrupt
+from flowjax_ood.data.outliers.images import pseudo_outliers
+from flowjax_ood.data.preprocess import resize_all
 
 
 def make(images=None, labels=None, **changes):
@@ -80,3 +83,16 @@ def test_refuses_wrong_labels():
 def test_origin_is_one_line(origin):
     with pytest.raises(ValueError, match="one line"):
         make(origin=origin)
+
+
+def test_sixteen_bit_images_are_kept_and_refused_by_what_acts_on_eight():
+    images = make(np.full((2, 8, 8, 1), 300, np.uint16))
+    assert images.take(1).images.dtype == np.uint16
+    for act in (
+        lambda x: corrupt(x, "gaussian_noise", 1),
+        lambda x: pseudo_outliers(x, 0),
+    ):
+        with pytest.raises(TypeError, match=r"not uint16; .*\(x >> 8\)"):
+            act(images.images)
+    with pytest.raises(ValueError, match="not uint16"):
+        resize_all(images.images, 4)

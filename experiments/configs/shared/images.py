@@ -73,7 +73,12 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
         {
             # training images that are held back, never trained on, to choose the best
             # state by; 0 is none: the last state counts
-            "data": {"validation": 0},
+            "data": {
+                "validation": 0,
+                # values of a pixel, 0 to bins - 1: a power of two, 32 of 5-bit images;
+                # above 256, images are uint16
+                "bins": 256,
+            },
             "model": {
                 "name": "real_nvp",
                 "scales": 2,

@@ -18,8 +18,9 @@ def load_npz(
     alone, `images` with `labels`: serving the same array as two splits would let a
     model be tested on what it was trained on. Labels are optional.
 
-    Images are uint8 `[N, H, W]` or `[N, H, W, C]` of any C, never pickled. Floats and
-    channels first are refused, with the conversion to write.
+    Images are uint8 `[N, H, W]` or `[N, H, W, C]` of any C, or uint16 of more than 256
+    values, never pickled. Floats and channels first are refused, with the conversion to
+    write.
     """
     remedy = f"make it with np.savez('{name}.npz', train=..., test=...)"
     file = find_archive("npz", path, [name], remedy)
@@ -27,7 +28,7 @@ def load_npz(
         image_key, label_key = _keys(archive.keys, split, file)
         images = archive.read(image_key)
         images = images[..., None] if images.ndim == 3 else images
-        check_images(images, f"{file}[{image_key!r}]")
+        check_images(images, f"{file}[{image_key!r}]", deep=True)
         labels = archive.labels(label_key)
     origin = f"key {image_key!r} of {file}"
     return ImageSet(name, split, images, labels, "npz", origin)

@@ -62,7 +62,7 @@ def test_statistics_are_recomputed_over_training_batches(trained):
         build.batches(trained.config, trained.sets, c.seed),
     )
     images = [
-        dequantized(batches(step)["image"], jax.random.fold_in(key, step))
+        dequantized(batches(step)["image"], jax.random.fold_in(key, step), 256)
         for step in range(c.recompute_batches)
     ]
     by_hand = recompute_batch_stats(trained.flow, trained.running, images)

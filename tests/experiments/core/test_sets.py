@@ -1,6 +1,7 @@
 """The sets of an experiment: loaded, checked against each other, or refused."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -238,3 +239,37 @@ def test_a_set_not_prepared_for_tfds_says_how_to_prepare_it(tmp_path):
     assert "tfds 'fashion_mnist' is not prepared" in message
     assert "`tfds build fashion_mnist" in message
     assert f"--data_dir={tmp_path}" in message
+
+
+@pytest.fixture(scope="module")
+def sixteen_bits(tmp_path_factory):
+    """An archive of 16-bit images, which serves every name."""
+    file = tmp_path_factory.mktemp("data") / "deep.npz"
+    pixels = np.random.default_rng(0).integers(0, 2**12, (64, 28, 28), np.uint16)
+    np.savez(file, train=pixels, test=pixels[::-1])
+    return f"data.path={file}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("data.bins=32",), r"has the value 255, and config.data.bins=32 .*0 to 31; "),
+        (("data.bins=1024",), r"uint8 images, and config.data.bins is 1024 values"),
+        (("data.bins=100",), r"must be a power of two, got 100; set it to 128"),
+        (("data.bins=131072",), r"config.data.bins must be at most 65536"),
+        (("data.bins=1",), r"config.data.bins must be at least 2"),
+        (("data.bins=32", "data.streaming=True"), r"set config.data.streaming=False"),
+    ],
+)
+def test_images_of_another_depth_are_refused(overrides, said):
+    assert re.search(said, sets_error(*overrides))
+
+
+def test_sixteen_bit_images_need_their_bins(sixteen_bits):
+    own = (sixteen_bits, "data.source=npz", "data.limit_train=64")
+    assert "uint16 images, and config.data.bins is 256" in sets_error(*own)
+    said = sets_error(*own, "data.bins=1024")
+    assert re.search(r"has the value \d+, and config.data.bins=1024", said)
+    classifiers = f"{CONFIGS / 'fashion_mnist_detect.py'}:smoke"
+    said = sets_error(*own, config=classifiers)
+    assert "classifiers take no more: (x >> 8).astype(np.uint8)" in said
