@@ -230,7 +230,7 @@ TABLE = (
     Key("model.skip", bool, (IMAGES,)),
     Key("model.zero_init", bool, FLOWS),
     Key("model.dropout", float, (VECTORS, TOKENS), least=0),
-    Key("model.max_log_scale", float, FLOWS, least=0),
+    Key("model.max_log_scale", float, FLOWS, least=0, older=0.0),
     Key("model.stack", str, (IMAGES,)),
     Key("model.remat", str, (IMAGES,)),
     Key("model.reversible", bool, (IMAGES,)),

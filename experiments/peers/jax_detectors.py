@@ -1,5 +1,7 @@
 """This library's detectors, fitted to features that are there already."""
 
+from functools import partial
+
 import jax
 
 from experiments.peers.tasks import DetectorCalls, Features, FeatureShape
@@ -11,11 +13,12 @@ def ours(shape: FeatureShape, task: str, data: Features) -> DetectorCalls:
     head = data.weights, data.bias
     network = ood.Network(_linear, variables=head, head=head, penultimate="features")
     train, scored = map(network.collect, (data.train, data.scored))
-    given = ood.Given(train=train, labels=data.labels)
-    detector = OPTIONS.get(task, getattr(ood, task, None))()
+    detector = OPTIONS.get(task, getattr(ood, task))()
     held = []
 
     def fit():
+        # a new one every time: it keeps what it was asked for
+        given = ood.Given(train=train, labels=data.labels)
         held[:] = [detector.fit(network, given)]
         jax.block_until_ready(jax.tree.leaves(held[0].function))
 
@@ -33,13 +36,9 @@ def _linear(variables, x):
     return {"features": x}, x @ weights + bias
 
 
-def _odin():
-    return ood.ODIN(magnitudes=(0.0014,), temperatures=(1000.0,))
-
-
-def _nn_guide():
-    return ood.NNGuide(share=1.0)
-
-
-# where the other library has other settings than ours by default, theirs
-OPTIONS = {"ODIN": _odin, "NNGuide": _nn_guide}
+# where both libraries have other settings by default, or ours takes other data
+OPTIONS = {
+    "ODIN": partial(ood.ODIN, magnitudes=(0.0014,), temperatures=(1000.0,)),
+    "NNGuide": partial(ood.NNGuide, share=1.0),
+    "TempScale": partial(ood.TempScale, fitted_on="train"),
+}

@@ -158,12 +158,13 @@ DETECTORS = Contest(
         OURS: Library(OURS, "experiments.peers.jax_detectors", "ours", "jit"),
         "pytorch-ood": Library("pytorch_ood", PYTORCH_OOD, "pytorch_ood", "eager"),
     },
-    # classes of `flowjax_ood.ood`; what reads layers has no features in common
+    # classes of `flowjax_ood.ood`. What reads layers or drops units has no features in
+    # common (Gram, NACUE, RankFeat, MCDropout), and GMM is another density there
     tasks=(
         *("MSP", "MaxLogit", "Energy", "Entropy", "GEN", "KLMatching", "TempScale"),
         *("KNN", "MahalanobisFeatures", "RelativeMahalanobis", "ViM", "ReAct", "ASH"),
         *("SCALE", "DICE", "SHE", "FDBD", "NNGuide", "GradNorm", "NCI", "VRA", "LTS"),
-        *("GMM", "OpenMax", "PNML", "GradUncertainty", "ODIN"),
+        *("OpenMax", "PNML", "GradUncertainty", "ODIN"),
     ),
     modes=("fit", "score"),
     shape=FeatureShape(),

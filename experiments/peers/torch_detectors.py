@@ -15,14 +15,14 @@ THEIRS = {
 }
 OF_LOGITS = ("MSP", "MaxLogit", "Energy", "Entropy", "GEN", "KLMatching")
 FITTED_LOGITS = ("KLMatching", "TempScale", "OpenMax")
-OF_FEATURES = ("KNN", "MahalanobisFeatures", "RelativeMahalanobis", "GMM")
+OF_FEATURES = ("KNN", "MahalanobisFeatures", "RelativeMahalanobis")
 OF_BOTH = ("SHE", "FDBD", "NNGuide", "NCI", "PNML", "LTS")
 OF_MODEL = ("GradNorm", "GradUncertainty", "ODIN")
 OF_MAPS = ("ReAct", "ASH", "SCALE", "VRA")
 
 
 def pytorch_ood(shape: FeatureShape, task: str, data: Features) -> DetectorCalls:
-    """The detector of that name with the settings that ours has, on tensors."""
+    """The detector of that name with the settings of ours, on tensors."""
     torch = peer("torch")
     head = torch.nn.Linear(shape.dim, shape.classes)
     with torch.no_grad():
@@ -63,14 +63,15 @@ def pytorch_ood(shape: FeatureShape, task: str, data: Features) -> DetectorCalls
 
 
 def _options(task: str, head, shape: FeatureShape) -> dict:
-    """Arguments of their constructor; settings are those that ours has by default."""
+    """Arguments of their constructor; settings are those of ours."""
     torch = peer("torch")
     weights = {"w": head.weight.detach(), "b": head.bias.detach()}
     flat = torch.nn.Sequential(torch.nn.Flatten(), head)
     maps = {"backbone": None, "head": flat}
     features = {"encoder": None, "head": head}
     return {
-        **{name: {"model": None} for name in (*OF_LOGITS, "TempScale", "OpenMax")},
+        **{name: {"model": None} for name in (*OF_LOGITS, "TempScale")},
+        "OpenMax": {"model": None, "tailsize": 20},
         **{name: {"model": head} for name in OF_MODEL},
         **{name: {"encoder": None} for name in OF_FEATURES},
         "ViM": {"encoder": None, "d": shape.dim // 2, **weights},
@@ -78,5 +79,6 @@ def _options(task: str, head, shape: FeatureShape) -> dict:
         "ASH": maps | {"variant": "ash-b", "percentile": 0.65},
         "SCALE": maps | {"percentile": 0.85},
         **{name: features for name in OF_BOTH},
-        **{name: maps for name in ("ReAct", "VRA")},
+        "ReAct": maps,
+        "VRA": maps | {"lower_percentile": 0.6, "upper_percentile": 0.9},
     }[task]
