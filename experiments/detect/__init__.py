@@ -1,10 +1,9 @@
 """The command `detect`: detectors on the features of classifiers."""
 
 import argparse
-from pathlib import Path
 
 from experiments.core import distributed
-from experiments.core.options import add_config, add_workdir, whole_number
+from experiments.core.options import add_config, add_workdir, directory, whole_number
 
 SUMMARY = (
     "fit detectors to the features of classifiers and compare them with flows, in one "
@@ -18,7 +17,8 @@ flows to the table.
 With --outputs, compares detectors on the saved outputs of a network of your own,
 trained in any framework: an .npz of test_logits [N, C] and NAME_logits of every OOD
 set NAME, with NAME_features [N, D]; for detectors that need them train_logits,
-train_features, train_labels, and the last layer's weights [D, C] and bias [C]."""
+train_features, train_labels, test_labels, and the last layer's weights [D, C] and
+bias [C]."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(data, text, required=False)
     data.add_argument(
         "--outputs",
-        type=Path,
+        type=directory,
         metavar="FILE.npz",
         help="logits and features of a network of your own",
     )

@@ -246,8 +246,8 @@ def check(config: ConfigDict, sets: Sets) -> None:
 def check_names(config: ConfigDict) -> None:
     """Raise UserError for detectors that a config has not, or are not installed."""
     c = config.detect
-    chosen = detectors.chosen(config, 1)
-    known = [d.name for d in (*detectors.plain(config, ("a layer",), 1), *chosen)]
+    listed = [*detectors.plain(config, ("a layer",), 1), *detectors.chosen(config, 1)]
+    known = [d.name for d in listed]
     known += [scores.ENSEMBLE] if c.networks > 1 else []
     known += [exposure.NAME] if config.exposure.source else []
     unknown = [n for n in c.detectors if n not in known]
@@ -256,10 +256,13 @@ def check_names(config: ConfigDict) -> None:
             f"config.detect.detectors: there is no {', '.join(map(repr, unknown))} in "
             f"this config; known: {'; '.join(sorted(set(known)))}"
         )
-    weighted = [d.name for d in chosen if not isinstance(d, ood.Tuned)]
-    logistic = not c.detectors or set(weighted) & set(c.detectors)
-    if logistic and importlib.util.find_spec("sklearn") is None:
+    needing = {
+        d.name: None
+        for d in listed
+        if d.requires.sklearn and detectors.wanted(config, d.name)
+    }
+    if needing and importlib.util.find_spec("sklearn") is None:
         raise UserError(
-            "weights by logistic regression need scikit-learn: "
+            f"{', '.join(needing)} need scikit-learn: "
             'pip install "flowjax_ood[detect]", or name other config.detect.detectors'
         )

@@ -114,6 +114,10 @@ def plain(
         listed += [
             ood.MCDropout(**passes, label="MC Dropout (mean)"),
             ood.MCDropout(**passes, scoring="var", label="MC Dropout (variance)"),
+            ood.MCDropout(**passes, scoring="logits", label="MC Dropout (mean logits)"),
+            ood.MCDropout(
+                **passes, scoring="softmax_var", label="MC Dropout (softmax variance)"
+            ),
         ]
     return listed
 
@@ -121,9 +125,9 @@ def plain(
 def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
     """List the detectors whose settings are chosen by a protocol's outliers.
 
-    Those of `PUBLISHED` choose among their grids. Those that step along gradients
-    choose from the published magnitudes, or from two where there are few images to
-    choose by; where inputs have no gradient, they take no step.
+    Those of `PUBLISHED` and `OF_IMAGES` choose among their grids. Those that step along
+    gradients choose from the published magnitudes, or from two where there are few
+    images to choose by; where inputs have no gradient, they take no step.
     """
     steps, still = {}, {"magnitudes": (0.0,)}
     if config.detect.validation < FEW:
@@ -136,6 +140,7 @@ def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
         return [*tuned, ood.ODIN(**still), ood.MahalanobisLayers(**still), without]
     listed = [
         *tuned,
+        *(ood.Tuned(detector) for detector in OF_IMAGES if detector.grid),
         ood.ODIN(**steps),
         ood.MahalanobisLayers(**steps),
         ood.FSSD.repository(**published, **steps),

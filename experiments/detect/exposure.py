@@ -94,4 +94,6 @@ def exposed_run(
         )
 
     key = score_cache.digest(network.variables, tests, [size, source])
-    return score_cache.kept(directory, f"{NAME} {detectors.NONE}", key, compute)
+    sizes = {n: len(x) for n, x in tests.items()}
+    name = f"{NAME} {detectors.NONE}"
+    return score_cache.kept(directory, name, key, sizes, compute)

@@ -58,7 +58,7 @@ def flow_runs(
     flows: list[TrainedFlow], tests: dict, directory: Path
 ) -> dict[tuple[str, str], list[list[Scored]]]:
     """Score by every flow: `{(term, protocol): scores of each, kept in directory}`."""
-    runs = {}
+    runs, sizes = {}, {n: len(x) for n, x in tests.items()}
     for number, trained in enumerate(flows):
         c = trained.config
         settings = [c.eval.seed, c.eval.batch_size, c.train.negative]
@@ -66,7 +66,8 @@ def flow_runs(
         likelihoods = cache(partial(_likelihoods, trained, tests))
         for term, name in TERMS.items():
             compute = partial(_scored, trained, term, likelihoods)
-            run = score_cache.kept(directory / f"flow_{number}", name, key, compute)
+            own = directory / f"flow_{number}"
+            run = score_cache.kept(own, name, key, sizes, compute)
             runs.setdefault((name, NONE), []).append([run])
     return runs
 

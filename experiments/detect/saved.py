@@ -5,8 +5,7 @@ framework they come from. Detectors that need inputs or gradients are left out, 
 table says which.
 """
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from experiments.core.results import versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.detect import detectors, score_cache, table
 from experiments.detect.score_cache import Scored
-from experiments.detect.scores import timed
+from experiments.detect.scores import fit, timed
 from flowjax_ood import figures, ood
 from flowjax_ood.data.archives import open_archive
-from flowjax_ood.ood import protocols
+from flowjax_ood.ood import checks, protocols
 from flowjax_ood.ood.detector import Detector
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.progress import progress
@@ -33,7 +32,18 @@ HEAD = ("weights", "bias")
 LAYOUT = (
     "its arrays are test_logits [N, C] and NAME_logits of every OOD set NAME, with "
     "NAME_features [N, D]; for detectors that need them train_logits, train_features, "
-    "train_labels [N], and the last layer's weights [D, C] and bias [C]"
+    "train_labels [N], test_labels, and the last layer's weights [D, C] and bias [C]"
+)
+# those that outputs are not enough for say so, and are left out by name
+EVERY = (
+    *detectors.PUBLISHED,
+    ood.TempScale(),
+    ood.GrOOD("mean"),
+    *detectors.OF_IMAGES,
+    ood.ODIN((0.0014,), (1000.0,)),
+    ood.MahalanobisLayers("uniform"),
+    ood.FSSD(weights="uniform", magnitudes=(0.01,)),
+    ood.MCDropout(),
 )
 
 
@@ -41,12 +51,14 @@ LAYOUT = (
 class Saved:
     """A file of outputs: the training set's, if it is there, and `{set: outputs}`.
 
-    The in-distribution test set comes first in `sets`.
+    The in-distribution test set comes first in `sets`; `labels` are of training,
+    `test_labels` of that.
     """
 
     network: ood.Network
     train: ood.Outputs | None
     labels: np.ndarray | None
+    test_labels: np.ndarray | None
     sets: dict[str, ood.Outputs]
 
 
@@ -56,23 +68,46 @@ def main(file: Path, workdir: Path, validation: int, batch_size: int = 250) -> N
         saved = read(file)
     check(saved, validation)
     check_writable("--workdir", workdir)
+    parts = {name: _split(outputs, validation) for name, outputs in saved.sets.items()}
+    tests = {name: tested for name, (_, tested) in parts.items()}
+    given = _given(saved, parts, validation)
+    of_file = score_cache.digest(
+        *(saved.train, saved.labels, saved.test_labels, saved.network.head),
+        *(saved.sets, validation, batch_size),
+    )
     runs, left_out = {}, {}
     jobs = listed(saved, validation)
     with progress("detectors", len(jobs), "detectors") as shown:
         for done, (detector, ood_name) in enumerate(jobs, 1):
-            protocol = detectors.REPOSITORY if ood_name else detectors.NONE
-            row = detector.name, protocol
+            names = [n for n in tests if ood_name in (None, n) or n == TEST]
+            tested = {n: tests[n] for n in names}
+            compute = partial(
+                _scored, detector, saved.network, given[ood_name], tested, batch_size
+            )
             try:
-                run = _run(saved, detector, ood_name, validation, workdir, batch_size)
-            except (ValueError, TypeError) as error:
+                run = score_cache.kept(
+                    workdir / "scores",
+                    f"{detector.name} {ood_name or 'none'}",
+                    score_cache.digest(of_file, repr(detector), ood_name),
+                    {name: len(outputs.logits) for name, outputs in tested.items()},
+                    compute,
+                )
+            except (ValueError, TypeError, ImportError) as error:
                 left_out[detector.name] = str(error)
             else:
-                runs.setdefault(row, []).append(run)
+                protocol = detectors.REPOSITORY if ood_name else detectors.NONE
+                runs.setdefault((detector.name, protocol), []).append(run)
             shown.advance(done)
     if not runs:
         name, why = next(iter(left_out.items()))
         raise UserError(f"--outputs {file}: no detector could be fitted; {name}: {why}")
-    _write(saved, file, workdir, validation, runs, left_out)
+    counts = {name: len(outputs.logits) for name, outputs in tests.items()}
+    _write(saved, file, workdir, validation, counts, runs, left_out)
+
+
+def _scored(detector, network, given, tests, batch_size) -> Scored:
+    fitted, seconds = fit(detector, network, given)
+    return timed(fitted, tests, batch_size, fit_seconds=seconds)
 
 
 def read(file: Path) -> Saved:
@@ -100,7 +135,7 @@ def read(file: Path) -> Saved:
         return Saved(
             ood.Network(head=None if weights is None else (weights, bias)),
             outputs(TRAIN) if TRAIN in names else None,
-            archive.labels(f"{TRAIN}_labels"),
+            *(archive.labels(f"{name}_labels") for name in (TRAIN, TEST)),
             {name: outputs(name) for name in sets},
         )
 
@@ -128,6 +163,9 @@ def check(saved: Saved, validation: int) -> None:
                 f"of {features} features and {logits} logits they are "
                 f"{(features, logits)} and {(logits,)}; torch stores them transposed"
             )
+    if saved.test_labels is not None:
+        with user_errors("--outputs: test_labels", ValueError, TypeError):
+            checks.check_labels(saved.test_labels, *saved.sets[TEST].logits.shape)
     for name, outputs in saved.sets.items():
         if validation and len(outputs.logits) <= validation:
             raise UserError(
@@ -137,50 +175,37 @@ def check(saved: Saved, validation: int) -> None:
 
 
 def listed(saved: Saved, validation: int) -> list[tuple[Detector, str | None]]:
-    """List detectors of outputs, and of those that choose, one for each OOD set."""
-    of_outputs = [d for d in detectors.PUBLISHED if type(d).fit is Detector.fit]
-    jobs = [(detector, None) for detector in of_outputs]
+    """List all detectors, and of those that choose, one for each OOD set."""
+    jobs = [(detector, None) for detector in EVERY]
     if validation:
-        tuned = [ood.Tuned(d) for d in of_outputs if d.grid]
+        tuned = [ood.Tuned(d) for d in EVERY if d.grid]
         jobs += [(d, name) for name in [*saved.sets][1:] for d in tuned]
     return jobs
 
 
-def _split(outputs: ood.Outputs, validation: int) -> tuple:
+def _split(outputs, validation: int) -> tuple:
     """Outputs to choose by, and to test on: as of the other rows of `detect`."""
-    count = len(outputs.logits)
     if not validation:
         return None, outputs
-    rows = protocols.split(count, validation)
+    rows = protocols.split(len(jax.tree.leaves(outputs)[0]), validation)
     chosen_by = np.concatenate([rows.fit, rows.choose])
     return tuple(
         jax.tree.map(lambda a, at=at: a[at], outputs) for at in (chosen_by, rows.test)
     )
 
 
-def _run(saved, detector, ood_name, validation, workdir, batch_size) -> Scored:
-    """Scores of one detector, of all sets or of one OOD set, kept in the workdir."""
-    names = [n for n in saved.sets if ood_name in (None, n) or n == TEST]
-    parts = {name: _split(saved.sets[name], validation) for name in names}
-    given = ood.Given(saved.train, saved.labels)
-    if ood_name:
-        given = ood.Given(saved.train, saved.labels, parts[TEST][0], parts[ood_name][0])
-    tests = {name: tested for name, (_, tested) in parts.items()}
-    head = saved.network.head
-    key = score_cache.digest(given.train, saved.labels, head, parts, repr(detector))
-
-    def compute() -> Scored:
-        start = time.monotonic()
-        fitted = detector.fit(saved.network, given)
-        seconds = time.monotonic() - start
-        return timed(fitted, tests, batch_size, fit_seconds=seconds)
-
-    label = f"{detector.name} {ood_name or 'none'}"
-    return score_cache.kept(workdir / "scores", label, key, compute)
+def _given(saved: Saved, parts: dict, validation: int) -> dict[str | None, ood.Given]:
+    """Gather what detectors are fitted on: of each OOD set, and of None."""
+    labels = saved.test_labels
+    if labels is not None:
+        labels, _ = _split(labels, validation)
+    (inside, _), *others = parts.values()
+    given = ood.Given(saved.train, saved.labels, id_validation=inside, id_labels=labels)
+    of_sets = [replace(given, ood_validation=outside) for outside, _ in others]
+    return dict(zip([None, *[*parts][1:]], [given, *of_sets]))
 
 
-def _write(saved, file, workdir, validation, runs, left_out) -> None:
-    counts = {n: len(_split(o, validation)[1].logits) for n, o in saved.sets.items()}
+def _write(saved, file, workdir, validation, counts, runs, left_out) -> None:
     rows = [table.row(*pair, [run], list(counts)) for pair, run in runs.items()]
     results = {
         "outputs": str(file),

@@ -61,11 +61,18 @@ def digest(*trees) -> str:
     return hashed.hexdigest()
 
 
-def kept(directory: Path, name: str, key: str, compute: Callable[[], Scored]) -> Scored:
+def kept(
+    directory: Path,
+    name: str,
+    key: str,
+    sizes: dict[str, int],
+    compute: Callable[[], Scored],
+) -> Scored:
     """Read the scores `name` of a directory if they have that `key`, else compute them.
 
-    Those of another key, and files that cannot be read, are written anew. Of several
-    processes, process 0 reads and writes; all have what it read, or all compute.
+    Those of another key, of other sets than `sizes` `{set: count}`, with NaN among
+    them, and files that cannot be read, are written anew. Of several processes, process
+    0 reads and writes; all have what it read, or all compute.
     """
     # Mahalanobis++ is not Mahalanobis
     words = name.lower().replace("+", " plus ")
@@ -74,9 +81,10 @@ def kept(directory: Path, name: str, key: str, compute: Callable[[], Scored]) ->
     content = base64.b64decode(on_lead(lambda: _read(file)))
     try:
         kept_key, scored = _parsed(file, content)
+        usable = kept_key == key and _whole(scored, sizes)
     except UNREADABLE:
-        kept_key = None
-    if kept_key != key:
+        usable = False
+    if not usable:
         scored = compute()
         on_lead(lambda: _write(file, key, scored))
     return scored
@@ -94,6 +102,18 @@ def _parsed(file: Path, content: bytes) -> tuple[str | None, Scored]:
         key, sets = record.pop("key"), record.pop("sets")
         scores = {name: archive.read(f"set_{k}") for k, name in enumerate(sets)}
     return key, Scored(scores, **record)
+
+
+def _whole(scored: Scored, sizes: dict[str, int]) -> bool:
+    """Tell whether there is a number for every input, and what it took."""
+    counts = [(name, (size,)) for name, size in sizes.items()]
+    scores = scored.scores.values()
+    return (
+        [(name, s.shape) for name, s in scored.scores.items()] == counts
+        and all(np.issubdtype(s.dtype, np.floating) for s in scores)
+        and not any(np.isnan(s).any() for s in scores)
+        and bool(np.isfinite([scored.fit_seconds, scored.ms_per_image]).all())
+    )
 
 
 def _write(file: Path, key: str, scored: Scored) -> None:

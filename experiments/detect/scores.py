@@ -1,8 +1,9 @@
 """Scores of every detector on every network, of all sets that are tested."""
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.progress import progress
 
 ENSEMBLE = "Deep Ensembles"
+# of members' probabilities, as in the papers; and of mean logits, as peers have it
+SCORINGS = (
+    *("mean_max", "max_mean"),
+    *("msp_of_mean_logits", "max_mean_logit", "energy_of_mean_logits"),
+)
 # networks, and the scores of other detectors, are kept
 REMEDY = (
     "run it again with more in config.detect.limit_fit, or with other "
@@ -100,15 +106,17 @@ def network_runs(
             row = job.detector.name, job.protocol
             names = [n for n in plain if job.ood_name in (None, n) or n == plain[0]]
             corrupted = extra if row in detectors.SEVERITY else []
+            names += corrupted
             key = score_cache.digest(
                 common,
                 repr(job.detector),
                 job.protocol,
-                names + corrupted,
+                names,
                 {n: tests[n] for n in corrupted},
             )
-            compute = partial(_scored, job, test_sets, names + corrupted)
-            run = score_cache.kept(directory, job.label, key, compute)
+            sizes = {n: len(tests[n]) for n in names}
+            compute = partial(_scored, job, test_sets, names)
+            run = score_cache.kept(directory, job.label, key, sizes, compute)
             runs.setdefault(row, []).append(run)
             shown.advance(done)
     return runs
@@ -121,11 +129,8 @@ def _scored(job: Job, tests: TestSets, names: list[str]) -> Scored:
 
 
 def _fitted_and_scored(job: Job, tests: TestSets, names: list[str]) -> Scored:
-    # what detectors share is none's own time
-    given, size = job.given(), tests.batch_size
-    start = time.monotonic()
-    fitted = job.detector.fit(tests.network, given)
-    fit_seconds = time.monotonic() - start
+    size = tests.batch_size
+    fitted, fit_seconds = fit(job.detector, tests.network, job.given())
     if not fitted.of_outputs:
         inputs = {n: tests.inputs[n] for n in names}
         return timed(fitted, inputs, size, fit_seconds=fit_seconds)
@@ -134,6 +139,20 @@ def _fitted_and_scored(job: Job, tests: TestSets, names: list[str]) -> Scored:
     return timed(
         fitted, outputs, size, more_ms=tests.forward_ms, fit_seconds=fit_seconds
     )
+
+
+def fit(
+    detector: ood.Detector, network: Network, given: ood.Given
+) -> tuple[ood.Fitted, float]:
+    """Fit a detector: it, and the seconds that this took.
+
+    Outputs are shared by detectors and none's own time. Summaries of them are gathered
+    anew for each: else the first to need them would pay for all.
+    """
+    given = replace(given)
+    start = time.monotonic()
+    fitted = detector.fit(network, given)
+    return fitted, time.monotonic() - start
 
 
 def timed(
@@ -157,7 +176,9 @@ def timed(
     scores = {n: score(x, batch_size) for n, x in tests.items()}
     seconds = time.monotonic() - start
     milliseconds = 1e3 * seconds / sum(map(len, scores.values())) + more_ms
-    own = {"needs": table.needs(fitted.requires), "chosen": fitted.chosen}
+    # as it is in a file, where pairs are lists
+    chosen = json.loads(json.dumps(fitted.chosen))
+    own = {"needs": table.needs(fitted.requires), "chosen": chosen}
     own |= {"fit_seconds": 0.0, "ms_per_image": milliseconds}
     return Scored(scores, **(own | facts))
 
@@ -191,7 +212,7 @@ def _jobs(config: ConfigDict, sets: Sets, network: Network) -> list[Job]:
 def ensemble_runs(
     config: ConfigDict, networks: list[Network], tests: dict, directory: Path
 ) -> dict[tuple[str, str], list[Scored]]:
-    """Score by Deep Ensembles, both definitions; none of a single network."""
+    """Score by Deep Ensembles, all of `SCORINGS`; none of a single network."""
     if len(networks) < 2 or not detectors.wanted(config, ENSEMBLE):
         return {}
     size = config.eval.batch_size
@@ -201,10 +222,10 @@ def ensemble_runs(
         with user_errors(f"detector {ensemble.name}", ValueError, remedy=REMEDY):
             return timed(ensemble.fit(networks), tests, size)
 
-    runs = {}
-    for scoring in ("mean_max", "max_mean"):
+    runs, sizes = {}, {n: len(x) for n, x in tests.items()}
+    for scoring in SCORINGS:
         name = f"{ENSEMBLE} ({scoring.replace('_', ' ')})"
         compute = partial(scored, ood.DeepEnsemble(scoring=scoring, label=name))
-        run = score_cache.kept(directory, name, key, compute)
+        run = score_cache.kept(directory, name, key, sizes, compute)
         runs[name, detectors.NONE] = [run]
     return runs

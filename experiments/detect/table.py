@@ -96,17 +96,23 @@ CHOSEN_BY = {
     "leak_free": "made outliers",
     "repository": "real outliers",
 }
-METRICS = ("auroc", "auprc", "fpr80", "fpr95_ood_positive", "average_precision")
+METRICS = (
+    *("auroc", "auprc", "fpr80", "fpr95_ood_positive", "average_precision"),
+    *("auprc_anchored", "auprc_anchored_ood_positive"),
+)
 
 
 def measures(scores: dict[str, np.ndarray], id_name: str) -> dict:
     """Compute `{metric: {OOD set: value}}` in both conventions, and AUROC's interval.
 
     FSSD's: `auprc` (trapezoids) and `fpr80`, in-distribution positive. OpenOOD's:
-    `fpr95_ood_positive`. `average_precision`: in-distribution positive, in steps.
+    `fpr95_ood_positive`, and as AUPR-IN and AUPR-OUT `auprc_anchored` and
+    `auprc_anchored_ood_positive`, trapezoids from (0, 1) on. `average_precision`:
+    in-distribution positive, in steps.
     """
     results = {name: {} for name in (*METRICS, "auroc_ci95")}
     own, pr = scores[id_name], {"positive": "id", "n_boot": 0}
+    anchored = {"interpolation": "anchored", "n_boot": 0}
     for name, other in scores.items():
         if name == id_name:
             continue
@@ -117,6 +123,12 @@ def measures(scores: dict[str, np.ndarray], id_name: str) -> dict:
         results["auroc_ci95"][name] = [area.low, area.high]
         results["auprc"][name] = trapezoids.value
         results["average_precision"][name] = ood.aupr(own, other, **pr).value
+        for key, positive in (
+            ("auprc_anchored", "id"),
+            ("auprc_anchored_ood_positive", "ood"),
+        ):
+            anchored_area = ood.aupr(own, other, positive=positive, **anchored)
+            results[key][name] = anchored_area.value
         results["fpr80"][name] = ood.fpr_at_tpr(own, other, tpr=0.8, **pr).value
         results["fpr95_ood_positive"][name] = at95.value
     return results

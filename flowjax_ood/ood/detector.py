@@ -21,6 +21,7 @@ class Requires:
 
     `class_numbers`: labels that are the numbers of the logits, 0 ... C-1, where others
     may be any integers. `not_negative`: features without values below 0.
+    `sklearn`: scikit-learn, an extra of this library.
     """
 
     train_data: bool = False
@@ -33,6 +34,7 @@ class Requires:
     class_numbers: bool = False
     not_negative: bool = False
     id_labels: bool = False
+    sklearn: bool = False
 
 
 @dataclass(frozen=True, eq=False)

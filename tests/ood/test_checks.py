@@ -222,7 +222,7 @@ def test_outputs_are_numbers_of_as_many_rows():
         Outputs.of([["a", "b"]])
     with pytest.raises(ValueError, match=r"3 rows of logits, features .* \(4, 2\)"):
         Outputs.of(np.ones((3, 2)), np.ones((4, 2)))
-    with pytest.raises(ValueError, match=r"pooled|conv has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"logits, conv has shape \(3,\)"):
         Outputs.of(np.ones((3, 2)), pooled={"conv": np.ones(3)})
     with pytest.raises(ValueError, match=r"logits has shape \(3,\)"):
         Outputs.of(np.ones(3))

@@ -35,6 +35,7 @@ class LayerDetector(Detector):
             labels=self.of_training,
             ood_validation=self.weights == "logistic",
             gradients=any(self.magnitudes),
+            sklearn=self.weights == "logistic",
         )
 
     def layer_scores(self, network: Network, given: Given) -> LayerScores:

@@ -51,7 +51,7 @@ class GMM(Detector):
     covariance: Literal["tied", "full"] = "tied"
     iterations: int = 100
     name = "GMM"
-    requires = Requires(train_data=True)
+    requires = Requires(train_data=True, sklearn=True)
     ranges = ranges_of(
         components=Within(0, integer=True),
         dims=COUNT,

@@ -11,7 +11,7 @@ from flowjax_ood.ood.checks import check_labels
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32
 from flowjax_ood.ood.detectors.logits import energy, msp
-from flowjax_ood.ood.network import Network
+from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import OneOf, Within, ranges_of
 
 # temperatures looked at: of logits that are all right, ever lower ones are likelier
@@ -86,7 +86,8 @@ class TempScale(Detector):
         if self.fitted_on == "train":
             z, labels = given.train.logits, given.labels
         else:
-            z, labels = network.collect(given.id_validation).logits, given.id_labels
+            x, labels = given.id_validation, given.id_labels
+            z = (x if isinstance(x, Outputs) else network.collect(x)).logits
         labels = check_labels(labels, *z.shape)
         temperature = likeliest_temperature(z, labels)
         function = score_of(msp, "logits", temperature=temperature)

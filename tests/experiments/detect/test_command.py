@@ -1,5 +1,7 @@
 """The command `detect`: its table, its protocols, and what it refuses."""
 
+import sys
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -37,6 +39,12 @@ def test_measures_in_both_conventions():
     assert found["fpr80"]["ood"] == pytest.approx(0.5)
     # all of the OOD below 0.7 or at it: one of three ID images is rejected
     assert found["fpr95_ood_positive"]["ood"] == pytest.approx(1 / 3)
+    # from (0, 1) on: recall, precision are (1/3, 1), (2/3, 1), (2/3, 2/3), (1, 3/4)
+    assert found["auprc_anchored"]["ood"] == pytest.approx(2 / 3 + 17 / 72)
+    # (1/2, 1), (1/2, 1/2), (1, 2/3)
+    anchored = found["auprc_anchored_ood_positive"]["ood"]
+    assert anchored == pytest.approx(1 / 2 + 7 / 24)
+    assert set(found) == {*table.METRICS, "auroc_ci95"}
     low, high = found["auroc_ci95"]["ood"]
     assert low < 5 / 6 < high
 
@@ -166,6 +174,34 @@ def test_what_cannot_be_detected_is_said_first(smoke, keys, match):
     config, _ = smoke
     with pytest.raises(UserError, match=match):
         detect.check_names(changed(config, **keys))
+
+
+def test_what_needs_scikit_learn_is_said_first(smoke, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for names in (("GMM", "MSP"), ("FSSD", "GMM"), ()):
+        said = "GMM.* need scikit-learn: pip install .*detect"
+        with pytest.raises(UserError, match=said) as error:
+            detect.check_names(changed(smoke[0], detectors=names))
+        assert ("FSSD" in str(error.value)) == (names != ("GMM", "MSP"))
+        assert "MSP" not in str(error.value)
+    detect.check_names(changed(smoke[0], detectors=("MSP", "ODIN", "KNN")))
+
+
+def test_rows_of_images_alone(smoke):
+    """Those that choose are there under both protocols; what drops out, in all ways."""
+    config = changed(smoke[0], dropout_passes=2)
+    chosen = {d.name for d in detectors.chosen(config, 1)}
+    assert {"AdaSCALE-A", "AdaSCALE-L"} < chosen
+    plain = {d.name: d for d in detectors.plain(config, ("a",), 1)}
+    assert {n: plain[f"MC Dropout ({n})"].scoring for n in DROPOUT} == DROPOUT
+    config = changed(config, perturb=False)
+    assert "AdaSCALE-A" not in {d.name for d in detectors.chosen(config, 1)}
+
+
+DROPOUT = {
+    **{"mean": "mu", "variance": "var"},
+    **{"mean logits": "logits", "softmax variance": "softmax_var"},
+}
 
 
 def test_sets_that_are_too_small_are_refused(smoke):

@@ -18,6 +18,10 @@ from tests.helpers.detect_stubs import ID_NAME, OOD_NAMES
 
 # of the stubs: all that are followed along severity, and FSSD by both protocols
 ROWS = (*(name for name, _ in detectors.SEVERITY), "FSSD", ENSEMBLE)
+WAYS = (
+    *("mean max", "max mean", "msp of mean logits", "max mean logit"),
+    "energy of mean logits",
+)
 PNGS = {"scores.png", "fssd_layers.png"}
 TERMS = set(detect_flows.TERMS.values())
 
@@ -81,8 +85,7 @@ def test_two_ood_sets_flows_and_corruptions(stubbed, tmp_path, monkeypatch, caps
     expected = {*detectors.SEVERITY}
     protocols = (detectors.REPOSITORY, detectors.LEAK_FREE)
     expected |= {(name, protocol) for name in both for protocol in protocols}
-    members = ("mean max", "max mean")
-    expected |= {(f"{ENSEMBLE} ({way})", "none") for way in members}
+    expected |= {(f"{ENSEMBLE} ({way})", "none") for way in WAYS}
     assert set(rows) == expected | {(name, "none") for name in TERMS}
     for (name, _), row in rows.items():
         count = 1 if name in TERMS or name.startswith(ENSEMBLE) else 2
@@ -160,7 +163,10 @@ def test_no_figures_of_what_was_not_asked_for(stubbed, tmp_path):
 
 PERTURBED = {"FSSD", "FSSD (sign steps)", "ODIN (fixed setting)"}
 OF_NOISE = {"FSSD (last layer)", "FSSD (uniform weights)"}
-DROPOUT = {"MC Dropout (mean)", "MC Dropout (variance)"}
+DROPOUT = {
+    f"MC Dropout ({way})"
+    for way in ("mean", "variance", "mean logits", "softmax variance")
+}
 SMOKE = {
     # with: sets, rows that are there, rows that are not, figures
     "fashion_mnist": (
@@ -203,9 +209,7 @@ def listed(path, negative):
         for d, protocol in pairs
         if not (negative and d.requires.not_negative)
     }
-    rows |= {
-        (f"{ENSEMBLE} ({way})", detectors.NONE) for way in ("mean max", "max mean")
-    }
+    rows |= {(f"{ENSEMBLE} ({way})", detectors.NONE) for way in WAYS}
     exposed = (
         {("Outlier Exposure", detectors.NONE)} if config.exposure.source else set()
     )

@@ -1,5 +1,7 @@
 """Scores kept in files: found again by their key, and only by it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ SCORED = Scored(
     fit_seconds=0.25,
     ms_per_image=1.5,
 )
+SIZES = {"clothing": 2, "digits": 3}
 
 
 def same(found: Scored) -> bool:
@@ -29,14 +32,14 @@ def never():
 
 
 def test_scores_come_back_as_they_were(tmp_path):
-    score_cache.kept(tmp_path / "a", "FSSD (x)", "key", lambda: SCORED)
+    score_cache.kept(tmp_path / "a", "FSSD (x)", "key", SIZES, lambda: SCORED)
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["fssd_x.npz"]
-    assert same(score_cache.kept(tmp_path / "a", "FSSD (x)", "key", never))
+    assert same(score_cache.kept(tmp_path / "a", "FSSD (x)", "key", SIZES, never))
 
 
 @pytest.mark.parametrize("damage", ["other key", "cut short", "no archive", "gone"])
 def test_what_does_not_fit_is_computed_anew(tmp_path, damage):
-    score_cache.kept(tmp_path, "x", "key", lambda: SCORED)
+    score_cache.kept(tmp_path, "x", "key", SIZES, lambda: SCORED)
     file, key = tmp_path / "x.npz", "key"
     if damage == "other key":
         key = "another"
@@ -47,9 +50,37 @@ def test_what_does_not_fit_is_computed_anew(tmp_path, damage):
     else:
         file.unlink()
     with pytest.raises(AssertionError, match="computed again"):
-        score_cache.kept(tmp_path, "x", key, never)
-    assert same(score_cache.kept(tmp_path, "x", key, lambda: SCORED))
-    assert same(score_cache.kept(tmp_path, "x", key, never))
+        score_cache.kept(tmp_path, "x", key, SIZES, never)
+    assert same(score_cache.kept(tmp_path, "x", key, SIZES, lambda: SCORED))
+    assert same(score_cache.kept(tmp_path, "x", key, SIZES, never))
+
+
+def of_scores(**changes):
+    return replace(SCORED, scores=SCORED.scores | changes)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        of_scores(digits=np.float32([1, np.nan, 3])),
+        of_scores(digits=np.float32([1, 2])),
+        of_scores(digits=np.float32([[1, 2, 3]])),
+        of_scores(digits=np.array([1, 2, 3])),
+        of_scores(letters=np.float32([1, 2, 3])),
+        replace(SCORED, scores={"digits": SCORED.scores["digits"]}),
+        replace(SCORED, scores=dict(reversed(SCORED.scores.items()))),
+        replace(SCORED, fit_seconds="long"),
+        replace(SCORED, ms_per_image=float("nan")),
+    ],
+    ids=[
+        *("NaN", "too few", "a table", "whole numbers", "another set", "a set less"),
+        *("another order", "text", "no time"),
+    ],
+)
+def test_scores_that_no_table_can_be_made_of_are_computed_anew(tmp_path, wrong):
+    score_cache.kept(tmp_path, "x", "key", SIZES, lambda: wrong)
+    assert same(score_cache.kept(tmp_path, "x", "key", SIZES, lambda: SCORED))
+    assert same(score_cache.kept(tmp_path, "x", "key", SIZES, never))
 
 
 def test_a_digest_tells_values_shapes_dtypes_and_settings_apart():

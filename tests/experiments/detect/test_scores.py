@@ -13,6 +13,7 @@ from experiments.detect import detectors, score_cache
 from experiments.detect import scores as module
 from flowjax_ood import ood
 from flowjax_ood.ood.network import Network
+from flowjax_ood.ood.summaries import Summary
 from tests.helpers import detect_stubs as stubs
 from tests.helpers.detect_stubs import ID_NAME, OOD_NAMES
 
@@ -251,6 +252,26 @@ def test_the_forward_pass_counts_once_and_in_every_row(tmp_path, monkeypatch):
     assert passes == [60, 24, *[24] * 3]
 
 
+def test_every_fit_gathers_its_own_summaries(monkeypatch):
+    """Its seconds are its own: those of the first are not for all."""
+    gathered, of = [], Summary.of
+
+    def gathers(self, outputs, labels, seed):
+        gathered.append(outputs)
+        return of(self, outputs, labels, seed)
+
+    monkeypatch.setattr(Summary, "of", gathers)
+    network, sets = stubs.network(), stubs.sets()
+    given = ood.Given(network.collect(sets.train.images), sets.train.labels)
+    first, again = (module.fit(ood.Residual(), network, given) for _ in range(2))
+    assert len(gathered) == 2
+    # of the same outputs, which are not copied
+    assert np.shares_memory(gathered[0].features, gathered[1].features)
+    x = sets.test.images[:24]
+    np.testing.assert_array_equal(first[0].score(x, 24), again[0].score(x, 24))
+    assert min(first[1], again[1]) > 0
+
+
 # --- ensembles ----------------------------------------------------------------------
 
 
@@ -261,25 +282,39 @@ def ensemble(room, seeds=(0, 1), **detect):
     return module.ensemble_runs(config, networks, tests, room)
 
 
+def log_odds(z):
+    p = np.exp(z - np.logaddexp.reduce(z, axis=1, keepdims=True)).max(axis=1)
+    return np.log(p / (1 - p))
+
+
+OF_MEAN = {
+    "msp of mean logits": log_odds,
+    "max mean logit": lambda z: z.max(axis=1),
+    "energy of mean logits": lambda z: np.logaddexp.reduce(z, axis=1),
+}
+
+
 def test_one_network_is_no_ensemble(tmp_path):
     assert ensemble(tmp_path, seeds=(0,)) == {}
     assert ensemble(tmp_path, detectors=("MSP",)) == {}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_ensemble_has_both_definitions_and_is_kept(tmp_path, monkeypatch):
+def test_an_ensemble_has_all_definitions_and_is_kept(tmp_path, monkeypatch):
     found = ensemble(tmp_path)
-    names = ("Deep Ensembles (mean max)", "Deep Ensembles (max mean)")
-    assert list(found) == [(name, detectors.NONE) for name in names]
+    ways = ("mean max", "max mean", *OF_MEAN)
+    assert list(found) == [(f"Deep Ensembles ({way})", detectors.NONE) for way in ways]
     config, sets = stubs.config(), stubs.sets()
     tests = detectors.evaluated(sets, config)
-    for (run,), way in zip(found.values(), ("mean max", "max mean"), strict=True):
+    for (run,), way in zip(found.values(), ways, strict=True):
         for name, x in tests.items():
             logits = [stubs.network(seed).collect(x).logits for seed in (0, 1)]
             p = np.asarray(jax.nn.softmax(np.stack(logits), axis=-1), np.float64)
             p = p.max(-1).mean(0) if way == "mean max" else p.mean(0).max(-1)
-            odds = np.log(p / (1 - p))
-            np.testing.assert_allclose(run.scores[name], odds, rtol=1e-3)
+            expected = np.log(p / (1 - p))
+            if way in OF_MEAN:
+                expected = OF_MEAN[way](np.mean(logits, axis=0, dtype=np.float64))
+            np.testing.assert_allclose(run.scores[name], expected, rtol=1e-3)
         assert run.needs == ["more training"]
     kept = stubs.kept_files(tmp_path)
     with monkeypatch.context() as patch:
