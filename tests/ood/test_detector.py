@@ -82,7 +82,10 @@ def test_what_each_requires():
         train_data=True, labels=True, class_numbers=True
     )
     assert FSSD().requires == Requires()
-    assert FSSD.repository().requires == Requires(ood_validation=True, gradients=True)
+    assert FSSD.repository().requires == Requires(
+        ood_validation=True, gradients=True, sklearn=True
+    )
+    assert ood.GMM().requires == Requires(train_data=True, sklearn=True)
     assert ood.DeepEnsemble().requires == Requires(retraining=True)
 
 

@@ -30,6 +30,13 @@ def rows(room, config=None, sets=None, network=None, tests=None):
     return module.network_runs(config, sets, network, tests, room, "detectors")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _short_grids():
+    with pytest.MonkeyPatch.context() as patch:
+        stubs.shorten_grids(patch)
+        yield
+
+
 @pytest.fixture(scope="module")
 def every(tmp_path_factory):
     """`(room, {(row, protocol): scores})` of all rows."""
