@@ -199,8 +199,7 @@ def given(
         x = sets.inputs(sets.train, rows[:size])
         outliers = made_outliers(sets, x, config.seed)
     rows = fitted_rows(sets, config)
-    # none of those that choose look at them again
-    inputs = sets.inputs(sets.train, rows) if protocol == NONE else None
+    inputs = sets.inputs(sets.train, rows)
     x, of_x = validation(sets.test), None
     if sets.test.labels is not None:
         tested = protocols.split(len(sets.test), size)

@@ -86,6 +86,7 @@ NEEDS = {
     "train_data": "training data",
     "train_inputs": "training images",
     "labels": "labels",
+    "id_validation": "validation images",
     "id_labels": "labels of validation images",
     "gradients": "gradients",
     "retraining": "more training",

@@ -1,6 +1,6 @@
 """The base of all detectors: `fit(network, given)`, then `score(x)`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from flowjax_ood.ood import checks
 from flowjax_ood.ood.batched import compiled, in_batches
 from flowjax_ood.ood.network import Network, Outputs
-from flowjax_ood.ood.settings import OneOf, Within, check_settings, ranges_of
+from flowjax_ood.ood.settings import Range, check_settings, ranges_of
 from flowjax_ood.ood.summaries import Summary
 
 
@@ -22,6 +22,7 @@ class Requires:
     `class_numbers`: labels that are the numbers of the logits, 0 ... C-1, where others
     may be any integers. `not_negative`: features without values below 0.
     `sklearn`: scikit-learn, an extra of this library.
+    `id_validation`: inputs, which `ood_validation` and `id_labels` ask for as well.
     """
 
     train_data: bool = False
@@ -35,6 +36,7 @@ class Requires:
     not_negative: bool = False
     id_labels: bool = False
     sklearn: bool = False
+    id_validation: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Given:
     id_labels: np.ndarray | None = None
     # of a stream, in place of `train`: made by `fit_stream`
     summaries: Mapping[Summary, Any] | None = field(default=None, repr=False)
-    _kept: dict[Summary, Any] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
         if self.train is None:
@@ -80,9 +82,15 @@ class Given:
         """
         if self.summaries is not None:
             return self.summaries[summary]
-        if summary not in self._kept:
-            self._kept[summary] = summary.of(self.train, self.labels, self.seed)
-        return self._kept[summary]
+        return self.once(
+            summary, lambda: summary.of(self.train, self.labels, self.seed)
+        )
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Make something of these data at the first call with this key, and keep it."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +122,7 @@ class Fitted:
         several = isinstance(self.network, tuple)
         for network in self.network if several else (self.network,):
             checks.check_inputs(network, x, "inputs")
-        return self._checked(self.function(x, batch_size))
+        return self.checked(self.function(x, batch_size))
 
     def score_outputs(self, outputs: Outputs, batch_size: int = 250) -> np.ndarray:
         """Score inputs by their outputs: float32 `[N]`. Raises as `score` does.
@@ -132,9 +140,10 @@ class Fitted:
         if self.requires.not_negative:
             checks.check_not_negative(outputs, self.name)
         scores = in_batches(partial(_apply, self.function), outputs, batch_size)
-        return self._checked(scores)
+        return self.checked(scores)
 
-    def _checked(self, scores: np.ndarray) -> np.ndarray:
+    def checked(self, scores: np.ndarray) -> np.ndarray:
+        """Return scores `[N]` as float32. Raises ValueError where one is NaN."""
         bad = np.isnan(scores)
         if bad.any():
             raise ValueError(
@@ -143,6 +152,21 @@ class Fitted:
                 "what is computed of them, are NaN or infinite there"
             )
         return np.asarray(scores, np.float32)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A score of inputs in two stages: `(x, batch_size) -> [N]`, for `Fitted.function`.
+
+    `measure(x, batch_size)`, arrays of N rows, runs the network and is the same for all
+    settings in a grid, so `Tuned` measures once; `finish(measured, batch_size)` scores.
+    """
+
+    measure: Callable[..., Any]
+    finish: Callable[..., Any]
+
+    def __call__(self, x, batch_size):
+        return self.finish(self.measure(x, batch_size), batch_size)
 
 
 @compiled
@@ -183,7 +207,9 @@ class Detector:
     label: str
     requires: ClassVar[Requires] = Requires()
     grid: ClassVar[dict[str, tuple]] = {}
-    ranges: ClassVar[Mapping[str, Within | OneOf]] = ranges_of()
+    ranges: ClassVar[Mapping[str, Range]] = ranges_of()
+    # whether validation data may be `Outputs`
+    validated_by_outputs: ClassVar[bool] = False
 
     def __post_init__(self):
         check_settings(self, self.ranges, type(self).__name__)
@@ -237,6 +263,8 @@ class Detector:
             missing.append("id_validation and ood_validation, inputs to choose by")
         if r.id_labels and (given.id_validation is None or given.id_labels is None):
             missing.append("id_validation and id_labels, the classes of those")
+        if r.id_validation and given.id_validation is None and not r.ood_validation:
+            missing.append("id_validation, in-distribution inputs of no training")
         if missing:
             raise ValueError(f"{self.name} needs {' and '.join(missing)}")
         if r.head and network.head is None:
@@ -246,11 +274,21 @@ class Detector:
                 f"{self.name} needs network.apply, a function to take gradients of: "
                 "saved outputs will not do"
             )
-        for name in ("id_validation", "ood_validation"):
+        needed = {
+            "id_validation": r.id_validation or r.ood_validation or r.id_labels,
+            "ood_validation": r.ood_validation,
+        }
+        for name in needed:
             x = getattr(given, name)
-            # detectors of outputs can be tuned on those
-            if x is not None and not isinstance(x, Outputs):
+            if x is None:
+                continue
+            if not isinstance(x, Outputs):
                 checks.check_inputs(network, x, name)
+            elif needed[name] and not self.validated_by_outputs:
+                raise TypeError(
+                    f"{self.name} needs {name} as inputs [N, ...], got Outputs: those "
+                    "will do for Tuned detectors of outputs alone"
+                )
         if given.train is not None:
             self.check_train(network, given.train, given.labels)
 

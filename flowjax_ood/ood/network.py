@@ -13,6 +13,7 @@ import numpy as np
 from flowjax_ood.ood.arrays import as_numpy
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
 from flowjax_ood.ood.checks import check_inputs
+from flowjax_ood.ood.settings import NAMES
 
 Taps = dict[str, jax.Array]
 
@@ -103,6 +104,8 @@ class Network:
                 )
         object.__setattr__(self, "head", _head(self.head))
         # static parts of compiled programs, which must hash: no arrays, no lists
+        if not NAMES.allows(self.layers):
+            raise TypeError(f"Network.layers must be {NAMES}; got {self.layers!r}")
         object.__setattr__(self, "layers", tuple(self.layers))
         for name in ("mean", "std"):
             value = getattr(self, name)

@@ -58,6 +58,29 @@ class Within:
 
 
 @dataclass(frozen=True)
+class ShareOrCount:
+    """A share of something in [0, 1), or how many of it: a whole number."""
+
+    def __str__(self):
+        return "a share in [0, 1) or a whole number"
+
+    def allows(self, value) -> bool:
+        return Within(0).allows(value) and (value < 1 or value == int(value))
+
+
+@dataclass(frozen=True)
+class Names:
+    """A tuple of names, which may be empty; a name alone is not split into letters."""
+
+    def __str__(self):
+        return "a tuple of names, ('name',)"
+
+    def allows(self, value) -> bool:
+        several = isinstance(value, tuple | list)
+        return several and all(isinstance(name, str) for name in value)
+
+
+@dataclass(frozen=True)
 class OneOf:
     """One of a few names, or of a few integers."""
 
@@ -71,19 +94,22 @@ class OneOf:
         return simple and not isinstance(value, bool) and value in self.names
 
 
+Range = Within | ShareOrCount | Names | OneOf
 SHARE = Within(0, 1, ")", hint="a share, not per cent")
 POSITIVE = Within(0, without="(")
 COUNT = Within(1, integer=True)
+SHARE_OR_COUNT = ShareOrCount()
+NAMES = Names()
 SEED = Within(0, 2**32 - 1, integer=True)
 STEPS = Within(0, many=True, hint="0 is no step")
 
 
-def ranges_of(**ranges: Within | OneOf) -> Mapping[str, Within | OneOf]:
+def ranges_of(**ranges: Range) -> Mapping[str, Range]:
     """Make the `ranges` of a detector, by field."""
     return MappingProxyType(ranges)
 
 
-def check_settings(settings, ranges: Mapping[str, Within | OneOf], what: str) -> None:
+def check_settings(settings, ranges: Mapping[str, Range], what: str) -> None:
     """Raise ValueError for the first attribute of `settings` not within its range."""
     for name, allowed in ranges.items():
         value = getattr(settings, name)

@@ -4,11 +4,14 @@ import itertools
 from dataclasses import dataclass, replace
 
 import jax
-import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, Staged
 from flowjax_ood.ood.metrics import auroc
 from flowjax_ood.ood.network import Network, Outputs
+from flowjax_ood.ood.summaries import Summary
+
+# inputs of a batch
+BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Tuned(Detector):
     weights are fitted on, by detectors that have any, take no part. The search of
     OpenOOD, with this library's validation inputs.
 
-    Raises ValueError for a detector without a grid, which has nothing to choose.
+    Raises ValueError for a detector without a grid, which has nothing to choose, and in
+    a stream for one of which some candidates need all training data at once.
     """
 
     detector: Detector
@@ -38,6 +42,10 @@ class Tuned(Detector):
     def requires(self) -> Requires:
         return replace(self.detector.requires, ood_validation=True)
 
+    @property
+    def validated_by_outputs(self) -> bool:
+        return type(self.detector).fit is Detector.fit
+
     def candidates(self) -> list[Detector]:
         """List the detectors compared, the last setting changing fastest."""
         grid = self.detector.grid
@@ -46,26 +54,65 @@ class Tuned(Detector):
             for values in itertools.product(*grid.values())
         ]
 
+    def summaries(self, network: Network) -> tuple[Summary, ...] | None:
+        candidates = self.candidates()
+        wanted = [c.summaries(network) for c in candidates]
+        whole = [c for c, summaries in zip(candidates, wanted) if summaries is None]
+        if len(whole) == len(wanted):
+            return None
+        if whole:
+            raise ValueError(
+                f"Tuned compares settings of {self.name} of which {whole[0]!r} needs "
+                "all training data at once, not in batches: fit(network, "
+                "Given(train=network.collect(batches)))"
+            )
+        return tuple(dict.fromkeys(itertools.chain(*wanted)))
+
+    def check(self, network: Network, given: Given) -> None:
+        super().check(network, given)
+        self.detector.check(network, given)
+
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
         self.check(network, given)
-        candidates = self.candidates()
         halves = list(map(_second_half, (given.id_validation, given.ood_validation)))
-        # of a forward pass that all candidates share, or of none
-        outputs = halves if isinstance(halves[0], Outputs) else None
-        areas, fitted = [], []
-        for candidate in candidates:
-            fitted.append(candidate.fit(network, given))
-            if not fitted[-1].of_outputs:
-                scores = map(fitted[-1].score, halves)
-            else:
-                outputs = outputs or list(map(network.collect, halves))
-                scores = map(fitted[-1].score_outputs, outputs)
-            areas.append(auroc(*scores).value)
-        best = int(np.argmax(areas))
-        settings = {k: getattr(candidates[best], k) for k in self.detector.grid}
-        chosen = {**fitted[best].chosen, **settings, "validation_auroc": areas[best]}
-        return replace(fitted[best], requires=self.requires, chosen=chosen)
+        shared = _Shared(halves)
+        best, highest, settings = None, -1.0, {}
+        for candidate in self.candidates():
+            fitted = candidate.fit(network, given)
+            area = auroc(*shared.scores(fitted)).value
+            # only the best is kept: each may hold all training features
+            if area > highest:
+                settings = {k: getattr(candidate, k) for k in self.detector.grid}
+                best, highest = fitted, area
+            del fitted
+        # as they come back from a file
+        settings = {
+            k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()
+        }
+        chosen = {**best.chosen, **settings, "validation_auroc": highest}
+        return replace(best, requires=self.requires, chosen=chosen)
+
+
+class _Shared:
+    """Scores of sets by several fits of one network, which is run once if it can be."""
+
+    def __init__(self, sets):
+        self.sets, self.measured = sets, None
+
+    def scores(self, fitted: Fitted) -> list:
+        if fitted.of_outputs:
+            self.measured = self.measured or [
+                x if isinstance(x, Outputs) else fitted.network.collect(x)
+                for x in self.sets
+            ]
+            return [fitted.score_outputs(x) for x in self.measured]
+        if isinstance(fitted.function, Staged):
+            measure = fitted.function.measure
+            self.measured = self.measured or [measure(x, BATCH) for x in self.sets]
+            finish = fitted.function.finish
+            return [fitted.checked(finish(x, BATCH)) for x in self.measured]
+        return [fitted.score(x) for x in self.sets]
 
 
 def _second_half(x):

@@ -81,12 +81,32 @@ def test_what_each_requires():
     assert ood.SHE().requires == Requires(
         train_data=True, labels=True, class_numbers=True
     )
-    assert FSSD().requires == Requires()
+    assert FSSD().requires == Requires(id_validation=True)
     assert FSSD.repository().requires == Requires(
-        ood_validation=True, gradients=True, sklearn=True
+        ood_validation=True, gradients=True, sklearn=True, id_validation=True
     )
     assert ood.GMM().requires == Requires(train_data=True, sklearn=True)
     assert ood.DeepEnsemble().requires == Requires(retraining=True)
+    assert not ood.GrOOD("mean").requires.id_validation
+
+
+VALIDATED = [
+    *(FSSD(), ODIN(), ood.MahalanobisLayers("uniform", (0.0,)), ood.AdaSCALE()),
+    *(ood.Gram((1, 2)), ood.GrOOD(), ood.GrOOD("validation"), ood.TempScale()),
+    *(ood.Tuned(ood.AdaSCALE()), ood.Tuned(ood.IODIN())),
+]
+
+
+@pytest.mark.parametrize("detector", VALIDATED, **NAMES)
+def test_validation_inputs_are_there_and_are_inputs(detector):
+    given = replace(GIVEN, id_labels=np.zeros(60, int))
+    with pytest.raises(ValueError, match=rf"{detector.name} needs .*id_validation"):
+        detector.fit(NET, replace(given, id_validation=None))
+    if detector.validated_by_outputs:
+        return
+    outputs = NET.collect(given.id_validation)
+    with pytest.raises(TypeError, match=r"needs id_validation as inputs.*Outputs"):
+        detector.fit(NET, replace(given, id_validation=outputs))
 
 
 def counted():

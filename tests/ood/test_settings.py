@@ -17,6 +17,8 @@ BAD = [
     *((ood.NNGuide, {"k": 0}), (ood.NNGuide, {"k": 2.0}), (ood.NNGuide, {"k": True})),
     *((ood.NNGuide, {"share": 10}), (ood.NNGuide, {"share": 0})),
     *((ood.KNN, {"k": 0}), (ood.ViM, {"dims": -1})),
+    *((d, {"dims": 2.5}) for d in (ood.ViM, ood.Residual, ood.NECO)),
+    *((ood.NACUE, {"layers": "conv"}), (ood.RankFeat, {"layers": "conv"})),
     *((ood.ODIN, {"temperatures": (0,)}), (ood.ODIN, {"temperatures": (1, -1)})),
     *((ood.ODIN, {"magnitudes": ()}), (ood.ODIN, {"magnitudes": 0.01})),
     *((ood.ODIN, {"magnitudes": (-0.1,)}), (ood.ODIN, {"batch_size": 0})),

@@ -1,5 +1,6 @@
 """Settings chosen by validation inputs, for any detector with a grid."""
 
+import weakref
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -9,10 +10,12 @@ from sklearn.metrics import roc_auc_score
 
 from flowjax_ood import ood
 from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detectors import adascale
 from tests.helpers import blobs
 
 NET = blobs.NETWORK
 GIVEN = blobs.given(ood_validation=blobs.between(60))
+SETS = GIVEN.id_validation, GIVEN.ood_validation
 
 
 def sum_of(features, sign, unit):
@@ -88,6 +91,66 @@ def test_it_needs_what_the_detector_needs_and_outliers():
         tuned.fit(NET, blobs.given(ood_validation=None))
     with pytest.raises(ValueError, match="MSP has no settings to choose among"):
         ood.Tuned(ood.MSP())
+
+
+def test_a_stream_is_summarized_for_all_candidates():
+    batches = [(GIVEN.train, GIVEN.labels)]
+    given = replace(GIVEN, train=None, labels=None)
+    (found,) = ood.fit_stream([ood.Tuned(ood.ViM())], NET, batches, given)
+    assert found.chosen == ood.Tuned(ood.ViM()).fit(NET, GIVEN).chosen
+    with pytest.raises(ValueError, match=r"Tuned compares .*ledoit_wolf'\) needs all"):
+        ood.fit_stream([ood.Tuned(ood.MahalanobisFeatures())], NET, batches, given)
+    with pytest.raises(ValueError, match="OpenMax needs all training data at once"):
+        ood.fit_stream([ood.Tuned(ood.OpenMax())], NET, batches, given)
+
+
+def test_of_the_fits_only_the_best_is_kept():
+    made = []
+
+    @dataclass(frozen=True)
+    class Watched(OneUnit):
+        def prepared(self, network, given):
+            # of earlier fits, the best so far
+            assert sum(ref() is not None for ref in made) <= 1
+            sign = np.array(self.sign)
+            made.append(weakref.ref(sign))
+            settings = {"unit": self.unit}
+            return score_of(sum_of, "features", settings=settings, sign=sign)
+
+    ood.Tuned(Watched()).fit(NET, GIVEN)
+    assert len(made) == 6
+
+
+def test_what_percentiles_have_no_say_in_is_measured_once(monkeypatch):
+    calls, measured = [], adascale._measured
+
+    def counted(network, x, settings):
+        calls.append(len(x))
+        return measured(network, x, settings)
+
+    monkeypatch.setattr(adascale, "_measured", counted)
+    tuned = ood.Tuned(ood.AdaSCALE())
+    fitted = tuned.fit(NET, GIVEN)
+    # validation inputs of 60, to fit to, and halves of both sets; at most 32 at a time
+    assert calls == [32, 32, 30, 30]
+    scores = {
+        c.percentiles: [c.fit(NET, GIVEN).score(x[30:]) for x in SETS]
+        for c in tuned.candidates()
+    }
+    area = {k: ood.auroc(*of).value for k, of in scores.items()}
+    best = max(area, key=area.get)
+    assert fitted.chosen == {"percentiles": list(best), "validation_auroc": area[best]}
+    np.testing.assert_array_equal(fitted.score(SETS[0][30:]), scores[best][0])
+
+
+def test_settings_that_searches_vary_have_a_grid():
+    searched = {ood.CFOOD, ood.IODIN, ood.Residual, ood.WeiPer, ood.NACUE, ood.LTS}
+    searched |= {ood.GradNorm, ood.SHE, ood.GMM, ood.OpenMax, ood.NECO, ood.RankFeat}
+    searched |= {ood.MahalanobisFeatures, ood.RelativeMahalanobis}
+    searched |= {ood.MahalanobisPlusPlus, ood.RelativeMahalanobisPlusPlus}
+    assert searched <= set(gridded())
+    for cls in gridded():
+        assert len(ood.Tuned(cls()).candidates()) <= 12, cls
 
 
 def gridded():

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.batched import compiled, of_inputs
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.batched import compiled, in_batches, of_inputs
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, Staged
+from flowjax_ood.ood.detectors.fitting import TINY
 from flowjax_ood.ood.detectors.iodin import chosen_values
 from flowjax_ood.ood.detectors.logits import energy
-from flowjax_ood.ood.detectors.shaping import MOST, TINY
+from flowjax_ood.ood.detectors.shaping import MOST
 from flowjax_ood.ood.network import Network, as_input, check_images
 from flowjax_ood.ood.settings import COUNT, SHARE, OneOf, Within, ranges_of
 
@@ -20,7 +21,6 @@ from flowjax_ood.ood.settings import COUNT, SHARE, OneOf, Within, ranges_of
 class _Settings(NamedTuple):
     """What shapes and programs depend on; fields as in `AdaSCALE`."""
 
-    variant: str
     moved: float
     step: float
     shifted: float
@@ -56,8 +56,9 @@ def unsteadiness(f, moved, shifted, corrected, weight):
     return weight * shift + jnp.sum(jnp.maximum(after, 0)[:, : counts[1]], axis=1)
 
 
+@partial(compiled, static_argnums=2)
 def _measured(network, x, settings):
-    """`(features, logits, Q')` of a batch."""
+    """`(features, logits, Q')` of a batch: what percentiles have no say in."""
 
     def of_predicted(x):
         outputs = network.outputs(x)
@@ -79,30 +80,28 @@ def _measured(network, x, settings):
     return f, outputs.logits, unsteadiness(f, moved, *shares, settings.weight)
 
 
-@partial(compiled, static_argnums=2)
-def _unsteadiness(network, x, settings):
-    return _measured(network, x, settings)[2]
+def _measure(network, settings, x, batch_size):
+    x = check_images(x, "AdaSCALE")
+    return of_inputs(lambda rows: _measured(network, rows, settings), x, batch_size)
 
 
 @partial(compiled, static_argnums=4)
-def _scores(network, x, known, limits, settings):
-    f, z, q = _measured(network, x, settings)
+def _scores(head, measured, known, limits, variant):
+    f, z, q = measured
     below = jnp.searchsorted(known, q, side="right") / len(known)
     low, high = limits
     r = ratio(f, low + (1 - below) * (high - low))
-    if settings.variant == "l":
+    if variant == "l":
         return energy(z * r**2)
-    w, b = network.head
+    w, b = head
     return energy((f * jnp.exp(jnp.minimum(r, MOST))) @ w + b)
 
 
-def _score(network, known, limits, settings, x, batch_size):
-    x = check_images(x, "AdaSCALE")
-
+def _finish(head, known, limits, variant, measured, batch_size):
     def scores(rows):
-        return _scores(network, rows, known, limits, settings)
+        return _scores(head, rows, known, limits, variant)
 
-    return of_inputs(scores, x, batch_size)
+    return in_batches(scores, measured, batch_size)
 
 
 @dataclass(frozen=True)
@@ -159,36 +158,39 @@ class AdaSCALE(Detector):
 
     @property
     def requires(self) -> Requires:
-        return Requires(gradients=True, head=self.variant == "a")
+        return Requires(gradients=True, id_validation=True, head=self.variant == "a")
 
     def check(self, network: Network, given: Given) -> None:
         super().check(network, given)
-        if given.id_validation is None:
-            raise ValueError(
-                f"{self.name} needs id_validation, in-distribution inputs to compare "
-                "with"
-            )
         check_images(given.id_validation[:1], self.name)
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
         self.check(network, given)
+        settings = _Settings(
+            **{name: getattr(self, name) for name in _Settings._fields}
+        )
+        measure = partial(_measure, network, settings)
+        known = given.once(
+            (AdaSCALE, network, settings, self.images),
+            lambda: self._known(measure, given),
+        )
+        limits = tuple(map(float, self.percentiles))
+        finish = partial(_finish, network.head, known, limits, self.variant)
+        function = Staged(measure, finish)
+        return Fitted(self.name, self.requires, network, function, False)
+
+    def _known(self, measure, given):
+        """Q' of validation inputs, ascending."""
         x = given.id_validation
         if len(x) > self.images:
             order = np.random.default_rng(given.seed).permutation(len(x))
             x = x[np.sort(order[: self.images])]
-        settings = _Settings(
-            **{name: getattr(self, name) for name in _Settings._fields}
-        )
-        known = of_inputs(
-            lambda rows: _unsteadiness(network, rows, settings), x, self.batch_size
-        )
+        known = measure(x, self.batch_size)[2]
         if not np.isfinite(known).all():
             raise ValueError(
                 f"{self.name} cannot be fitted: the network's activations are NaN or "
                 f"infinite for {np.sum(~np.isfinite(known))} of {len(x)} validation "
                 "inputs"
             )
-        limits = tuple(map(float, self.percentiles))
-        function = partial(_score, network, jnp.sort(known), limits, settings)
-        return Fitted(self.name, self.requires, network, function, False)
+        return jnp.sort(known)

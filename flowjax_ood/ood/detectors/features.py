@@ -8,27 +8,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detectors.fitting import TINY, float32, unit, unit_rows
 from flowjax_ood.ood.detectors.logits import energy
-from flowjax_ood.ood.detectors.subspaces import residual_space
+from flowjax_ood.ood.detectors.subspaces import residual, residual_space
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
-from flowjax_ood.ood.settings import COUNT, POSITIVE, OneOf, Within, ranges_of
+from flowjax_ood.ood.settings import (
+    COUNT,
+    POSITIVE,
+    SHARE_OR_COUNT,
+    OneOf,
+    Within,
+    ranges_of,
+)
 from flowjax_ood.ood.summaries import MEAN_FEATURE, Bank, MomentsOf, Summary
 
-TINY = 1e-12
 # float32 sums may be wrong by this share of a length
 ROUNDING = 1e-5
 
 
-def _unit(f, xp=jnp):
-    return f / xp.maximum(xp.linalg.norm(f, axis=1, keepdims=True), TINY)
-
-
 def vim(z, f, origin, null_space, alpha):
     """`logsumexp(z) - alpha |R' (f - u)|` (Wang et al. 2022)."""
-    residual = jnp.linalg.norm((f - origin) @ null_space, axis=1)
-    return energy(z) - alpha * residual
+    return energy(z) + alpha * residual(f, origin, null_space)
 
 
 def she(z, f, patterns, metric="inner_product"):
@@ -40,7 +42,7 @@ def she(z, f, patterns, metric="inner_product"):
     if metric == "euclidean":
         return -jnp.linalg.norm(f - nearest, axis=1)
     if metric == "cosine":
-        f, nearest = _unit(f), _unit(nearest)
+        f, nearest = unit(f), unit(nearest)
     return jnp.sum(f * nearest, axis=1)
 
 
@@ -92,7 +94,7 @@ def nn_guide(z, f, bank, k):
 
     All of length 1 before E_i, the energies of the bank's rows (Park et al. 2023).
     """
-    guidance = jax.lax.top_k(_unit(f) @ bank.T, k)[0]
+    guidance = jax.lax.top_k(unit(f) @ bank.T, k)[0]
     return energy(z) * jnp.mean(guidance, axis=1)
 
 
@@ -101,9 +103,8 @@ def _distance(f, fitted):
 
 
 def _score_of_both(function, arrays, settings=()):
-    """`function(z, f, ...)` with the arrays in float32."""
-    arrays = {k: jnp.asarray(a, jnp.float32) for k, a in arrays.items()}
-    return score_of(function, "logits", "features", settings=settings, **arrays)
+    parts = ("logits", "features")
+    return score_of(function, *parts, settings=settings, **float32(arrays))
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class MahalanobisFeatures(Detector):
     shrinkage: Shrinkage = 0.0
     name = "Mahalanobis (features)"
     relative = False
+    grid: ClassVar = {"shrinkage": (0.0, 0.01, 0.1, "ledoit_wolf")}
     moments = MomentsOf()
     requires = Requires(train_data=True, labels=True)
     ranges = ranges_of(shrinkage=SHRINKAGE)
@@ -173,13 +175,14 @@ class ViM(Detector):
     `dims`: of that subspace; below 1, a share of D; 0 is D/2, or the published 1000,
     512 for larger features.
     Where training features have no residual but rounding (of up to `dims` rows, or with
-    dead features), what counts is the residual: energy breaks ties.
+    dead features), what counts is the residual: energy breaks ties. Raises ValueError
+    where the mean largest logit of training inputs, which alpha is of, is not positive.
     """
 
     dims: float = 0
     name = "ViM"
     grid: ClassVar = {"dims": (0.125, 0.25, 0.5, 0.75)}
-    ranges = ranges_of(dims=Within(0))
+    ranges = ranges_of(dims=SHARE_OR_COUNT)
     requires = Requires(train_data=True, head=True)
 
     # of the subspace, and, for alpha, of what is left
@@ -194,6 +197,11 @@ class ViM(Detector):
         # not shorter than float32 can tell: alpha is large there, and not noise
         length = max(length, ROUNDING * np.linalg.norm(away, axis=1).mean())
         largest = np.max(bank.logits, axis=1).mean(dtype=np.float64)
+        if not largest > 0:
+            raise ValueError(
+                "ViM matches the residual to the mean of training inputs' largest "
+                f"logits, which must be positive, not {largest:.3g}: use Residual"
+            )
         alpha = largest / max(length, TINY)
         arrays = {"origin": origin, "null_space": null_space, "alpha": alpha}
         return _score_of_both(vim, arrays)
@@ -208,6 +216,7 @@ class SHE(Detector):
 
     metric: Literal["inner_product", "euclidean", "cosine"] = "inner_product"
     name = "SHE"
+    grid: ClassVar = {"metric": ("inner_product", "euclidean", "cosine")}
     requires = Requires(train_data=True, labels=True, class_numbers=True)
     ranges = ranges_of(metric=OneOf(("inner_product", "euclidean", "cosine")))
 
@@ -275,6 +284,7 @@ class GradNorm(Detector):
 
     temperature: float = 1.0
     name = "GradNorm"
+    grid: ClassVar = {"temperature": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)}
     ranges = ranges_of(temperature=POSITIVE)
 
     def prepared(self, network, given):
@@ -305,5 +315,5 @@ class NNGuide(Detector):
         size = min(max(1, round(self.share * kept.count)), len(kept.features))
         rows = np.random.default_rng(given.seed).permutation(len(kept.features))[:size]
         f, z = (np.asarray(a[rows], np.float64) for a in (kept.features, kept.logits))
-        bank = {"bank": _unit(f, np) * logsumexp(z, axis=1, keepdims=True)}
+        bank = {"bank": unit_rows(f) * logsumexp(z, axis=1, keepdims=True)}
         return _score_of_both(nn_guide, bank, {"k": min(self.k, size)})

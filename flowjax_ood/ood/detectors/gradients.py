@@ -128,7 +128,7 @@ class GrOOD(Detector):
     Class prototypes are mean features. That of outliers is, by `outliers`,
 
     * "noise": the mean feature of uniform noise, of the tenth of `images` images that
-      has the least energy;
+      has the least energy (OpenOOD blurs its noise first, this does not);
     * "validation": that of `given.ood_validation`;
     * "mean": that of the class prototypes.
 
@@ -146,9 +146,13 @@ class GrOOD(Detector):
 
     @property
     def requires(self) -> Requires:
-        by_validation = self.outliers == "validation"
         needs = {"train_data": True, "labels": True, "class_numbers": True}
-        return Requires(ood_validation=by_validation, **needs)
+        return Requires(
+            ood_validation=self.outliers == "validation",
+            # noise is of the shape of those
+            id_validation=self.outliers == "noise",
+            **needs,
+        )
 
     def prepared(self, network, given):
         z, f = float64(given.train)
@@ -177,10 +181,6 @@ class GrOOD(Detector):
             return prototypes.mean(0)
         if self.outliers == "validation":
             return float64(network.collect(given.ood_validation))[1].mean(0)
-        if given.id_validation is None:
-            raise ValueError(
-                f"{self.name} needs id_validation: noise is of the shape of its inputs"
-            )
         shape = given.id_validation.shape[1:]
         random = np.random.default_rng(given.seed)
         noise = random.uniform(size=(self.images, *shape)).astype(np.float32)

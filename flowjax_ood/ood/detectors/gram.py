@@ -98,16 +98,11 @@ class Gram(Detector):
     batch_size: int = 250
     name = "Gram"
 
-    requires = Requires(train_inputs=True)
+    requires = Requires(train_inputs=True, id_validation=True)
     ranges = ranges_of(powers=Within(1, integer=True, many=True), batch_size=COUNT)
 
     def check(self, network: Network, given: Given) -> None:
         super().check(network, given)
-        if given.id_validation is None:
-            raise ValueError(
-                f"{self.name} needs id_validation, in-distribution inputs that tell "
-                "the layers' scale"
-            )
         if not network.layers:
             raise ValueError(f"{self.name} needs network.layers, the taps to measure")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,9 @@ def _scores(network: Network, temperature, magnitude, x, values):
     # so the largest gradients are the same values'
     gradient = jax.grad(lambda x: jnp.sum(confidence(x)))(x)
     step = jnp.where(gradient <= 0, -1.0, 1.0)
-    largest = chosen_values(jnp.abs(gradient), values)
+    # by normalised pixels, whose channels differ in their unit
+    unit = jnp.asarray(network.std or 1.0, x.dtype)
+    largest = chosen_values(jnp.abs(gradient) * unit, values)
     return confidence(x + magnitude * jnp.where(largest, step, 0))
 
 
@@ -47,9 +50,9 @@ class IODIN(Detector):
     """`max_c softmax(f(x - m s) / T)`, s 0 but for the largest gradient of the loss.
 
     As `ODIN`, but the step moves only the `values` of an input (a pixel's colour is
-    one) whose gradient is largest: s is its sign there. m is in pixel units, the score
-    the log-odds of that probability. Nothing is chosen: T, m and a single value are as
-    published.
+    one) whose gradient by normalised pixels (in units of network.std) is largest: s is
+    its sign there. m is in pixel units, the score the log-odds of that probability.
+    Nothing is chosen: T, m and a single value are as published; `grid` is OpenOOD's.
 
     Source: OpenOOD's i-ODIN (Regmi 2024), after Liang et al. 2018. Raises TypeError for
     tokens, which have no gradient.
@@ -61,6 +64,10 @@ class IODIN(Detector):
     label: str = "i-ODIN"
 
     requires = Requires(gradients=True)
+    grid: ClassVar = {
+        "temperature": (1.0, 10.0, 100.0, 1000.0),
+        "magnitude": (0.0014, 0.0028),
+    }
     ranges = ranges_of(magnitude=Within(0), temperature=POSITIVE, values=COUNT)
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:

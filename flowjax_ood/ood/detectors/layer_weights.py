@@ -36,6 +36,8 @@ class LayerDetector(Detector):
             ood_validation=self.weights == "logistic",
             gradients=any(self.magnitudes),
             sklearn=self.weights == "logistic",
+            # the shape of inputs, and the layers' scale
+            id_validation=True,
         )
 
     def layer_scores(self, network: Network, given: Given) -> LayerScores:
@@ -44,11 +46,6 @@ class LayerDetector(Detector):
 
     def check(self, network: Network, given: Given) -> None:
         super().check(network, given)
-        if given.id_validation is None:
-            raise ValueError(
-                f"{self.name} needs id_validation: the shape of its inputs, and the "
-                "layers' scale"
-            )
         if not network.layers:
             raise ValueError(f"{self.name} needs network.layers, the taps to measure")
         if self.weights not in ("uniform", "logistic", *network.layers):

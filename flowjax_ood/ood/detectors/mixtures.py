@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,7 @@ class GMM(Detector):
     covariance: Literal["tied", "full"] = "tied"
     iterations: int = 100
     name = "GMM"
+    grid: ClassVar = {"components": (0, 1, 5)}
     requires = Requires(train_data=True, sklearn=True)
     ranges = ranges_of(
         components=Within(0, integer=True),

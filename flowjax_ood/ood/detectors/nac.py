@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from flowjax_ood.ood.checks import check_labels
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.features import class_indices
 from flowjax_ood.ood.network import Network, pool
-from flowjax_ood.ood.settings import COUNT, Within, ranges_of
+from flowjax_ood.ood.settings import COUNT, NAMES, Within, ranges_of
 
 
 def from_uniform(z):
@@ -104,7 +105,13 @@ class NACUE(Detector):
     batch_size: int = 250
     name = "NAC-UE"
 
+    # of each of the layers
+    grid: ClassVar = {
+        "steepness": tuple((a,) for a in (1.0, 10.0, 100.0, 1000.0)),
+        "enough": ((10,), (50,), (200,)),
+    }
     ranges = ranges_of(
+        layers=NAMES,
         steepness=Within(0, without="(", many=True),
         **dict.fromkeys(("bins", "enough"), Within(1, integer=True, many=True)),
         **dict.fromkeys(("images", "batch_size"), COUNT),

@@ -1,6 +1,7 @@
 """OpenMax: logits less what tails of training distances leave of them."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +89,7 @@ class OpenMax(Detector):
     tail: int = 20
     alpha: int = 10
     name = "OpenMax"
+    grid: ClassVar = {"tail": (10, 20, 50), "alpha": (3, 5, 10)}
     requires = Requires(train_data=True, labels=True, class_numbers=True)
     ranges = ranges_of(tail=COUNT, alpha=COUNT)
 

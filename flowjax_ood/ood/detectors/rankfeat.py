@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -9,7 +10,7 @@ from flowjax_ood.ood.batched import compiled, of_inputs
 from flowjax_ood.ood.detector import Detector, Fitted, Given
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.network import Network
-from flowjax_ood.ood.settings import POSITIVE, ranges_of
+from flowjax_ood.ood.settings import NAMES, POSITIVE, ranges_of
 
 
 def without_largest(maps):
@@ -63,7 +64,8 @@ class RankFeat(Detector):
     temperature: float = 1.0
     name = "RankFeat"
 
-    ranges = ranges_of(temperature=POSITIVE)
+    grid: ClassVar = {"temperature": (0.1, 1.0, 10.0, 100.0, 1000.0)}
+    ranges = ranges_of(layers=NAMES, temperature=POSITIVE)
 
     def check(self, network: Network, given: Given) -> None:
         super().check(network, given)

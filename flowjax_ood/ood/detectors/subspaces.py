@@ -1,17 +1,23 @@
 """Detectors that split features f `[B, D]` by the training features' subspace."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32, float32
-from flowjax_ood.ood.settings import Within, ranges_of
+from flowjax_ood.ood.settings import SHARE_OR_COUNT, ranges_of
 from flowjax_ood.ood.summaries import MomentsOf
 
 # the share of the variance that the published rule keeps
 KEPT = 0.9
+
+
+def directions(dims: float, size: int) -> int:
+    """Count the `dims` of `size` features: below 1 a share of them, else as many."""
+    return round(dims * size) if dims < 1 else int(dims)
 
 
 def neco(z, f, mean, scale, basis, max_logit):
@@ -42,8 +48,7 @@ def residual_space(head, moments, dims: float, name: str):
     w, b = (np.asarray(a, np.float64) for a in head)
     size = len(w)
     published = 1000 if size >= 2048 else 512 if size >= 768 else size // 2
-    share = 0 < dims < 1
-    dims = round(dims * size) if share else int(dims) or published
+    dims = directions(dims, size) or published
     if not 0 < dims < size:
         raise ValueError(f"{name} needs 0 < dims < {size}, the features, got {dims}")
     # weight decay leaves heads whose columns sum to 0 but for rounding: a direction
@@ -63,8 +68,9 @@ class Residual(Detector):
 
     dims: float = 0
     name = "Residual"
+    grid: ClassVar = {"dims": (0.125, 0.25, 0.5, 0.75)}
     requires = Requires(train_data=True, head=True)
-    ranges = ranges_of(dims=Within(0))
+    ranges = ranges_of(dims=SHARE_OR_COUNT)
 
     def summaries(self, network):
         return (MomentsOf(by_class=False),)
@@ -80,8 +86,8 @@ class Residual(Detector):
 class NECO(Detector):
     """Share of f's length in the principal subspace of training features; see `neco`.
 
-    * `dims` of that subspace; 0 is the fewest that hold 90 % of the variance, the
-      paper's rule;
+    * `dims` of that subspace; below 1, a share of D; 0 is the fewest that hold 90 % of
+      the variance, the paper's rule;
     * `max_logit`: multiply by the largest logit, as the paper does for transformers
       and not for convolutional networks.
 
@@ -89,11 +95,12 @@ class NECO(Detector):
     ValueError for `dims` not below D.
     """
 
-    dims: int = 0
+    dims: float = 0
     max_logit: bool = False
     name = "NECO"
+    grid: ClassVar = {"dims": (0, 0.125, 0.25, 0.5, 0.75)}
     requires = Requires(train_data=True)
-    ranges = ranges_of(dims=Within(0, integer=True))
+    ranges = ranges_of(dims=SHARE_OR_COUNT)
 
     def summaries(self, network):
         return (MomentsOf(by_class=False),)
@@ -111,7 +118,7 @@ class NECO(Detector):
         variances, basis = np.linalg.eigh(covariance / scale / scale[:, None])
         variances, basis = variances[::-1], basis[:, ::-1]
         held = np.cumsum(variances) / max(variances.sum(), TINY)
-        dims = self.dims or int(np.searchsorted(held, KEPT)) + 1
+        dims = directions(self.dims, size) or int(np.searchsorted(held, KEPT)) + 1
         # columns of zeros for the others: of one shape for any number of them
         basis = np.where(np.arange(size) < dims, basis, 0)
         arrays = {"mean": mean, "scale": scale, "basis": basis}

@@ -1,7 +1,7 @@
 """Detectors that scale the logits z `[B, C]`: by one temperature, or one per input."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +71,7 @@ class TempScale(Detector):
 
     fitted_on: Literal["validation", "train"] = "validation"
     name = "TempScale"
+    validated_by_outputs = True
     ranges = ranges_of(fitted_on=OneOf(("validation", "train")))
 
     @property
@@ -99,12 +100,12 @@ class TempScale(Detector):
 class LTS(Detector):
     """Energy of logits scaled by how little of f its largest entries hold; see `lts`.
 
-    `kept`: their share, 5 % as published. pytorch-ood divides by S, where the paper
-    multiplies by it, as here.
+    `kept`: their share, 5 % as published.
     """
 
     kept: float = 0.05
     name = "LTS"
+    grid: ClassVar = {"kept": (0.01, 0.05, 0.1, 0.15, 0.2, 0.3)}
     requires = Requires(not_negative=True)
     ranges = ranges_of(kept=Within(0, 1, "(", hint="a share, not per cent"))
 

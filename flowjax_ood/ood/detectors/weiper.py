@@ -4,6 +4,7 @@ Source: Granz et al. 2024.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,10 @@ class WeiPer(Detector):
     name = "WeiPer+KLD"
 
     requires = Requires(train_data=True, head=True)
+    grid: ClassVar = {
+        "distance": (1.8, 2.0, 2.2, 2.4),
+        "weights": ((2.5, 0.1), (2.5, 0.25), (2.5, 1.0)),
+    }
     ranges = ranges_of(
         distance=Within(0),
         **dict.fromkeys(("repeats", "bins"), COUNT),

@@ -218,6 +218,16 @@ def test_knn_and_mahalanobis_are_those_of_arrays():
     agree(found_by(RelativeMahalanobis()), relative)
 
 
+def test_vim_needs_logits_that_are_positive():
+    """Less a constant, they are not, and the residual would count the wrong way."""
+    z, f, pooled = blobs.NETWORK.collect(blobs.TRAIN)
+    w, b = blobs.NETWORK.head
+    network = Network(head=(w, b - 50))
+    given = blobs.given(train=Outputs(z - 50, f, pooled))
+    with pytest.raises(ValueError, match=r"ViM matches .* positive, not -4.*Residual"):
+        ViM().fit(network, given)
+
+
 DISTANCES = [KNN(), MahalanobisFeatures(), RelativeMahalanobis(), ViM(), FDBD()]
 PRODUCTS = [SHE(), GradNorm(), NNGuide()]
 

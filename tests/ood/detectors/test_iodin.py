@@ -1,5 +1,8 @@
 """i-ODIN by the published formula, in float64 NumPy."""
 
+from dataclasses import replace
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special
@@ -37,6 +40,23 @@ def test_of_all_values_it_is_odin():
     fitted = IODIN(0.05, 10.0, 16).fit(NET)
     expected = ODIN((0.05,), (10.0,)).fit(NET).score(x)
     np.testing.assert_allclose(fitted.score(x), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_largest_gradient_is_by_normalised_pixels():
+    """Gradients of three channels are 1, 3, 2, and 10, 3, 8 in units of std."""
+    slopes = np.float32([1, 3, 2])
+
+    def apply(_, x):
+        first = jnp.sum(x * slopes, axis=(1, 2, 3))
+        return {}, jnp.stack([first, 0 * first], axis=1)
+
+    network = Network(apply, mean=(0.5,) * 3, std=(1.0, 0.1, 0.4))
+    x = np.full((1, 1, 1, 3), 0.5, np.float32)
+    # of the first channel, which the second has over in pixels
+    expected = 3.0 + 0.01 * np.array([1, 0, 0]) @ slopes
+    assert np.isclose(IODIN(0.01, 1.0).fit(network).score(x)[0], expected, atol=1e-5)
+    alike = replace(network, std=(1.0, 1.0, 1.0))
+    assert np.isclose(IODIN(0.01, 1.0).fit(alike).score(x)[0], 3.03, atol=1e-5)
 
 
 def test_published_settings_and_errors():

@@ -1,5 +1,6 @@
 """Relation and CF-OOD against sums and counts over all training inputs."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -53,6 +54,25 @@ def test_cfood():
         assert np.mean(np.abs(found - expected) < 1e-6) > 0.95
         np.testing.assert_allclose(found, expected, atol=0.02)
         assert len(np.unique(expected)) > 1 or query is blobs.GREY
+
+
+@pytest.mark.parametrize("rows", [1, 64, 100])
+def test_cfood_of_rows_together_is_that_of_each_share(rows):
+    """At the first share whose radii reach `count` references; NaN and far rows too."""
+    random = np.random.default_rng(rows)
+    references = random.normal(size=(40, 6))
+    references /= np.linalg.norm(references, axis=1, keepdims=True)
+    radii = np.sort(random.uniform(0, 2, (40, 5)), axis=1)
+    shares = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
+    f = random.normal(size=(rows, 6)) * random.uniform(1e-3, 1e3, (rows, 1))
+    f[0] = np.nan if rows == 64 else 0
+    u = f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-12)
+    away = np.sum((u[:, None] - references) ** 2, axis=2)
+    seen = np.sum(radii >= away[:, :, None], axis=1)
+    enough = np.append(seen >= 9, np.ones((rows, 1), bool), axis=1)
+    expected = np.where(np.isnan(u[:, 0]), np.nan, -shares[enough.argmax(1)])
+    arrays = [jnp.asarray(a, jnp.float32) for a in (f, references, radii, shares)]
+    np.testing.assert_allclose(module.cfof(*arrays, 9), expected, rtol=1e-6)
 
 
 def test_cfood_draws_references_by_the_seed():
