@@ -69,8 +69,8 @@ class Tuned(Detector):
         return tuple(dict.fromkeys(itertools.chain(*wanted)))
 
     def check(self, network: Network, given: Given) -> None:
-        super().check(network, given)
         self.detector.check(network, given)
+        super().check(network, given)
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
