@@ -183,6 +183,8 @@ def test_any_function_is_a_network():
 
 
 def test_network_errors():
+    with pytest.raises(TypeError, match=r"layers must be a tuple of names.*got 'conv'"):
+        Network(layers="conv")
     with pytest.raises(ValueError, match=r"gives no tap \['deep'\], only \['conv'"):
         replace(NET, layers=("conv", "deep")).collect(blobs.TEST)
     with pytest.raises(ValueError, match=r"'conv' must be \[B, D\]"):

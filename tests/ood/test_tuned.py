@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from flowjax_ood import ood
 from flowjax_ood.ood.detector import Detector, Requires, score_of
-from flowjax_ood.ood.detectors import adascale
+from flowjax_ood.ood.detectors import adascale, rankfeat
 from tests.helpers import blobs
 
 NET = blobs.NETWORK
@@ -141,6 +141,21 @@ def test_what_percentiles_have_no_say_in_is_measured_once(monkeypatch):
     best = max(area, key=area.get)
     assert fitted.chosen == {"percentiles": list(best), "validation_auroc": area[best]}
     np.testing.assert_array_equal(fitted.score(SETS[0][30:]), scores[best][0])
+
+
+def test_a_grid_of_temperatures_removes_singular_values_once(monkeypatch):
+    calls, logits = [], rankfeat._logits
+
+    def counted(network, x, layers):
+        calls.append(len(x))
+        return logits(network, x, layers)
+
+    monkeypatch.setattr(rankfeat, "_logits", counted)
+    fitted = ood.Tuned(ood.RankFeat()).fit(NET, GIVEN)
+    assert calls == [30, 30]
+    alone = ood.RankFeat(temperature=fitted.chosen["temperature"]).fit(NET, GIVEN)
+    area = ood.auroc(*(alone.score(x[30:]) for x in SETS)).value
+    assert fitted.chosen["validation_auroc"] == area
 
 
 def test_settings_that_searches_vary_have_a_grid():

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from flowjax_ood.ood.batched import compiled, of_inputs
-from flowjax_ood.ood.detector import Detector, Fitted, Given
+from flowjax_ood.ood.batched import compiled, in_batches, of_inputs
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Staged
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.network import Network
 from flowjax_ood.ood.settings import NAMES, POSITIVE, ranges_of
@@ -28,8 +28,9 @@ def without_largest(maps):
     return (rest if tall else jnp.swapaxes(rest, 1, 2)).reshape(maps.shape)
 
 
-@partial(compiled, static_argnums=3)
-def _scores(network: Network, temperature, x, layers):
+@partial(compiled, static_argnums=2)
+def _logits(network: Network, x, layers):
+    """Mean of the logits `[B, C]` of all layers, which the temperature is not in."""
     taps, _ = network.taps(x)
     maps = [k for k in network.layers if taps[k].ndim > 2]
     layers = layers or maps[-2:]
@@ -41,11 +42,18 @@ def _scores(network: Network, temperature, x, layers):
             f"{', '.join(maps) or 'none'}"
         )
     changed = [network.with_taps(x, {k: without_largest(taps[k])}) for k in layers]
-    return energy(sum(changed) / len(changed), temperature)
+    return sum(changed) / len(changed)
 
 
-def _score(network, temperature, layers, x, batch_size):
-    return of_inputs(lambda x: _scores(network, temperature, x, layers), x, batch_size)
+def _measure(network, layers, x, batch_size):
+    return of_inputs(lambda rows: _logits(network, rows, layers), x, batch_size)
+
+
+_energy = compiled(energy)
+
+
+def _finish(temperature, z, batch_size):
+    return in_batches(lambda rows: _energy(rows, temperature), z, batch_size)
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,6 @@ class RankFeat(Detector):
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
         self.check(network, given)
-        layers = tuple(self.layers)
-        function = partial(_score, network, float(self.temperature), layers)
+        measure = partial(_measure, network, tuple(self.layers))
+        function = Staged(measure, partial(_finish, float(self.temperature)))
         return Fitted(self.name, self.requires, network, function, False)
