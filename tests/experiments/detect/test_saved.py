@@ -50,9 +50,9 @@ def detect(file, out, *arguments):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _short_grids():
+def _short():
     with pytest.MonkeyPatch.context() as patch:
-        stubs.shorten_grids(patch)
+        stubs.shorten(patch)
         yield
 
 

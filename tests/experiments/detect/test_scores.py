@@ -31,9 +31,9 @@ def rows(room, config=None, sets=None, network=None, tests=None):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _short_grids():
+def _short():
     with pytest.MonkeyPatch.context() as patch:
-        stubs.shorten_grids(patch)
+        stubs.shorten(patch)
         yield
 
 
