@@ -99,10 +99,16 @@ class FactorOut(Bijector):
             )
         return keep
 
-    def forward(self, x, cond=None):
+    @nn.nowrap
+    def split(self, x):
+        """`(x[..., keep:], x[..., :keep])`: what leaves here, and what goes on."""
         keep = self._keep(x.shape[-1])
-        z, logdet = self.inner.forward(x[..., :keep], cond)
-        return (x[..., keep:], *leaves(z)), logdet
+        return x[..., keep:], x[..., :keep]
+
+    def forward(self, x, cond=None):
+        extra, kept = self.split(x)
+        z, logdet = self.inner.forward(kept, cond)
+        return (extra, *leaves(z)), logdet
 
     def inverse(self, z, cond=None):
         extra, *rest = z
@@ -129,3 +135,24 @@ class FactorOut(Bijector):
     @nn.nowrap
     def children(self):
         return (("inner", self.inner),)
+
+
+def forward_by_scale(bijector: Bijector, x, cond=None) -> tuple[tuple, tuple]:
+    """`(latents, logdets)` of every scale: the latents that leave the flow there.
+
+    A scale ends where `FactorOut` splits, as the last of a chain; its log-determinant
+    `[B]` is gained since the scale before, so the sum is that of `forward`. Without
+    such splits, there is one scale.
+    """
+    gained = zero_logdet(x)
+    while isinstance(bijector, Chain) and bijector.bijectors:
+        *before, bijector = bijector.bijectors
+        for part in before:
+            x, logdet = part.forward(x, cond)
+            gained = gained + logdet
+    if isinstance(bijector, FactorOut):
+        extra, kept = bijector.split(x)
+        latents, logdets = forward_by_scale(bijector.inner, kept, cond)
+        return (extra, *latents), (gained, *logdets)
+    z, logdet = bijector.forward(x, cond)
+    return leaves(z), (gained + logdet, *[zero_logdet(x)] * (len(leaves(z)) - 1))

@@ -18,6 +18,7 @@ from flowjax_ood.bijectors.base import (
     leaves,
     widened,
 )
+from flowjax_ood.bijectors.combinators import forward_by_scale
 from flowjax_ood.distributions.base_densities import StandardNormal
 
 
@@ -49,6 +50,18 @@ class LogProbParts(NamedTuple):
     def log_prob(self) -> jax.Array:
         """Log-density `[B]` in nats."""
         return self.log_pz + self.logdet
+
+
+class ScaleParts(NamedTuple):
+    """The terms of the log-density by scale, finest first: nats.
+
+    `latents` are those that leave the flow at each scale, a tuple of S arrays; the
+    log-determinants are gained between them. Sums over scales are `LogProbParts`.
+    """
+
+    log_pz: jax.Array  # [B, S]
+    logdet: jax.Array  # [B, S]
+    latents: tuple[jax.Array, ...]
 
 
 class Flow(nn.Module):
@@ -102,6 +115,23 @@ class Flow(nn.Module):
         """Compute the two terms of the log-density, each `[B]` in nats."""
         z, logdet = self._forward(x, cond)
         return LogProbParts(self.base.log_prob(z, cond), logdet)
+
+    def log_prob_scales(self, x: jax.Array, cond=None) -> ScaleParts:
+        """Compute the terms of the log-density that each scale of the flow adds.
+
+        ValueError for a base density other than N(0, I), which need not be a sum over
+        scales.
+        """
+        if type(self.base) is not StandardNormal:
+            raise ValueError(
+                f"terms by scale need the base StandardNormal, a sum over scales; this "
+                f"flow's is {type(self.base).__name__}"
+            )
+        self._check(x, cond)
+        x, cond = self._wide(x), self._for_bijector(cond)
+        latents, logdets = forward_by_scale(self.bijector, x, cond)
+        log_pz = [self.base.log_prob(z) for z in latents]
+        return ScaleParts(jnp.stack(log_pz, 1), jnp.stack(logdets, 1), latents)
 
     def latents(self, x: jax.Array, cond=None) -> Event:
         """`z = f(x)`, the latent event: an array, or several, coarsest last."""

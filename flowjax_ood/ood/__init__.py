@@ -47,6 +47,15 @@ from flowjax_ood.ood.detectors.unit_mahalanobis import (
     RelativeMahalanobisPlusPlus,
 )
 from flowjax_ood.ood.detectors.weiper import WeiPer
+from flowjax_ood.ood.flows.likelihood import (
+    LatentLikelihood,
+    LogDeterminant,
+    LogLikelihood,
+    ScaleLikelihood,
+    Typicality,
+)
+from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+from flowjax_ood.ood.flows.score import FlowScore
 from flowjax_ood.ood.intervals import Estimate, mean_ci
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.metrics import (
@@ -59,6 +68,7 @@ from flowjax_ood.ood.metrics import (
 )
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
+from flowjax_ood.ood.p_values import combine_p, high_p, low_p, two_sided_p
 from flowjax_ood.ood.streaming import fit_stream
 from flowjax_ood.ood.tuned import Tuned
 
@@ -91,12 +101,17 @@ __all__ = [
     "Entropy",
     "Estimate",
     "Fitted",
+    "FlowOutputs",
+    "FlowScore",
     "Given",
     "GrOOD",
     "GradNorm",
     "GradUncertainty",
     "Gram",
     "KLMatching",
+    "LatentLikelihood",
+    "LogDeterminant",
+    "LogLikelihood",
     "MCDropout",
     "Mahalanobis",
     "MahalanobisFeatures",
@@ -115,17 +130,24 @@ __all__ = [
     "RelativeMahalanobisPlusPlus",
     "Requires",
     "Residual",
+    "ScaleLikelihood",
+    "ScoredFlow",
     "TempScale",
     "Tuned",
+    "Typicality",
     "ViM",
     "WeiPer",
     "aupr",
     "auroc",
+    "combine_p",
     "detection_accuracy",
     "fit_stream",
     "fpr_at_tpr",
+    "high_p",
+    "low_p",
     "mean_ci",
     "roc_curve",
     "spread",
     "threshold",
+    "two_sided_p",
 ]

@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 from flowjax_ood.ood import checks
 from flowjax_ood.ood.batched import compiled, in_batches
+from flowjax_ood.ood.flows.outputs import FlowOutputs
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import Range, check_settings, ranges_of
 from flowjax_ood.ood.summaries import Summary
@@ -47,13 +48,14 @@ class Given:
     `id_validation`, `ood_validation`: inputs `[M, ...]` to choose by; the second are
     real outliers or, where nothing may be known of those, synthetic ones. `id_labels
     [M]`: the classes of the first.
+    Scores of a flow take `FlowOutputs` as `train` and `id_validation`.
     `train_inputs`: training inputs themselves, for detectors that look at activations
     or gradients which `Outputs` do not hold; labels are theirs, too.
 
     Raises TypeError for `train` that are not `Outputs`, and as `Outputs.of` does.
     """
 
-    train: Outputs | None = None
+    train: Outputs | FlowOutputs | None = None
     labels: np.ndarray | None = None
     id_validation: np.ndarray | None = None
     ood_validation: np.ndarray | None = None
@@ -66,6 +68,8 @@ class Given:
 
     def __post_init__(self):
         if self.train is None:
+            return
+        if isinstance(self.train, FlowOutputs):
             return
         if not isinstance(self.train, Outputs):
             raise TypeError(

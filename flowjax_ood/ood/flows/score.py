@@ -1,0 +1,137 @@
+"""The base of scores of a trained flow: `fit(flow, given)`, then `score(images)`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+
+Score = Callable[[FlowOutputs], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedScore(Fitted):
+    """A fitted score of a flow: `score(images) -> float64 [N]`, higher = more ID.
+
+    `function` takes `FlowOutputs`, so that one forward pass serves many scores.
+    """
+
+    def score(self, x, batch_size: int = 250) -> np.ndarray:
+        return self.score_outputs(self.network.collect(x, batch_size))
+
+    def score_outputs(self, outputs: FlowOutputs, batch_size: int = 250) -> np.ndarray:
+        if not isinstance(outputs, FlowOutputs):
+            raise TypeError(
+                f"score_outputs takes FlowOutputs, got {type(outputs).__name__}: of "
+                "images, score(images)"
+            )
+        return self.checked(self.function(outputs))
+
+    def checked(self, scores: np.ndarray) -> np.ndarray:
+        """Return scores as float64 `[N]`. Raises ValueError where one is NaN."""
+        scores = np.asarray(scores, np.float64)
+        bad = np.isnan(scores)
+        if bad.any():
+            raise ValueError(
+                f"{self.name} has no score for {bad.sum()} of {len(bad)} events, the "
+                f"first is number {int(np.argmax(bad))}: the flow's latents or log-"
+                "density, or what is computed of them, are NaN there"
+            )
+        return scores
+
+
+class FlowScore(Detector):
+    """Base of the scores of a flow: frozen dataclasses that define `prepared`.
+
+    `prepared(flow, given)` returns a function of `FlowOutputs`. `given.train`:
+    `FlowOutputs` of reference images, in-distribution; `given.id_validation`: those of
+    other in-distribution images that no flow was trained on, to calibrate by.
+
+    `low_share`: the share of false alarms that a two-sided test gives to low scores: 1
+    where only they are unusual, 0.5 where high ones are as telling (a likelihood), 0.8
+    of distances, which mostly grow. `passes`: the cost of an image, in passes of the
+    flow. `of_images`: has no meaning for vectors.
+    """
+
+    requires: ClassVar[Requires] = Requires()
+    low_share: ClassVar[float] = 1.0
+    passes: ClassVar[float] = 1.0
+    of_images: ClassVar[bool] = False
+
+    def prepared(self, network: ScoredFlow, given: Given) -> Score:
+        raise NotImplementedError(f"{type(self).__name__} must define prepared")
+
+    def fit(self, network: ScoredFlow, given: Given | None = None) -> FittedScore:
+        """Fit to a flow and data. ValueError where what it `requires` is missing."""
+        given = Given() if given is None else given
+        self.check(network, given)
+        function = self.prepared(network, given)
+        return FittedScore(self.name, self.requires, network, function)
+
+    def check(self, network: ScoredFlow, given: Given) -> None:
+        """Raise ValueError or TypeError where something that it `requires` is missing.
+
+        Reference and calibration images are finite `FlowOutputs` of this flow's events.
+        """
+        if not isinstance(network, ScoredFlow) or not isinstance(given, Given):
+            raise TypeError(
+                f"{self.name}: fit(flow, given) takes a ScoredFlow and a Given, got "
+                f"{type(network).__name__} and {type(given).__name__}; of a trained "
+                "flow, ood.ScoredFlow(flow, variables)"
+            )
+        if self.of_images and not network.of_images:
+            raise ValueError(
+                f"{self.name} is a score of images, and this flow's events are of shape"
+                f" {network.shape}"
+            )
+        needed = {
+            "train": (self.requires.train_data, "reference images"),
+            "id_validation": (self.requires.id_validation, "calibration images"),
+        }
+        for name, (wanted, meaning) in needed.items():
+            value = getattr(given, name)
+            if wanted and value is None:
+                raise ValueError(
+                    f"{self.name} needs Given({name}=flow.collect(...)), {meaning}"
+                )
+            if value is not None:
+                self._check_outputs(network, value, f"Given.{name}")
+
+    def _check_outputs(self, network: ScoredFlow, value, what: str) -> None:
+        if not isinstance(value, FlowOutputs):
+            raise TypeError(
+                f"{what} must be FlowOutputs, got {type(value).__name__}: of images, "
+                "flow.collect(images)"
+            )
+        if value.events.shape[1:] != network.shape:
+            raise ValueError(
+                f"{what} is of events of shape {value.events.shape[1:]}, this flow's "
+                f"are {network.shape}"
+            )
+        bad = ~np.isfinite(value.log_prob)
+        if bad.any():
+            raise ValueError(
+                f"{self.name} cannot be fitted: {bad.sum()} of the {len(bad)} examples "
+                f"of {what} have no finite log-density, the first is number "
+                f"{int(bad.argmax())}"
+            )
+
+
+def reference(given: Given, least: int, name: str) -> FlowOutputs:
+    """Return the reference outputs; ValueError for fewer than `least`."""
+    return _at_least(given.train, least, name, "reference images, Given.train")
+
+
+def calibration(given: Given, least: int, name: str) -> FlowOutputs:
+    """Return the calibration outputs; ValueError for fewer than `least`."""
+    what = "calibration images, Given.id_validation"
+    return _at_least(given.id_validation, least, name, what)
+
+
+def _at_least(outputs: FlowOutputs, least: int, name: str, what: str) -> FlowOutputs:
+    if len(outputs) < least:
+        raise ValueError(f"{name} needs {least} {what}; got {len(outputs)}")
+    return outputs

@@ -1,0 +1,46 @@
+"""Small flows and images that tests of flows' scores share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_ood import ood
+from flowjax_ood.bijectors import Chain
+from flowjax_ood.distributions import Flow
+from flowjax_ood.models import RealNVP, TabularRealNVP
+
+
+def gaussian_flow(dims: int = 5) -> ood.ScoredFlow:
+    """N(0, I) on vectors: the identity."""
+    return ood.ScoredFlow(Flow(Chain([]), (dims,)), {})
+
+
+def drawn(flow, seed: int = 0) -> ood.ScoredFlow:
+    """A flow with noise on all that starts at zero: no volume is preserved."""
+    x = jnp.full((2, *flow.event_shape), 0.5)
+    variables = jax.jit(flow.init)(jax.random.key(seed), x)
+    rng = np.random.default_rng(seed)
+    noisy = jax.tree.map(
+        lambda a: np.asarray(a + 0.1 * rng.normal(size=a.shape), np.float32), variables
+    )
+    return ood.ScoredFlow(flow, noisy, seed=seed)
+
+
+def image_flow(scales: int = 2, seed: int = 0, channels: int = 1) -> ood.ScoredFlow:
+    """A RealNVP of 8 x 8 images."""
+    shape, options = (8, 8, channels), {"width": 3, "blocks": 1, "norm": "none"}
+    return drawn(RealNVP(shape, scales=scales, couplings=3, **options), seed)
+
+
+def vector_flow(dims: int = 5, seed: int = 0) -> ood.ScoredFlow:
+    """A RealNVP of vectors."""
+    return drawn(TabularRealNVP(dims, couplings=2, width=8), seed)
+
+
+def images(count: int, seed: int = 0, channels: int = 1) -> np.ndarray:
+    """Smooth images with noise, uint8 `[N, 8, 8, channels]`."""
+    rng = np.random.default_rng(seed)
+    waves = np.sin(np.arange(8) * rng.uniform(0.2, 1.5, (count, 1)))
+    smooth = 0.5 + 0.35 * waves[:, :, None, None] * waves[:, None, :, None]
+    noise = 0.05 * rng.normal(size=(count, 8, 8, channels))
+    return (255 * np.clip(smooth + noise, 0, 1)).astype(np.uint8)

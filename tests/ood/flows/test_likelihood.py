@@ -1,0 +1,70 @@
+"""Likelihood scores: exact values, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from flowjax_ood import ood
+from tests.helpers.scored_flows import gaussian_flow, image_flow, images, vector_flow
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return image_flow(scales=3)
+
+
+def test_terms_on_a_gaussian_are_exact():
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    flow = gaussian_flow()
+    expected = -0.5 * (x.astype(float) ** 2 + np.log(2 * np.pi)).sum(1)
+    for score in (ood.LogLikelihood(), ood.LatentLikelihood(), ood.ScaleLikelihood()):
+        np.testing.assert_allclose(score.fit(flow).score(x), expected, rtol=1e-6)
+    np.testing.assert_array_equal(ood.LogDeterminant().fit(flow).score(x), 0)
+
+
+def test_the_two_terms_and_the_scales_add_up(flow):
+    outputs = flow.collect(images(5))
+
+    def of(score):
+        return score.fit(flow).score_outputs(outputs)
+
+    total = of(ood.LogLikelihood())
+    two = of(ood.LatentLikelihood()) + of(ood.LogDeterminant())
+    np.testing.assert_allclose(two, total)
+    scales = sum(of(ood.ScaleLikelihood(k)) for k in range(3))
+    np.testing.assert_allclose(scales, total, rtol=1e-6)
+    np.testing.assert_array_equal(of(ood.ScaleLikelihood()), of(ood.ScaleLikelihood(2)))
+
+
+def test_typicality_is_zero_at_the_mean_of_calibration(flow):
+    held_out, others = flow.collect(images(50)), flow.collect(images(9, seed=1))
+    fitted = ood.Typicality().fit(flow, ood.Given(id_validation=held_out))
+    mean = held_out.log_prob.mean()
+    expected = -np.abs(others.log_prob - mean)
+    np.testing.assert_allclose(fitted.score_outputs(others), expected)
+    assert fitted.score(images(9, seed=1)).dtype == np.float64
+
+
+def test_missing_and_wrong_data_are_refused(flow):
+    with pytest.raises(ValueError, match="calibration images"):
+        ood.Typicality().fit(flow)
+    with pytest.raises(TypeError, match=r"flow\.collect\(images\)"):
+        ood.Typicality().fit(flow, ood.Given(id_validation=images(5)))
+    one = ood.Given(id_validation=flow.collect(images(1)))
+    with pytest.raises(ValueError, match="needs 2 calibration images"):
+        ood.Typicality().fit(flow, one)
+    vectors = vector_flow().collect(np.zeros((5, 5), np.float32))
+    with pytest.raises(ValueError, match="this flow's are"):
+        ood.Typicality().fit(flow, ood.Given(id_validation=vectors))
+    with pytest.raises(TypeError, match=r"ood\.ScoredFlow\(flow, variables\)"):
+        ood.LogLikelihood().fit(flow.flow)
+    with pytest.raises(ValueError, match="scale 3 of a flow of 3"):
+        ood.ScaleLikelihood(3).fit(flow)
+
+
+def test_scores_that_are_nan_are_refused(flow):
+    outputs = flow.collect(images(3))
+    outputs.log_pz[1] = np.nan
+    with pytest.raises(ValueError, match="number 1"):
+        ood.LogLikelihood().fit(flow).score_outputs(outputs)
+    with pytest.raises(ValueError, match="no finite log-density"):
+        ood.Typicality().fit(flow, ood.Given(id_validation=outputs))
