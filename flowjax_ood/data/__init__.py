@@ -7,6 +7,8 @@ Importing this package imports NumPy alone. What runs on the device is imported 
 
 from flowjax_ood.data.batching import batch_indices, padded_batches
 from flowjax_ood.data.loading import SOURCES, load
+from flowjax_ood.data.outliers.battery import battery
+from flowjax_ood.data.outliers.battery_splits import battery_splits
 from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.splits import hold_back
@@ -17,6 +19,8 @@ __all__ = [
     "ImageSet",
     "StreamedImageSet",
     "batch_indices",
+    "battery",
+    "battery_splits",
     "hold_back",
     "load",
     "padded_batches",

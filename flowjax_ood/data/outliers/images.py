@@ -105,7 +105,7 @@ def _patches_permuted(images, rows, streams):
 def _patches_mixed(images, rows, streams):
     """Half of the 4 x 4 patches, in place, from another image."""
     out = images[rows]
-    other = _patches(images[_partners(images, rows, streams)])
+    other = _patches(images[partners(images, rows, streams)])
     patches = _patches(out)
     count = patches.shape[1]
     rank = np.argsort(streams.uniform(count), axis=1, kind="stable")
@@ -115,7 +115,7 @@ def _patches_mixed(images, rows, streams):
 
 def _averaged(images, rows, streams):
     """The mean of two images."""
-    other = images[_partners(images, rows, streams)]
+    other = images[partners(images, rows, streams)]
     return ((images[rows].astype(np.uint16) + other + 1) // 2).astype(np.uint8)
 
 
@@ -163,8 +163,8 @@ KINDS = {
 }
 
 
-def _partners(images: np.ndarray, rows: np.ndarray, streams: Streams) -> np.ndarray:
-    """For each row another row, at random."""
+def partners(images: np.ndarray, rows: np.ndarray, streams: Streams) -> np.ndarray:
+    """Draw another row for each row."""
     step = 1 + np.floor((len(images) - 1) * streams.uniform().astype(float)).astype(int)
     return (rows + step) % len(images)
 
