@@ -45,7 +45,9 @@ setup(
             "distrax>=0.1.7",
             "flowjax>=19.0",
             "nflows>=0.14",
+            "pytorch-ood>=0.4",
             "torch>=2.6",
+            "torchvision>=0.21",
             "zuko>=1.4",
         ],
         # the ImageNet weights of `python -m experiments embed`

@@ -5,7 +5,7 @@
         --config.data.ood=mnist:train10k
 
 FSSD's small benchmark (Huang et al. 2021, table 2): LeNet, Adadelta, 14 epochs of all
-60,000 images, three networks. `:smoke` runs through in a minute, on the embedded
+60,000 images, three networks. `:smoke` runs through in three minutes, on the embedded
 sample.
 """
 

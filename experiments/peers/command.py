@@ -84,9 +84,7 @@ def main(
             f"{threads} cores): all rates will be too low, most of all those of "
             "PyTorch, whose threads wait for each other"
         )
-    rows = []
-    for task in tasks:
-        rows += compare(contest, names, task, shape, threads, rounds, seconds)
+    rows: list[dict] = []
     content = {
         "machine": {
             "processor": processor(),
@@ -101,7 +99,10 @@ def main(
         "versions": versions(),
     }
     file = CONTESTS[contest].file
-    write_json(out / file, content)
+    for task in tasks:
+        rows += compare(contest, names, task, shape, threads, rounds, seconds)
+        # after each: what was measured outlives an interruption
+        write_json(out / file, content)
     print(markdown(content) if contest == "flows" else detectors_markdown(content))
     print(f"{file} is in {out}")
     if not any(row["status"] == "measured" for row in rows):

@@ -239,3 +239,16 @@ def test_detectors_are_compared(monkeypatch, tmp_path, capsys):
     assert lines[2].endswith("1.0000 |")
     assert "missing: not installed" in lines[3]
     assert "missing: not installed" in capsys.readouterr().out
+
+
+def test_what_was_measured_outlives_an_interruption(monkeypatch, tmp_path):
+    def compare(contest, names, task, *_):
+        if task == "spline":
+            raise KeyboardInterrupt
+        return [{"task": task, "status": "measured"}]
+
+    monkeypatch.setattr(command, "compare", compare)
+    with pytest.raises(KeyboardInterrupt):
+        command.main(tmp_path, "flows", [], ["affine", "spline"], FLOWS.shape)
+    kept = json.loads((tmp_path / "peers.json").read_text())
+    assert [row["task"] for row in kept["rows"]] == ["affine"]
