@@ -107,7 +107,9 @@ def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]
         present = min(size, count - start)
         part, at = slice(start, start + size), np.arange(width)
         at[present:] = 0
-        rows = jax.tree.map(lambda a, p=part, at=at: np.asarray(a[p])[at], x)
+        rows = jax.tree.map(lambda a, p=part: np.asarray(a[p]), x)
+        if present < width:
+            rows = jax.tree.map(lambda a, at=at: a[at], rows)
         results = get(function(put(rows)))
         yield jax.tree.map(lambda a, n=present: a[:n], results)
 

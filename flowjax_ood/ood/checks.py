@@ -14,7 +14,10 @@ LOOKED_AT = 256
 
 def check_finite(outputs, name: str) -> None:
     """Raise ValueError where training outputs hold NaN or infinity."""
-    bad = sum(int((~np.isfinite(a)).sum()) for a in jax.tree.leaves(outputs))
+    # a finite sum is of finite numbers alone; a sum that overflows is not
+    with np.errstate(all="ignore"):
+        arrays = [a for a in jax.tree.leaves(outputs) if not np.isfinite(np.sum(a))]
+    bad = sum(int((~np.isfinite(a)).sum()) for a in arrays)
     if bad:
         raise ValueError(
             f"{name} cannot be fitted: {bad} of the training images' activations are "

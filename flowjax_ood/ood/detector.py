@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 from jax.tree_util import Partial
 
@@ -118,7 +119,8 @@ class Fitted:
     def score(self, x, batch_size: int = 250) -> np.ndarray:
         """Score inputs `[N, ...]`: float32 `[N]`. Raises ValueError where one is NaN.
 
-        `batch_size`: at most so many go through the network at a time.
+        `batch_size`: at most so many go through the network at a time; of their
+        outputs, more may be scored together.
         """
         if self.of_outputs:
             checks.check_inputs(self.network, x, "inputs")
@@ -143,8 +145,8 @@ class Fitted:
         outputs = Outputs.of(*outputs)
         if self.requires.not_negative:
             checks.check_not_negative(outputs, self.name)
-        scores = in_batches(partial(_apply, self.function), outputs, batch_size)
-        return self.checked(scores)
+        read, rows = _read(self.function, outputs, batch_size)
+        return self.checked(in_batches(partial(_apply, self.function), read, rows))
 
     def checked(self, scores: np.ndarray) -> np.ndarray:
         """Return scores `[N]` as float32. Raises ValueError where one is NaN."""
@@ -171,6 +173,32 @@ class Staged:
 
     def __call__(self, x, batch_size):
         return self.finish(self.measure(x, batch_size), batch_size)
+
+
+# numbers of an array that scores of a batch may make on their way: 16 MiB
+MANY = 2**22
+
+
+def _read(function, outputs: Outputs, batch_size: int) -> tuple[Outputs, int]:
+    """Return the parts of outputs that a score reads, and how many rows at a time.
+
+    Calls cost more than rows: as many as make arrays of `MANY` numbers, each at most as
+    wide as the widest array there is, and at least `batch_size`.
+    """
+    of_outputs = getattr(function, "func", None)
+    if not isinstance(of_outputs, _OfOutputs):
+        return outputs, batch_size
+    parts = {name: getattr(outputs, name) for name in of_outputs.parts}
+    read = Outputs(**{name: parts.get(name) for name in Outputs._fields})
+    arrays = jax.tree.leaves((read, function))
+    widest = max((size for a in arrays for size in _axes(a, len(outputs.logits))))
+    return read, max(batch_size, MANY // widest)
+
+
+def _axes(array, rows: int) -> tuple[int, ...]:
+    """The sizes of an array, without that of the rows scored; 1 at least."""
+    shape = np.shape(array)
+    return (1, *(shape[1:] if shape[:1] == (rows,) else shape))
 
 
 @compiled

@@ -18,28 +18,35 @@ def log_odds(z):
     It ranks as p does and never saturates, while in float32 p is 1 from 1 - 3e-8 on.
     Infinite for one class, or where all other logits are -inf.
     """
-    gaps, own = _gaps(z)
-    others = jax.nn.logsumexp(gaps, axis=-1, where=~own)
-    # the class's own gap is 0, or NaN where its logit is infinite
-    return jnp.sum(gaps, axis=-1, where=own) - others
+    top = jnp.max(z, axis=-1, keepdims=True)
+    highest = z == top
+    equals = jnp.sum(highest, axis=-1, keepdims=True, dtype=z.dtype)
+    # the largest of all other classes, which may be as large
+    below = jnp.max(jnp.where(highest, -jnp.inf, z), axis=-1, keepdims=True)
+    second = jnp.where(equals > 1, top, below)
+    # of n equal classes, all but one are others
+    share = jnp.where(highest, (equals - 1) / equals, 1)
+    gaps = jnp.where(highest & (equals == 1), -jnp.inf, z - _finite(second))
+    others = jnp.log(jnp.sum(share * jnp.exp(gaps), axis=-1))
+    odds = jnp.squeeze(top - _finite(second), -1) - others
+    # an infinite logit has none
+    return jnp.where(jnp.isinf(top[..., 0]), jnp.nan, odds)
+
+
+def _finite(a):
+    return jnp.where(jnp.isfinite(a), a, 0)
 
 
 def log_probabilities(z):
     """`(log p, log(1 - p))` of logits `[..., C]`, also exact where p is next to 1."""
-    gaps, own = _gaps(z)
-    odds = log_odds(z)[..., None]
+    top = jnp.max(z, axis=-1, keepdims=True)
+    gaps, odds = z - top, log_odds(z)[..., None]
     # of the most probable class, log p = -log(1 + 1/odds)
     log_p = gaps - jax.nn.softplus(-odds)
-    # others have p <= 1/2; where that is masked, log(1 - 1) would be taken
-    rest = jnp.log1p(-jnp.exp(jnp.where(own, -jnp.inf, log_p)))
-    return log_p, jnp.where(own, -jax.nn.softplus(odds), rest)
-
-
-def _gaps(z):
-    """Logits less the largest, `[..., C]`, and whether they are that one."""
-    top = jnp.argmax(z, axis=-1, keepdims=True)
-    gaps = z - jnp.take_along_axis(z, top, axis=-1)
-    return gaps, jnp.arange(z.shape[-1]) == top
+    # p <= 1/2 of others; of equals as well, so either form holds
+    highest = z == top
+    rest = jnp.log1p(-jnp.exp(jnp.where(highest, -jnp.inf, log_p)))
+    return log_p, jnp.where(highest, -jax.nn.softplus(odds), rest)
 
 
 def msp(z, temperature=1.0):
@@ -73,8 +80,10 @@ def gen(z, gamma=0.1, top=100):
     confident predictions one score.
     """
     log_p, log_rest = log_probabilities(z)
-    largest = jax.lax.top_k(log_p, min(top, z.shape[1]))[1]
-    logs = jnp.take_along_axis(log_p + log_rest, largest, axis=1)
+    logs = log_p + log_rest
+    if top < z.shape[1]:
+        largest = jax.lax.top_k(log_p, top)[1]
+        logs = jnp.take_along_axis(logs, largest, axis=1)
     return -jnp.sum(jnp.exp(gamma * logs), axis=1)
 
 
