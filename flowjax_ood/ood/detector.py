@@ -191,7 +191,7 @@ def _read(function, outputs: Outputs, batch_size: int) -> tuple[Outputs, int]:
     parts = {name: getattr(outputs, name) for name in of_outputs.parts}
     read = Outputs(**{name: parts.get(name) for name in Outputs._fields})
     arrays = jax.tree.leaves((read, function))
-    widest = max((size for a in arrays for size in _axes(a, len(outputs.logits))))
+    widest = max(size for a in arrays for size in _axes(a, len(outputs.logits)))
     return read, max(batch_size, MANY // widest)
 
 

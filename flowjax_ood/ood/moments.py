@@ -1,9 +1,10 @@
 """Means and scatter of features by class, gathered in one pass over batches."""
 
 import numpy as np
+from scipy.sparse import csc_array
 
 # rows that are widened to float64 at a time
-CHUNK = 8192
+CHUNK = 4096
 
 
 class Moments:
@@ -29,12 +30,11 @@ class Moments:
         return self
 
     def _add(self, x, labels):
-        order = np.argsort(labels, kind="stable")
-        classes, starts, index, counts = np.unique(
-            labels[order], return_index=True, return_inverse=True, return_counts=True
+        classes, index, counts = np.unique(
+            labels, return_inverse=True, return_counts=True
         )
-        x = x[order]
-        means = np.add.reduceat(x, starts, axis=0) / counts[:, None]
+        members = csc_array((np.ones(len(x)), index, np.arange(len(x) + 1)))
+        means = members @ x / counts[:, None]
         away = x - means[index]
         rows = self._rows(classes)
         before = self._counts[rows]

@@ -13,6 +13,7 @@ from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.detectors.subspaces import residual, residual_space
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.mahalanobis import Mahalanobis
+from flowjax_ood.ood.moments import CHUNK
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.settings import (
     COUNT,
@@ -96,6 +97,13 @@ def nn_guide(z, f, bank, k):
     """
     guidance = jax.lax.top_k(unit(f) @ bank.T, k)[0]
     return energy(z) * jnp.mean(guidance, axis=1)
+
+
+def _lengths(f, origin, null_space) -> np.ndarray:
+    """Lengths of the residual of rows f, and of `f - origin`: float64 `[2, n]`."""
+    away = f - origin
+    both = (away @ null_space, away)
+    return np.sqrt([np.einsum("nd,nd->n", a, a) for a in both])
 
 
 def _distance(f, fitted):
@@ -192,10 +200,13 @@ class ViM(Detector):
     def prepared(self, network, given):
         moments, bank = (given.summary(s) for s in self.summaries(network))
         origin, null_space = residual_space(network.head, moments, self.dims, self.name)
-        away = np.asarray(bank.features, np.float64) - origin
-        length = np.linalg.norm(away @ null_space, axis=1).mean()
+        parts = [
+            _lengths(bank.features[start : start + CHUNK], origin, null_space)
+            for start in range(0, len(bank.features), CHUNK)
+        ]
+        length, whole = np.concatenate(parts, axis=1).mean(1)
         # not shorter than float32 can tell: alpha is large there, and not noise
-        length = max(length, ROUNDING * np.linalg.norm(away, axis=1).mean())
+        length = max(length, ROUNDING * whole)
         largest = np.max(bank.logits, axis=1).mean(dtype=np.float64)
         if not largest > 0:
             raise ValueError(
@@ -309,11 +320,11 @@ class NNGuide(Detector):
         return (Bank(),)
 
     def prepared(self, network, given):
-        from scipy.special import logsumexp
-
         kept = given.summary(Bank())
         size = min(max(1, round(self.share * kept.count)), len(kept.features))
         rows = np.random.default_rng(given.seed).permutation(len(kept.features))[:size]
-        f, z = (np.asarray(a[rows], np.float64) for a in (kept.features, kept.logits))
-        bank = {"bank": unit_rows(f) * logsumexp(z, axis=1, keepdims=True)}
+        z, f = np.asarray(kept.logits[rows], np.float64), kept.features[rows]
+        top = z.max(1, keepdims=True)
+        energies = top + np.log(np.exp(z - top).sum(1, keepdims=True))
+        bank = {"bank": unit_rows(f) * energies}
         return _score_of_both(nn_guide, bank, {"k": min(self.k, size)})

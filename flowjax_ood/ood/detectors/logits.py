@@ -180,13 +180,21 @@ class _Templates(Summary):
         return 0, -np.inf
 
     def add(self, state, outputs, labels):
-        from scipy.special import log_softmax, logsumexp
+        from scipy.special import logsumexp
 
         z = np.asarray(outputs.logits, np.float64)
-        log_p, predicted = log_softmax(z, axis=1), z.argmax(1)
+        gaps, predicted = z - z.max(1, keepdims=True), z.argmax(1)
+        p = np.exp(gaps)
+        totals = p.sum(1, keepdims=True)
+        p /= totals
         logs = np.full((z.shape[1], z.shape[1]), -np.inf)
         for c in np.unique(predicted):
-            logs[c] = logsumexp(log_p[predicted == c], axis=0)
+            rows = predicted == c
+            sums = p[rows].sum(0)
+            if sums.all():
+                logs[c] = np.log(sums)
+            else:  # some are below what float64 holds
+                logs[c] = logsumexp(gaps[rows] - np.log(totals[rows]), axis=0)
         counts = np.bincount(predicted, minlength=z.shape[1])
         return state[0] + counts, np.logaddexp(state[1], logs)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
-from flowjax_ood.ood.detectors.fitting import TINY
+from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.settings import SHARE, OneOf, Within, ranges_of
 from flowjax_ood.ood.summaries import MEAN_FEATURE, Bank
@@ -24,11 +24,52 @@ def react(f, clip):
 
 def _kept(f, pruned):
     """Mask of the largest `D - round(pruned D)` entries of their row, one at least."""
-    count = max(1, f.shape[1] - int(np.round(pruned * f.shape[1])))
+    count, ordered = _left(f, pruned), _ordered(f)
+    least = _largest(ordered, count)
+    above, equal = ordered > least, ordered == least
     # the first of equals, as zeros are: a threshold would keep all of those
-    largest = jax.lax.top_k(f, count)[1]
-    rows = jnp.arange(len(f))[:, None]
-    return jnp.zeros(f.shape, bool).at[rows, largest].set(True)
+    left = count - jnp.sum(above, axis=1, keepdims=True)
+    return above | (equal & (jnp.cumsum(equal, axis=1) <= left))
+
+
+def _left(f, pruned) -> int:
+    return max(1, f.shape[1] - int(np.round(pruned * f.shape[1])))
+
+
+def sum_of_largest(f, count: int):
+    """Sum the `count` largest entries of each row of f `[B, D]`: `[B, 1]`."""
+    ordered = _ordered(f)
+    above = ordered > _largest(ordered, count)
+    # all others that count are as large as the largest of those left
+    least = jnp.max(jnp.where(above, -jnp.inf, f), axis=1, keepdims=True)
+    left = count - jnp.sum(above, axis=1, keepdims=True)
+    return jnp.sum(jnp.where(above, f, 0), axis=1, keepdims=True) + left * least
+
+
+def _ordered(f):
+    """Integers in the order of floats f; zeros of both signs are one."""
+    f = at_least_float32(f) + 0.0
+    integer = jnp.int64 if f.dtype == jnp.float64 else jnp.int32
+    bits = jax.lax.bitcast_convert_type(f, integer)
+    return jnp.where(bits < 0, bits ^ jnp.iinfo(integer).max, bits)
+
+
+def _largest(ordered, count):
+    """The integer at place `count` of each row `[B, D]`, from the largest: `[B, 1]`.
+
+    By bisection, a bit a pass: faster than sorting on CPU, and as exact.
+    """
+    info = jnp.iinfo(ordered.dtype)
+    one = jnp.ones((len(ordered), 1), ordered.dtype)
+
+    def halve(_, ends):
+        low, high = ends
+        # the mean, rounded up, without a sum that overflows
+        middle = (low | high) - ((low ^ high) >> 1)
+        enough = jnp.sum(ordered >= middle, axis=1, keepdims=True) >= count
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle - 1)
+
+    return jax.lax.fori_loop(0, info.bits, halve, (one * info.min, one * info.max))[0]
 
 
 def ash(f, pruned=0.65, variant="b"):
@@ -54,9 +95,8 @@ def scale(f, pruned=0.85):
 
     Source: Xu et al. 2024.
     """
-    largest = jnp.where(_kept(f, pruned), f, 0)
     before = jnp.sum(f, axis=1, keepdims=True)
-    return f * _scale(before, jnp.sum(largest, axis=1, keepdims=True))
+    return f * _scale(before, sum_of_largest(f, _left(f, pruned)))
 
 
 def _scale(before, after):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +10,7 @@ from flowjax_ood.ood.checks import check_labels
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32
 from flowjax_ood.ood.detectors.logits import energy, msp
+from flowjax_ood.ood.detectors.shaping import sum_of_largest
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import OneOf, Within, ranges_of
 
@@ -51,7 +51,7 @@ def lts(z, f, kept):
     """
     f = at_least_float32(f)
     count = max(1, round(kept * f.shape[1]))
-    largest = jnp.sum(jax.lax.top_k(f, count)[0], axis=1)
+    largest = sum_of_largest(f, count)[:, 0]
     total = jnp.sum(f, axis=1)
     # not "> TINY": NaN stays NaN
     ratio = jnp.where(largest <= TINY, 1, total / jnp.maximum(largest, TINY))

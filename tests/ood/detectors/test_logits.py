@@ -176,3 +176,10 @@ def test_options_reach_the_score():
     ]:
         found = detector.fit(blobs.NETWORK).score_outputs(outputs)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_log_odds_of_equals_have_the_mean_of_both_gradients():
+    z = np.array([1.0, 1.0, 0.5], np.float32)
+    step = np.eye(3, dtype=np.float32) * 1e-2
+    sides = (scores.log_odds(z + step) - scores.log_odds(z - step)) / 2e-2
+    np.testing.assert_allclose(jax.grad(scores.log_odds)(z), sides, atol=2e-2)

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from flowjax_ood.ood import ASH, DICE, SCALE, ReAct
-from flowjax_ood.ood.detectors.shaping import ash, react, scale
+from flowjax_ood.ood.detectors.shaping import ash, react, scale, sum_of_largest
 from flowjax_ood.ood.network import Outputs
 from tests.helpers import blobs
 
@@ -158,3 +158,18 @@ def test_dead_features(detector):
     fitted = detector.fit(blobs.NETWORK, blobs.given(train=outputs_of(train)))
     assert np.isfinite(fitted.score_outputs(outputs_of(new))).all()
     assert np.isfinite(fitted.score_outputs(outputs_of(0 * new))).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_the_largest_of_a_row_are_those_of_sorting(dtype):
+    rng = np.random.default_rng(0)
+    f = rng.choice([-2.5, -1, -0.0, 0.0, 1e-20, 0.3, 7], size=(40, 9)).astype(dtype)
+    f[:20] = rng.normal(size=(20, 9))
+    for count in (1, 4, 9):
+        expected = np.sort(f.astype(np.float64), axis=1)[:, -count:].sum(1)
+        np.testing.assert_allclose(
+            sum_of_largest(jnp.asarray(f, jnp.float32), count)[:, 0],
+            expected,
+            rtol=1e-6,
+            atol=1e-6,
+        )
