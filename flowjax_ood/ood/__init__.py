@@ -47,6 +47,15 @@ from flowjax_ood.ood.detectors.unit_mahalanobis import (
     RelativeMahalanobisPlusPlus,
 )
 from flowjax_ood.ood.detectors.weiper import WeiPer
+from flowjax_ood.ood.flows.combined import Combined
+from flowjax_ood.ood.flows.controls import PPCA, MeanIntensity
+from flowjax_ood.ood.flows.latent_tests import (
+    KLODS,
+    SITN,
+    AndersonDarling,
+    LatentSpread,
+    SpectrumVariation,
+)
 from flowjax_ood.ood.flows.likelihood import (
     LatentLikelihood,
     LogDeterminant,
@@ -54,8 +63,13 @@ from flowjax_ood.ood.flows.likelihood import (
     ScaleLikelihood,
     Typicality,
 )
+from flowjax_ood.ood.flows.lists import flow_only, no_flow, v1
+from flowjax_ood.ood.flows.neighbours import ClusteredGaussians, NeighbourDistance
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+from flowjax_ood.ood.flows.projections import ProjectionTest
 from flowjax_ood.ood.flows.score import FlowScore
+from flowjax_ood.ood.flows.subspaces import SubspaceDistance, SubspaceResidual
+from flowjax_ood.ood.flows.two_sided import TwoSided
 from flowjax_ood.ood.intervals import Estimate, mean_ci
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.metrics import (
@@ -81,6 +95,7 @@ __all__ = [
     "GEN",
     "GMM",
     "IODIN",
+    "KLODS",
     "KNN",
     "LTS",
     "MSP",
@@ -89,12 +104,17 @@ __all__ = [
     "NECO",
     "ODIN",
     "PNML",
+    "PPCA",
     "SCALE",
     "SHE",
+    "SITN",
     "VRA",
     "AdaSCALE",
+    "AndersonDarling",
     "CADRef",
     "CARef",
+    "ClusteredGaussians",
+    "Combined",
     "DeepEnsemble",
     "Detector",
     "Energy",
@@ -110,6 +130,7 @@ __all__ = [
     "Gram",
     "KLMatching",
     "LatentLikelihood",
+    "LatentSpread",
     "LogDeterminant",
     "LogLikelihood",
     "MCDropout",
@@ -118,11 +139,14 @@ __all__ = [
     "MahalanobisLayers",
     "MahalanobisPlusPlus",
     "MaxLogit",
+    "MeanIntensity",
     "NNGuide",
     "NearestNeighbors",
+    "NeighbourDistance",
     "Network",
     "OpenMax",
     "Outputs",
+    "ProjectionTest",
     "RankFeat",
     "ReAct",
     "Relation",
@@ -132,8 +156,12 @@ __all__ = [
     "Residual",
     "ScaleLikelihood",
     "ScoredFlow",
+    "SpectrumVariation",
+    "SubspaceDistance",
+    "SubspaceResidual",
     "TempScale",
     "Tuned",
+    "TwoSided",
     "Typicality",
     "ViM",
     "WeiPer",
@@ -142,12 +170,15 @@ __all__ = [
     "combine_p",
     "detection_accuracy",
     "fit_stream",
+    "flow_only",
     "fpr_at_tpr",
     "high_p",
     "low_p",
     "mean_ci",
+    "no_flow",
     "roc_curve",
     "spread",
     "threshold",
     "two_sided_p",
+    "v1",
 ]

@@ -15,6 +15,36 @@ def gaussian_flow(dims: int = 5) -> ood.ScoredFlow:
     return ood.ScoredFlow(Flow(Chain([]), (dims,)), {})
 
 
+def identity_flow(channels: int = 1) -> ood.ScoredFlow:
+    """N(0, I) on 8 x 8 images: the latents are the pixels."""
+    return ood.ScoredFlow(Flow(Chain([]), (8, 8, channels)), {})
+
+
+def normal_outputs(z: np.ndarray, seed: int = 0) -> ood.FlowOutputs:
+    """What the identity gives for latents z, without a pass; images have other bytes.
+
+    z `[N, 8, 8, C]`, or `[N, D]` of vectors, which are their own events.
+    """
+    rng = np.random.default_rng(seed)
+    events = rng.integers(0, 256, z.shape, np.uint8) if z.ndim == 4 else z
+    flat = z.reshape(len(z), -1)
+    log_pz = -0.5 * (flat**2 + np.log(2 * np.pi)).sum(1, keepdims=True)
+    return ood.FlowOutputs(events, log_pz, np.zeros_like(log_pz), (z,))
+
+
+def shaped_outputs(network: ood.ScoredFlow, x: np.ndarray, seed: int = 0):
+    """Smooth latents with noise in the shapes of a flow's, without a pass."""
+    rng, parts = np.random.default_rng(seed), np.zeros((len(x), 2), np.float32)
+    shapes = network.flow.latent_shape()
+    z = tuple(rng.normal(size=(len(x), *shape)).cumsum(1) for shape in shapes)
+    return ood.FlowOutputs(x, parts, parts, z)
+
+
+def two_scales() -> ood.ScoredFlow:
+    """A RealNVP of 8 x 8 images without parameters: its shapes alone."""
+    return ood.ScoredFlow(RealNVP((8, 8, 1), scales=2, couplings=3), {})
+
+
 def drawn(flow, seed: int = 0) -> ood.ScoredFlow:
     """A flow with noise on all that starts at zero: no volume is preserved."""
     x = jnp.full((2, *flow.event_shape), 0.5)

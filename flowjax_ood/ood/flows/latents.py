@@ -1,0 +1,50 @@
+"""Which numbers of a flow's outputs a score looks at: scales, rows of latents."""
+
+from typing import Literal
+
+import numpy as np
+
+from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+
+Of = Literal["latents", "pixels"]
+
+
+def scale_shapes(network: ScoredFlow) -> tuple[tuple[int, ...], ...]:
+    """The shape of the latents that leave the flow at each scale, finest first."""
+    shapes = network.flow.latent_shape()
+    return tuple(shapes) if isinstance(shapes[0], tuple) else (tuple(shapes),)
+
+
+def check_scale(network: ScoredFlow, scale: int | None, name: str) -> None:
+    """Raise ValueError for a scale that the flow does not have; None is all of them."""
+    count = len(scale_shapes(network))
+    if scale is not None and not -count <= scale < count:
+        raise ValueError(
+            f"{name}: scale {scale} of a flow of {count}; give one of {-count} ... "
+            f"{count - 1}"
+        )
+
+
+def rows(outputs: FlowOutputs, of: Of, scale: int | None = None) -> np.ndarray:
+    """One row an example, float64 `[N, D]`: of latents of one scale or of all.
+
+    Of "pixels", the events as they were given: levels of images, numbers of vectors.
+    """
+    if of == "pixels":
+        chosen = outputs.events.reshape(len(outputs), -1)
+    elif scale is None:
+        chosen = outputs.flat_latents()
+    else:
+        chosen = outputs.latents[scale].reshape(len(outputs), -1)
+    return chosen.astype(np.float64)
+
+
+def described(of: Of, scale: int | None) -> str:
+    """What rows are of, for names: "pixels", "latents" or "latents of scale 1"."""
+    return of if scale is None else f"{of} of scale {scale}"
+
+
+def check_of(what: str, of: Of, scale: int | None) -> None:
+    """Raise ValueError for a scale of pixels, which have none."""
+    if of == "pixels" and scale is not None:
+        raise ValueError(f"{what}: pixels have no scales, got scale={scale!r}")

@@ -1,0 +1,77 @@
+"""Lists of scores, fixed before any outlier was looked at."""
+
+from itertools import pairwise
+
+from flowjax_ood.ood.flows.latent_tests import (
+    AndersonDarling,
+    LatentSpread,
+    SpectrumVariation,
+)
+from flowjax_ood.ood.flows.latents import Of, scale_shapes
+from flowjax_ood.ood.flows.likelihood import (
+    LatentLikelihood,
+    LogDeterminant,
+    LogLikelihood,
+)
+from flowjax_ood.ood.flows.neighbours import ClusteredGaussians, NeighbourDistance
+from flowjax_ood.ood.flows.outputs import ScoredFlow
+from flowjax_ood.ood.flows.score import FlowScore
+from flowjax_ood.ood.flows.subspaces import SubspaceDistance, SubspaceResidual
+
+# principal components, cut at the size of what they are of
+BANDS = (0, 4, 16, 64, 256)
+# components that Q leaves out: half of all, if there are fewer than twice as many
+RANK = 128
+
+
+def flow_only(network: ScoredFlow) -> tuple[FlowScore, ...]:
+    """Scores of the likelihood and of latents, of one pass: none of pixels alone.
+
+    Those of single scales are listed for every scale of the flow.
+    """
+    scores = [LogLikelihood(), LatentLikelihood(), LogDeterminant()]
+    for scale, shape in enumerate(scale_shapes(network)):
+        scores += [
+            LatentSpread(scale),
+            AndersonDarling(scale),
+            SpectrumVariation(scale),
+            *_positions("latents", scale, _size(shape)),
+        ]
+    return _applicable(scores, network)
+
+
+def no_flow(network: ScoredFlow) -> tuple[FlowScore, ...]:
+    """Scores of pixels: the control of `flow_only`. The flow gives shapes alone."""
+    scores = [
+        *_positions("pixels", None, _size(network.shape)),
+        ClusteredGaussians("pixels"),
+    ]
+    return _applicable(scores, network)
+
+
+def v1(network: ScoredFlow) -> tuple[FlowScore, ...]:
+    """All of `flow_only` and of `no_flow`."""
+    return flow_only(network) + no_flow(network)
+
+
+def _positions(of: Of, scale: int | None, size: int) -> list[FlowScore]:
+    edges = [edge for edge in BANDS if edge < size]
+    edges.append(min(size, BANDS[-1]))
+    bands = pairwise(edges)
+    residual = [SubspaceResidual(of, scale, min(RANK, size // 2))] if size > 1 else []
+    return [
+        *(SubspaceDistance(of, scale, band) for band in bands if band[0] < band[1]),
+        *residual,
+        NeighbourDistance(of, scale),
+    ]
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _applicable(scores, network: ScoredFlow) -> tuple[FlowScore, ...]:
+    return tuple(s for s in scores if network.of_images or not s.of_images)

@@ -1,0 +1,57 @@
+"""The p-value of a score by calibration, low where it is low or high."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flowjax_ood.ood.detector import Given, Requires
+from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+from flowjax_ood.ood.flows.score import FlowScore, Score, calibration
+from flowjax_ood.ood.p_values import two_sided_p
+
+
+@dataclass(frozen=True)
+class TwoSided(FlowScore):
+    """p-value of a score, two-sided with its `low_share`: uniform in-distribution.
+
+    `p = min(1, p_low / w, p_high / (1 - w))` by the n calibration images, see
+    `ood.two_sided_p`. Its steps are of 1 / (n + 1), so images that are more unusual
+    than all calibration images tie. Of scores that are themselves fitted to calibration
+    images, p-values are valid nearly.
+    """
+
+    of: FlowScore
+    label: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not isinstance(self.of, FlowScore):
+            raise TypeError(
+                f"TwoSided takes a score of a flow, got {type(self.of).__name__}"
+            )
+
+    @property
+    def name(self) -> str:
+        return self.label or f"{self.of.name}, two-sided"
+
+    @property
+    def requires(self) -> Requires:
+        return replace(self.of.requires, id_validation=True)
+
+    @property
+    def passes(self) -> float:
+        return self.of.passes
+
+    @property
+    def of_images(self) -> bool:
+        return self.of.of_images
+
+    def prepared(self, network: ScoredFlow, given: Given) -> Score:
+        fitted = self.of.fit(network, given)
+        held_out = fitted.score_outputs(calibration(given, 2, self.name))
+
+        def score(outputs: FlowOutputs) -> np.ndarray:
+            values = fitted.score_outputs(outputs)
+            return two_sided_p(values, held_out, self.of.low_share)
+
+        return score
