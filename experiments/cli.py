@@ -24,6 +24,7 @@ COMMANDS = {
     "peers": "experiments.peers",
     "precision": "experiments.precision",
     "detect": "experiments.detect",
+    "scores": "experiments.scores",
     "inspect": "experiments.inspect",
     "samples": "experiments.samples",
     "embed": "experiments.embed",

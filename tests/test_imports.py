@@ -39,7 +39,7 @@ ARROWS = {
 # Of the experiments: every command uses core and itself.
 COMMANDS = {
     *("ablate", "benchmark", "demo", "detect", "embed", "evaluate", "inspect"),
-    *("peers", "precision", "report", "samples", "status", "train"),
+    *("peers", "precision", "report", "samples", "scores", "status", "train"),
 }
 EXPERIMENT_ARROWS = {
     "__init__": set(),

@@ -4,8 +4,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.errors import user_errors
+from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
-from experiments.detect.score_cache import Scored
 from flowjax_ood import ood
 from flowjax_ood.data.corruptions import corrupt, corruptions_for
 

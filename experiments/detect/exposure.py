@@ -6,12 +6,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core import score_cache
 from experiments.core.errors import UserError, user_errors
 from experiments.core.loaders import load_set
 from experiments.core.negatives import count_common
+from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
-from experiments.detect import detectors, networks, score_cache, scores, table
-from experiments.detect.score_cache import Scored
+from experiments.detect import detectors, networks, scores, table
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.images import pseudo_outliers
 from flowjax_ood.ood.network import Network

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core import score_cache
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import kind
 from experiments.core.run_config import read_config
+from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
-from experiments.detect import score_cache
 from experiments.detect.detectors import NONE
-from experiments.detect.score_cache import Scored
 from flowjax_ood.evaluation.likelihood import Likelihoods
 
 TERMS = {

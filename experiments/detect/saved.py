@@ -12,12 +12,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.core import drawing
+from experiments.core import drawing, score_cache
 from experiments.core.errors import UserError, user_errors
 from experiments.core.results import versions, write_json
+from experiments.core.score_cache import Scored
 from experiments.core.workdir import check_writable
-from experiments.detect import detectors, score_cache, table
-from experiments.detect.score_cache import Scored
+from experiments.detect import detectors, table
 from experiments.detect.scores import fit, timed
 from flowjax_ood import figures, ood
 from flowjax_ood.data.archives import open_archive

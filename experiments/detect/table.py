@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core.score_cache import Scored
 from experiments.core.text import inline, markdown_table, plus_minus
-from experiments.detect.score_cache import Scored
 from flowjax_ood import ood
 
 

@@ -14,6 +14,7 @@ from flowjax_ood.figures.couplings import coupling_pages, coupling_panels
 from flowjax_ood.figures.curves import roc_curves, training_curves
 from flowjax_ood.figures.depth import depth_profiles
 from flowjax_ood.figures.detectors import layer_analysis, score_histograms
+from flowjax_ood.figures.heat_map import auroc_heat_map
 from flowjax_ood.figures.latents import latent_panels
 from flowjax_ood.figures.layout import png_bytes, save
 from flowjax_ood.figures.likelihoods import likelihood_histograms, split_likelihood
@@ -27,6 +28,7 @@ __all__ = [
     "ID_COLOR",
     "OOD_COLORS",
     "ablation_rows",
+    "auroc_heat_map",
     "bottleneck_curves",
     "coadaptation_panels",
     "coupling_pages",

@@ -5,9 +5,9 @@ import pytest
 
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
+from experiments.core.score_cache import Scored
 from experiments.core.sets import load_sets
 from experiments.detect import corruptions
-from experiments.detect.score_cache import Scored
 from flowjax_ood.data.corruptions import CORRUPTIONS, corrupt
 
 CONFIG = "experiments/configs/fashion_mnist_detect.py:smoke"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.detect import detectors, saved, score_cache
+from experiments.core import score_cache
+from experiments.detect import detectors, saved
 from flowjax_ood import ood
 from flowjax_ood.ood import protocols
 from tests.helpers import blobs

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.core import score_cache
 from experiments.core.errors import UserError
-from experiments.detect import detectors, score_cache
+from experiments.detect import detectors
 from experiments.detect import scores as module
 from flowjax_ood import ood
 from flowjax_ood.ood.network import Network

@@ -1,7 +1,7 @@
-"""Scores of one detector on one network, kept in a file: a run goes on where it was.
+"""Scores of one detector, kept in a file: a command goes on where it was.
 
-Files lie in `WORKDIR/scores/NETWORK/`, one a detector and protocol: floats `[N]` of
-every set, for whoever wants other metrics or thresholds than the table's.
+Files lie in a folder of the network's or flow's own, one a detector (and protocol):
+floats `[N]` of every set, for whoever wants other metrics or thresholds than a table's.
 """
 
 import base64
@@ -30,7 +30,7 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores `{set: [N]}` of a detector on one network, and their cost."""
+    """Scores `{set: [N]}` of a detector of one network or flow, and their cost."""
 
     scores: dict[str, np.ndarray]
     needs: list[str]

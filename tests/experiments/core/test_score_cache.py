@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.detect import score_cache
-from experiments.detect.score_cache import Scored
+from experiments.core import score_cache
+from experiments.core.score_cache import Scored
 
 SCORED = Scored(
     scores={"clothing": np.array([0.5, -np.inf]), "digits": np.float32([1, 2, 3])},

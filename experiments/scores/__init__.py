@@ -1,0 +1,60 @@
+"""The command `scores`: scores of trained flows on a battery of outliers."""
+
+import argparse
+from pathlib import Path
+
+from experiments.core.options import SEED, add_out, add_workdir, directory, whole_number
+
+SUMMARY = "compare scores of trained flows, and controls, on many kinds of outliers"
+EPILOG = """\
+Several runs of the same images, such as those of other seeds, are averaged. Outliers
+are made of test images in three blocks: seen (kinds that scores were compared on while
+they were made), told (kinds that some scores are made of), and kept back (kinds to be
+looked at once, when all is settled: with --lock). Scores are fitted to and calibrated
+on images that no run was trained on.
+
+Writes in OUT results.json, table.md, scores.html, heatmap.png, and scores/, all scores
+of all images: run again, it goes on where it was.
+
+--lock writes lock.json, a digest of the list of scores, the images and the library's
+code, and looks at what is kept back. As long as all of this stays the same, so does the
+lock; a lock of anything else is counted in results.json.
+
+--config.KEY=VALUE sets the same keys as in evaluate, of all runs."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `scores`."""
+    text = "directories of the runs, separated by commas"
+    add_workdir(parser, text, type=_directories, metavar="DIR[,DIR...]")
+    add_out(parser, "directory of what is written", required=True)
+    add = parser.add_argument
+    for name, least, default, text in (
+        ("fit", 20, 2000, "most images that scores are fitted to"),
+        ("calibrate", 20, 2000, "most images that scores are calibrated on"),
+        ("test", 20, 1000, "most test images, and outliers of each kind"),
+    ):
+        add(
+            f"--{name}",
+            type=whole_number(least),
+            default=default,
+            metavar="N",
+            help=f"{text} (default: %(default)s)",
+        )
+    add(
+        "--seed",
+        type=whole_number(most=SEED),
+        default=0,
+        metavar="N",
+        help="of the outliers, and of which images are for what (default: %(default)s)",
+    )
+    add("--lock", action="store_true", help="look at the kinds that are kept back")
+    add(
+        "--expensive",
+        action="store_true",
+        help="also scores that take many passes an image",
+    )
+
+
+def _directories(text: str) -> tuple[Path, ...]:
+    return tuple(directory(part.strip()) for part in text.split(","))

@@ -1,0 +1,125 @@
+"""`scores --workdir=DIR[,DIR...] --out=DIR`: scores of flows on a battery of outliers.
+
+Reads the newest checkpoint of every run, makes outliers of the test images, fits every
+score and control, and writes results.json, table.md, scores.html and heatmap.png.
+"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.core import drawing, score_cache, text
+from experiments.core.errors import UserError
+from experiments.core.evaluation import TrainedFlow
+from experiments.core.results import versions, write_json
+from experiments.core.workdir import check_writable
+from experiments.scores import lock as locks
+from experiments.scores.images import battery, check_alike, split
+from experiments.scores.measures import table_rows
+from experiments.scores.page import document
+from experiments.scores.rows import rows
+from experiments.scores.scoring import run_scores, scored_flow
+from flowjax_ood import figures
+from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
+
+PICTURE = "heatmap.png"
+
+
+def run(args: Namespace, overrides: Sequence[str]) -> None:
+    """Run `scores`."""
+    names = text.run_names(args.workdir)
+    if len({w.resolve() for w in args.workdir}) < len(args.workdir):
+        raise UserError("--workdir names a run more than once")
+    runs = [TrainedFlow.restore(w, overrides, names[w]) for w in args.workdir]
+    check_alike(runs)
+    check_writable("--out", args.out)
+    main(runs, args)
+
+
+def main(runs: Sequence[TrainedFlow], args: Namespace) -> None:
+    """Score all outliers by all scores, and write what `--help` says."""
+    images = split(runs, args.seed, args.fit, args.calibrate, args.test)
+    # flows of the same images, but maybe of other scales
+    listed = {}
+    for trained in runs:
+        for row in rows(scored_flow(trained), args.expensive):
+            listed.setdefault(row.name, row)
+    listed = list(listed.values())
+    digest = score_cache.digest([repr(row) for row in listed], images, [args.seed])
+    lock = locks.turn(args.out, digest, [row.name for row in listed], args.lock)
+    blocks = [b for b in BLOCKS if lock.open or b != KEPT_BACK]
+    made = battery(runs, images.test, args.seed, blocks)
+    sets = {block: made.of_block(block) for block in blocks}
+    scored, failed = [], {}
+    for number, trained in enumerate(runs):
+        directory = args.out / "scores" / f"{number}_{trained.workdir.resolve().name}"
+        of_run, why = run_scores(trained, listed, images, sets, directory)
+        scored.append(of_run)
+        failed |= why
+    kinds = {block: list(of_block) for block, of_block in sets.items()}
+    measured = table_rows(listed, scored, kinds)
+    if not measured:
+        raise UserError(f"no score could be computed: {'; '.join(failed.values())}")
+    results = {
+        "runs": [
+            {"name": t.label, "steps": t.step, "test": t.sets.test.describe()}
+            for t in runs
+        ],
+        "images": {
+            "fit": len(images.fit),
+            "calibrate": len(images.calibrate),
+            "test": len(images.test),
+            "taken_from": images.taken_from,
+        },
+        "seed": args.seed,
+        "lock": {"open": lock.open, "count": lock.count, "digest": digest},
+        "blocks": kinds,
+        "left_out": made.left_out,
+        "failed": failed,
+        "rows": measured,
+        "versions": versions(),
+    }
+    write(args.out, results)
+    if not lock.open:
+        print(
+            "kinds that are kept back were not looked at: once the scores are settled, "
+            "add --lock"
+        )
+
+
+def write(out: Path, results: dict) -> None:
+    """Write the results, and print the table."""
+    write_json(out / "results.json", results)
+    picture, shown = out / PICTURE, results["rows"]
+    drawn = drawing.draw(
+        picture,
+        lambda: figures.auroc_heat_map(
+            {r["score"]: {k: a["auroc"] for k, a in r["kinds"].items()} for r in shown},
+            results["blocks"],
+            marked=[r["score"] for r in shown if r["control"]],
+            title="AUROC of every score on every kind of outlier",
+            caption="In-distribution images score higher: 1 is perfect, 0.5 chance, "
+            "below it outliers are preferred. Controls, in italics, have no flow.",
+        ),
+    )
+    page = document(results, picture.read_bytes() if drawn else None)
+    page.write(out / "table.md")
+    page.write(out / "scores.html")
+    print_table(results)
+    print(f"results.json, table.md, scores.html and {PICTURE} are in {out}")
+
+
+def print_table(results: dict) -> None:
+    """Print mean and worst AUROC by block."""
+    headers = ["score"]
+    for block in results["blocks"]:
+        headers += [f"{block}: mean", "worst", "of"]
+    lines = []
+    for row in results["rows"]:
+        line = [row["score"]]
+        for measured in row["blocks"].values():
+            worst = measured["worst"]
+            line += [text.decimals(measured["mean"]), text.decimals(worst["auroc"])]
+            line += [worst["kind"].replace("_", " ")]
+        lines.append(line)
+    text.print_table(headers, lines, title="AUROC", width=100)

@@ -1,0 +1,145 @@
+"""In-distribution images of `scores` that no run was trained on, and outliers."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.core.errors import UNUSABLE, UserError, user_errors
+from experiments.core.evaluation import TrainedFlow
+from experiments.core.keys import Kind
+from experiments.core.loaders import load_set
+from flowjax_ood import data
+from flowjax_ood.data.outliers.battery import Battery
+from flowjax_ood.data.random import permutation
+from flowjax_ood.runtime.messages import warn
+
+LEAST = 20
+# sets of other images, by the names that the battery knows them by
+KNOWN = {"mnist": "digits", "glyphs": "glyphs"}
+
+
+class Images(NamedTuple):
+    """uint8 images to fit, to calibrate and to test; `taken_from` says from where."""
+
+    fit: np.ndarray
+    calibrate: np.ndarray
+    test: np.ndarray
+    taken_from: str
+
+
+def check_alike(runs: Sequence[TrainedFlow]) -> None:
+    """Raise UserError unless all runs are of the same 8-bit images."""
+    first = runs[0]
+    for trained in runs:
+        sets = trained.sets
+        if sets.kind is not Kind.IMAGES or sets.bins != 256:
+            what = "vectors" if sets.kind is Kind.VECTORS else f"{sets.bins} values"
+            raise UserError(
+                f"{trained.workdir} holds a flow of {what}; scores compares flows of "
+                "8-bit images"
+            )
+        if not np.array_equal(sets.test.images, first.sets.test.images):
+            raise UserError(
+                f"{first.workdir} and {trained.workdir} have other test images; give "
+                "runs of the same images"
+            )
+
+
+def split(
+    runs: Sequence[TrainedFlow], seed: int, fit: int, calibrate: int, test: int
+) -> Images:
+    """Choose images, at most as many as said.
+
+    To fit and calibrate by: training images that no run has seen, not even to choose
+    its best state; where there are too few of them, half of the test images. UserError
+    where there are too few of those, too.
+    """
+    tested = runs[0].sets.test.images
+    unseen = _unseen(runs)
+    if unseen is not None and len(unseen) >= 2 * LEAST:
+        order = permutation(len(unseen), seed, "scores: fit and calibrate")
+        each = len(unseen) // 2
+        fitted, rest = order[: min(fit, each)], order[each:]
+        return Images(
+            unseen[np.sort(fitted)],
+            unseen[np.sort(rest[:calibrate])],
+            tested[:test],
+            "training images that no run has seen",
+        )
+    if len(tested) < 4 * LEAST:
+        raise UserError(
+            f"{runs[0].label} has {len(tested)} test images, and no unseen training "
+            f"images to fit and calibrate scores by: at least {4 * LEAST} are needed; "
+            "set config.data.limit_test to more"
+        )
+    quarter = len(tested) // 4
+    order = permutation(len(tested), seed, "scores: all from the test set")
+    fitted, calibrated, rest = np.split(order, [quarter, 2 * quarter])
+    return Images(
+        *(
+            tested[np.sort(rows[:most])]
+            for rows, most in ((fitted, fit), (calibrated, calibrate), (rest, test))
+        ),
+        "the test set, of which the rest is tested on",
+    )
+
+
+def _unseen(runs: Sequence[TrainedFlow]) -> np.ndarray | None:
+    """Training images that no run has seen; None where they cannot be told."""
+    config, seen = runs[0].config, set()
+    c = config.data
+    if c.source == "synthetic" or c.streaming:
+        return None
+    for trained in runs:
+        sets = trained.sets
+        for known in (sets.train, sets.validation):
+            if known is not None:
+                seen |= set(_digests(known.images))
+    with user_errors("config.data"):
+        whole = load_set(config, c.train, 0, c.source, c.path)
+    # of its own kind, but in neither set
+    seen |= set(_digests(runs[0].sets.test.images))
+    new = [digest not in seen for digest in _digests(whole.images)]
+    return whole.images[np.array(new)]
+
+
+def _digests(images: np.ndarray) -> Iterable[bytes]:
+    return (hashlib.sha256(image.tobytes()).digest() for image in images)
+
+
+def battery(
+    runs: Sequence[TrainedFlow], test: np.ndarray, seed: int, blocks: Sequence[str]
+) -> Battery:
+    """Make the outliers of test images; the runs' own OOD sets are among them."""
+    others = {}
+    for name, known in runs[0].sets.ood.items():
+        base = name.partition(":")[0]
+        # made of test images, as the battery's own
+        if not name.startswith(f"{runs[0].sets.test.name} "):
+            others[KNOWN.get(base, name)] = known.images
+    shape = test.shape[1:]
+    if shape == (28, 28, 1) and "glyphs" not in others:
+        drawn = data.load("glyphs:test", source="glyphs", limit=len(test))
+        others["glyphs"] = drawn.images
+    try:
+        others["sklearn_digits"] = _small_digits(shape)
+    except UNUSABLE as error:
+        warn(f"no scikit-learn digits among the outliers: {error}")
+    with user_errors("no outliers can be made of the test images", ValueError):
+        return data.battery(test, seed, others, blocks=blocks)
+
+
+def _small_digits(shape: tuple[int, ...]) -> np.ndarray:
+    """The 1,797 digits of scikit-learn, 8 x 8, enlarged: uint8 `[N, *shape]`."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    small = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    size = shape[1], shape[0]
+    large = [
+        np.asarray(Image.fromarray(x).resize(size, Image.Resampling.BILINEAR))
+        for x in small
+    ]
+    return np.repeat(np.stack(large)[..., None], shape[2], axis=3)

@@ -1,0 +1,88 @@
+"""table.md and scores.html: the same numbers, from one document."""
+
+from experiments.core.document import Document
+from experiments.core.text import decimals
+from experiments.scores.measures import ALARMS
+
+ABOUT = f"""\
+AUROC is the probability that a test image scores higher than an outlier; 0.5 is chance.
+Below it, the score prefers outliers, and no sign was turned round. Two-sided: by the
+p-value of a score that may be too low or too high. Found: the share of outliers beyond
+the threshold at which {ALARMS:.0%} of calibration images are; false alarms: of test
+images. Cost: time an image, over that of one log p(x). Scores were fitted to and
+calibrated on in-distribution images alone, of no training."""
+BLOCKS = {
+    "seen": "Kinds that scores were compared on while they were made.",
+    "told": "Kinds that some scores, or what they are trained on, are made of.",
+    "kept back": "Kinds that nothing was chosen by.",
+}
+
+
+def document(results: dict, picture: bytes | None) -> Document:
+    """Write the content of results.json as a document."""
+    rows, blocks = results["rows"], results["blocks"]
+    runs = results["runs"]
+    page = Document("Scores of trained flows", ", ".join(run["name"] for run in runs))
+    page.text(ABOUT)
+    facts = {
+        "test images": results["images"]["test"],
+        "images fitted to": results["images"]["fit"],
+        "images calibrated on": results["images"]["calibrate"],
+        "of": results["images"]["taken_from"],
+        "runs": len(runs),
+        "locks": results["lock"]["count"],
+    }
+    page.facts(facts)
+    headers = ["score"]
+    for block in blocks:
+        headers += [f"{block}: mean", "worst", "of", "found"]
+    headers += ["false alarms", "cost"]
+    lines = []
+    for row in rows:
+        line = [_name(row)]
+        for block in blocks:
+            measured = row["blocks"][block]
+            worst = measured["worst"]
+            line += [decimals(measured["mean"]), decimals(worst["auroc"])]
+            line += [_words(worst["kind"]), decimals(measured["found"])]
+        cost = row["cost_in_passes"]
+        line += [decimals(row["false_alarms"]), None if cost is None else f"{cost:.2f}"]
+        lines.append(line)
+    page.section("All scores")
+    align = "l" + "rrlr" * len(blocks) + "rr"
+    page.table(headers, lines, "The highest worst AUROC first", align)
+    if picture is not None:
+        page.figure(picture, "AUROC of every kind", "a heat map of the tables below")
+    for block, kinds in blocks.items():
+        page.section(f"Outliers: {block}").text(BLOCKS[block])
+        page.table(
+            ["score", *map(_words, kinds)],
+            [[_name(row), *(_area(row["kinds"][k]) for k in kinds)] for row in rows],
+            _intervals(len(runs)),
+        )
+    if results["left_out"]:
+        page.section("Kinds left out").facts(
+            {_words(name): why for name, why in results["left_out"].items()}
+        )
+    if results["failed"]:
+        page.section("Scores that could not be computed").facts(results["failed"])
+    return page
+
+
+def _name(row: dict) -> str:
+    return row["score"] + (" (no flow)" if row["control"] else "")
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _area(kind: dict) -> str:
+    low, high = kind["ci95"]
+    text = f"{kind['auroc']:.3f} [{low:.3f}, {high:.3f}]"
+    return text if kind["std"] is None else f"{text} ± {kind['std']:.3f}"
+
+
+def _intervals(runs: int) -> str:
+    text = "AUROC, with its 95 % interval over images"
+    return text if runs == 1 else f"{text}; ± its standard deviation over {runs} runs"

@@ -1,0 +1,132 @@
+"""Scores of one trained flow, of all images, kept in files row by row."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from experiments.core import score_cache
+from experiments.core.evaluation import TrainedFlow
+from experiments.core.score_cache import Scored
+from experiments.scores.images import Images
+from experiments.scores.rows import Row
+from flowjax_ood import ood
+from flowjax_ood.runtime.messages import warn
+from flowjax_ood.runtime.progress import progress
+
+# sets of in-distribution images
+ID, CALIBRATION = "test", "calibration"
+ID_BLOCK = "in-distribution"
+
+
+class Passes:
+    """Outputs of a flow for images, made when they are first asked for.
+
+    `milliseconds` an image are those of one pass, without what compiling took.
+    """
+
+    def __init__(self, flow: ood.ScoredFlow, batch_size: int):
+        self.flow, self.batch_size = flow, batch_size
+        self.kept: dict[str, ood.FlowOutputs] = {}
+        self.milliseconds = 0.0
+
+    def outputs(self, name: str, images: np.ndarray) -> ood.FlowOutputs:
+        if name not in self.kept:
+            if not self.milliseconds:
+                self.flow.collect(images[: self.batch_size], self.batch_size)
+            start = time.monotonic()
+            self.kept[name] = self.flow.collect(images, self.batch_size)
+            self.milliseconds = 1e3 * (time.monotonic() - start) / len(images)
+        return self.kept[name]
+
+    def forget(self, names) -> None:
+        """Free the memory of sets that no more scores are computed of."""
+        for name in names:
+            self.kept.pop(name, None)
+
+
+def scored_flow(trained: TrainedFlow) -> ood.ScoredFlow:
+    """The flow as scores see it."""
+    return ood.ScoredFlow(
+        trained.flow,
+        trained.variables,
+        seed=trained.config.eval.seed,
+        bins=trained.sets.bins,
+    )
+
+
+def run_scores(
+    trained: TrainedFlow,
+    rows: Sequence[Row],
+    images: Images,
+    blocks: Mapping[str, Mapping[str, np.ndarray]],
+    directory: Path,
+) -> tuple[dict[str, list[Scored]], dict[str, str]]:
+    """Score `{block: {set: images}}` by every row.
+
+    Returns `{row: scores of each block}`, and why other rows have none. Test and
+    calibration images are a block of their own, the first.
+    """
+    flow = scored_flow(trained)
+    size = trained.config.eval.batch_size
+    passes = Passes(flow, size)
+    own = {ID: images.test, CALIBRATION: images.calibrate}
+    blocks = {ID_BLOCK: own, **blocks}
+    common = score_cache.digest(
+        trained.variables, images.fit, images.calibrate, [flow.seed, size]
+    )
+
+    @cache
+    def given() -> ood.Given:
+        return ood.Given(
+            train=passes.outputs("fit", images.fit),
+            id_validation=passes.outputs(CALIBRATION, images.calibrate),
+        )
+
+    @cache
+    def fitted(row: Row):
+        start = time.monotonic()
+        found = row.score.fit(flow, given())
+        return found, time.monotonic() - start
+
+    def compute(row: Row, sets: Mapping[str, np.ndarray]) -> Scored:
+        outputs = {name: passes.outputs(name, x) for name, x in sets.items()}
+        score, fit_seconds = fitted(row)
+        first = next(iter(outputs.values()))
+        # programs are compiled before the clock runs
+        score.score_outputs(first.rows(slice(size)), size)
+        start = time.monotonic()
+        scores = {n: score.score_outputs(o, size) for n, o in outputs.items()}
+        seconds = time.monotonic() - start
+        spent = 1e3 * seconds / sum(map(len, scores.values()))
+        spent += 0.0 if row.control else passes.milliseconds
+        facts = {"pass_ms": passes.milliseconds}
+        return Scored(scores, [], facts, fit_seconds, spent)
+
+    found: dict[str, list[Scored]] = {row.name: [] for row in rows}
+    failed: dict[str, str] = {}
+    done = 0
+    with progress(trained.label, len(blocks) * len(rows), "scores") as shown:
+        for block, sets in blocks.items():
+            of_block = score_cache.digest(common, dict(sets))
+            sizes = {name: len(x) for name, x in sets.items()}
+            for row in rows:
+                done += 1
+                if row.name in failed:
+                    continue
+                key = score_cache.digest(of_block, repr(row.score))
+                where = directory / block.replace(" ", "_")
+                try:
+                    scored = score_cache.kept(
+                        where, row.name, key, sizes, partial(compute, row, sets)
+                    )
+                except ValueError as error:
+                    failed[row.name] = str(error)
+                    warn(f"{trained.label}: no scores by {row.name}: {error}")
+                    continue
+                found[row.name].append(scored)
+                shown.advance(done, block=block)
+            passes.forget(set(sets) - {CALIBRATION})
+    return {n: s for n, s in found.items() if n not in failed}, failed

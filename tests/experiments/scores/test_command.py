@@ -1,0 +1,170 @@
+"""`scores` compares scores on a battery, and looks once at what is kept back."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from experiments.cli import run
+from experiments.core import score_cache
+from experiments.scores.scoring import Passes
+from flowjax_ood.data.outliers.battery import KINDS
+from tests.helpers.experiment_runs import only_error
+
+FEW = ("--fit=30", "--calibrate=120", "--test=20")
+
+
+def scores(workdirs, out, *arguments) -> dict:
+    which = ",".join(map(str, workdirs))
+    assert run(["scores", f"--workdir={which}", f"--out={out}", *FEW, *arguments]) == 0
+    return json.loads((out / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def first(tiny_run, tmp_path_factory):
+    """Results without a lock, and where they are."""
+    out = tmp_path_factory.mktemp("scores")
+    return scores([tiny_run], out), out
+
+
+def kept(out, name, block) -> dict:
+    file = next((out / "scores").glob(f"*/{block}/{name}.npz"))
+    _, scored = score_cache._parsed(file, file.read_bytes())
+    return scored.scores
+
+
+def test_the_table_is_of_the_kept_scores(first):
+    results, out = first
+    assert list(results["blocks"]) == ["seen", "told"]
+    assert set(KINDS["seen"]) < set(results["blocks"]["seen"])
+    assert {"digits", "glyphs"} < set(results["blocks"]["seen"])
+    assert "emoji" in results["left_out"]
+    assert results["images"] == {
+        "fit": 30,
+        "calibrate": 120,
+        "test": 20,
+        "taken_from": "training images that no run has seen",
+    }
+    assert results["failed"] == {}
+    rows = {row["score"]: row for row in results["rows"]}
+    worst = [row["worst"]["auroc"] for row in results["rows"]]
+    assert worst == sorted(worst, reverse=True)
+    own = kept(out, "log_p_x", "in-distribution")
+    for kind, other in kept(out, "log_p_x", "seen").items():
+        ranks = rankdata(np.concatenate([own["test"], other]))[:20]
+        area = (ranks.sum() - 20 * 21 / 2) / (20 * len(other))
+        measured = rows["log p(x)"]["kinds"][kind]
+        assert measured["auroc"] == pytest.approx(area, abs=1e-12)
+        low, high = measured["ci95"]
+        assert low <= area <= high
+        # beyond the lowest of 120: (1 + 0) / 121 is below 1 %
+        beyond = np.mean(other < np.sort(own["calibration"])[0])
+        assert measured["found"] == pytest.approx(beyond)
+    block = rows["log p(x)"]["blocks"]["seen"]
+    areas = [rows["log p(x)"]["kinds"][k]["auroc"] for k in results["blocks"]["seen"]]
+    assert block["mean"] == pytest.approx(np.mean(areas))
+    assert block["worst"]["auroc"] == min(areas)
+    # low or high: a second row; low alone: none
+    assert "log p(x), two-sided" in rows
+    assert "typicality, two-sided" not in rows
+
+
+def test_the_files_show_the_table(first):
+    results, out = first
+    table, page = ((out / name).read_text() for name in ("table.md", "scores.html"))
+    for row in results["rows"]:
+        assert row["score"] in table
+        assert row["score"] in page
+    assert "http://" not in page
+    assert "data:image/png;base64," in page
+    assert (out / "heatmap.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def plain_picture(*arguments, **options):
+    """In place of a heat map, which takes longer than all scores."""
+    from matplotlib.figure import Figure
+
+    return Figure((0.1, 0.1))
+
+
+def test_the_lock_and_resuming(first, tiny_run, monkeypatch, capsys):
+    results, out = first
+    monkeypatch.setattr("flowjax_ood.figures.auroc_heat_map", plain_picture)
+    assert not (out / "lock.json").exists()
+    assert not list((out / "scores").glob("*/kept_back"))
+    seen = []
+    outputs = Passes.outputs
+
+    def counted(self, name, images):
+        seen.append(name)
+        return outputs(self, name, images)
+
+    monkeypatch.setattr(Passes, "outputs", counted)
+    again = scores([tiny_run], out)
+    assert seen == [], "no score is computed twice"
+    assert again["rows"] == results["rows"]
+    assert "add --lock" in capsys.readouterr().out
+
+    locked = scores([tiny_run], out, "--lock")
+    assert set(seen) == {"fit", "calibration", *KINDS["kept back"], "sklearn_digits"}
+    assert list(locked["blocks"]) == ["seen", "told", "kept back"]
+    assert locked["lock"]["count"] == 1
+
+    # it stays open without being asked for, as long as nothing changes
+    seen.clear()
+    again = scores([tiny_run], out)
+    assert again["rows"] == locked["rows"]
+    assert again["lock"]["count"] == 1
+    assert seen == []
+
+    monkeypatch.setattr("experiments.scores.command.run_scores", refused)
+    monkeypatch.setattr("experiments.scores.command.battery", stopped)
+    for lock, blocks in ((), ["seen", "told"]), (("--lock",), list(locked["blocks"])):
+        with pytest.raises(Stopped) as caught:
+            scores([tiny_run], out, "--seed=1", *lock)
+        assert caught.value.args[0] == blocks
+    content = json.loads((out / "lock.json").read_text())
+    assert content["locks"] == 2
+    assert content["earlier"] == [locked["lock"]["digest"]]
+
+
+class Stopped(BaseException):
+    """Ends a command where it is about to make outliers of these blocks."""
+
+
+def stopped(runs, test, seed, blocks):
+    raise Stopped(blocks)
+
+
+def refused(*arguments):
+    raise AssertionError("scores without outliers")
+
+
+def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
+    results, _ = first
+    monkeypatch.setattr("flowjax_ood.figures.auroc_heat_map", plain_picture)
+    other = shutil.copytree(tiny_run, tmp_path / "other")
+    both = scores([tiny_run, other], tmp_path / "out")
+    # the same run twice
+    for row, alone in zip(both["rows"], results["rows"], strict=True):
+        assert row["score"] == alone["score"]
+        for kind, area in row["kinds"].items():
+            assert area["std"] == 0
+            assert area["auroc"] == pytest.approx(alone["kinds"][kind]["auroc"])
+    assert len(list((tmp_path / "out" / "scores").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("match", "arguments"),
+    [
+        ("names a run more than once", ("--workdir={run},{run}",)),
+        ("none", ("--workdir={run}/none",)),
+    ],
+)
+def test_what_cannot_be_compared(tiny_run, tmp_path, capsys, match, arguments):
+    arguments = [a.format(run=tiny_run) for a in arguments]
+    assert run(["scores", *arguments, f"--out={tmp_path}"]) == 2
+    error = only_error(capsys.readouterr().err)
+    assert match in error

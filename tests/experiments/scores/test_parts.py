@@ -1,0 +1,154 @@
+"""Parts of `scores`: which images are for what, the lock, and measures of runs."""
+
+import json
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from experiments.core.errors import UserError
+from experiments.core.keys import Kind
+from experiments.core.score_cache import Scored
+from experiments.scores import images as chosen
+from experiments.scores import lock
+from experiments.scores.images import check_alike, split
+from experiments.scores.measures import table_rows
+from experiments.scores.rows import Row, rows
+from flowjax_ood import ood
+from flowjax_ood.models import RealNVP
+from tests.helpers.scored_flows import images
+
+WHOLE = images(200, seed=3)
+TEST = images(100, seed=4)
+
+
+def fake(train, validation=None, *, source="idx", kind=Kind.IMAGES, bins=256, name="a"):
+    def of(x):
+        return None if x is None else SimpleNamespace(images=x)
+
+    sets = SimpleNamespace(
+        train=of(train), validation=of(validation), test=of(TEST), kind=kind, bins=bins
+    )
+    c = SimpleNamespace(source=source, streaming=False, train="x:train", path="")
+    config = SimpleNamespace(data=c)
+    return SimpleNamespace(sets=sets, config=config, label=name, workdir=name)
+
+
+@pytest.fixture(autouse=True)
+def whole(monkeypatch):
+    loaded = SimpleNamespace(images=WHOLE)
+    monkeypatch.setattr(chosen, "load_set", lambda *_: loaded)
+
+
+def keys(x) -> set[bytes]:
+    return {image.tobytes() for image in x}
+
+
+def test_images_are_of_no_run():
+    runs = [fake(WHOLE[:60], WHOLE[60:80]), fake(WHOLE[:100], name="b")]
+    found = split(runs, 0, 40, 30, 50)
+    assert [len(x) for x in found[:3]] == [40, 30, 50]
+    assert not keys(found.fit) & keys(found.calibrate)
+    assert keys(found.fit) | keys(found.calibrate) <= keys(WHOLE[100:])
+    np.testing.assert_array_equal(found.test, TEST[:50])
+    for one, other in zip(found[:3], split(runs, 0, 40, 30, 50)):
+        np.testing.assert_array_equal(one, other)
+    assert keys(split(runs, 1, 40, 30, 50).fit) != keys(found.fit)
+    # all of them, where more are asked for
+    assert [len(x) for x in split(runs, 0, 999, 999, 999)[:3]] == [50, 50, 100]
+
+
+@pytest.mark.parametrize("source", ["idx", "synthetic"])
+def test_without_unseen_images_the_test_set_is_split(source):
+    train = WHOLE if source == "idx" else WHOLE[:10]
+    found = split([fake(train, source=source)], 0, 999, 999, 40)
+    assert [len(x) for x in found[:3]] == [25, 25, 40]
+    parts = [keys(x) for x in found[:3]]
+    assert len(set.union(*parts)) == 90, "no image is in two parts"
+    assert set.union(*parts) <= keys(TEST)
+    assert "test set" in found.taken_from
+
+
+def test_too_few_images_are_refused(monkeypatch):
+    monkeypatch.setattr(chosen, "LEAST", 30)
+    with pytest.raises(UserError, match=r"has 100 test images.*at least 120"):
+        split([fake(WHOLE)], 0, 10, 10, 10)
+
+
+def test_flows_of_other_events_are_refused():
+    with pytest.raises(UserError, match="a flow of vectors"):
+        check_alike([fake(WHOLE, kind=Kind.VECTORS)])
+    with pytest.raises(UserError, match="a flow of 16 values"):
+        check_alike([fake(WHOLE, bins=16)])
+    other = fake(WHOLE, name="b")
+    other.sets.test = SimpleNamespace(images=TEST[::-1])
+    with pytest.raises(UserError, match="a and b have other test images"):
+        check_alike([fake(WHOLE), other])
+
+
+def test_a_lock_holds_for_its_digest(tmp_path):
+    assert lock.turn(tmp_path, "one", ["a"], lock=False) == (False, 0)
+    assert list(tmp_path.iterdir()) == []
+    assert lock.turn(tmp_path, "one", ["a"], lock=True) == (True, 1)
+    assert lock.turn(tmp_path, "one", ["a"], lock=False) == (True, 1)
+    assert lock.turn(tmp_path, "two", ["a"], lock=False) == (False, 1)
+    assert lock.turn(tmp_path, "two", ["b"], lock=True) == (True, 2)
+    assert lock.turn(tmp_path, "one", ["a"], lock=False) == (False, 2)
+    content = json.loads((tmp_path / "lock.json").read_text())
+    assert content["earlier"] == ["one"]
+    assert content["scores"] == ["b"]
+    (tmp_path / "lock.json").write_text("{}")
+    with pytest.raises(UserError, match=r"lock\.json is damaged: it lacks digest"):
+        lock.turn(tmp_path, "two", ["b"], lock=True)
+
+
+@dataclass(frozen=True)
+class Low(ood.FlowScore):
+    label: str = "low"
+    low_share: ClassVar[float] = 0.5
+
+
+def scored(**scores) -> list[Scored]:
+    own = {"test": np.arange(10.0), "calibration": np.arange(200.0) / 20}
+    return [
+        Scored(s, [], {"pass_ms": 2.0}, 1.0, 3.0)
+        for s in (own, {k: np.array(v, float) for k, v in scores.items()})
+    ]
+
+
+def test_measures_of_runs():
+    runs = [
+        {"low": scored(far=[-1] * 4, high=[20] * 4)},
+        {"low": scored(far=[-1, -1, 4.5, 4.5], high=[20] * 4)},
+    ]
+    found = table_rows(
+        [Row(Low()), Row(ood.Typicality())], runs, {"seen": ["far", "high"]}
+    )
+    two_sided, plain = found
+    assert (two_sided["score"], plain["score"]) == ("low, two-sided", "low")
+    far = plain["kinds"]["far"]
+    # 4.5 is above half of the test scores
+    assert far["auroc"] == pytest.approx((1 + (1 + 0.5) / 2) / 2)
+    assert far["std"] == pytest.approx(0.25 / np.sqrt(2))
+    assert far["found"] == 0.75
+    assert plain["blocks"]["seen"] == {
+        "mean": pytest.approx((0.875 + 0) / 2),
+        "worst": {"kind": "high", "auroc": 0},
+        "found": pytest.approx(0.375),
+    }
+    assert two_sided["kinds"]["high"]["auroc"] == pytest.approx(1)
+    assert two_sided["kinds"]["high"]["found"] == 1
+    assert plain["cost_in_passes"] == 1.5
+    assert not plain["control"]
+
+
+def test_rows_have_different_names():
+    flow = ood.ScoredFlow(RealNVP((8, 8, 1), scales=2, couplings=1), {})
+    for expensive in (False, True):
+        listed = rows(flow, expensive)
+        names = [row.name for row in listed]
+        assert len(set(names)) == len(names)
+        assert "log p(x)" in names
+        assert all(row.score.passes == 0 for row in listed if row.control)
