@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FittedScore, FlowScore, Score, calibration
-from flowjax_ood.ood.p_values import COMBINATIONS, combine_p, high_p, low_p, two_sided_p
+from flowjax_ood.ood.p_values import COMBINATIONS, high_p, low_p, two_sided_p
 from flowjax_ood.ood.settings import OneOf, ranges_of
 
 # calibration images: half of them rank, of those 100 the least p-value is 1 / 101
@@ -19,6 +19,8 @@ LEAST = 200
 # added to the variances of normal scores, which are near 1: statistics that are almost
 # one another would divide by almost nothing
 RIDGE = 1e-3
+# p-value that counts in Cauchy's mean at most: at 1 its tangent is minus infinity
+LARGEST = 0.9
 
 Method = Literal[
     "rank_gauss", "bonferroni", "fisher", "cauchy", "harmonic", "max_quantile"
@@ -39,8 +41,11 @@ class Combined(FlowScore):
     * "rank_gauss": `-(y - m)' C^-1 (y - m)`, `y_j = Phi^-1(F_j)`, F_j the rank of score
       j in (0, 1), cut at 1 / (n + 1); m and C are the mean and covariance of the first
       half, 1e-3 added to the variances. Both sides of every score tell;
-    * "bonferroni", "fisher", "cauchy", "harmonic": of p-values, two-sided with each
-      score's `low_share`, see `ood.combine_p`. Higher is the combined p-value;
+    * "bonferroni", "fisher", "cauchy", "harmonic": the least of p-values, minus
+      `-2 sum_j log p_j`, minus `mean_j tan((1/2 - p_j) pi)`, the harmonic mean. They
+      are two-sided with each score's `low_share`; those above 0.9 are 0.9 in "cauchy",
+      or one score that is as typical as can be would outweigh all others. Calibration
+      takes the place of the laws and factors in `ood.combine_p`;
     * "max_quantile": `-max_j G_j`, G_j the share of the first half with a score at
       least as high: low scores alone tell, as in `SITN`.
 
@@ -197,10 +202,20 @@ def _rank_gauss(parts, method):
     return combine
 
 
+# of p-values [N, J], larger is more in-distribution; without the laws and cuts at 1 of
+# `combine_p`, by which typical or far images would tie
+_OF_P_VALUES = {
+    "bonferroni": lambda p: p.min(1),
+    "fisher": lambda p: 2 * np.log(p).sum(1),
+    "cauchy": lambda p: -np.tan((0.5 - np.minimum(p, LARGEST)) * np.pi).mean(1),
+    "harmonic": lambda p: 1 / (1 / p).mean(1),
+}
+
+
 def _of_p_values(parts, method):
     def combine(parts, values):
         p = [part.p_values(v) for part, v in zip(parts, values, strict=True)]
-        return combine_p(np.stack(p, 1), method)
+        return _OF_P_VALUES[method](np.stack(p, 1))
 
     return combine
 
@@ -215,7 +230,7 @@ def _max_quantile(parts, method):
 
 _METHODS = {
     "rank_gauss": _rank_gauss,
-    **dict.fromkeys(COMBINATIONS, _of_p_values),
+    **dict.fromkeys(_OF_P_VALUES, _of_p_values),
     "max_quantile": _max_quantile,
 }
 

@@ -113,6 +113,29 @@ def test_rank_gauss_is_the_published_formula():
     np.testing.assert_allclose(fitted.score_outputs(x), expected, rtol=1e-8)
 
 
+@pytest.mark.parametrize("method", ["bonferroni", "fisher", "cauchy", "harmonic"])
+def test_combined_p_values_are_ordered_as_those_of_combine_p(method):
+    """Where nothing is cut."""
+    fitted, x = ood.Combined(SCORES, method).fit(FLOW, given()), noise(200, RNG(7))
+    p = np.stack([*fitted.explain(x).values()], 1)
+    plain, kept = ood.combine_p(p, method), p.max(1) < 0.9
+    kept &= plain < 1
+    assert kept.sum() > 40
+    ours = stats.rankdata(np.round(fitted.score_outputs(x)[kept], 9))
+    np.testing.assert_array_equal(ours, stats.rankdata(np.round(plain[kept], 9)))
+
+
+def test_one_typical_score_does_not_hide_the_others():
+    """A p-value of 1 alone would make Cauchy's 1, whatever the others are."""
+    fitted = ood.Combined(SCORES, "cauchy").fit(FLOW, given())
+    found = fitted.combination
+    middle, *others = (part.ranked for part in found.parts)
+    values = [np.sort(middle)[99:101], *(np.full(2, r.min() - 1) for r in others)]
+    assert found.parts[0].p_values(values[0]).max() == 1
+    score = found.combine(found.parts, values)
+    assert (ood.low_p(score, found.calibrated) < 0.03).all()
+
+
 def test_the_largest_quantile_of_two_is_sitn():
     flow, rng = identity_flow(), RNG(8)
     held_out = normal_outputs(rng.normal(size=(200, 8, 8, 1)))
