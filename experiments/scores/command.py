@@ -23,6 +23,7 @@ from flowjax_ood import figures
 from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
 
 PICTURE = "heatmap.png"
+PRINTED = 20
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
@@ -110,16 +111,21 @@ def write(out: Path, results: dict) -> None:
 
 
 def print_table(results: dict) -> None:
-    """Print mean and worst AUROC by block."""
+    """Print mean and worst AUROC by block, of the first rows."""
     headers = ["score"]
     for block in results["blocks"]:
         headers += [f"{block}: mean", "worst", "of"]
     lines = []
-    for row in results["rows"]:
+    for row in results["rows"][:PRINTED]:
         line = [row["score"]]
         for measured in row["blocks"].values():
             worst = measured["worst"]
             line += [text.decimals(measured["mean"]), text.decimals(worst["auroc"])]
             line += [worst["kind"].replace("_", " ")]
         lines.append(line)
-    text.print_table(headers, lines, title="AUROC", width=100)
+    text.print_table(
+        headers,
+        lines,
+        title=f"AUROC: {len(lines)} of {len(results['rows'])} rows",
+        width=100,
+    )

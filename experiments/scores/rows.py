@@ -1,8 +1,12 @@
 """Which scores the table has rows of."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from flowjax_ood import ood
+
+# ways to combine scores; all of them at once would be chosen among by their results
+METHODS = {"rank_gauss": "rank-Gauss", "bonferroni": "Bonferroni"}
 
 
 class Row(NamedTuple):
@@ -21,11 +25,43 @@ def rows(flow: ood.ScoredFlow, expensive: bool = False) -> list[Row]:
 
     `expensive`: also those that take many passes an image.
     """
-    scores = [
+    listed = [
+        *map(Row, _of_the_flow(flow)),
+        *(Row(score, control=True) for score in _controls(flow)),
+        *_combined(flow),
+    ]
+    if expensive:
+        listed += map(Row, _expensive())
+    return list({row.name: row for row in listed}.values())
+
+
+def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
+    return (
         ood.LogLikelihood(),
         ood.LatentLikelihood(),
         ood.LogDeterminant(),
         ood.ScaleLikelihood(),
         ood.Typicality(),
-    ]
-    return list({s.name: Row(s) for s in scores}.values())
+        ood.SITN(),
+        ood.KLODS(),
+        *ood.flow_only(flow),
+    )
+
+
+def _controls(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
+    return ood.MeanIntensity(), ood.PPCA(), *ood.no_flow(flow)
+
+
+def _combined(flow: ood.ScoredFlow) -> Iterable[Row]:
+    for name, scores, control in (
+        ("flow and pixels", ood.v1(flow), False),
+        ("flow alone", ood.flow_only(flow), False),
+        ("pixels alone", ood.no_flow(flow), True),
+    ):
+        for method, label in METHODS.items():
+            combined = ood.Combined(scores, method, label=f"{name}, {label}")
+            yield Row(combined, control)
+
+
+def _expensive() -> Iterable[ood.FlowScore]:
+    return ()
