@@ -48,7 +48,7 @@ from flowjax_ood.ood.detectors.unit_mahalanobis import (
 )
 from flowjax_ood.ood.detectors.weiper import WeiPer
 from flowjax_ood.ood.flows.combined import Combined
-from flowjax_ood.ood.flows.controls import PPCA, MeanIntensity
+from flowjax_ood.ood.flows.controls import PPCA, CodeLength, MeanIntensity
 from flowjax_ood.ood.flows.latent_tests import (
     KLODS,
     SITN,
@@ -114,6 +114,7 @@ __all__ = [
     "CADRef",
     "CARef",
     "ClusteredGaussians",
+    "CodeLength",
     "Combined",
     "DeepEnsemble",
     "Detector",

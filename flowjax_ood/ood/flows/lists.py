@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from flowjax_ood.ood.flows.controls import CodeLength
 from flowjax_ood.ood.flows.latent_tests import (
     AndersonDarling,
     LatentSpread,
@@ -45,6 +46,7 @@ def no_flow(network: ScoredFlow) -> tuple[FlowScore, ...]:
     scores = [
         *_positions("pixels", None, _size(network.shape)),
         ClusteredGaussians("pixels"),
+        *([CodeLength()] if _has_code(network) else []),
     ]
     return _applicable(scores, network)
 
@@ -64,6 +66,11 @@ def _positions(of: Of, scale: int | None, size: int) -> list[FlowScore]:
         *residual,
         NeighbourDistance(of, scale),
     ]
+
+
+def _has_code(network: ScoredFlow) -> bool:
+    # pictures have bytes, of grey or of three colours
+    return network.of_images and network.bins <= 256 and network.shape[2] in (1, 3)
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -7,8 +7,6 @@ from flowjax_ood import ood
 from flowjax_ood.ood.flows.neighbours import k_means
 from tests.helpers.scored_flows import (
     gaussian_flow,
-    identity_flow,
-    images,
     normal_outputs,
 )
 
@@ -105,12 +103,3 @@ def test_few_reference_images_are_refused(spread, score, message):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_mean_intensity_is_of_levels():
-    x = images(4)
-    outputs = ood.FlowOutputs(x, *normal_outputs(np.zeros(x.shape))[1:])
-    got = ood.MeanIntensity().fit(identity_flow()).score_outputs(outputs)
-    np.testing.assert_allclose(got, x.reshape(4, -1).astype(int).sum(1) / 64)
-    with pytest.raises(ValueError, match="score of images"):
-        ood.MeanIntensity().fit(gaussian_flow())
