@@ -160,7 +160,9 @@ def test_rows_have_different_names_and_controls_see_no_flow(expensive):
         terms = rng.normal(size=(2, count, 1))
         return ood.FlowOutputs(events, *terms, latents)
 
-    events = rng.integers(0, 256, (620, 16, 16, 1), dtype=np.uint8)
+    # of other contrasts: codes of other lengths
+    levels = rng.integers(2, 256, (620, 1, 1, 1))
+    events = (levels * rng.random((620, 16, 16, 1))).astype(np.uint8)
     train, held_out = outputs(events[:400], 400), outputs(events[400:600], 200)
     given = ood.Given(train=train, id_validation=held_out)
     controls = [row.score for row in listed if row.control]
