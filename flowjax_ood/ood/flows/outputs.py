@@ -13,7 +13,13 @@ from flowjax_ood.data.dequantize import check_values, dequantize, example_keys
 from flowjax_ood.ood.batched import at_once, batches, compiled
 
 
-class FlowOutputs(NamedTuple):
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["events", "log_pz", "logdet", "latents"],
+    meta_fields=[],
+)
+@dataclass(frozen=True, eq=False)
+class FlowOutputs:
     """The results of a forward pass over N images or vectors, in NumPy.
 
     `events` as they were given; `log_pz`, `logdet` `[N, S]`: the terms of log p(x) in

@@ -1,6 +1,6 @@
 """Combinations: valid p-values, of ranks alone; what they leave out and refuse."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -171,7 +171,7 @@ def test_bad_calibration_is_refused():
     data = given()
     train = noise(50, RNG(9))
     events = data.id_validation.events[[7, 3, *[0] * 48]]
-    same = ood.FlowOutputs(events, *train[1:])
+    same = replace(train, events=events)
     shared = ood.Given(train=same, id_validation=data.id_validation)
     with pytest.raises(ValueError, match=r"3 of 400 .* the first is number 0"):
         ood.Combined(SCORES).fit(FLOW, shared)

@@ -1,5 +1,7 @@
 """Controls of pixels alone: levels and code lengths. PPCA is with the subspaces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from tests.helpers.scored_flows import (
 
 def test_mean_intensity_is_of_levels():
     x = images(4)
-    outputs = ood.FlowOutputs(x, *normal_outputs(np.zeros(x.shape))[1:])
+    outputs = replace(normal_outputs(np.zeros(x.shape)), events=x)
     got = ood.MeanIntensity().fit(identity_flow()).score_outputs(outputs)
     np.testing.assert_allclose(got, x.reshape(4, -1).astype(int).sum(1) / 64)
     with pytest.raises(ValueError, match="score of images"):
@@ -25,7 +27,7 @@ def test_code_lengths_are_bits_and_order_images_by_what_they_hold():
     x = images(3)
     x[0] = 7
     x[2] = np.random.default_rng(0).integers(0, 256, x[2].shape)
-    outputs = ood.FlowOutputs(x, *normal_outputs(np.zeros(x.shape))[1:])
+    outputs = replace(normal_outputs(np.zeros(x.shape)), events=x)
     got = ood.CodeLength().fit(identity_flow()).score_outputs(outputs)
     assert got[0] > max(got[1], got[2])
     # noise cannot be coded in less; zlib's block, PNG's rows and chunks come on top

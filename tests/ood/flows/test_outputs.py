@@ -1,5 +1,7 @@
 """One pass of a flow: its terms add up, and belong to the image alone."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -98,3 +100,13 @@ def test_a_base_that_is_no_sum_over_scales_is_refused():
     scored = ood.ScoredFlow(conditional, vector_flow().variables)
     with pytest.raises(ValueError, match="StandardNormal"):
         scored.collect(np.zeros((3, 5), np.float32))
+
+
+def test_outputs_are_replaced_and_taken_by_rows(scored):
+    outputs = scored.collect(images(5))
+    other = replace(outputs, logdet=outputs.logdet + 1)
+    scales = outputs.logdet.shape[1]
+    np.testing.assert_allclose(other.log_prob, outputs.log_prob + scales, rtol=1e-6)
+    last = outputs.rows(np.array([4]))
+    assert len(last) == 1
+    np.testing.assert_array_equal(last.log_prob, outputs.log_prob[4:])

@@ -1,5 +1,7 @@
 """Distances in principal components: closed forms of Gaussians, and invariances."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -65,7 +67,7 @@ def test_ppca_of_images_is_a_density_on_the_unit_cube():
     wide = ood.ScoredFlow(flow.flow, {}, bins=1024)
     values = []
     for network, factor in ((flow, 1), (wide, 4)):
-        outputs = ood.FlowOutputs(factor * x, *normal_outputs(x.astype(float))[1:])
+        outputs = replace(normal_outputs(x.astype(float)), events=factor * x)
         fitted = ood.PPCA(8).fit(network, ood.Given(train=outputs))
         values.append(fitted.score_outputs(outputs))
     np.testing.assert_allclose(*values, rtol=1e-9)
