@@ -65,6 +65,7 @@ HEAVY = {
     "grain",
     "orbax",
     "sklearn",
+    "scipy",
     "rich",
     "tensorboardX",
 }

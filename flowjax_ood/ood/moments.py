@@ -1,7 +1,6 @@
 """Means and scatter of features by class, gathered in one pass over batches."""
 
 import numpy as np
-from scipy.sparse import csc_array
 
 # rows that are widened to float64 at a time
 CHUNK = 4096
@@ -30,6 +29,8 @@ class Moments:
         return self
 
     def _add(self, x, labels):
+        from scipy.sparse import csc_array
+
         classes, index, counts = np.unique(
             labels, return_inverse=True, return_counts=True
         )

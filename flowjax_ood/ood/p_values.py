@@ -8,7 +8,6 @@ most u. It depends on ranks alone: an increasing map of the scores changes nothi
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
 
 
 def low_p(scores, calibration) -> np.ndarray:
@@ -66,6 +65,8 @@ def fisher(p) -> np.ndarray:
 
     Valid for independent tests alone: of one flow's scores, calibrate it again.
     """
+    from scipy import stats
+
     p = _p_values(p)
     return stats.chi2.sf(-2 * np.log(p).sum(1), 2 * p.shape[1])
 
@@ -75,6 +76,8 @@ def cauchy(p) -> np.ndarray:
 
     Nearly valid for small values under any dependence. Source: Liu and Xie 2020.
     """
+    from scipy import stats
+
     p = np.minimum(_p_values(p), 1 - 1e-15)
     return stats.cauchy.sf(np.tan((0.5 - p) * np.pi).mean(1))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
@@ -153,6 +152,8 @@ class _Part:
 
     def normal(self, scores: np.ndarray) -> np.ndarray:
         """`Phi^-1` of ranks in (0, 1); a tie has the middle of its ranks."""
+        from scipy.special import ndtri
+
         below = np.searchsorted(self.ordered, scores, side="left")
         up_to = np.searchsorted(self.ordered, scores, side="right")
         least = 1 / (len(self.ordered) + 1)

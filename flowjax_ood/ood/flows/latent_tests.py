@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.latents import check_scale, described, rows, scale_shapes
@@ -28,6 +27,8 @@ def anderson_darling(z) -> np.ndarray:
         constant, NaN where it holds one. Shifts and scales of z change nothing, nor do
         permutations. Source: Stephens 1974, case 3.
     """
+    from scipy.special import log_ndtr
+
     z = np.asarray(z, np.float64)
     if z.ndim != 2 or z.shape[1] < 3:
         raise ValueError(f"z must be [N, D], D at least 3, got shape {z.shape}")

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
-from scipy.special import ndtr
 
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.latents import rows
@@ -102,6 +101,8 @@ class FittedProjectionTest:
 
     def levels(self, z: np.ndarray) -> np.ndarray:
         """Projections as levels of the distribution they should have: in [0, 1]."""
+        from scipy.special import ndtr
+
         projected = z @ self.axes
         if self.ordered is None:
             return ndtr(projected)
