@@ -68,9 +68,7 @@ class Given:
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
-        if self.train is None:
-            return
-        if isinstance(self.train, FlowOutputs):
+        if self.train is None or isinstance(self.train, FlowOutputs):
             return
         if not isinstance(self.train, Outputs):
             raise TypeError(

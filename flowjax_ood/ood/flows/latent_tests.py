@@ -1,5 +1,6 @@
 """Are the latents of one image a sample of N(0, 1)? Tests of their law and order."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -87,7 +88,7 @@ class AndersonDarling(FlowScore):
         check_scale(network, self.scale, self.name)
         shapes = scale_shapes(network)
         chosen = shapes if self.scale is None else [shapes[self.scale]]
-        size = sum(int(np.prod(s)) for s in chosen)
+        size = sum(math.prod(s) for s in chosen)
         if size < 3:
             raise ValueError(
                 f"{self.name} needs 3 latents or more, the flow has {size}"

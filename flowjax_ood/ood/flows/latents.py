@@ -1,12 +1,17 @@
 """Which numbers of a flow's outputs a score looks at: scales, rows of latents."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from flowjax_ood.ood.detector import Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+from flowjax_ood.ood.flows.score import FlowScore
+from flowjax_ood.ood.settings import OneOf, ranges_of
 
 Of = Literal["latents", "pixels"]
+OF = OneOf(("latents", "pixels"))
 
 
 def scale_shapes(network: ScoredFlow) -> tuple[tuple[int, ...], ...]:
@@ -44,7 +49,27 @@ def described(of: Of, scale: int | None) -> str:
     return of if scale is None else f"{of} of scale {scale}"
 
 
-def check_of(what: str, of: Of, scale: int | None) -> None:
-    """Raise ValueError for a scale of pixels, which have none."""
-    if of == "pixels" and scale is not None:
-        raise ValueError(f"{what}: pixels have no scales, got scale={scale!r}")
+@dataclass(frozen=True)
+class RowScore(FlowScore):
+    """Base of scores that compare `rows` of an image with those of reference images.
+
+    Raises ValueError for a scale of pixels, which have none.
+    """
+
+    of: Of = "latents"
+    scale: int | None = None
+    requires: ClassVar[Requires] = Requires(train_data=True)
+    low_share: ClassVar[float] = 0.8
+    ranges: ClassVar = ranges_of(of=OF)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.of == "pixels" and self.scale is not None:
+            raise ValueError(
+                f"{type(self).__name__}: pixels have no scales, got "
+                f"scale={self.scale!r}"
+            )
+
+    @property
+    def passes(self) -> float:
+        return float(self.of == "latents")

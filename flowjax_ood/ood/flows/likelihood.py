@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from flowjax_ood.ood.detector import Given, Requires
+from flowjax_ood.ood.flows.latents import check_scale
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score, calibration
 
@@ -57,13 +58,7 @@ class ScaleLikelihood(FlowScore):
     low_share: ClassVar[float] = 0.5
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
-        shapes = network.flow.latent_shape()
-        count = len(shapes) if isinstance(shapes[0], tuple) else 1
-        if not -count <= self.scale < count:
-            raise ValueError(
-                f"{self.name}: scale {self.scale} of a flow of {count}; give one of "
-                f"{-count} ... {count - 1}"
-            )
+        check_scale(network, self.scale, self.name)
 
         def score(outputs: FlowOutputs) -> np.ndarray:
             terms = outputs.log_pz.astype(np.float64) + outputs.logdet

@@ -1,5 +1,6 @@
 """Lists of scores, fixed before any outlier was looked at."""
 
+import math
 from itertools import pairwise
 
 from flowjax_ood.ood.flows.controls import CodeLength
@@ -36,7 +37,7 @@ def flow_only(network: ScoredFlow) -> tuple[FlowScore, ...]:
             LatentSpread(scale),
             AndersonDarling(scale),
             SpectrumVariation(scale),
-            *_positions("latents", scale, _size(shape)),
+            *_positions("latents", scale, math.prod(shape)),
         ]
     return _applicable(scores, network)
 
@@ -44,7 +45,7 @@ def flow_only(network: ScoredFlow) -> tuple[FlowScore, ...]:
 def no_flow(network: ScoredFlow) -> tuple[FlowScore, ...]:
     """Scores of pixels: the control of `flow_only`. The flow gives shapes alone."""
     scores = [
-        *_positions("pixels", None, _size(network.shape)),
+        *_positions("pixels", None, math.prod(network.shape)),
         ClusteredGaussians("pixels"),
         *([CodeLength()] if _has_code(network) else []),
     ]
@@ -71,13 +72,6 @@ def _positions(of: Of, scale: int | None, size: int) -> list[FlowScore]:
 def _has_code(network: ScoredFlow) -> bool:
     # pictures have bytes, of grey or of three colours
     return network.of_images and network.bins <= 256 and network.shape[2] in (1, 3)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _applicable(scores, network: ScoredFlow) -> tuple[FlowScore, ...]:

@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 
 from flowjax_ood.ood.batched import in_batches
-from flowjax_ood.ood.detector import Given, Requires
-from flowjax_ood.ood.flows.latents import Of, check_of, check_scale, described, rows
+from flowjax_ood.ood.detector import Given
+from flowjax_ood.ood.flows.latents import OF, Of, RowScore, check_scale, described, rows
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FlowScore, Score, reference
+from flowjax_ood.ood.flows.score import Score, reference
 from flowjax_ood.ood.flows.subspaces import components, reference_rows
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
-from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of
+from flowjax_ood.ood.settings import COUNT, ranges_of
 
 # images whose distances are computed together
 TOGETHER = 512
@@ -23,25 +23,20 @@ ROUNDS = 50
 
 
 @dataclass(frozen=True)
-class NeighbourDistance(FlowScore):
+class NeighbourDistance(RowScore):
     """`-|t - t_(k)|`, t_(k) the k-th nearest of at most 6,000 reference images.
 
     t are the first `components` principal components, in their own units, or all if
     there are fewer; None: pixels (in levels) or latents themselves.
     """
 
-    of: Of = "latents"
-    scale: int | None = None
     k: int = 5
     components: int | None = 64
     label: str = ""
-    requires: ClassVar[Requires] = Requires(train_data=True)
-    low_share: ClassVar[float] = 0.8
-    ranges: ClassVar = ranges_of(of=OneOf(("latents", "pixels")), k=COUNT)
+    ranges: ClassVar = ranges_of(of=OF, k=COUNT)
 
     def __post_init__(self):
         super().__post_init__()
-        check_of(type(self).__name__, self.of, self.scale)
         if self.components is not None and not COUNT.allows(self.components):
             raise ValueError(
                 f"NeighbourDistance: components must be {COUNT} or None; got "
@@ -51,10 +46,6 @@ class NeighbourDistance(FlowScore):
     @property
     def name(self) -> str:
         return self.label or f"{self.k}-NN of {described(self.of, self.scale)}"
-
-    @property
-    def passes(self) -> float:
-        return float(self.of == "latents")
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         check_scale(network, self.scale, self.name)
@@ -71,7 +62,7 @@ class NeighbourDistance(FlowScore):
 
 
 @dataclass(frozen=True)
-class ClusteredGaussians(FlowScore):
+class ClusteredGaussians(RowScore):
     """`-min_k (t - m_k)' S^-1 (t - m_k)` over the means of k-means clusters.
 
     t are the first `components` principal components, or all if there are fewer; S is
@@ -80,28 +71,15 @@ class ClusteredGaussians(FlowScore):
     """
 
     of: Of = "pixels"
-    scale: int | None = None
     clusters: int = 30
     components: int = 64
     label: str = ""
-    requires: ClassVar[Requires] = Requires(train_data=True)
-    low_share: ClassVar[float] = 0.8
-    ranges: ClassVar = ranges_of(
-        of=OneOf(("latents", "pixels")), clusters=COUNT, components=COUNT
-    )
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_of(type(self).__name__, self.of, self.scale)
+    ranges: ClassVar = ranges_of(of=OF, clusters=COUNT, components=COUNT)
 
     @property
     def name(self) -> str:
         where = described(self.of, self.scale)
         return self.label or f"{self.clusters} Gaussians of {where}"
-
-    @property
-    def passes(self) -> float:
-        return float(self.of == "latents")
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         check_scale(network, self.scale, self.name)

@@ -5,18 +5,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
+from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.features import LEAST_VARIANCE
 from flowjax_ood.ood.flows.latents import (
+    OF,
     Of,
-    check_of,
+    RowScore,
     check_scale,
     described,
     rows,
 )
 from flowjax_ood.ood.flows.outputs import ScoredFlow
-from flowjax_ood.ood.flows.score import FlowScore, Score, reference
-from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of
+from flowjax_ood.ood.flows.score import Score, reference
+from flowjax_ood.ood.settings import COUNT, ranges_of
 
 # reference images that are looked at: more move the components little
 ROWS = 6000
@@ -109,7 +110,7 @@ def check_count(found: Components, wanted: int, given: Given, name: str) -> None
 
 
 @dataclass(frozen=True)
-class SubspaceDistance(FlowScore):
+class SubspaceDistance(RowScore):
     """`-T^2 = -sum_j t_j^2 / v_j` over a band of principal components.
 
     t_j is the j-th coordinate of an image and v_j its variance over reference images,
@@ -118,17 +119,12 @@ class SubspaceDistance(FlowScore):
     component and the one behind the last. Source: Hotelling 1931, Jackson 1991.
     """
 
-    of: Of = "latents"
-    scale: int | None = None
     band: tuple[int, int] = (0, 4)
     label: str = ""
-    requires: ClassVar[Requires] = Requires(train_data=True)
     low_share: ClassVar[float] = 0.5
-    ranges: ClassVar = ranges_of(of=OneOf(("latents", "pixels")))
 
     def __post_init__(self):
         super().__post_init__()
-        check_of(type(self).__name__, self.of, self.scale)
         pair = isinstance(self.band, tuple) and len(self.band) == 2
         whole = pair and all(type(j) is int for j in self.band)
         if not whole or not 0 <= self.band[0] < self.band[1]:
@@ -142,10 +138,6 @@ class SubspaceDistance(FlowScore):
         low, high = self.band
         return self.label or f"T2 {low}-{high} of {described(self.of, self.scale)}"
 
-    @property
-    def passes(self) -> float:
-        return float(self.of == "latents")
-
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         check_scale(network, self.scale, self.name)
         found = components(given, self.of, self.scale, self.name)
@@ -154,32 +146,20 @@ class SubspaceDistance(FlowScore):
 
 
 @dataclass(frozen=True)
-class SubspaceResidual(FlowScore):
+class SubspaceResidual(RowScore):
     """`-Q`, Q the squared length of an image outside the first `rank` components.
 
     Of pixels, in squared levels; of latents, without unit. 0 in their span. See
     `SubspaceDistance`. Source: Jackson and Mudholkar 1979.
     """
 
-    of: Of = "latents"
-    scale: int | None = None
     rank: int = 64
     label: str = ""
-    requires: ClassVar[Requires] = Requires(train_data=True)
-    low_share: ClassVar[float] = 0.8
-    ranges: ClassVar = ranges_of(of=OneOf(("latents", "pixels")), rank=COUNT)
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_of(type(self).__name__, self.of, self.scale)
+    ranges: ClassVar = ranges_of(of=OF, rank=COUNT)
 
     @property
     def name(self) -> str:
         return self.label or f"Q {self.rank} of {described(self.of, self.scale)}"
-
-    @property
-    def passes(self) -> float:
-        return float(self.of == "latents")
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         check_scale(network, self.scale, self.name)
