@@ -49,6 +49,11 @@ from flowjax_ood.ood.detectors.unit_mahalanobis import (
 from flowjax_ood.ood.detectors.weiper import WeiPer
 from flowjax_ood.ood.flows.combined import Combined
 from flowjax_ood.ood.flows.controls import PPCA, CodeLength, MeanIntensity
+from flowjax_ood.ood.flows.gradients import (
+    GradientNorms,
+    RaoScore,
+    rao_and_typicality,
+)
 from flowjax_ood.ood.flows.latent_tests import (
     KLODS,
     SITN,
@@ -67,6 +72,7 @@ from flowjax_ood.ood.flows.lists import flow_only, no_flow, v1
 from flowjax_ood.ood.flows.neighbours import ClusteredGaussians, NeighbourDistance
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.projections import ProjectionTest
+from flowjax_ood.ood.flows.regret import LikelihoodRegret
 from flowjax_ood.ood.flows.score import FlowScore
 from flowjax_ood.ood.flows.subspaces import SubspaceDistance, SubspaceResidual
 from flowjax_ood.ood.flows.two_sided import TwoSided
@@ -128,10 +134,12 @@ __all__ = [
     "GrOOD",
     "GradNorm",
     "GradUncertainty",
+    "GradientNorms",
     "Gram",
     "KLMatching",
     "LatentLikelihood",
     "LatentSpread",
+    "LikelihoodRegret",
     "LogDeterminant",
     "LogLikelihood",
     "MCDropout",
@@ -149,6 +157,7 @@ __all__ = [
     "Outputs",
     "ProjectionTest",
     "RankFeat",
+    "RaoScore",
     "ReAct",
     "Relation",
     "RelativeMahalanobis",
@@ -177,6 +186,7 @@ __all__ = [
     "low_p",
     "mean_ci",
     "no_flow",
+    "rao_and_typicality",
     "roc_curve",
     "spread",
     "threshold",
