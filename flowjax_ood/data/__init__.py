@@ -9,6 +9,7 @@ from flowjax_ood.data.batching import batch_indices, padded_batches
 from flowjax_ood.data.loading import SOURCES, load
 from flowjax_ood.data.outliers.battery import battery
 from flowjax_ood.data.outliers.battery_splits import battery_splits
+from flowjax_ood.data.outliers.mutated import mutated
 from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.splits import hold_back
@@ -23,6 +24,7 @@ __all__ = [
     "battery_splits",
     "hold_back",
     "load",
+    "mutated",
     "padded_batches",
     "resize_center_crop",
     "stream",

@@ -47,13 +47,19 @@ from flowjax_ood.ood.detectors.unit_mahalanobis import (
     RelativeMahalanobisPlusPlus,
 )
 from flowjax_ood.ood.detectors.weiper import WeiPer
+from flowjax_ood.ood.flows.background import BackgroundRatio
+from flowjax_ood.ood.flows.code_lengths import code_length
 from flowjax_ood.ood.flows.combined import Combined
+from flowjax_ood.ood.flows.complexity import ComplexityMixture, InputComplexity
 from flowjax_ood.ood.flows.controls import PPCA, CodeLength, MeanIntensity
+from flowjax_ood.ood.flows.dose import DoSE
+from flowjax_ood.ood.flows.ensemble import WAIC
 from flowjax_ood.ood.flows.gradients import (
     GradientNorms,
     RaoScore,
     rao_and_typicality,
 )
+from flowjax_ood.ood.flows.groups import GroupTypicality, group_typicality
 from flowjax_ood.ood.flows.latent_tests import (
     KLODS,
     SITN,
@@ -115,15 +121,19 @@ __all__ = [
     "SHE",
     "SITN",
     "VRA",
+    "WAIC",
     "AdaSCALE",
     "AndersonDarling",
+    "BackgroundRatio",
     "CADRef",
     "CARef",
     "ClusteredGaussians",
     "CodeLength",
     "Combined",
+    "ComplexityMixture",
     "DeepEnsemble",
     "Detector",
+    "DoSE",
     "Energy",
     "Entropy",
     "Estimate",
@@ -136,6 +146,8 @@ __all__ = [
     "GradUncertainty",
     "GradientNorms",
     "Gram",
+    "GroupTypicality",
+    "InputComplexity",
     "KLMatching",
     "LatentLikelihood",
     "LatentSpread",
@@ -177,11 +189,13 @@ __all__ = [
     "WeiPer",
     "aupr",
     "auroc",
+    "code_length",
     "combine_p",
     "detection_accuracy",
     "fit_stream",
     "flow_only",
     "fpr_at_tpr",
+    "group_typicality",
     "high_p",
     "low_p",
     "mean_ci",

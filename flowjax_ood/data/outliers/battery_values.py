@@ -8,6 +8,7 @@ import numpy as np
 
 from flowjax_ood.data.corruptions import digital
 from flowjax_ood.data.outliers.images import partners
+from flowjax_ood.data.outliers.mutated import replaced
 from flowjax_ood.data.preprocess import ALTERATIONS
 
 # standard deviation of "noisy", a share of the range of values
@@ -37,10 +38,7 @@ def noisy(images, rows, streams):
 
 def mutated(images, rows, streams):
     """Each value, with probability 0.2, another one, all others as likely."""
-    x = images[rows]
-    drawn = streams.uniform(2, *x.shape[1:])
-    step = 1 + np.floor(255 * drawn[:, 1]).astype(np.int32)
-    return np.where(drawn[:, 0] < MUTATED, (x + step) % 256, x)
+    return replaced(images[rows], MUTATED, streams, 256)
 
 
 def salt_and_pepper(images, rows, streams):
