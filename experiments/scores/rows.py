@@ -44,12 +44,21 @@ def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
         ood.Typicality(),
         ood.SITN(),
         ood.KLODS(),
+        *(ood.InputComplexity(coder) for coder in _coders(flow)),
+        *([ood.ComplexityMixture()] if _coders(flow) else []),
+        *(ood.DoSE(density=density) for density in ("kde", "svm", "mixture")),
         *ood.flow_only(flow),
     )
 
 
 def _controls(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
-    return ood.MeanIntensity(), ood.PPCA(), *ood.no_flow(flow)
+    code_lengths = map(ood.CodeLength, _coders(flow))
+    return ood.MeanIntensity(), ood.PPCA(), *code_lengths, *ood.no_flow(flow)
+
+
+def _coders(flow: ood.ScoredFlow) -> Iterable[str]:
+    """Coders of the flow's images: papers have PNG, the lists one that codes better."""
+    return () if flow.shape[-1] not in (1, 3) else ("png", ood.CodeLength().coder)
 
 
 def _combined(flow: ood.ScoredFlow) -> Iterable[Row]:
@@ -64,4 +73,9 @@ def _combined(flow: ood.ScoredFlow) -> Iterable[Row]:
 
 
 def _expensive() -> Iterable[ood.FlowScore]:
-    return ()
+    return (
+        ood.GradientNorms(),
+        ood.RaoScore(),
+        ood.rao_and_typicality(),
+        ood.LikelihoodRegret(),
+    )

@@ -50,8 +50,12 @@ from flowjax_ood.ood.detectors.weiper import WeiPer
 from flowjax_ood.ood.flows.background import BackgroundRatio
 from flowjax_ood.ood.flows.code_lengths import code_length
 from flowjax_ood.ood.flows.combined import Combined
-from flowjax_ood.ood.flows.complexity import ComplexityMixture, InputComplexity
-from flowjax_ood.ood.flows.controls import PPCA, CodeLength, MeanIntensity
+from flowjax_ood.ood.flows.complexity import (
+    CodeLength,
+    ComplexityMixture,
+    InputComplexity,
+)
+from flowjax_ood.ood.flows.controls import PPCA, MeanIntensity
 from flowjax_ood.ood.flows.dose import DoSE
 from flowjax_ood.ood.flows.ensemble import WAIC
 from flowjax_ood.ood.flows.gradients import (

@@ -1,4 +1,4 @@
-"""Likelihood set against the complexity of the image, as a lossless coder sees it."""
+"""The complexity of an image, as a lossless coder sees it, alone and with a flow's."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -8,6 +8,7 @@ import numpy as np
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.code_lengths import (
     CODERS,
+    OF_PICTURES,
     check_coder,
     code_length,
     default_coder,
@@ -33,6 +34,32 @@ class _OfCode(FlowScore):
     def check(self, network: ScoredFlow, given: Given) -> None:
         super().check(network, given)
         check_coder(self.coder)
+        channels, levels = network.shape[-1], network.bins
+        if levels > 256:
+            raise ValueError(
+                f"{self.name} is of images of 256 levels at most, this flow's have "
+                f"{levels}"
+            )
+        if self.coder in OF_PICTURES and channels not in (1, 3):
+            raise ValueError(
+                f"{self.name} is of images of 1 or 3 channels, this flow's have "
+                f"{channels}: take coder='zlib' or 'difference'"
+            )
+
+
+@dataclass(frozen=True)
+class CodeLength(_OfCode):
+    """Minus the bits of an image in a lossless code: a control that needs no flow.
+
+    Simple images and noise are both unusual: see `TwoSided`.
+    """
+
+    label: str = "code length"
+    low_share: ClassVar[float] = 0.5
+    passes: ClassVar[float] = 0.0
+
+    def prepared(self, network: ScoredFlow, given: Given) -> Score:
+        return lambda outputs: -code_length(outputs.events, self.coder)
 
 
 @dataclass(frozen=True)
@@ -49,9 +76,8 @@ class InputComplexity(_OfCode):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         def score(outputs: FlowOutputs) -> np.ndarray:
-            return outputs.log_prob + np.log(2) * code_length(
-                outputs.events, self.coder
-            )
+            bits = code_length(outputs.events, self.coder)
+            return outputs.log_prob + np.log(2) * bits
 
         return score
 

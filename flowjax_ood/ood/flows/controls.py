@@ -1,6 +1,5 @@
-"""Controls: statistics of pixels that need no flow, beside which every score stands."""
+"""Controls that need no flow, beside which every score stands: levels, and PPCA."""
 
-import io
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,45 +10,7 @@ from flowjax_ood.ood.flows.latents import rows
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
 from flowjax_ood.ood.flows.subspaces import check_count, components
-from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of
-
-
-@dataclass(frozen=True)
-class CodeLength(FlowScore):
-    """Minus the bits of an image in a lossless code: simple and noisy ones are unusual.
-
-    `coder`: "png", level 9, of uint8 images of 1 or 3 channels, headers included.
-    """
-
-    coder: str = "png"
-    label: str = ""
-    low_share: ClassVar[float] = 0.5
-    passes: ClassVar[float] = 0.0
-    of_images: ClassVar[bool] = True
-    ranges: ClassVar = ranges_of(coder=OneOf(("png",)))
-
-    @property
-    def name(self) -> str:
-        return self.label or f"code length ({self.coder})"
-
-    def prepared(self, network: ScoredFlow, given: Given) -> Score:
-        channels, levels = network.shape[-1], network.bins
-        if channels not in (1, 3) or levels > 256:
-            raise ValueError(
-                f"{self.name} is of images of 1 or 3 channels and 256 levels at most, "
-                f"this flow's have {channels} and {levels}"
-            )
-        return lambda outputs: -8.0 * np.array([_png(x) for x in outputs.events])
-
-
-def _png(image: np.ndarray) -> int:
-    from PIL import Image
-
-    grey = image.shape[2] == 1
-    file = io.BytesIO()
-    picture = Image.fromarray(image[..., 0] if grey else image)
-    picture.save(file, format="png", compress_level=9)
-    return file.tell()
+from flowjax_ood.ood.settings import COUNT, ranges_of
 
 
 @dataclass(frozen=True)

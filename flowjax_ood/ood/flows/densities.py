@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import logsumexp
 
 from flowjax_ood.data.random import permutation
 
@@ -66,6 +65,8 @@ def fit_kde(t: np.ndarray) -> Density:
 
     The width is `n^(-1/5)` sample standard deviations.
     """
+    from scipy.special import logsumexp
+
     widths = t.std(0, ddof=1) * len(t) ** -0.2
     constant = np.log(len(t) * widths * np.sqrt(2 * np.pi)).sum()
 

@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from flowjax_ood.ood.flows.controls import CodeLength
+from flowjax_ood.ood.flows.complexity import CodeLength, InputComplexity
 from flowjax_ood.ood.flows.latent_tests import (
     AndersonDarling,
     LatentSpread,
@@ -29,9 +29,11 @@ RANK = 128
 def flow_only(network: ScoredFlow) -> tuple[FlowScore, ...]:
     """Scores of the likelihood and of latents, of one pass: none of pixels alone.
 
-    Those of single scales are listed for every scale of the flow.
+    The likelihood set against the code length of the image is one. Those of single
+    scales are listed for every scale of the flow.
     """
     scores = [LogLikelihood(), LatentLikelihood(), LogDeterminant()]
+    scores += [InputComplexity()] if _has_code(network) else []
     for scale, shape in enumerate(scale_shapes(network)):
         scores += [
             LatentSpread(scale),

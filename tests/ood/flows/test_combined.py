@@ -236,6 +236,7 @@ def test_the_lists_name_every_score_once_and_what_it_costs():
     bands = [s.band for s in ood.no_flow(flow) if isinstance(s, ood.SubspaceDistance)]
     assert bands == [(0, 4), (4, 16), (16, 64)]
     assert ood.CodeLength() in ood.no_flow(flow)
+    assert ood.InputComplexity() in ood.flow_only(flow)
 
 
 def test_all_scores_of_a_list_are_of_one_pass(fitted, monkeypatch):

@@ -28,19 +28,22 @@ def test_code_lengths_are_bits_and_order_images_by_what_they_hold():
     x[0] = 7
     x[2] = np.random.default_rng(0).integers(0, 256, x[2].shape)
     outputs = replace(normal_outputs(np.zeros(x.shape)), events=x)
-    got = ood.CodeLength().fit(identity_flow()).score_outputs(outputs)
-    assert got[0] > max(got[1], got[2])
-    # noise cannot be coded in less; zlib's block, PNG's rows and chunks come on top
-    assert 8 * 64 < -got[2] < 8 * (64 + 100)
-    np.testing.assert_array_equal(got % 8, 0)
+    for coder in ("png", "zlib", ood.CodeLength().coder):
+        got = ood.CodeLength(coder).fit(identity_flow()).score_outputs(outputs)
+        np.testing.assert_array_equal(got, -ood.code_length(x, coder))
+        assert got[0] > max(got[1], got[2])
+        # noise cannot be coded in less; blocks, rows and headers come on top
+        assert 8 * 64 < -got[2] < 8 * (64 + 100)
 
 
 def test_code_lengths_are_of_images_and_known_coders():
     with pytest.raises(ValueError, match="score of images"):
         ood.CodeLength().fit(gaussian_flow())
     deep = ood.ScoredFlow(identity_flow().flow, {}, bins=1024)
-    for network in (deep, identity_flow(2)):
-        with pytest.raises(ValueError, match="1 or 3 channels and 256 levels"):
-            ood.CodeLength().fit(network)
+    with pytest.raises(ValueError, match="256 levels at most"):
+        ood.CodeLength().fit(deep)
+    with pytest.raises(ValueError, match=r"1 or 3 channels.*coder='zlib'"):
+        ood.CodeLength("png").fit(identity_flow(2))
+    assert ood.CodeLength("zlib").fit(identity_flow(2)).name == "code length (zlib)"
     with pytest.raises(ValueError, match="coder must be one of png"):
         ood.CodeLength("flif")
