@@ -1,12 +1,15 @@
-"""Rebuild the shipped samples from a directory of IDX files, or check them.
+"""Rebuild the shipped samples from a directory of IDX files and a font, or check them.
 
     python -m flowjax_ood.data.sources.build_embedded --idx DIR           # writes them
+    python -m flowjax_ood.data.sources.build_embedded --font FILE         # and emoji
     python -m flowjax_ood.data.sources.build_embedded --idx DIR --check   # compares
 
 DIR holds FashionMNIST (train, t10k) and MNIST (train10k: the first 10,000 training
-digits, shuffled), under any name that source `idx` knows. The parts are those of
-`flowjax_ood.data.sources.embedded.PARTS`. The same input gives the same files, bit
-for bit.
+digits, shuffled), under any name that source `idx` knows; FILE is NotoColorEmoji.ttf
+2.042 (Debian's package fonts-noto-color-emoji). The parts are those of
+`flowjax_ood.data.sources.embedded.PARTS` and `emoji.PARTS`; what is not given is left
+as it is. The same input gives the same files, bit for bit; of the font, with one
+version of Pillow.
 """
 
 import argparse
@@ -17,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flowjax_ood.data.sources.embedded import DIRECTORY, PARTS, SUMS, Part, read_checked
+from flowjax_ood.data.sources import build_emoji
+from flowjax_ood.data.sources.embedded import PARTS, Part
 from flowjax_ood.data.sources.idx import encode_idx, load_idx
+from flowjax_ood.data.sources.shipped import DIRECTORY, SUMS, read_checked, read_sums
 
 _PRESET = 9 | lzma.PRESET_EXTREME
 
@@ -43,22 +48,24 @@ def rebuild(idx: Path, parts: Sequence[Part] = PARTS) -> dict[str, bytes]:
 
 
 def write(files: dict[str, bytes], out: Path) -> None:
-    """Compress `files` into the directory `out`, with their `SHA256SUMS`."""
+    """Compress `files` into the directory `out`, and add them to its `SHA256SUMS`."""
     out.mkdir(parents=True, exist_ok=True)
-    sums = []
+    sums = read_sums(out) if (out / SUMS).exists() else {}
     for name, content in sorted(files.items()):
         # CRC64 and the preset are written out: a default might change.
         data = lzma.compress(
             content, lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, preset=_PRESET
         )
         (out / name).write_bytes(data)
-        sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
-    (out / SUMS).write_text("".join(sums))
+        sums[name] = hashlib.sha256(data).hexdigest()
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
+    (out / SUMS).write_text("".join(lines))
 
 
 def check(files: dict[str, bytes], out: Path) -> None:
-    """Raise `ValueError` unless `out` holds exactly `files` and agrees with its sums.
+    """Raise `ValueError` unless `out` holds `files` and agrees with its sums.
 
+    And nothing that its sums do not name.
     Contents are compared uncompressed: the sums pin the compressed bytes, and another
     version of liblzma may compress the same content otherwise.
     """
@@ -69,7 +76,8 @@ def check(files: dict[str, bytes], out: Path) -> None:
                 faults.append(f"{name}: differs from the rebuild")
         except (OSError, ValueError, lzma.LZMAError) as error:
             faults.append(f"{name}: {error}")
-    extra = {p.name for p in out.glob("*.xz")} - files.keys()
+    known = read_sums(out).keys() if (out / SUMS).exists() else set()
+    extra = {p.name for p in out.glob("*.xz")} - files.keys() - known
     faults += [f"{name}: not part of the rebuild" for name in sorted(extra)]
     if faults:
         raise ValueError("\n".join(["the shipped samples differ:", *faults]))
@@ -81,14 +89,18 @@ def main(argv: Sequence[str] | None = None, parts: Sequence[Part] = PARTS) -> No
         prog="python -m flowjax_ood.data.sources.build_embedded",
         description="Rebuilds the samples shipped with flowjax_ood, or checks them.",
     )
-    parser.add_argument("--idx", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--idx", type=Path, metavar="DIR")
+    parser.add_argument("--font", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, default=DIRECTORY, metavar="DIR")
     parser.add_argument(
         "--check", action="store_true", help="compare with the files of --out instead"
     )
     args = parser.parse_args(argv)
+    if args.idx is None and args.font is None:
+        parser.error("give --idx or --font")
     try:
-        files = rebuild(args.idx, parts)
+        files = {} if args.idx is None else rebuild(args.idx, parts)
+        files |= {} if args.font is None else build_emoji.rebuild(args.font)
         (check if args.check else write)(files, args.out)
     except (OSError, ValueError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error

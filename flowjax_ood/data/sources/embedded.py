@@ -1,6 +1,5 @@
 """Source `embedded`: samples shipped inside the package, for a machine with no data."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import numpy as np
 
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.sources import emoji
 from flowjax_ood.data.sources.idx import LICENCES, decode_idx
-
-DIRECTORY = Path(__file__).parent / "embedded"
-SUMS = "SHA256SUMS"
+from flowjax_ood.data.sources.shipped import DIRECTORY, read_checked
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,14 @@ PARTS = (
 
 
 def load_embedded(name: str, split: str, directory: Path = DIRECTORY) -> ImageSet:
-    """Load the shipped sample `name:split`, `[N, 28, 28, 1]` with labels.
+    """Load the shipped sample `name:split`: `[N, 28, 28, 1]` with labels, or emoji.
 
     `fashion_mnist`: train 10,000, test 2,000. `mnist`: train 4,000, test 2,000, both
-    from the training digits and disjoint. Every file is checked against `SHA256SUMS`
-    as it is read; one that differs is an error.
+    from the training digits and disjoint. `emoji`: see `emoji.load_emoji`. Every file
+    is checked against `SHA256SUMS` as it is read; one that differs is an error.
     """
+    if name == emoji.NAME:
+        return emoji.load_emoji(split, directory)
     part = _part(name, split)
     images = _read(directory, part.file("images"), rank=3)[..., None]
     labels = _read(directory, part.file("labels"), rank=1).astype(np.int32)
@@ -91,7 +91,7 @@ def load_embedded(name: str, split: str, directory: Path = DIRECTORY) -> ImageSe
 
 
 def _part(name: str, split: str) -> Part:
-    names = {part.name for part in PARTS}
+    names = {emoji.NAME, *(part.name for part in PARTS)}
     if name not in names:
         raise unknown(
             "an embedded data set",
@@ -103,29 +103,6 @@ def _part(name: str, split: str) -> Part:
     if split not in splits:
         raise unknown(f"a split of embedded {name!r}", split, splits)
     return splits[split]
-
-
-def read_sums(directory: Path) -> dict[str, str]:
-    """Read the directory's `SHA256SUMS` as `{file name: SHA-256}`."""
-    file = directory / SUMS
-    if not file.is_file():
-        raise FileNotFoundError(f"no {file}; reinstall flowjax_ood")
-    pairs = (line.split(maxsplit=1) for line in file.read_text().splitlines())
-    return {name: digest for digest, name in pairs}
-
-
-def read_checked(directory: Path, name: str) -> bytes:
-    """Read a shipped file as it is stored; ValueError unless its SHA-256 agrees."""
-    file = directory / name
-    if not file.is_file():
-        raise FileNotFoundError(f"no {file}; reinstall flowjax_ood")
-    data = file.read_bytes()
-    if hashlib.sha256(data).hexdigest() != read_sums(directory).get(name):
-        raise ValueError(
-            f"{file} ({len(data)} bytes) does not agree with {SUMS}: it is damaged or "
-            "cut short; reinstall flowjax_ood"
-        )
-    return data
 
 
 def _read(directory: Path, name: str, rank: int) -> np.ndarray:

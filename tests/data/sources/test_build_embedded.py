@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 
 from flowjax_ood.data.sources.build_embedded import check, main, rebuild
-from flowjax_ood.data.sources.embedded import (
-    DIRECTORY,
-    SUMS,
-    Part,
-    read_checked,
-    read_sums,
-)
+from flowjax_ood.data.sources.embedded import Part
 from flowjax_ood.data.sources.idx import decode_idx, encode_idx
+from flowjax_ood.data.sources.shipped import DIRECTORY, SUMS, read_checked, read_sums
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 PARTS = (
@@ -86,6 +81,22 @@ def test_check_finds_what_differs(idx, tmp_path):
     with pytest.raises(ValueError, match="does not agree with SHA256SUMS") as error:
         check(rebuild(directory, PARTS), out)
     assert "other.xz: not part of the rebuild" in str(error.value)
+
+
+def test_one_origin_alone_leaves_the_files_of_the_other(idx, tmp_path):
+    directory, _ = idx
+    out = tmp_path / "out"
+    main(["--idx", str(directory), "--out", str(out)], PARTS[:1])
+    before = read_sums(out)
+    main(["--idx", str(directory), "--out", str(out)], PARTS[1:])
+    assert before.items() < read_sums(out).items()
+    main(["--idx", str(directory), "--out", str(out), "--check"], PARTS[:1])
+
+
+def test_no_origin_is_an_error(capsys):
+    with pytest.raises(SystemExit):
+        main(["--check"])
+    assert "give --idx or --font" in capsys.readouterr().err
 
 
 def test_too_few_images_is_an_error_before_anything_is_written(idx, tmp_path):
