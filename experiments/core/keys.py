@@ -210,6 +210,8 @@ TABLE = (
     Key("data.image_size", int, least=0, most=SIDE, off=0),
     Key("data.channels", int, least=0, off=0, evaluate=True),
     Key("data.bins", int, (IMAGES,), least=2, most=MOST_BINS, older=256),
+    Key("data.leave_out", (int,), (IMAGES,), least=0, older=()),
+    Key("data.mutated", float, (IMAGES,), least=0, most=1, older=0.0),
     Key("data.validation", HELD_BACK, FLOWS, least=0),
     Key("data.constant", str, (VECTORS,), choices=("error", "drop")),
     Key("data.pca", int, (VECTORS,), least=-1),

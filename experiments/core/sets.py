@@ -12,6 +12,7 @@ from experiments.core.keys import Kind, kind
 from experiments.core.loaders import AnySet, load_set, load_train
 from experiments.core.negatives import check_apart, exposed, load_negatives
 from experiments.core.set_names import ood_names, ood_origins
+from experiments.core.training_images import leave_out, with_mutations
 from flowjax_ood.data.preprocess import altered
 from flowjax_ood.data.sets import ImageSet, VectorSet
 from flowjax_ood.data.splits import hold_back
@@ -42,6 +43,8 @@ class Sets(NamedTuple):
     kind: Kind = Kind.IMAGES
     # values of a pixel
     bins: int = 256
+    # the OOD set of the classes that were left out of training
+    left_out: str = ""
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -101,6 +104,12 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         bins = c.get("bins", 256)
         sets = Sets(train, test, ood, kind=of, bins=bins)
         if of in (Kind.IMAGES, Kind.CLASSIFIER):
+            train, _ = leave_out(config, train)
+            test, left_out = leave_out(config, test)
+            sets = sets._replace(train=train, test=test)
+            if left_out is not None:
+                ood[left_out.name] = left_out
+                sets = sets._replace(left_out=left_out.name)
             ood, names = exposed(config, ood)
             others = (altered(test, how, bins) for how in c.altered)
             ood |= {x.name: x for x in others}
@@ -117,6 +126,9 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         with user_errors("config.data.validation", ValueError):
             train, validation = hold_back(train, count, config.seed)
         sets = sets._replace(train=train, validation=validation)
+    if of is Kind.IMAGES:
+        # the held back are as they are stored
+        sets = sets._replace(train=with_mutations(config, train))
     if of is Kind.VECTORS:
         with user_errors("config.data"):
             sets = sets._replace(standardizer=_standardizer(c, train, workdir))

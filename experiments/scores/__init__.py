@@ -7,7 +7,8 @@ from experiments.core.options import SEED, add_out, add_workdir, directory, whol
 
 SUMMARY = "compare scores of trained flows, and controls, on many kinds of outliers"
 EPILOG = """\
-Several runs of the same images, such as those of other seeds, are averaged. Outliers
+Several runs of the same images, such as those of other seeds, are averaged, and are an
+ensemble for WAIC. Outliers
 are made of test images in three blocks: seen (kinds that scores were compared on while
 they were made), told (kinds that some scores are made of), and kept back (kinds to be
 looked at once, when all is settled: with --lock). Scores are fitted to and calibrated
@@ -27,6 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `scores`."""
     text = "directories of the runs, separated by commas"
     add_workdir(parser, text, type=_directories, metavar="DIR[,DIR...]")
+    parser.add_argument(
+        "--background",
+        type=_directories,
+        default=(),
+        metavar="DIR[,DIR...]",
+        help="runs whose flows are the background of a likelihood ratio: one for all, "
+        "or one for each run, such as of config.data.mutated=0.2",
+    )
     add_out(parser, "directory of what is written", required=True)
     add = parser.add_argument
     for name, least, default, text in (

@@ -6,6 +6,7 @@ score and control, and writes results.json, table.md, scores.html and heatmap.pn
 
 from argparse import Namespace
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.core import drawing, score_cache, text
@@ -17,10 +18,11 @@ from experiments.scores import lock as locks
 from experiments.scores.images import battery, check_alike, split
 from experiments.scores.measures import table_rows
 from experiments.scores.page import document
-from experiments.scores.rows import rows
+from experiments.scores.rows import Row, rows
 from experiments.scores.scoring import run_scores, scored_flow
 from flowjax_ood import figures
 from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
+from flowjax_ood.runtime.messages import warn
 
 PICTURE = "heatmap.png"
 PRINTED = 20
@@ -33,20 +35,29 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         raise UserError("--workdir names a run more than once")
     runs = [TrainedFlow.restore(w, overrides, names[w]) for w in args.workdir]
     check_alike(runs)
+    if args.background and len(args.background) not in (1, len(runs)):
+        raise UserError(
+            f"--background names {len(args.background)} runs, --workdir {len(runs)}: "
+            "give one for all, or one for each"
+        )
+    behind = [TrainedFlow.restore(w) for w in args.background]
     check_writable("--out", args.out)
-    main(runs, args)
+    main(runs, behind, args)
 
 
-def main(runs: Sequence[TrainedFlow], args: Namespace) -> None:
-    """Score all outliers by all scores, and write what `--help` says."""
-    images = split(runs, args.seed, args.fit, args.calibrate, args.test)
+def main(
+    runs: Sequence[TrainedFlow], behind: Sequence[TrainedFlow], args: Namespace
+) -> None:
+    """Score all outliers by all scores, and write what `--help` says.
+
+    `behind`: the background flows of likelihood ratios, one for all runs or for each.
+    """
+    images = split(runs, args.seed, args.fit, args.calibrate, args.test, behind)
+    per_run = _rows(runs, behind, args.expensive)
     # flows of the same images, but maybe of other scales
-    listed = {}
-    for trained in runs:
-        for row in rows(scored_flow(trained), args.expensive):
-            listed.setdefault(row.name, row)
-    listed = list(listed.values())
-    digest = score_cache.digest([repr(row) for row in listed], images, [args.seed])
+    listed = list({row.name: row for own in per_run for row in own}.values())
+    known = [[repr(r.score), r.read] for own in per_run for r in own]
+    digest = score_cache.digest(known, images, [args.seed])
     lock = locks.turn(args.out, digest, [row.name for row in listed], args.lock)
     blocks = [b for b in BLOCKS if lock.open or b != KEPT_BACK]
     made = battery(runs, images.test, args.seed, blocks)
@@ -54,11 +65,11 @@ def main(runs: Sequence[TrainedFlow], args: Namespace) -> None:
     scored, failed = [], {}
     for number, trained in enumerate(runs):
         directory = args.out / "scores" / f"{number}_{trained.workdir.resolve().name}"
-        of_run, why = run_scores(trained, listed, images, sets, directory)
+        of_run, why = run_scores(trained, per_run[number], images, sets, directory)
         scored.append(of_run)
         failed |= why
     kinds = {block: list(of_block) for block, of_block in sets.items()}
-    measured = table_rows(listed, scored, kinds)
+    measured, compared = table_rows(listed, scored, kinds)
     if not measured:
         raise UserError(f"no score could be computed: {'; '.join(failed.values())}")
     results = {
@@ -78,6 +89,7 @@ def main(runs: Sequence[TrainedFlow], args: Namespace) -> None:
         "left_out": made.left_out,
         "failed": failed,
         "rows": measured,
+        "compared": compared,
         "versions": versions(),
     }
     write(args.out, results)
@@ -86,6 +98,23 @@ def main(runs: Sequence[TrainedFlow], args: Namespace) -> None:
             "kinds that are kept back were not looked at: once the scores are settled, "
             "add --lock"
         )
+
+
+def _rows(
+    runs: Sequence[TrainedFlow], behind: Sequence[TrainedFlow], expensive: bool
+) -> list[list[Row]]:
+    """List the rows of every run, the other runs being the members of its ensemble."""
+    flows = [scored_flow(trained) for trained in runs]
+    grounds = [scored_flow(trained) for trained in behind] or [None]
+    if find_spec("sklearn") is None:
+        warn(
+            "scores that need scikit-learn are left out; to have them: pip install "
+            '"flowjax_ood[detect]"'
+        )
+    return [
+        rows(flow, flows[:k] + flows[k + 1 :], grounds[k % len(grounds)], expensive)
+        for k, flow in enumerate(flows)
+    ]
 
 
 def write(out: Path, results: dict) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from experiments.core.errors import UNUSABLE, UserError, user_errors
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import Kind
-from experiments.core.loaders import load_set
+from experiments.core.loaders import load_set, load_train
+from experiments.core.training_images import leave_out
 from flowjax_ood import data
 from flowjax_ood.data.outliers.battery import Battery
 from flowjax_ood.data.random import permutation
@@ -48,16 +49,21 @@ def check_alike(runs: Sequence[TrainedFlow]) -> None:
 
 
 def split(
-    runs: Sequence[TrainedFlow], seed: int, fit: int, calibrate: int, test: int
+    runs: Sequence[TrainedFlow],
+    seed: int,
+    fit: int,
+    calibrate: int,
+    test: int,
+    others: Sequence[TrainedFlow] = (),
 ) -> Images:
     """Choose images, at most as many as said.
 
-    To fit and calibrate by: training images that no run has seen, not even to choose
-    its best state; where there are too few of them, half of the test images. UserError
-    where there are too few of those, too.
+    To fit and calibrate by: training images that neither a run nor one of `others` has
+    seen, not even to choose its best state; where there are too few of them, half of
+    the test images. UserError where there are too few of those, too.
     """
     tested = runs[0].sets.test.images
-    unseen = _unseen(runs)
+    unseen = _unseen(runs, others)
     if unseen is not None and len(unseen) >= 2 * LEAST:
         order = permutation(len(unseen), seed, "scores: fit and calibrate")
         each = len(unseen) // 2
@@ -86,19 +92,28 @@ def split(
     )
 
 
-def _unseen(runs: Sequence[TrainedFlow]) -> np.ndarray | None:
-    """Training images that no run has seen; None where they cannot be told."""
+def _unseen(
+    runs: Sequence[TrainedFlow], others: Sequence[TrainedFlow]
+) -> np.ndarray | None:
+    """Training images that no flow has seen; None where they cannot be told."""
     config, seen = runs[0].config, set()
     c = config.data
-    if c.source == "synthetic" or c.streaming:
+    every = (*runs, *others)
+    if any(t.config.data.source == "synthetic" for t in every):
         return None
-    for trained in runs:
+    if any(t.config.data.streaming for t in every):
+        return None
+    for trained in every:
         sets = trained.sets
-        for known in (sets.train, sets.validation):
-            if known is not None:
-                seen |= set(_digests(known.images))
+        known = [s for s in (sets.train, sets.validation) if s is not None]
+        if trained.config.data.get("mutated"):
+            # what the mutated images were made of
+            known.append(load_train(trained.config))
+        for images in known:
+            seen |= set(_digests(images.images))
     with user_errors("config.data"):
         whole = load_set(config, c.train, 0, c.source, c.path)
+        whole, _ = leave_out(config, whole)
     # of its own kind, but in neither set
     seen |= set(_digests(runs[0].sets.test.images))
     new = [digest not in seen for digest in _digests(whole.images)]
@@ -115,6 +130,9 @@ def battery(
     """Make the outliers of test images; the runs' own OOD sets are among them."""
     others = {}
     for name, known in runs[0].sets.ood.items():
+        if name == runs[0].sets.left_out:
+            others["class_left_out"] = known.images
+            continue
         base = name.partition(":")[0]
         # made of test images, as the battery's own
         if not name.startswith(f"{runs[0].sets.test.name} "):

@@ -16,6 +16,9 @@ BLOCKS = {
     "told": "Kinds that some scores, or what they are trained on, are made of.",
     "kept back": "Kinds that nothing was chosen by.",
 }
+COMPARED = """\
+AUROC of a combination of scores, less that of the same combination of scores of pixels
+alone. Where an interval lies above 0, the flow is of use; below, it does harm."""
 
 
 def document(results: dict, picture: bytes | None) -> Document:
@@ -43,8 +46,13 @@ def document(results: dict, picture: bytes | None) -> Document:
         for block in blocks:
             measured = row["blocks"][block]
             worst = measured["worst"]
-            line += [decimals(measured["mean"]), decimals(worst["auroc"])]
-            line += [_words(worst["kind"]), decimals(measured["found"])]
+            low, high = worst["ci95"]
+            line += [
+                decimals(measured["mean"]),
+                f"{worst['auroc']:.3f} [{low:.2f}, {high:.2f}]",
+                _words(worst["kind"]),
+                decimals(measured["found"]),
+            ]
         cost = row["cost_in_passes"]
         line += [decimals(row["false_alarms"]), None if cost is None else f"{cost:.2f}"]
         lines.append(line)
@@ -59,6 +67,17 @@ def document(results: dict, picture: bytes | None) -> Document:
             ["score", *map(_words, kinds)],
             [[_name(row), *(_area(row["kinds"][k]) for k in kinds)] for row in rows],
             _intervals(len(runs)),
+        )
+    if results["compared"]:
+        page.section("With a flow, and without").text(COMPARED)
+        page.table(
+            ["kind", *(c["score"] for c in results["compared"])],
+            [
+                [_words(k), *(_difference(c["kinds"][k]) for c in results["compared"])]
+                for kinds in blocks.values()
+                for k in kinds
+            ],
+            "Difference of AUROCs, with its paired 95 % interval",
         )
     if results["left_out"]:
         page.section("Kinds left out").facts(
@@ -81,6 +100,11 @@ def _area(kind: dict) -> str:
     low, high = kind["ci95"]
     text = f"{kind['auroc']:.3f} [{low:.3f}, {high:.3f}]"
     return text if kind["std"] is None else f"{text} ± {kind['std']:.3f}"
+
+
+def _difference(kind: dict) -> str:
+    low, high = kind["ci95"]
+    return f"{kind['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _intervals(runs: int) -> str:

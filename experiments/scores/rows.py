@@ -1,37 +1,60 @@
 """Which scores the table has rows of."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 from flowjax_ood import ood
 
 # ways to combine scores; all of them at once would be chosen among by their results
 METHODS = {"rank_gauss": "rank-Gauss", "bonferroni": "Bonferroni"}
+BOTH, FLOW, PIXELS = "flow and pixels", "flow alone", "pixels alone"
+# rows that say whether a flow is of use: the first of each pair against its control
+COMPARED = tuple(
+    (f"{name}, {label}", f"{PIXELS}, {label}")
+    for label in METHODS.values()
+    for name in (BOTH, FLOW)
+)
 
 
 class Row(NamedTuple):
-    """A score, and whether it is a control, which does not look at the flow."""
+    """A score, and whether it is a control, which does not look at the flow.
+
+    `read`: variables of the other flows that it looks at, by which its kept scores are
+    known again.
+    """
 
     score: ood.FlowScore
     control: bool = False
+    read: Any = ()
 
     @property
     def name(self) -> str:
         return self.score.name
 
 
-def rows(flow: ood.ScoredFlow, expensive: bool = False) -> list[Row]:
+def rows(
+    flow: ood.ScoredFlow,
+    members: Sequence[ood.ScoredFlow] = (),
+    background: ood.ScoredFlow | None = None,
+    expensive: bool = False,
+) -> list[Row]:
     """List the rows for a flow, each name once.
 
-    `expensive`: also those that take many passes an image.
+    `members`: flows trained from other seeds; `background`: of a likelihood ratio;
+    `expensive`: also scores that take many passes an image. Scores that need
+    scikit-learn are left out where it is not installed.
     """
     listed = [
         *map(Row, _of_the_flow(flow)),
+        *_of_several(members, background),
         *(Row(score, control=True) for score in _controls(flow)),
         *_combined(flow),
     ]
     if expensive:
         listed += map(Row, _expensive())
+    if find_spec("sklearn") is None:
+        listed = [row for row in listed if not row.score.requires.sklearn]
     return list({row.name: row for row in listed}.values())
 
 
@@ -44,11 +67,21 @@ def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
         ood.Typicality(),
         ood.SITN(),
         ood.KLODS(),
-        *(ood.InputComplexity(coder) for coder in _coders(flow)),
+        *map(ood.InputComplexity, _coders(flow)),
         *([ood.ComplexityMixture()] if _coders(flow) else []),
         *(ood.DoSE(density=density) for density in ("kde", "svm", "mixture")),
         *ood.flow_only(flow),
     )
+
+
+def _of_several(
+    members: Sequence[ood.ScoredFlow], background: ood.ScoredFlow | None
+) -> Iterable[Row]:
+    if members:
+        variables = [member.variables for member in members]
+        yield Row(ood.WAIC(tuple(members)), read=variables)
+    if background is not None:
+        yield Row(ood.BackgroundRatio(background), read=background.variables)
 
 
 def _controls(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
@@ -63,9 +96,9 @@ def _coders(flow: ood.ScoredFlow) -> Iterable[str]:
 
 def _combined(flow: ood.ScoredFlow) -> Iterable[Row]:
     for name, scores, control in (
-        ("flow and pixels", ood.v1(flow), False),
-        ("flow alone", ood.flow_only(flow), False),
-        ("pixels alone", ood.no_flow(flow), True),
+        (BOTH, ood.v1(flow), False),
+        (FLOW, ood.flow_only(flow), False),
+        (PIXELS, ood.no_flow(flow), True),
     ):
         for method, label in METHODS.items():
             combined = ood.Combined(scores, method, label=f"{name}, {label}")

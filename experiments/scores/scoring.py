@@ -86,14 +86,14 @@ def run_scores(
         )
 
     @cache
-    def fitted(row: Row):
+    def fitted(score: ood.FlowScore):
         start = time.monotonic()
-        found = row.score.fit(flow, given())
+        found = score.fit(flow, given())
         return found, time.monotonic() - start
 
     def compute(row: Row, sets: Mapping[str, np.ndarray]) -> Scored:
         outputs = {name: passes.outputs(name, x) for name, x in sets.items()}
-        score, fit_seconds = fitted(row)
+        score, fit_seconds = fitted(row.score)
         first = next(iter(outputs.values()))
         # programs are compiled before the clock runs
         score.score_outputs(first.rows(slice(size)), size)
@@ -116,7 +116,7 @@ def run_scores(
                 done += 1
                 if row.name in failed:
                     continue
-                key = score_cache.digest(of_block, repr(row.score))
+                key = score_cache.digest(of_block, repr(row.score), row.read)
                 where = directory / block.replace(" ", "_")
                 try:
                     scored = score_cache.kept(

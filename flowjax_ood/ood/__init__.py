@@ -99,6 +99,7 @@ from flowjax_ood.ood.metrics import (
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.p_values import combine_p, high_p, low_p, two_sided_p
+from flowjax_ood.ood.paired import auroc_difference, placements
 from flowjax_ood.ood.streaming import fit_stream
 from flowjax_ood.ood.tuned import Tuned
 
@@ -193,6 +194,7 @@ __all__ = [
     "WeiPer",
     "aupr",
     "auroc",
+    "auroc_difference",
     "code_length",
     "combine_p",
     "detection_accuracy",
@@ -204,6 +206,7 @@ __all__ = [
     "low_p",
     "mean_ci",
     "no_flow",
+    "placements",
     "rao_and_typicality",
     "roc_curve",
     "spread",

@@ -16,8 +16,11 @@ def tabular(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     """A RealNVP on standardised vectors, stopped by its validation likelihood."""
     config = images.real_nvp(train, test, ood)
     config.unlock()
-    # a share of vectors, where it is a number of images; vectors have no pixels
-    del config.data.validation, config.data.bins
+    # a share of vectors, where it is a number of images
+    del config.data.validation
+    # vectors have no pixels
+    for key in ("bins", "leave_out", "mutated"):
+        del config.data[key]
     config.data.update(
         {
             # uci | sklearn | embeddings | synthetic

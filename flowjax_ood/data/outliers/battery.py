@@ -92,6 +92,7 @@ OTHERS = {
     "glyphs": SEEN,
     "emoji": SEEN,
     "inverted_emoji": SEEN,
+    "class_left_out": KEPT_BACK,
     "sklearn_digits": KEPT_BACK,
 }
 SQUARE = ("rotated", "rotated_270", "transposed", "antitransposed")

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 
 from experiments.cli import run
 from experiments.core import score_cache
-from experiments.scores.rows import Row
+from experiments.scores.rows import Row, _of_several
 from experiments.scores.scoring import Passes
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.battery import KINDS
@@ -24,7 +24,7 @@ def scores(workdirs, out, *arguments) -> dict:
     return json.loads((out / "results.json").read_text())
 
 
-def few_rows(flow, expensive):
+def few_rows(flow, members, background, expensive):
     """A score with two sides, one without, a control, and one that cannot be fitted."""
     parts = ood.LogLikelihood(), ood.LatentLikelihood()
     return [
@@ -32,6 +32,7 @@ def few_rows(flow, expensive):
         Row(ood.Typicality()),
         Row(ood.MeanIntensity(), control=True),
         Row(ood.Combined(parts, label="both")),  # needs 200 images to calibrate
+        *_of_several(members, background),
     ]
 
 
@@ -176,7 +177,13 @@ def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
     other = shutil.copytree(tiny_run, tmp_path / "other")
     both = scores([tiny_run, other], tmp_path / "out")
     # the same run twice
-    for row, alone in zip(both["rows"], results["rows"], strict=True):
+    rows = {row["score"]: row["kinds"] for row in both["rows"]}
+    for kind, area in rows.pop("WAIC").items():
+        # equal flows have no variance
+        assert area["auroc"] == pytest.approx(rows["log p(x)"][kind]["auroc"])
+    assert rows.pop("WAIC, two-sided")
+    averaged = [row for row in both["rows"] if row["score"] in rows]
+    for row, alone in zip(averaged, results["rows"], strict=True):
         assert row["score"] == alone["score"]
         for kind, area in row["kinds"].items():
             assert area["std"] == 0

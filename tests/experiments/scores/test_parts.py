@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from experiments.core.errors import UserError
 from experiments.core.keys import Kind
@@ -31,7 +32,9 @@ def fake(train, validation=None, *, source="idx", kind=Kind.IMAGES, bins=256, na
     sets = SimpleNamespace(
         train=of(train), validation=of(validation), test=of(TEST), kind=kind, bins=bins
     )
-    c = SimpleNamespace(source=source, streaming=False, train="x:train", path="")
+    c = ConfigDict(
+        {"source": source, "streaming": False, "train": "x:train", "path": ""}
+    )
     config = SimpleNamespace(data=c)
     return SimpleNamespace(sets=sets, config=config, label=name, workdir=name)
 
@@ -123,7 +126,7 @@ def test_measures_of_runs():
         {"low": scored(far=[-1] * 4, high=[20] * 4)},
         {"low": scored(far=[-1, -1, 4.5, 4.5], high=[20] * 4)},
     ]
-    found = table_rows(
+    found, compared = table_rows(
         [Row(Low()), Row(ood.Typicality())], runs, {"seen": ["far", "high"]}
     )
     two_sided, plain = found
@@ -135,19 +138,56 @@ def test_measures_of_runs():
     assert far["found"] == 0.75
     assert plain["blocks"]["seen"] == {
         "mean": pytest.approx((0.875 + 0) / 2),
-        "worst": {"kind": "high", "auroc": 0},
+        # nothing else was drawn, so nothing else is known
+        "worst": {"kind": "high", "auroc": 0, "ci95": [0, 0]},
         "found": pytest.approx(0.375),
     }
     assert two_sided["kinds"]["high"]["auroc"] == pytest.approx(1)
     assert two_sided["kinds"]["high"]["found"] == 1
     assert plain["cost_in_passes"] == 1.5
     assert not plain["control"]
+    assert compared == []
+
+
+def test_the_worst_is_bootstrapped_and_controls_are_compared(monkeypatch):
+    rng = np.random.default_rng(0)
+    pair = ("low", "control")
+    monkeypatch.setattr("experiments.scores.measures.COMPARED", (pair,))
+    inside = rng.normal(size=300)
+
+    def run(shift, kinds=("a", "b", "c")):
+        own = {"test": inside, "calibration": rng.normal(size=300)}
+        others = {kind: rng.normal(size=200) - shift for kind in kinds}
+        return [Scored(s, [], {"pass_ms": 1.0}, 1.0, 1.0) for s in (own, others)]
+
+    listed = [Row(Low()), Row(Low("control"), control=True)]
+    runs = [{"low": run(1.0), "control": run(0.0)} for _ in range(2)]
+    found, (compared,) = table_rows(listed, runs, {"seen": ["a", "b"], "told": ["c"]})
+    for row in found:
+        areas = row["kinds"]
+        worst = row["blocks"]["seen"]["worst"]
+        low, high = worst["ci95"]
+        assert low < worst["auroc"]
+        # a minimum of two: lower than the interval of either
+        assert low < min(areas[k]["auroc"] for k in "ab") - 0.01
+        assert 0.02 < high - low < 0.2
+        # of one kind, DeLong's interval by another way, narrower for two runs' mean
+        low, high = row["blocks"]["told"]["worst"]["ci95"]
+        delong = areas["c"]["ci95"]
+        assert 0.4 < (high - low) / (delong[1] - delong[0]) < 1.1
+    by_name = {row["score"]: row["kinds"] for row in found}
+    assert (compared["score"], compared["control"]) == pair
+    for kind, difference in compared["kinds"].items():
+        expected = by_name["low"][kind]["auroc"] - by_name["control"][kind]["auroc"]
+        assert difference["difference"] == pytest.approx(expected)
+        low, high = difference["ci95"]
+        assert 0 < low < expected < high
 
 
 @pytest.mark.parametrize("expensive", [False, True])
 def test_rows_have_different_names_and_controls_see_no_flow(expensive):
     flow = ood.ScoredFlow(RealNVP((16, 16, 1), scales=2, couplings=1), {})
-    listed = rows(flow, expensive)
+    listed = rows(flow, expensive=expensive)
     names = [row.name for row in listed]
     assert len(set(names)) == len(names)
     assert {"log p(x)", "SITN", "5-NN of pixels"} < set(names)

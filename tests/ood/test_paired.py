@@ -1,0 +1,57 @@
+"""Paired differences of AUROCs."""
+
+import numpy as np
+import pytest
+
+from flowjax_ood import ood
+
+
+def draw(seed, shift, n=80, m=60):
+    """Two scores that share most of their noise, of one set of examples."""
+    rng = np.random.default_rng(seed)
+    common = [rng.normal(1, 1, n), rng.normal(0, 1, m)]
+    first = tuple(c + 0.3 * rng.normal(size=len(c)) for c in common)
+    noise = [c + 0.3 * rng.normal(size=len(c)) for c in common]
+    return first, (noise[0] + shift, noise[1])
+
+
+def test_placements_are_shares_of_pairs_and_average_to_the_auroc():
+    rng = np.random.default_rng(0)
+    inside, outside = rng.integers(0, 9, 40) + 1.0, rng.integers(0, 9, 30)
+    wins = (inside[:, None] > outside) + (inside[:, None] == outside) / 2
+    v, w = ood.placements(inside, outside)
+    np.testing.assert_allclose(v, wins.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(w, wins.mean(0), rtol=1e-12)
+    assert v.mean() == pytest.approx(ood.auroc(inside, outside).value)
+
+
+def test_the_difference_is_that_of_the_values_and_turns_round():
+    first, second = draw(0, 0.5)
+    found = ood.auroc_difference(first, second)
+    expected = ood.auroc(*first).value - ood.auroc(*second).value
+    assert found.value == pytest.approx(expected)
+    back = ood.auroc_difference(second, first)
+    assert back == pytest.approx((-found.value, -found.high, -found.low))
+    assert ood.auroc_difference(first, first) == (0, 0, 0)
+
+
+def test_the_interval_covers_as_often_as_it_says_and_uses_the_pairs():
+    # both scores are as good: the difference is 0
+    found = [ood.auroc_difference(*draw(seed, 0.0)) for seed in range(400)]
+    covered = np.mean([low <= 0 <= high for _, low, high in found])
+    # 4 standard errors of a share of 0.95
+    assert abs(covered - 0.95) < 4 * np.sqrt(0.05 * 0.95 / 400)
+    first, second = draw(0, 0.0)
+    alone = [ood.auroc(*scores) for scores in (first, second)]
+    unpaired = np.hypot(*[estimate.high - estimate.low for estimate in alone])
+    assert found[0].high - found[0].low < unpaired / 1.5
+
+
+@pytest.mark.parametrize("cut", [(79, 60), (80, 59), (1, 60)])
+def test_other_examples_are_refused(cut):
+    first, second = draw(0, 0.0)
+    second = second[0][: cut[0]], second[1][: cut[1]]
+    with pytest.raises(ValueError, match="scores of the same"):
+        ood.auroc_difference(first, second)
+    with pytest.raises(ValueError, match="at least 2"):
+        ood.auroc_difference(([1.0], [0.0]), ([1.0], [0.0]))
