@@ -192,7 +192,7 @@ def test_other_sets_have_a_block():
     others = {"mine": CLOTHES[:3], "digits": digits, "emoji": CLOTHES[::-1]}
     found = data.battery(CLOTHES, 0, others | {"sklearn_digits": CLOTHES[:5]})
     assert list(found.sets)[:4] == ["digits", "emoji", "inverted_emoji", "mine"]
-    assert list(found.left_out) == ["glyphs", "saturate"]
+    assert list(found.left_out) == ["glyphs", "saturate", "class_left_out"]
     assert "not given" in found.left_out["glyphs"]
     assert {n: len(found.sets[n].images) for n in ("digits", "mine")} == {
         "digits": len(CLOTHES),
@@ -203,13 +203,14 @@ def test_other_sets_have_a_block():
     )
     assert "sklearn_digits" in found.of_block("kept back")
     assert not found.sets["digits"].paired
-    assert {n for n in OTHERS if n not in found.sets} == {"glyphs"}
+    absent = {n for n in OTHERS if n not in found.sets}
+    assert absent == {"glyphs", "class_left_out"}
 
 
 def test_blocks_alone():
     found = data.battery(CLOTHES, 0, blocks=("kept back",))
     assert set(found.sets) == set(KINDS["kept back"])
-    assert list(found.left_out) == ["sklearn_digits"]
+    assert list(found.left_out) == ["class_left_out", "sklearn_digits"]
     for name, outliers in found.of_block("kept back").items():
         np.testing.assert_array_equal(outliers, kind(name))
     assert found.of_block("seen") == {}

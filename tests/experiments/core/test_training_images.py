@@ -56,7 +56,7 @@ def test_sets_that_cannot_be_changed(whole):
         leave_out(some, replace(whole.train, labels=None))
     some.data.streaming = True
     for change in (leave_out, with_mutations):
-        with pytest.raises(UserError, match="set config.data.streaming=False"):
+        with pytest.raises(UserError, match="streaming=False"):
             change(some, whole.train)
 
 
