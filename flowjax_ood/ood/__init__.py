@@ -64,6 +64,7 @@ from flowjax_ood.ood.flows.gradients import (
     rao_and_typicality,
 )
 from flowjax_ood.ood.flows.groups import GroupTypicality, group_typicality
+from flowjax_ood.ood.flows.input_gradients import InputGradients
 from flowjax_ood.ood.flows.latent_tests import (
     KLODS,
     SITN,
@@ -79,11 +80,15 @@ from flowjax_ood.ood.flows.likelihood import (
     Typicality,
 )
 from flowjax_ood.ood.flows.lists import flow_only, no_flow, v1
+from flowjax_ood.ood.flows.local_dimension import LocalDimension
 from flowjax_ood.ood.flows.neighbours import ClusteredGaussians, NeighbourDistance
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+from flowjax_ood.ood.flows.poses import PoseContrast
 from flowjax_ood.ood.flows.projections import ProjectionTest
+from flowjax_ood.ood.flows.reconstruction import Reconstruction
 from flowjax_ood.ood.flows.regret import LikelihoodRegret
 from flowjax_ood.ood.flows.score import FlowScore
+from flowjax_ood.ood.flows.stability import Stability
 from flowjax_ood.ood.flows.subspaces import SubspaceDistance, SubspaceResidual
 from flowjax_ood.ood.flows.two_sided import TwoSided
 from flowjax_ood.ood.intervals import Estimate, mean_ci
@@ -153,10 +158,12 @@ __all__ = [
     "Gram",
     "GroupTypicality",
     "InputComplexity",
+    "InputGradients",
     "KLMatching",
     "LatentLikelihood",
     "LatentSpread",
     "LikelihoodRegret",
+    "LocalDimension",
     "LogDeterminant",
     "LogLikelihood",
     "MCDropout",
@@ -172,10 +179,12 @@ __all__ = [
     "Network",
     "OpenMax",
     "Outputs",
+    "PoseContrast",
     "ProjectionTest",
     "RankFeat",
     "RaoScore",
     "ReAct",
+    "Reconstruction",
     "Relation",
     "RelativeMahalanobis",
     "RelativeMahalanobisPlusPlus",
@@ -184,6 +193,7 @@ __all__ = [
     "ScaleLikelihood",
     "ScoredFlow",
     "SpectrumVariation",
+    "Stability",
     "SubspaceDistance",
     "SubspaceResidual",
     "TempScale",

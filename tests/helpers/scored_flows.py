@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood import ood
-from flowjax_ood.bijectors import Chain
+from flowjax_ood.bijectors import (
+    Chain,
+    FactorOut,
+    InvertibleConv1x1,
+    Logit,
+    Squeeze,
+)
 from flowjax_ood.distributions import Flow
 from flowjax_ood.models import RealNVP, TabularRealNVP
 
@@ -60,6 +66,16 @@ def image_flow(scales: int = 2, seed: int = 0, channels: int = 1) -> ood.ScoredF
     """A RealNVP of 8 x 8 images."""
     shape, options = (8, 8, channels), {"width": 3, "blocks": 1, "norm": "none"}
     return drawn(RealNVP(shape, scales=scales, couplings=3, **options), seed)
+
+
+def simple_flow(seed: int = 0) -> ood.ScoredFlow:
+    """Two scales of 8 x 8 images without networks: it compiles in a moment.
+
+    Logits, mixed linearly within blocks of 2 x 2 pixels.
+    """
+    inner = FactorOut(Chain([InvertibleConv1x1()]))
+    parts = [Logit(), Squeeze(), InvertibleConv1x1(), inner]
+    return drawn(Flow(Chain(parts), (8, 8, 1)), seed)
 
 
 def vector_flow(dims: int = 5, seed: int = 0) -> ood.ScoredFlow:

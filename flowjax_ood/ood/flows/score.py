@@ -131,6 +131,14 @@ def calibration(given: Given, least: int, name: str) -> FlowOutputs:
     return _at_least(given.id_validation, least, name, what)
 
 
+def drawn(outputs: FlowOutputs, count: int, seed: int) -> FlowOutputs:
+    """Draw at most `count` of them by a seed; they stay in order."""
+    if len(outputs) <= count:
+        return outputs
+    chosen = np.random.default_rng(seed).permutation(len(outputs))[:count]
+    return outputs.rows(np.sort(chosen))
+
+
 def _at_least(outputs: FlowOutputs, least: int, name: str, what: str) -> FlowOutputs:
     if len(outputs) < least:
         raise ValueError(f"{name} needs {least} {what}; got {len(outputs)}")

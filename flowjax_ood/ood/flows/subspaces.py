@@ -16,7 +16,7 @@ from flowjax_ood.ood.flows.latents import (
     rows,
 )
 from flowjax_ood.ood.flows.outputs import ScoredFlow
-from flowjax_ood.ood.flows.score import Score, reference
+from flowjax_ood.ood.flows.score import Score, drawn, reference
 from flowjax_ood.ood.settings import COUNT, ranges_of
 
 # reference images that are looked at: more move the components little
@@ -83,10 +83,7 @@ class Components:
 
 def reference_rows(given: Given, of: Of, scale: int | None, name: str) -> np.ndarray:
     """Rows of at most 6,000 reference images, drawn by `given.seed`: `[n, D]`."""
-    outputs = reference(given, 2, name)
-    if len(outputs) > ROWS:
-        drawn = np.random.default_rng(given.seed).permutation(len(outputs))[:ROWS]
-        outputs = outputs.rows(np.sort(drawn))
+    outputs = drawn(reference(given, 2, name), ROWS, given.seed)
     return rows(outputs, of, scale)
 
 
