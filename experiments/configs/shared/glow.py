@@ -47,13 +47,17 @@ def gray(name: str, ood: str, variant: str) -> ConfigDict:
 
 
 def color(
-    name: str, ood: tuple[str, ...], variant: str, test: str = "test"
+    name: str,
+    ood: tuple[str, ...],
+    variant: str,
+    test: str = "test",
+    train: str = "train",
 ) -> ConfigDict:
     """The recipe for colour images of 32 x 32, and its variants.
 
-    `test`: the split that is held out.
+    `test`: the split that is held out. `train`: the one to train on.
     """
-    config = glow(f"{name}:train", f"{name}:{test}", ood)
+    config = glow(f"{name}:{train}", f"{name}:{test}", ood)
     config.model.update(scales=3, steps=8, width=400)
     config.optimizer.learning_rate = 1e-5
     config.train.num_epochs = 162

@@ -168,13 +168,17 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
 
 
 def color_real_nvp(
-    name: str, ood: tuple[str, ...], variant_name: str, test: str = "test"
+    name: str,
+    ood: tuple[str, ...],
+    variant_name: str,
+    test: str = "test",
+    train: str = "train",
 ) -> ConfigDict:
     """The paper's RealNVP recipe for colour images of 32 x 32, and its variants.
 
-    `test`: the split that is held out.
+    `test`: the split that is held out. `train`: the one to train on.
     """
-    config = real_nvp(f"{name}:train", f"{name}:{test}", ood)
+    config = real_nvp(f"{name}:{train}", f"{name}:{test}", ood)
     config.model.update(scales=3, blocks=8)
     config.optimizer.learning_rate = 1e-4
     config.train.num_epochs = 102

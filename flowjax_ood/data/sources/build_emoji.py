@@ -18,8 +18,6 @@ from flowjax_ood.data.sources.idx import encode_idx
 DEBIAN_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 ADULT, CHILD = 0x1F9D1, 0x1F9D2
 COUPLE, KISS, HAND_IN_HAND, FAMILY = 0x1F491, 0x1F48F, 0x1F46B, 0x1F46A
-# every third base of people, by code point, is held out
-HELD_OUT = 3
 
 
 def _points(text: str) -> frozenset[int]:
@@ -128,13 +126,14 @@ def rebuild(font: Path) -> dict[str, bytes]:
 
 
 def divide(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
-    """Divide pictures among the parts; of people, every third base is held out.
+    """Divide pictures among the parts; of people, every second base is held out.
 
-    Bases are counted in the order of their code points. No two parts share one.
+    Bases are counted in the order of their code points, and the first is held out. No
+    two parts share one.
     """
     pictures = list(pictures)
     people = sorted({base(p.points) for p in pictures if kind(p.points) == "people"})
-    tested = set(people[HELD_OUT - 1 :: HELD_OUT])
+    tested = set(people[::2])
     parts = {part: [] for part in PARTS}
     for picture in pictures:
         part = kind(picture.points)
