@@ -16,7 +16,9 @@ def get_config(variant: str = ""):
     )
     config.data.source = "embedded"
     images.cpu(config)
-    config.train.num_steps = 400
+    # 2,000 of the 10,000 images are left to fit and calibrate scores by
+    config.data.limit_train = 8000
+    config.train.num_steps = 150
     return images.variant(
         config,
         variant,
@@ -30,4 +32,5 @@ def bottleneck(config):
     config.model.update(
         scales=1, couplings=8, mask="cycle", st_net="resnet_ae", latent_dim=10, blocks=2
     )
+    config.train.num_steps = 100
     return config

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments.core.options import add_workdir
 
-SUMMARY = "train two small flows on clothing, score digits, write a report"
+SUMMARY = "train small flows on clothing, see why digits win, and what detects them"
 EPILOG = ""
 
 

@@ -17,6 +17,7 @@ FIGURES = {
     "roc",
     "terms",
     "couplings",
+    "remedies",
     "latents",
     "samples",
     "training",
@@ -38,7 +39,23 @@ def check_demo(workdir):
         assert np.isfinite(list(own["bits_per_dim"].values())).all()
         assert own["steps"] == own["images_seen"] / 16
 
+    measured = results["remedies"]
+    kinds = measured["kinds"]
+    assert {"digits", "glyphs", "upside_down", "constant"} < set(kinds)
+    rows = {row["score"]: row for row in measured["rows"]}
+    assert sum(row["control"] for row in rows.values()) >= 3
+    for row in rows.values():
+        areas = [row["auroc"][kind] for kind in kinds]
+        assert row["mean"] == pytest.approx(np.mean(areas))
+        assert row["worst"]["auroc"] == row["auroc"][row["worst"]["kind"]] == min(areas)
+    # pixels upside down are the same pixels to a code
+    assert (
+        abs(rows["code length (webp), two-sided"]["auroc"]["upside_down"] - 0.5) < 0.2
+    )
+
     page = (workdir / "report.html").read_text()
+    for name in rows:
+        assert name in page
     # one file that can be sent around: pictures inside, nothing fetched
     assert len(re.findall(r'<img[^>]+src="data:image/png;base64,', page)) == len(
         FIGURES
@@ -80,6 +97,8 @@ def test_a_tiny_demo_leaves_results_figures_and_the_report(
     assert f"report: {workdir / 'report.html'}" in said
     for name in demo.FLOWS:
         assert f"The {name} flow" in said
+    # the first table is there before the second flow is trained
+    assert said.index("read by other scores") < said.index("AUROC of the same flow")
 
 
 @pytest.mark.slow
