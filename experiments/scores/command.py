@@ -53,7 +53,7 @@ def main(
     `behind`: the background flows of likelihood ratios, one for all runs or for each.
     """
     images = split(runs, args.seed, args.fit, args.calibrate, args.test, behind)
-    per_run = _rows(runs, behind, args.expensive)
+    per_run = _rows(runs, behind, args.passes)
     # flows of the same images, but maybe of other scales
     listed = list({row.name: row for own in per_run for row in own}.values())
     known = [[repr(r.score), r.read] for own in per_run for r in own]
@@ -101,7 +101,7 @@ def main(
 
 
 def _rows(
-    runs: Sequence[TrainedFlow], behind: Sequence[TrainedFlow], expensive: bool
+    runs: Sequence[TrainedFlow], behind: Sequence[TrainedFlow], passes: float
 ) -> list[list[Row]]:
     """List the rows of every run, the other runs being the members of its ensemble."""
     flows = [scored_flow(trained) for trained in runs]
@@ -112,7 +112,7 @@ def _rows(
             '"flowjax_ood[detect]"'
         )
     return [
-        rows(flow, flows[:k] + flows[k + 1 :], grounds[k % len(grounds)], expensive)
+        rows(flow, flows[:k] + flows[k + 1 :], grounds[k % len(grounds)], passes)
         for k, flow in enumerate(flows)
     ]
 

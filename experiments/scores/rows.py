@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from flowjax_ood import ood
+from flowjax_ood.ood.flows.stability import CHANGES
 
 # ways to combine scores; all of them at once would be chosen among by their results
 METHODS = {"rank_gauss": "rank-Gauss", "bonferroni": "Bonferroni"}
@@ -37,22 +38,21 @@ def rows(
     flow: ood.ScoredFlow,
     members: Sequence[ood.ScoredFlow] = (),
     background: ood.ScoredFlow | None = None,
-    expensive: bool = False,
+    passes: float = 1,
 ) -> list[Row]:
     """List the rows for a flow, each name once.
 
     `members`: flows trained from other seeds; `background`: of a likelihood ratio;
-    `expensive`: also scores that take many passes an image. Scores that need
-    scikit-learn are left out where it is not installed.
+    `passes`: the most that a score may take an image, but for those of several flows.
+    Scores that need scikit-learn are left out where it is not installed.
     """
     listed = [
         *map(Row, _of_the_flow(flow)),
-        *_of_several(members, background),
         *(Row(score, control=True) for score in _controls(flow)),
         *_combined(flow),
     ]
-    if expensive:
-        listed += map(Row, _expensive())
+    listed = [row for row in listed if row.score.passes <= passes]
+    listed += _of_several(members, background)
     if find_spec("sklearn") is None:
         listed = [row for row in listed if not row.score.requires.sklearn]
     return list({row.name: row for row in listed}.values())
@@ -71,6 +71,21 @@ def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
         *([ood.ComplexityMixture()] if _coders(flow) else []),
         *(ood.DoSE(density=density) for density in ("kde", "svm", "mixture")),
         *ood.flow_only(flow),
+        *_of_more_passes(flow),
+    )
+
+
+def _of_more_passes(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
+    changes = ("draws", *CHANGES) if flow.of_images else ()
+    return (
+        *map(ood.Stability, changes),
+        ood.Reconstruction(),
+        ood.GradientNorms(),
+        ood.RaoScore(),
+        ood.rao_and_typicality(),
+        ood.InputGradients(),
+        ood.LikelihoodRegret(),
+        ood.LocalDimension(),
     )
 
 
@@ -86,7 +101,8 @@ def _of_several(
 
 def _controls(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
     code_lengths = map(ood.CodeLength, _coders(flow))
-    return ood.MeanIntensity(), ood.PPCA(), *code_lengths, *ood.no_flow(flow)
+    own = ood.no_flow(flow) + ood.poses(flow)
+    return ood.MeanIntensity(), ood.PPCA(), *code_lengths, *own
 
 
 def _coders(flow: ood.ScoredFlow) -> Iterable[str]:
@@ -95,20 +111,14 @@ def _coders(flow: ood.ScoredFlow) -> Iterable[str]:
 
 
 def _combined(flow: ood.ScoredFlow) -> Iterable[Row]:
+    poses = ood.poses(flow)
     for name, scores, control in (
         (BOTH, ood.v1(flow), False),
         (FLOW, ood.flow_only(flow), False),
         (PIXELS, ood.no_flow(flow), True),
+        (f"{BOTH} and poses", ood.v1(flow) + poses, False),
+        (f"{PIXELS} with poses", ood.no_flow(flow) + poses, True),
     ):
         for method, label in METHODS.items():
             combined = ood.Combined(scores, method, label=f"{name}, {label}")
             yield Row(combined, control)
-
-
-def _expensive() -> Iterable[ood.FlowScore]:
-    return (
-        ood.GradientNorms(),
-        ood.RaoScore(),
-        ood.rao_and_typicality(),
-        ood.LikelihoodRegret(),
-    )

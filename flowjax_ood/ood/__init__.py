@@ -79,7 +79,7 @@ from flowjax_ood.ood.flows.likelihood import (
     ScaleLikelihood,
     Typicality,
 )
-from flowjax_ood.ood.flows.lists import flow_only, no_flow, v1
+from flowjax_ood.ood.flows.lists import flow_only, no_flow, poses, v1
 from flowjax_ood.ood.flows.local_dimension import LocalDimension
 from flowjax_ood.ood.flows.neighbours import ClusteredGaussians, NeighbourDistance
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
@@ -217,6 +217,7 @@ __all__ = [
     "mean_ci",
     "no_flow",
     "placements",
+    "poses",
     "rao_and_typicality",
     "roc_curve",
     "spread",

@@ -17,6 +17,7 @@ from flowjax_ood.ood.flows.likelihood import (
 )
 from flowjax_ood.ood.flows.neighbours import ClusteredGaussians, NeighbourDistance
 from flowjax_ood.ood.flows.outputs import ScoredFlow
+from flowjax_ood.ood.flows.poses import PoseContrast
 from flowjax_ood.ood.flows.score import FlowScore
 from flowjax_ood.ood.flows.subspaces import SubspaceDistance, SubspaceResidual
 
@@ -24,6 +25,8 @@ from flowjax_ood.ood.flows.subspaces import SubspaceDistance, SubspaceResidual
 BANDS = (0, 4, 16, 64, 256)
 # components that Q leaves out: half of all, if there are fewer than twice as many
 RANK = 128
+# components of pixels in which poses are contrasted
+CONTRASTED = 64
 
 
 def flow_only(network: ScoredFlow) -> tuple[FlowScore, ...]:
@@ -57,6 +60,21 @@ def no_flow(network: ScoredFlow) -> tuple[FlowScore, ...]:
 def v1(network: ScoredFlow) -> tuple[FlowScore, ...]:
     """All of `flow_only` and of `no_flow`."""
     return flow_only(network) + no_flow(network)
+
+
+def poses(network: ScoredFlow) -> tuple[FlowScore, ...]:
+    """Contrasts of poses of pixels, for square images: turned kinds are told to them.
+
+    To be added to another list; results on turned and flipped images then stand apart.
+    """
+    height, width, _ = network.shape if network.of_images else (0, 1, 0)
+    if height != width:
+        return ()
+    components = min(CONTRASTED, math.prod(network.shape))
+    return (
+        PoseContrast(NeighbourDistance("pixels")),
+        PoseContrast(SubspaceDistance("pixels", None, (0, components))),
+    )
 
 
 def _positions(of: Of, scale: int | None, size: int) -> list[FlowScore]:

@@ -24,7 +24,7 @@ def scores(workdirs, out, *arguments) -> dict:
     return json.loads((out / "results.json").read_text())
 
 
-def few_rows(flow, members, background, expensive):
+def few_rows(flow, members, background, passes):
     """A score with two sides, one without, a control, and one that cannot be fitted."""
     parts = ood.LogLikelihood(), ood.LatentLikelihood()
     return [
