@@ -59,8 +59,8 @@ def split(
     """Choose images, at most as many as said.
 
     To fit and calibrate by: training images that neither a run nor one of `others` has
-    seen, not even to choose its best state; where there are too few of them, half of
-    the test images. UserError where there are too few of those, too.
+    seen, not even to choose its best state; where there are too few of them, two thirds
+    of the test images. UserError where there are too few of those, too.
     """
     tested = runs[0].sets.test.images
     unseen = _unseen(runs, others)
@@ -80,14 +80,12 @@ def split(
             f"images to fit and calibrate scores by: at least {4 * LEAST} are needed; "
             "set config.data.limit_test to more"
         )
-    quarter = len(tested) // 4
+    third = len(tested) // 3
     order = permutation(len(tested), seed, "scores: all from the test set")
-    fitted, calibrated, rest = np.split(order, [quarter, 2 * quarter])
+    ends = np.cumsum([min(fit, third), min(calibrate, third), test])
+    fitted, calibrated, rest, _ = np.split(order, ends)
     return Images(
-        *(
-            tested[np.sort(rows[:most])]
-            for rows, most in ((fitted, fit), (calibrated, calibrate), (rest, test))
-        ),
+        *(tested[np.sort(rows)] for rows in (fitted, calibrated, rest)),
         "the test set, of which the rest is tested on",
     )
 
@@ -137,10 +135,10 @@ def battery(
         # made of test images, as the battery's own
         if not name.startswith(f"{runs[0].sets.test.name} "):
             others[KNOWN.get(base, name)] = known.images
-    shape = test.shape[1:]
-    if shape == (28, 28, 1) and "glyphs" not in others:
-        drawn = data.load("glyphs:test", source="glyphs", limit=len(test))
-        others["glyphs"] = drawn.images
+    height, width, channels = shape = test.shape[1:]
+    if height == width and channels in (1, 3) and "glyphs" not in others:
+        like = {"limit": len(test), "image_size": height, "channels": channels}
+        others["glyphs"] = data.load("glyphs:test", source="glyphs", **like).images
     try:
         others["sklearn_digits"] = _small_digits(shape)
     except UNUSABLE as error:

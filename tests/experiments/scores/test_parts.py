@@ -66,18 +66,45 @@ def test_images_are_of_no_run():
 @pytest.mark.parametrize("source", ["idx", "synthetic"])
 def test_without_unseen_images_the_test_set_is_split(source):
     train = WHOLE if source == "idx" else WHOLE[:10]
-    found = split([fake(train, source=source)], 0, 999, 999, 40)
-    assert [len(x) for x in found[:3]] == [25, 25, 40]
+    found = split([fake(train, source=source)], 0, 999, 999, 30)
+    assert [len(x) for x in found[:3]] == [33, 33, 30]
     parts = [keys(x) for x in found[:3]]
-    assert len(set.union(*parts)) == 90, "no image is in two parts"
+    assert len(set.union(*parts)) == 96, "no image is in two parts"
     assert set.union(*parts) <= keys(TEST)
     assert "test set" in found.taken_from
+    # what is not fitted to is tested on
+    few = split([fake(train, source=source)], 0, 20, 999, 999)
+    assert [len(x) for x in few[:3]] == [20, 33, 47]
 
 
 def test_too_few_images_are_refused(monkeypatch):
     monkeypatch.setattr(chosen, "LEAST", 30)
     with pytest.raises(UserError, match=r"has 100 test images.*at least 120"):
         split([fake(WHOLE)], 0, 10, 10, 10)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_real_sets_of_other_images_are_among_the_outliers(channels):
+    """Letters and small digits come in the size and the channels of the images."""
+    own, digits, things, altered = (
+        SimpleNamespace(name=name, images=images(6, n, channels))
+        for n, name in enumerate(("emoji", "mnist", "emoji", "emoji dimmed"))
+    )
+    ood_sets = {"mnist": digits, "emoji:things": things, "emoji dimmed": altered}
+    sets = SimpleNamespace(test=own, ood=ood_sets, left_out="")
+    made = chosen.battery([SimpleNamespace(sets=sets)], own.images, 0, ["seen"])
+    found = made.of_block("seen")
+    assert {n for n, s in made.sets.items() if not s.paired} == {
+        *("digits", "glyphs", "emoji:things", "uniform", "constant")
+    }
+    np.testing.assert_array_equal(found["digits"], digits.images)
+    np.testing.assert_array_equal(found["emoji:things"], things.images)
+    letters = found["glyphs"]
+    assert letters.shape == (6, 8, 8, channels)
+    assert letters.std() > 30
+    np.testing.assert_array_equal(letters[..., 0], letters[..., -1])
+    made = chosen.battery([SimpleNamespace(sets=sets)], own.images, 0, ["kept back"])
+    assert made.of_block("kept back")["sklearn_digits"].shape == letters.shape
 
 
 def test_flows_of_other_events_are_refused():
