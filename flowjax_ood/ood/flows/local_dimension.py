@@ -203,14 +203,9 @@ class LocalDimension(FlowScore):
 
         def score(outputs: FlowOutputs) -> np.ndarray:
             values = dimension(outputs), outputs.log_prob
-            # NaN is kept: it is refused as a score
-            known = ~np.isnan(outputs.log_prob)
-            p = [low_p(v[known], r) for v, r in zip(values, ranked, strict=True)]
-            scores = np.full(len(outputs), np.nan)
+            p = [low_p(v, r) for v, r in zip(values, ranked, strict=True)]
             # steps of the smaller are 1 / (n + 1): the larger orders within a step
-            within = np.max(p, axis=0) / (len(held_out) + 1)
-            scores[known] = np.min(p, axis=0) + within
-            return scores
+            return np.min(p, axis=0) + np.max(p, axis=0) / (len(held_out) + 1)
 
         return score
 
