@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.core.evaluation import TrainedFlow
+from experiments.core.flow_passes import scored_flow
 from experiments.core.loaders import load_set
 from flowjax_ood import data, figures, ood
 from flowjax_ood.data.outliers.battery import SEEN
@@ -60,9 +61,7 @@ def measure(trained: TrainedFlow, fast: bool) -> dict:
     fit, calibrate, test = COUNTS[fast]
     unseen = load_set(trained.config, c.train, 0, c.source, c.path)
     unseen = unseen.images[c.limit_train :]
-    flow = ood.ScoredFlow(
-        trained.flow, trained.variables, trained.config.eval.seed, trained.sets.bins
-    )
+    flow = scored_flow(trained)
     images = trained.sets.test.images[:test]
     sets = {"in-distribution": images, **outliers(trained, images)}
     size = trained.config.eval.batch_size

@@ -36,6 +36,7 @@ from experiments.detect import (
     scores,
     table,
 )
+from experiments.detect.flow_scores import flow_score_runs
 from experiments.detect.flows import TERMS, flow_runs, trained_flows
 from flowjax_ood import figures, ood
 from flowjax_ood.ood.network import Network
@@ -84,6 +85,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         runs = _runs(config, sets, workdir, trained, tests, every)
         layers = _layers(config, sets, trained[0].network, tests)
     runs |= flow_runs(flows, every, workdir / "scores")
+    runs |= flow_score_runs(flows, config, sets, every, workdir / "scores")
 
     def write() -> None:
         results = _results(config, sets, trained, tests, corrupted, runs)

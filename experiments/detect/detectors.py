@@ -187,24 +187,25 @@ def given(
     `train` are the outputs of the training inputs that detectors are fitted on.
     """
     size, outliers = config.detect.validation, None
-
-    def validation(events: AnySet) -> np.ndarray:
-        rows = protocols.split(len(events), size)
-        return sets.inputs(events, np.concatenate([rows.fit, rows.choose]))
-
     if protocol == REPOSITORY:
-        outliers = validation(sets.ood[ood_name])
+        outliers = validation(sets.ood[ood_name], sets, config)
     elif protocol == LEAK_FREE:
         rows = np.random.RandomState(protocols.SEED).permutation(len(sets.train))
         x = sets.inputs(sets.train, rows[:size])
         outliers = made_outliers(sets, x, config.seed)
     rows = fitted_rows(sets, config)
     inputs = sets.inputs(sets.train, rows)
-    x, of_x = validation(sets.test), None
+    x, of_x = validation(sets.test, sets, config), None
     if sets.test.labels is not None:
         tested = protocols.split(len(sets.test), size)
         of_x = sets.test.labels[np.concatenate([tested.fit, tested.choose])]
     return Given(train, sets.train.labels[rows], x, outliers, config.seed, inputs, of_x)
+
+
+def validation(events: AnySet, sets: Sets, config: ConfigDict) -> np.ndarray:
+    """Inputs of a test set that settings are chosen by, none of those tested."""
+    rows = protocols.split(len(events), config.detect.validation)
+    return sets.inputs(events, np.concatenate([rows.fit, rows.choose]))
 
 
 def made_outliers(sets: Sets, x: np.ndarray, seed: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 from experiments.core import drawing, score_cache, text
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
+from experiments.core.flow_passes import scored_flow
 from experiments.core.results import versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.scores import lock as locks
@@ -19,7 +20,7 @@ from experiments.scores.images import battery, check_alike, split
 from experiments.scores.measures import table_rows
 from experiments.scores.page import document
 from experiments.scores.rows import Row, rows
-from experiments.scores.scoring import run_scores, scored_flow
+from experiments.scores.scoring import run_scores
 from flowjax_ood import figures
 from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
 from flowjax_ood.runtime.messages import warn

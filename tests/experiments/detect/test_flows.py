@@ -12,9 +12,10 @@ from experiments.core import build, training_run
 from experiments.core.config import load_config
 from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
+from experiments.core.flow_passes import scored_flow
 from experiments.core.run_config import read_config
 from experiments.core.sets import load_sets
-from experiments.detect import exposure, networks
+from experiments.detect import detectors, exposure, flow_scores, networks
 from experiments.detect import flows as detect_flows
 from flowjax_ood import ood
 from flowjax_ood.evaluation.likelihood import evaluate_likelihood
@@ -115,6 +116,43 @@ def test_flows_of_several_seeds_share_their_rows(restored, tmp_path):
         one, other = (run.scores["mnist"] for (run,) in runs)
         assert (one != other).any()
     assert {p.name for p in tmp_path.iterdir()} == {"flow_0", "flow_1"}
+
+
+def test_other_scores_of_a_flow_have_rows(workdir, tmp_path, monkeypatch, capsys):
+    limits = ("data.limit_train=400", "data.limit_test=300", "data.image_size=8")
+    config = load_config(stubs.CONFIG, limits)
+    config.detect.flows, config.detect.validation = (str(workdir),), 220
+    sets = load_sets(config)
+    flows = detect_flows.trained_flows(config, sets)
+    tests = {"fashion_mnist": sets.test.images[-40:], "mnist": sets.ood["mnist"].images}
+    own = tmp_path / "own"
+    found = flow_scores.flow_score_runs(flows, config, sets, tests, own)
+    scored = scored_flow(flows[0])
+    names = [f"flow: {score.name}" for score in flow_scores.listed(scored)]
+    assert list(found) == [(name, "none") for name in names]
+    ((run,),) = found["flow: typicality", "none"]
+    usual = scored.collect(
+        detectors.validation(sets.test, sets, config)
+    ).log_prob.mean()
+    for name, x in tests.items():
+        expected = -abs(scored.collect(x).log_prob - usual)
+        np.testing.assert_allclose(run.scores[name], expected, rtol=1e-5, atol=0.05)
+    tested = detectors.evaluated(sets, config)["fashion_mnist"]
+    known = {x.tobytes() for x in tested}
+    held_out = detectors.validation(sets.test, sets, config)
+    assert not known & {x.tobytes() for x in held_out}
+
+    # kept; and too few images are no reason to stop
+    monkeypatch.setattr(flow_scores, "_scored", stubs.never)
+    assert list(flow_scores.flow_score_runs(flows, config, sets, tests, own)) == list(
+        found
+    )
+    monkeypatch.undo()
+    config.detect.validation = 100
+    few = flow_scores.flow_score_runs(flows, config, sets, tests, tmp_path / "few")
+    assert list(few) == list(found)[:-1]
+    assert "no scores by" in capsys.readouterr().err
+    assert flow_scores.flow_score_runs([], config, sets, tests, own) == {}
 
 
 def test_flows_that_do_not_belong_are_refused_before_any_training(

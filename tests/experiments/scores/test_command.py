@@ -9,8 +9,8 @@ from scipy.stats import rankdata
 
 from experiments.cli import run
 from experiments.core import score_cache
+from experiments.core.flow_passes import Passes
 from experiments.scores.rows import Row, _of_several
-from experiments.scores.scoring import Passes
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.battery import KINDS
 from tests.helpers.experiment_runs import only_error
