@@ -70,10 +70,11 @@ def poses(network: ScoredFlow) -> tuple[FlowScore, ...]:
     height, width, _ = network.shape if network.of_images else (0, 1, 0)
     if height != width:
         return ()
-    components = min(CONTRASTED, math.prod(network.shape))
+    components = min(CONTRASTED, math.prod(network.shape) // 2)
     return (
         PoseContrast(NeighbourDistance("pixels")),
         PoseContrast(SubspaceDistance("pixels", None, (0, components))),
+        PoseContrast(SubspaceResidual("pixels", None, components)),
     )
 
 

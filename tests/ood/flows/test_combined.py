@@ -237,6 +237,10 @@ def test_the_lists_name_every_score_once_and_what_it_costs():
     assert bands == [(0, 4), (4, 16), (16, 64)]
     assert ood.CodeLength() in ood.no_flow(flow)
     assert ood.InputComplexity() in ood.flow_only(flow)
+    contrasts = ood.poses(flow)
+    assert len({s.name for s in contrasts}) == 3
+    assert all(s.passes == 0 for s in contrasts)
+    assert ood.poses(gaussian_flow()) == ()
 
 
 def test_all_scores_of_a_list_are_of_one_pass(fitted, monkeypatch):
