@@ -284,8 +284,29 @@ def test_an_unknown_variant_is_refused_by_every_config():
             config_of(name, "tpu")
 
 
+def twin(name: str) -> str:
+    """The CIFAR-10 config that differs in its data alone; else the config itself."""
+    dataset, _, of = name.partition("_")
+    other = dataset in ("svhn", "celeba") and of in ("realnvp", "glow", "negative")
+    return f"cifar10_{of}" if other else name
+
+
+@pytest.mark.parametrize(
+    "name", [f.removesuffix(".py") for f in known_configs() if twin(f[:-3]) != f[:-3]]
+)
+def test_smoke_variants_of_other_data_are_the_same_program(name):
+    """So one of them runs through in the slow tests."""
+    flat = (flatten(load_config(f"{CONFIGS / n}.py:smoke")) for n in (name, twin(name)))
+    own, other = flat
+    differ = {key for key in own | other if own.get(key) != other.get(key)}
+    data = {"data.train", "data.test", "data.ood", "train.negative"}
+    assert differ <= data | {"optimizer.learning_rate"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in PAPER if PAPER[n][0] != "fashion_mnist"])
+@pytest.mark.parametrize(
+    "name", [n for n in PAPER if PAPER[n][0] != "fashion_mnist" and twin(n) == n]
+)
 def test_smoke_variants_run_through(tmp_path, name):
     # fashion_mnist's run in train/test_command.py and train/test_glow.py
     dataset, model = PAPER[name]
@@ -311,6 +332,7 @@ def test_smoke_variants_run_through(tmp_path, name):
         - {"fashion_mnist_negative.py"}
         # and in detect/test_runs.py
         - {f"{name}_detect.py" for name in ("fashion_mnist", "cifar10", "genomics")}
+        - {f for f in known_configs() if twin(f[:-3]) != f[:-3]}
     ),
 )
 def test_smoke_variants_of_other_experiments_run_through(tmp_path, file):

@@ -101,12 +101,6 @@ def test_a_tiny_demo_leaves_results_figures_and_the_report(
     assert said.index("read by other scores") < said.index("AUROC of the same flow")
 
 
-@pytest.mark.slow
-def test_demo_fast(tmp_path):
-    assert run(["demo", "--fast", f"--workdir={tmp_path}"]) == 0
-    check_demo(tmp_path)
-
-
 @pytest.mark.parametrize("there", ["full", "fast"])
 def test_full_and_fast_runs_do_not_mix(tmp_path, capsys, there):
     for folder, variant, smoke in demo.FLOWS.values():
