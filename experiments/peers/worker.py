@@ -15,6 +15,9 @@ import numpy as np
 
 from experiments.peers.tasks import CONTESTS
 
+# seconds of a call in which waking up is lost: it is not repeated for that
+LONG = 2.0
+
 
 def build(contest: str, name: str, task: str, shape: dict, threads: int) -> tuple:
     """The calls of a library, and its description before it runs."""
@@ -40,10 +43,10 @@ def build(contest: str, name: str, task: str, shape: dict, threads: int) -> tupl
 
 def first(calls, mode: str) -> dict:
     """Seconds of the first call, which traces and compiles where a library does so."""
-    began = time.perf_counter()
-    value = getattr(calls, mode)()
-    seconds = time.perf_counter() - began
-    getattr(calls, mode)()  # what warms up on the second call is not timed, either
+    call = getattr(calls, mode)
+    seconds, value = timed(call)
+    if seconds < LONG:
+        call()  # what warms up on the second call is not timed, either
     if mode == "fit":
         return {"seconds": seconds}
     if mode == "score":
@@ -53,14 +56,21 @@ def first(calls, mode: str) -> dict:
 
 def timed_round(calls, mode: str, seconds: float) -> dict:
     """Median seconds of a call over about `seconds`."""
-    call, times = getattr(calls, mode), []
-    call()  # wakes threads that went to sleep while others had their turn
-    end = time.perf_counter() + seconds
+    call = getattr(calls, mode)
+    # wakes threads that went to sleep while others had their turn
+    taken, _ = timed(call)
+    times = [taken] if taken > LONG else []
+    end = time.perf_counter() + seconds - sum(times)
     while not times or time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
+        times.append(timed(call)[0])
     return {"seconds": float(np.median(times)), "calls": len(times)}
+
+
+def timed(call) -> tuple:
+    """The seconds of a call, and its result."""
+    start = time.perf_counter()
+    value = call()
+    return time.perf_counter() - start, value
 
 
 def serve(requests, answers) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from flowjax_ood.ood.features import checked, rounded
+from flowjax_ood.ood.features import checked
 
 # queries, and references, compared at a time: 4 MiB of distances
 QUERIES, REFERENCES = 256, 4096
@@ -65,31 +65,29 @@ class NearestNeighbors:
             raise ValueError(
                 f"k must be in 1 ... {rows}, the rows of features, got {k}"
             )
-        x = x.astype(np.float64)
-        if normalize:
-            x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), TINY)
         # squared distances must not overflow
         limit = np.sqrt(float(jnp.finfo(jnp.zeros(()).dtype).max) / dims) / 4
-        largest = np.abs(x).max()
+        largest = 1 if normalize else max(x.max(), -x.min())
         if largest > limit:
             raise ValueError(
                 f"features are up to {largest:.3g}, distances are computed of up to "
                 f"{limit:.3g}: divide features by a constant, or normalize"
             )
-        center = rounded(x.mean(0))
-        x -= center
+        # any point among them will do: the mean of some rows, spread over all
+        some = x[:: -(-rows // REFERENCES)].astype(np.float64)
+        if normalize:
+            some /= np.maximum(np.linalg.norm(some, axis=1, keepdims=True), TINY)
+        center = jnp.asarray(some.mean(0))
         size = min(rows, REFERENCES)
-        missing = -rows % size
-        x = np.pad(x, ((0, missing), (0, 0)))
-        squares = np.sum(x * x, axis=1)
-        squares[rows:] = np.inf
-        return cls(
-            center=jnp.asarray(center),
-            references=jnp.asarray(x.reshape(-1, size, dims)),
-            squares=jnp.asarray(squares.reshape(-1, size)),
-            k=k,
-            normalize=bool(normalize),
-        )
+        blocks = -(-rows // size)
+        held = jnp.zeros((blocks, size, dims)), jnp.zeros((blocks, size))
+        for block in range(blocks):
+            part = x[block * size : (block + 1) * size]
+            missing = size - len(part)
+            if missing:
+                part = np.pad(part, ((0, missing), (0, 0)))
+            held = _placed(held, part, center, block, missing, bool(normalize))
+        return cls(center, *held, k=k, normalize=bool(normalize))
 
     def score(self, features) -> jax.Array:
         """Score features `[B, D]`: `[B]`, higher is more in-distribution.
@@ -99,15 +97,29 @@ class NearestNeighbors:
         return _score(self, jnp.asarray(checked(features, len(self.center))))
 
 
-@jax.jit
-def _score(detector: NearestNeighbors, x: jax.Array) -> jax.Array:
-    x = x.astype(detector.center.dtype)
-    if detector.normalize:
+def _centered(x: jax.Array, center: jax.Array, normalize: bool) -> jax.Array:
+    x = x.astype(center.dtype)
+    if normalize:
         # twice: squares of large numbers would overflow
         x = x / jnp.maximum(jnp.max(jnp.abs(x), axis=1, keepdims=True), TINY)
         x = x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), TINY)
+    return x - center
+
+
+@partial(jax.jit, donate_argnums=0, static_argnums=5)
+def _placed(held, part, center, block, missing, normalize):
+    """Put rows of one block, of which the last are missing, into those held."""
+    x = _centered(part, center, normalize)
+    there = jnp.arange(len(x)) < len(x) - missing
+    squares = jnp.where(there, jnp.sum(x * x, axis=1), jnp.inf)
+    return tuple(a.at[block].set(new) for a, new in zip(held, (x, squares)))
+
+
+@jax.jit
+def _score(detector: NearestNeighbors, x: jax.Array) -> jax.Array:
     score = partial(_score_one, detector)
-    return lax.map(score, x - detector.center, batch_size=QUERIES)
+    x = _centered(x, detector.center, detector.normalize)
+    return lax.map(score, x, batch_size=QUERIES)
 
 
 def _score_one(detector: NearestNeighbors, x: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
-from flowjax_ood.ood.detectors.fitting import TINY, float32, unit, unit_rows
+from flowjax_ood.ood.detectors.fitting import TINY, float32, row_lengths, unit
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.detectors.subspaces import residual, residual_space
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
@@ -101,9 +101,8 @@ def nn_guide(z, f, bank, k):
 
 def _lengths(f, origin, null_space) -> np.ndarray:
     """Lengths of the residual of rows f, and of `f - origin`: float64 `[2, n]`."""
-    away = f - origin
-    both = (away @ null_space, away)
-    return np.sqrt([np.einsum("nd,nd->n", a, a) for a in both])
+    away = f - origin.astype(f.dtype)
+    return np.array([row_lengths(a) for a in (away @ null_space.astype(f.dtype), away)])
 
 
 def _distance(f, fitted):
@@ -322,9 +321,13 @@ class NNGuide(Detector):
     def prepared(self, network, given):
         kept = given.summary(Bank())
         size = min(max(1, round(self.share * kept.count)), len(kept.features))
-        rows = np.random.default_rng(given.seed).permutation(len(kept.features))[:size]
-        z, f = np.asarray(kept.logits[rows], np.float64), kept.features[rows]
-        top = z.max(1, keepdims=True)
-        energies = top + np.log(np.exp(z - top).sum(1, keepdims=True))
-        bank = {"bank": unit_rows(f) * energies}
+        z, f = kept.logits, kept.features
+        if size < len(f):
+            rows = np.random.default_rng(given.seed).permutation(len(f))[:size]
+            z, f = z[rows], f[rows]
+        z = np.asarray(z, np.float64)
+        top = z.max(1)
+        energies = top + np.log(np.exp(z - top[:, None]).sum(1))
+        by = energies / np.maximum(row_lengths(f), TINY)
+        bank = {"bank": f * np.asarray(by, np.float32)[:, None]}
         return _score_of_both(nn_guide, bank, {"k": min(self.k, size)})

@@ -21,6 +21,11 @@ def unit(f):
     return f / jnp.maximum(jnp.linalg.norm(f, axis=1, keepdims=True), TINY)
 
 
+def row_lengths(f) -> np.ndarray:
+    """Lengths of rows f `[N, D]`, in NumPy: float64 `[N]`."""
+    return np.sqrt(np.einsum("nd,nd->n", f, f, dtype=np.float64))
+
+
 def unit_rows(f) -> np.ndarray:
     """Divide rows by their lengths as `unit` does, in NumPy: float64 `[N, D]`."""
     f = np.asarray(f, np.float64)
