@@ -7,6 +7,7 @@ import numpy as np
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
 from experiments.core.loaders import load_set
+from experiments.core.other_images import other_images
 from flowjax_ood import data, figures, ood
 from flowjax_ood.data.outliers.battery import SEEN
 from flowjax_ood.runtime.progress import progress
@@ -14,7 +15,7 @@ from flowjax_ood.runtime.progress import progress
 # images to fit and to calibrate by, and test images, of a run and of one with --fast
 COUNTS = {False: (1000, 1000, 500), True: (300, 200, 60)}
 # columns of the short table
-SHOWN = ("digits", "glyphs", "upside_down", "noisy")
+SHOWN = ("digits", "glyphs", "emoji", "upside_down", "noisy")
 
 
 class Remedy(NamedTuple):
@@ -83,8 +84,7 @@ def measure(trained: TrainedFlow, fast: bool) -> dict:
 def outliers(trained: TrainedFlow, images: np.ndarray) -> dict[str, np.ndarray]:
     """Make the kinds of the battery that scores were compared on, real sets first."""
     digits = next(iter(trained.sets.ood.values())).images
-    glyphs = data.load("glyphs:test", source="glyphs", limit=len(images)).images
-    others = {"digits": digits, "glyphs": glyphs}
+    others = {"digits": digits, **other_images(images.shape[1:], len(images))}
     return data.battery(images, 0, others, blocks=(SEEN,)).of_block(SEEN)
 
 

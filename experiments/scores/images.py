@@ -10,6 +10,7 @@ from experiments.core.errors import UNUSABLE, UserError, user_errors
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import Kind
 from experiments.core.loaders import load_set, load_train
+from experiments.core.other_images import other_images
 from experiments.core.training_images import leave_out
 from flowjax_ood import data
 from flowjax_ood.data.outliers.battery import Battery
@@ -19,6 +20,7 @@ from flowjax_ood.runtime.messages import warn
 LEAST = 20
 # sets of other images, by the names that the battery knows them by
 KNOWN = {"mnist": "digits", "glyphs": "glyphs"}
+EMOJI = "emoji"
 
 
 class Images(NamedTuple):
@@ -135,10 +137,12 @@ def battery(
         # made of test images, as the battery's own
         if not name.startswith(f"{runs[0].sets.test.name} "):
             others[KNOWN.get(base, name)] = known.images
-    height, width, channels = shape = test.shape[1:]
-    if height == width and channels in (1, 3) and "glyphs" not in others:
-        like = {"limit": len(test), "image_size": height, "channels": channels}
-        others["glyphs"] = data.load("glyphs:test", source="glyphs", **like).images
+    shape = test.shape[1:]
+    shipped = other_images(shape, len(test))
+    if runs[0].sets.test.name == EMOJI:
+        # its own are told apart by what they show
+        del shipped[EMOJI]
+    others = shipped | others
     try:
         others["sklearn_digits"] = _small_digits(shape)
     except UNUSABLE as error:

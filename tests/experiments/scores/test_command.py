@@ -60,8 +60,9 @@ def test_the_table_is_of_the_kept_scores(first):
     results, out = first
     assert list(results["blocks"]) == ["seen", "told"]
     assert set(KINDS["seen"]) < set(results["blocks"]["seen"])
-    assert {"digits", "glyphs"} < set(results["blocks"]["seen"])
-    assert "emoji" in results["left_out"]
+    real = {"digits", "glyphs", "emoji", "inverted_emoji"}
+    assert real < set(results["blocks"]["seen"])
+    assert "saturate" in results["left_out"]
     assert results["images"] == {
         "fit": 30,
         "calibrate": 120,
