@@ -69,8 +69,13 @@ def energy(z, temperature=1.0):
 
 def neg_entropy(z):
     """`sum_c p_c log p_c`, nats."""
-    log_p, _ = log_probabilities(z)
-    return jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
+    gaps = z - jnp.max(z, axis=-1, keepdims=True)
+    e = jnp.exp(gaps)
+    total = jnp.sum(e, axis=-1)
+    # less the largest, also where all others are next to 0; 2 and more of equals
+    below = jnp.sum(jnp.where(gaps == 0, 0, e), axis=-1)
+    others = jnp.where(total < 2, below, total - 1)
+    return jnp.sum(gaps * e, axis=-1) / total - jnp.log1p(others)
 
 
 def gen(z, gamma=0.1, top=100):
