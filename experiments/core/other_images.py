@@ -4,6 +4,9 @@ import numpy as np
 
 from flowjax_ood import data
 
+# letters of the set that is drawn
+GLYPHS = 10_000
+
 
 def other_images(shape: tuple[int, int, int], count: int) -> dict[str, np.ndarray]:
     """Letters, and emoji of things: `{"glyphs", "emoji"}`, uint8 `[N, *shape]`.
@@ -15,8 +18,8 @@ def other_images(shape: tuple[int, int, int], count: int) -> dict[str, np.ndarra
     if height != width or channels not in (1, 3):
         return {}
     like = {"image_size": height, "channels": channels}
-    specs = {"glyphs": ("glyphs:test", "glyphs"), "emoji": ("emoji:things", "embedded")}
-    return {
-        name: data.load(spec, source=source, **like).images[:count]
-        for name, (spec, source) in specs.items()
-    }
+    # drawn one by one, so no more than are wanted
+    drawn = min(count, GLYPHS)
+    letters = data.load("glyphs:test", source="glyphs", limit=drawn, **like)
+    emoji = data.load("emoji:things", source="embedded", **like)
+    return {"glyphs": letters.images, "emoji": emoji.images[:count]}
