@@ -121,7 +121,8 @@ def _rows(
 def write(out: Path, results: dict) -> None:
     """Write the results, and print the table."""
     write_json(out / "results.json", results)
-    picture, shown = out / PICTURE, results["rows"]
+    picture = out / PICTURE
+    shown = [row for row in results["rows"] if not row["part"]]
     drawn = drawing.draw(
         picture,
         lambda: figures.auroc_heat_map(
@@ -130,7 +131,8 @@ def write(out: Path, results: dict) -> None:
             marked=[r["score"] for r in shown if r["control"]],
             title="AUROC of every score on every kind of outlier",
             caption="In-distribution images score higher: 1 is perfect, 0.5 chance, "
-            "below it outliers are preferred. Controls, in italics, have no flow.",
+            "below it outliers are preferred. Controls, in italics, have no flow. "
+            "Statistics that are there to be combined are in the tables.",
         ),
     )
     page = document(results, picture.read_bytes() if drawn else None)

@@ -74,6 +74,7 @@ def _row(
     measured = {
         "score": f"{row.name}, two-sided" if two_sided else row.name,
         "control": row.control,
+        "part": row.part,
         "kinds": areas,
         "blocks": {block: summary(areas, names) for block, names in blocks.items()},
         "worst": summary(areas, kinds)["worst"],

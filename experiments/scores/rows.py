@@ -21,12 +21,14 @@ COMPARED = tuple(
 class Row(NamedTuple):
     """A score, and whether it is a control, which does not look at the flow.
 
-    `read`: variables of the other flows that it looks at, by which its kept scores are
-    known again.
+    `part`: it is there to be combined, and the picture leaves it out; `read`:
+    variables of the other flows that it looks at, by which its kept scores are known
+    again.
     """
 
     score: ood.FlowScore
     control: bool = False
+    part: bool = False
     read: Any = ()
 
     @property
@@ -50,12 +52,17 @@ def rows(
         *map(Row, _of_the_flow(flow)),
         *(Row(score, control=True) for score in _controls(flow)),
         *_combined(flow),
+        *(Row(score, part=True) for score in ood.flow_only(flow)),
+        *(Row(score, control=True, part=True) for score in ood.no_flow(flow)),
     ]
     listed = [row for row in listed if row.score.passes <= passes]
     listed += _of_several(members, background)
     if find_spec("sklearn") is None:
         listed = [row for row in listed if not row.score.requires.sklearn]
-    return list({row.name: row for row in listed}.values())
+    found: dict[str, Row] = {}
+    for row in listed:
+        found.setdefault(row.name, row)
+    return list(found.values())
 
 
 def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
@@ -70,7 +77,6 @@ def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
         *map(ood.InputComplexity, _coders(flow)),
         *([ood.ComplexityMixture()] if _coders(flow) else []),
         *(ood.DoSE(density=density) for density in ("kde", "svm", "mixture")),
-        *ood.flow_only(flow),
         *_of_more_passes(flow),
     )
 
@@ -101,8 +107,14 @@ def _of_several(
 
 def _controls(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
     code_lengths = map(ood.CodeLength, _coders(flow))
-    own = ood.no_flow(flow) + ood.poses(flow)
-    return ood.MeanIntensity(), ood.PPCA(), *code_lengths, *own
+    return (
+        ood.MeanIntensity(),
+        *code_lengths,
+        ood.PPCA(),
+        ood.NeighbourDistance("pixels"),
+        ood.ClusteredGaussians("pixels"),
+        *ood.poses(flow),
+    )
 
 
 def _coders(flow: ood.ScoredFlow) -> Iterable[str]:

@@ -218,6 +218,10 @@ def test_rows_have_different_names_and_controls_see_no_flow(passes):
     names = [row.name for row in listed]
     assert len(set(names)) == len(names)
     assert {"log p(x)", "SITN", "5-NN of pixels"} < set(names)
+    parts = {row.name for row in listed if row.part}
+    combined = {score.name for score in ood.v1(flow)}
+    assert parts < combined < set(names)
+    assert not {"log p(x)", "5-NN of pixels"} & parts
     local = ood.LocalDimension().name
     assert (local in names) == (passes > 1)
     if passes > 1:
