@@ -43,8 +43,9 @@ class Sets(NamedTuple):
     kind: Kind = Kind.IMAGES
     # values of a pixel
     bins: int = 256
-    # the OOD set of the classes that were left out of training
-    left_out: str = ""
+    # test images of the classes that were left out of training: no OOD set, since
+    # `scores` keeps them back
+    left_out: ImageSet | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -106,10 +107,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         if of in (Kind.IMAGES, Kind.CLASSIFIER):
             train, _ = leave_out(config, train)
             test, left_out = leave_out(config, test)
-            sets = sets._replace(train=train, test=test)
-            if left_out is not None:
-                ood[left_out.name] = left_out
-                sets = sets._replace(left_out=left_out.name)
+            sets = sets._replace(train=train, test=test, left_out=left_out)
             ood, names = exposed(config, ood)
             others = (altered(test, how, bins) for how in c.altered)
             ood |= {x.name: x for x in others}

@@ -57,7 +57,7 @@ def with_mutations(config: ConfigDict, train: ImageSet) -> ImageSet:
             "config.data.mutated changes all images before training, and streamed ones "
             "are read as they are needed; set config.data.streaming=False"
         )
-    with user_errors("config.data.mutated", ValueError):
+    with user_errors("config.data.mutated"):
         changed = mutated(train.images, share, config.seed, levels=config.data.bins)
     noted = train.noted(f"each value replaced with probability {share:g}")
     return replace(noted, images=changed)

@@ -63,7 +63,7 @@ def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
             )
     if not fast:
         sentences.append(
-            "Both flows are small and were trained for a minute: their bits/dim are "
+            "Both flows are small and were trained briefly: their bits/dim are "
             "far from what such flows reach. An AUROC of 0.5 is chance; a likelihood "
             "that detected the other set would be near 1. Changing the masks and the "
             "st-networks shifts the ranking, it does not make likelihood a reliable "
@@ -101,7 +101,9 @@ def _remedies(document: Document, measured: dict, workdir: Path) -> None:
     document.text(
         "Digits prove nothing alone: the length of a lossless code tells them from "
         "clothing, too. So every score stands on many kinds of outliers, beside "
-        "controls that never look at a flow. The list of scores was fixed before; "
+        "controls that never look at a flow. These kinds were looked at while the "
+        "scores were made, so the numbers are optimistic; the command `scores --lock` "
+        "has others. "
         f"{counts['fit']:,} images that the flow was not trained on fitted them, "
         f"{counts['calibrate']:,} others calibrated them, no outlier did."
     )

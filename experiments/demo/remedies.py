@@ -19,7 +19,7 @@ SHOWN = ("digits", "glyphs", "emoji", "upside_down", "noisy")
 
 
 class Remedy(NamedTuple):
-    """A score of the table, fixed before it was looked at; controls have no flow.
+    """A score of the table; controls have no flow.
 
     `two_sided`: high scores count as unusual, too.
     """

@@ -50,6 +50,13 @@ def trained_flows(config: ConfigDict, sets: Sets) -> list[TrainedFlow]:
                 f"(data.bins), and `detect` compares on 8-bit images, of {sets.bins}; "
                 "leave it out of config.detect.flows"
             )
+        c = trained.config.data
+        if c.get("leave_out") or c.get("mutated"):
+            raise UserError(
+                f"the flow in {workdir} was trained without some classes or on mutated "
+                "images (data.leave_out, data.mutated), and here it would stand for "
+                "one of all images; leave it out of config.detect.flows"
+            )
         flows.append(trained)
     return flows
 

@@ -17,7 +17,7 @@ on images that no run was trained on.
 Writes in OUT results.json, table.md, scores.html, heatmap.png, and scores/, all scores
 of all images: run again, it goes on where it was.
 
---lock writes lock.json, a digest of the list of scores, the images and the library's
+--lock writes lock.json, a digest of the scores, the flows, the images and the library's
 code, and looks at what is kept back. As long as all of this stays the same, so does the
 lock; a lock of anything else is counted in results.json.
 
@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="most passes of a flow an image that a score may take: 3 adds stability "
-        "and reconstruction, 16 gradients and regret, 1000 the local dimension "
-        "(default: %(default)s)",
+        "and reconstruction, 17 gradients and regret, 1000 the local "
+        "dimension, which takes hours (default: %(default)s)",
     )
 
 

@@ -16,7 +16,7 @@ from experiments.core.flow_passes import scored_flow
 from experiments.core.results import versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.scores import lock as locks
-from experiments.scores.images import battery, check_alike, split
+from experiments.scores.images import battery, check_alike, check_kind, split, told_of
 from experiments.scores.measures import table_rows
 from experiments.scores.page import document
 from experiments.scores.rows import Row, rows
@@ -41,7 +41,14 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
             f"--background names {len(args.background)} runs, --workdir {len(runs)}: "
             "give one for all, or one for each"
         )
-    behind = [TrainedFlow.restore(w) for w in args.background]
+    both = {w.resolve() for w in args.workdir} & {w.resolve() for w in args.background}
+    if both:
+        raise UserError(
+            f"{min(both)} is in --workdir and in --background; of itself, the ratio is "
+            "0: give a flow that was trained on other images, such as mutated ones"
+        )
+    behind = [TrainedFlow.restore(w, overrides) for w in args.background]
+    check_kind([*runs, *behind])
     check_writable("--out", args.out)
     main(runs, behind, args)
 
@@ -58,10 +65,13 @@ def main(
     # flows of the same images, but maybe of other scales
     listed = list({row.name: row for own in per_run for row in own}.values())
     known = [[repr(r.score), r.read] for own in per_run for r in own]
-    digest = score_cache.digest(known, images, [args.seed])
+    others = {name: x.images for name, x in runs[0].sets.ood.items()}
+    flows = [trained.variables for trained in runs]
+    digest = score_cache.digest(known, flows, images, others, [args.seed])
     lock = locks.turn(args.out, digest, [row.name for row in listed], args.lock)
     blocks = [b for b in BLOCKS if lock.open or b != KEPT_BACK]
     made = battery(runs, images.test, args.seed, blocks)
+    listed = [told_of(row, runs) for row in listed]
     sets = {block: made.of_block(block) for block in blocks}
     scored, failed = [], {}
     for number, trained in enumerate(runs):
@@ -70,7 +80,8 @@ def main(
         scored.append(of_run)
         failed |= why
     kinds = {block: list(of_block) for block, of_block in sets.items()}
-    measured, compared = table_rows(listed, scored, kinds)
+    paired = [name for name, made_of in made.sets.items() if made_of.paired]
+    measured, compared = table_rows(listed, scored, kinds, paired)
     if not measured:
         raise UserError(f"no score could be computed: {'; '.join(failed.values())}")
     results = {
@@ -132,7 +143,8 @@ def write(out: Path, results: dict) -> None:
             title="AUROC of every score on every kind of outlier",
             caption="In-distribution images score higher: 1 is perfect, 0.5 chance, "
             "below it outliers are preferred. Controls, in italics, have no flow. "
-            "Statistics that are there to be combined are in the tables.",
+            "Statistics that are there to be combined are in the tables. Mean and "
+            "worst are of all kinds of a block.",
         ),
     )
     page = document(results, picture.read_bytes() if drawn else None)

@@ -12,12 +12,15 @@ from experiments.core.keys import Kind
 from experiments.core.loaders import load_set, load_train
 from experiments.core.other_images import other_images
 from experiments.core.training_images import leave_out
+from experiments.scores.rows import Row
 from flowjax_ood import data
 from flowjax_ood.data.outliers.battery import Battery
 from flowjax_ood.data.random import permutation
 from flowjax_ood.runtime.messages import warn
 
 LEAST = 20
+# for all scores to be fitted: the last of 256 components needs one image more
+ENOUGH = 257
 # sets of other images, by the names that the battery knows them by
 KNOWN = {"mnist": "digits", "glyphs": "glyphs"}
 EMOJI = "emoji"
@@ -32,9 +35,8 @@ class Images(NamedTuple):
     taken_from: str
 
 
-def check_alike(runs: Sequence[TrainedFlow]) -> None:
-    """Raise UserError unless all runs are of the same 8-bit images."""
-    first = runs[0]
+def check_kind(runs: Sequence[TrainedFlow]) -> None:
+    """Raise UserError unless all runs are of 8-bit images of one shape."""
     for trained in runs:
         sets = trained.sets
         if sets.kind is not Kind.IMAGES or sets.bins != 256:
@@ -43,6 +45,20 @@ def check_alike(runs: Sequence[TrainedFlow]) -> None:
                 f"{trained.workdir} holds a flow of {what}; scores compares flows of "
                 "8-bit images"
             )
+        if sets.event_shape != runs[0].sets.event_shape:
+            raise UserError(
+                f"{trained.workdir} is of images of shape {sets.event_shape}, "
+                f"{runs[0].workdir} of {runs[0].sets.event_shape}; give runs of one "
+                "shape"
+            )
+
+
+def check_alike(runs: Sequence[TrainedFlow]) -> None:
+    """Raise UserError unless all runs are of the same 8-bit images."""
+    check_kind(runs)
+    first = runs[0]
+    for trained in runs:
+        sets = trained.sets
         if not np.array_equal(sets.test.images, first.sets.test.images):
             raise UserError(
                 f"{first.workdir} and {trained.workdir} have other test images; give "
@@ -61,12 +77,14 @@ def split(
     """Choose images, at most as many as said.
 
     To fit and calibrate by: training images that neither a run nor one of `others` has
-    seen, not even to choose its best state; where there are too few of them, two thirds
-    of the test images. UserError where there are too few of those, too.
+    seen, not even to choose its best state; where there are too few of them for some
+    scores, two thirds of the test images. UserError for too few of those, too.
     """
     tested = runs[0].sets.test.images
     unseen = _unseen(runs, others)
-    if unseen is not None and len(unseen) >= 2 * LEAST:
+    if unseen is not None and len(unseen) >= 2 * (
+        LEAST if len(tested) < 3 * ENOUGH else ENOUGH
+    ):
         order = permutation(len(unseen), seed, "scores: fit and calibrate")
         each = len(unseen) // 2
         fitted, rest = order[: min(fit, each)], order[each:]
@@ -128,15 +146,13 @@ def battery(
     runs: Sequence[TrainedFlow], test: np.ndarray, seed: int, blocks: Sequence[str]
 ) -> Battery:
     """Make the outliers of test images; the runs' own OOD sets are among them."""
-    others = {}
+    others, left_out = {}, runs[0].sets.left_out
+    if left_out is not None:
+        others["class_left_out"] = left_out.images
     for name, known in runs[0].sets.ood.items():
-        if name == runs[0].sets.left_out:
-            others["class_left_out"] = known.images
-            continue
-        base = name.partition(":")[0]
         # made of test images, as the battery's own
         if not name.startswith(f"{runs[0].sets.test.name} "):
-            others[KNOWN.get(base, name)] = known.images
+            others[_kind(name)] = known.images
     shape = test.shape[1:]
     shipped = other_images(shape, len(test))
     if runs[0].sets.test.name == EMOJI:
@@ -149,6 +165,19 @@ def battery(
         warn(f"no scikit-learn digits among the outliers: {error}")
     with user_errors("no outliers can be made of the test images", ValueError):
         return data.battery(test, seed, others, blocks=blocks)
+
+
+def told_of(row: Row, runs: Sequence[TrainedFlow]) -> Row:
+    """The row, its `told` with the sets that a flow was trained to find unlikely."""
+    if row.control:
+        return row
+    exposed = {_kind(name) for trained in runs for name in trained.sets.exposed}
+    return row._replace(told=(*row.told, *sorted(exposed)))
+
+
+def _kind(name: str) -> str:
+    """The name of the battery for a set of a run."""
+    return KNOWN.get(name.partition(":")[0], name)
 
 
 def _small_digits(shape: tuple[int, ...]) -> np.ndarray:

@@ -10,7 +10,10 @@ Below it, the score prefers outliers, and no sign was turned round. Two-sided: b
 p-value of a score that may be too low or too high. Found: the share of outliers beyond
 the threshold at which {ALARMS:.0%} of calibration images are; false alarms: of test
 images. Cost: time an image, over that of one log p(x). Scores were fitted to and
-calibrated on in-distribution images alone, of no training."""
+calibrated on in-distribution images alone, of no training. Intervals are over images,
+not over training seeds; those of the worst are basic bootstrap intervals. Mean and
+worst of a score leave out kinds that it is made of, such as turned images of contrasts
+of poses."""
 BLOCKS = {
     "seen": "Kinds that scores were compared on while they were made.",
     "told": "Kinds that some scores, or what they are trained on, are made of.",

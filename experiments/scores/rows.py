@@ -1,5 +1,6 @@
 """Which scores the table has rows of."""
 
+import math
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -9,6 +10,8 @@ from flowjax_ood.ood.flows.stability import CHANGES
 
 # ways to combine scores; all of them at once would be chosen among by their results
 METHODS = {"rank_gauss": "rank-Gauss", "bonferroni": "Bonferroni"}
+# kinds that contrasts of poses are made of; the others are in the block "told"
+TURNED = ("upside_down", "rotated")
 BOTH, FLOW, PIXELS = "flow and pixels", "flow alone", "pixels alone"
 # rows that say whether a flow is of use: the first of each pair against its control
 COMPARED = tuple(
@@ -23,13 +26,14 @@ class Row(NamedTuple):
 
     `part`: it is there to be combined, and the picture leaves it out; `read`:
     variables of the other flows that it looks at, by which its kept scores are known
-    again.
+    again. `told`: kinds outside the block "told" that it is made of.
     """
 
     score: ood.FlowScore
     control: bool = False
     part: bool = False
     read: Any = ()
+    told: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -49,13 +53,13 @@ def rows(
     Scores that need scikit-learn are left out where it is not installed.
     """
     listed = [
-        *map(Row, _of_the_flow(flow)),
-        *(Row(score, control=True) for score in _controls(flow)),
+        *(Row(s, told=_told(s)) for s in _of_the_flow(flow)),
+        *(Row(s, control=True, told=_told(s)) for s in _controls(flow)),
         *_combined(flow),
         *(Row(score, part=True) for score in ood.flow_only(flow)),
         *(Row(score, control=True, part=True) for score in ood.no_flow(flow)),
     ]
-    listed = [row for row in listed if row.score.passes <= passes]
+    listed = [row for row in listed if _passes(row.score, flow) <= passes]
     listed += _of_several(members, background)
     if find_spec("sklearn") is None:
         listed = [row for row in listed if not row.score.requires.sklearn]
@@ -93,6 +97,22 @@ def _of_more_passes(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
         ood.LikelihoodRegret(),
         ood.LocalDimension(),
     )
+
+
+def _told(score: ood.FlowScore) -> tuple[str, ...]:
+    """Kinds that a score is made of, where these are of another block than "told"."""
+    if isinstance(score, ood.PoseContrast):
+        return TURNED
+    if isinstance(score, ood.Stability):
+        return {"blur": ("blurred",), "shift": ("shifted",)}.get(score.change, ())
+    return ()
+
+
+def _passes(score: ood.FlowScore, flow: ood.ScoredFlow) -> float:
+    # a backward pass for each number of an event
+    if isinstance(score, ood.LocalDimension):
+        return 1.0 + math.prod(flow.shape)
+    return score.passes
 
 
 def _of_several(
@@ -133,4 +153,4 @@ def _combined(flow: ood.ScoredFlow) -> Iterable[Row]:
     ):
         for method, label in METHODS.items():
             combined = ood.Combined(scores, method, label=f"{name}, {label}")
-            yield Row(combined, control)
+            yield Row(combined, control, told=TURNED if "poses" in name else ())

@@ -30,33 +30,48 @@ def auroc_difference(
     first: tuple[np.ndarray, np.ndarray],
     second: tuple[np.ndarray, np.ndarray],
     *,
+    paired: bool = False,
     level: float = 0.95,
 ) -> Estimate:
     """`AUROC(first) - AUROC(second)` of two scores of the same examples.
 
     Each is `(id_scores, ood_scores)`, with the same examples in the same order. The
-    interval is normal, its variance that of paired differences of placements (DeLong et
-    al. 1988): much narrower than two intervals side by side where the scores agree on
-    which examples are hard.
+    interval is normal, its variance that of differences of placements (DeLong et al.
+    1988): much narrower than two intervals side by side where the scores agree on which
+    examples are hard. `paired`: outlier i was made of in-distribution example i, so the
+    two placements of a pair are added before their variance is taken.
 
     Raises ValueError for sets of other lengths or of fewer than two examples, and as
     `placements` does.
     """
-    return difference_of(placements(*first), placements(*second), level=level)
+    first, second = placements(*first), placements(*second)
+    return difference_of(first, second, paired=paired, level=level)
 
 
-def difference_of(first, second, *, level: float = 0.95) -> Estimate:
+def difference_of(
+    first, second, *, paired: bool = False, level: float = 0.95
+) -> Estimate:
     """The same, of the `placements` of two scores, or of their means over models."""
     check_level(level)
-    pairs = first, second
-    sizes = [[len(part) for part in pair] for pair in pairs]
+    sizes = [[len(part) for part in pair] for pair in (first, second)]
     if sizes[0] != sizes[1] or min(sizes[0]) < 2:
         raise ValueError(
             f"the two scores are of {sizes[0]} and {sizes[1]} examples (in-distribution"
             ", outliers); give scores of the same, at least 2 of each"
         )
-    away = [a - b for a, b in zip(*pairs, strict=True)]
-    value = float(away[0].mean())
-    variance = sum(d.var(ddof=1) / len(d) for d in away)
+    if paired and sizes[0][0] != sizes[0][1]:
+        raise ValueError(
+            f"paired outliers are as many as in-distribution examples; got {sizes[0]}"
+        )
+    inside, outside = (a - b for a, b in zip(first, second, strict=True))
+    value = float(inside.mean())
+    if paired:
+        variance = _of_mean(inside + outside)
+    else:
+        variance = _of_mean(inside) + _of_mean(outside)
     reach = NormalDist().inv_cdf((1 + level) / 2) * float(np.sqrt(variance))
     return Estimate(value, value - reach, value + reach)
+
+
+def _of_mean(values: np.ndarray) -> float:
+    return values.var(ddof=1) / len(values)

@@ -47,6 +47,32 @@ def test_the_interval_covers_as_often_as_it_says_and_uses_the_pairs():
     assert found[0].high - found[0].low < unpaired / 1.5
 
 
+def test_outliers_made_of_the_examples_are_paired():
+    rng = np.random.default_rng(0)
+
+    def drawn():
+        own = rng.normal(size=200)
+        other = own - 0.3 + 0.3 * rng.normal(size=200)
+        # what another score makes of an image, it makes of the outlier of it
+        common = rng.normal(size=200)
+        second = [x + common for x in (own, other)]
+        return (own, other), tuple(second)
+
+    draws = [drawn() for _ in range(300)]
+    found = [ood.auroc_difference(*pair, paired=True) for pair in draws]
+    values = np.array([f.value for f in found])
+    # the interval is as wide as the values scatter: 4 standard errors of a spread
+    reach = np.mean([f.high - f.low for f in found]) / 2 / 1.96
+    assert abs(reach / values.std() - 1) < 4 / np.sqrt(600)
+    apart = np.mean([np.ptp(ood.auroc_difference(*pair)[1:]) for pair in draws])
+    assert apart / 2 / 1.96 > 1.5 * reach
+    first, second = draws[0]
+    with pytest.raises(ValueError, match="as many as"):
+        ood.auroc_difference(
+            (first[0], first[1][1:]), (second[0], second[1][1:]), paired=True
+        )
+
+
 @pytest.mark.parametrize("cut", [(79, 60), (80, 59), (1, 60)])
 def test_other_examples_are_refused(cut):
     first, second = draw(0, 0.0)

@@ -78,8 +78,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # values of a pixel, 0 to bins - 1: a power of two, 32 of 5-bit images;
                 # above 256, images are uint16
                 "bins": 256,
-                # classes that are not trained on or tested; their test images are
-                # another OOD set
+                # classes that are not trained on or tested: their test images are
+                # outliers that `scores` keeps back
                 "leave_out": (),
                 # probability that a value is replaced by another one before training,
                 # for the background flow of a likelihood ratio

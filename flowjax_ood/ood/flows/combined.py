@@ -9,7 +9,13 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FittedScore, FlowScore, Score, calibration
+from flowjax_ood.ood.flows.score import (
+    FittedScore,
+    FlowScore,
+    Score,
+    calibration,
+    shared_passes,
+)
 from flowjax_ood.ood.p_values import COMBINATIONS, high_p, low_p, two_sided_p
 from flowjax_ood.ood.settings import OneOf, ranges_of
 
@@ -87,9 +93,7 @@ class Combined(FlowScore):
 
     @property
     def passes(self) -> float:
-        costs = [s.passes for s in self.scores]
-        # the forward pass is shared, what a score needs beyond it is not
-        return min(1.0, max(costs)) + sum(max(0.0, c - 1) for c in costs)
+        return shared_passes(self.scores)
 
     @property
     def of_images(self) -> bool:

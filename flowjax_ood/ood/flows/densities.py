@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flowjax_ood.data.random import permutation
-
 Density = Callable[[np.ndarray], np.ndarray]
 # added to the variances of a mixture, of standardised statistics
 REGULARISATION = 1e-3
@@ -53,11 +51,6 @@ def where_known(density: Density, t: np.ndarray) -> np.ndarray:
     if known.any():
         scores[known] = density(t[known])
     return scores
-
-
-def few_rows(count: int, seed: int) -> np.ndarray:
-    """Draw at most 10,000 of `0 ... count - 1`, ascending."""
-    return np.sort(permutation(count, seed, "reference statistics")[:MOST])
 
 
 def fit_kde(t: np.ndarray) -> Density:

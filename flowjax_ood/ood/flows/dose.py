@@ -8,7 +8,6 @@ import numpy as np
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.densities import (
     MOST,
-    few_rows,
     fit_kde,
     fit_mixture,
     fit_svm,
@@ -20,7 +19,13 @@ from flowjax_ood.ood.flows.likelihood import (
     LogLikelihood,
 )
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FlowScore, Score, reference
+from flowjax_ood.ood.flows.score import (
+    FlowScore,
+    Score,
+    drawn,
+    reference,
+    shared_passes,
+)
 from flowjax_ood.ood.settings import COUNT, OneOf, Within, ranges_of
 
 DENSITIES = ("kde", "svm", "mixture")
@@ -75,7 +80,7 @@ class DoSE(FlowScore):
         # what it costs and needs is that of its statistics
         own = {
             "requires": needs,
-            "passes": 1 + sum(s.passes - 1 for s in self.statistics),
+            "passes": shared_passes(self.statistics),
             "of_images": any(s.of_images for s in self.statistics),
         }
         for name, value in own.items():
@@ -91,8 +96,7 @@ class DoSE(FlowScore):
         if self.density == "mixture":
             least = max(least, 4 * self.components)
         train = reference(given, least, self.name)
-        if len(train) > MOST:
-            train = train.rows(few_rows(len(train), given.seed))
+        train = drawn(train, MOST, given.seed)
         fitted = [s.fit(network, given) for s in self.statistics]
 
         def statistics(outputs: FlowOutputs) -> np.ndarray:

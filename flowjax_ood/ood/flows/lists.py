@@ -1,4 +1,4 @@
-"""Lists of scores, fixed before any outlier was looked at."""
+"""Lists of scores, fixed before any outlier that is kept back was looked at."""
 
 import math
 from itertools import pairwise
@@ -32,11 +32,9 @@ CONTRASTED = 64
 def flow_only(network: ScoredFlow) -> tuple[FlowScore, ...]:
     """Scores of the likelihood and of latents, of one pass: none of pixels alone.
 
-    The likelihood set against the code length of the image is one. Those of single
-    scales are listed for every scale of the flow.
+    Those of single scales are listed for every scale of the flow.
     """
     scores = [LogLikelihood(), LatentLikelihood(), LogDeterminant()]
-    scores += [InputComplexity()] if _has_code(network) else []
     for scale, shape in enumerate(scale_shapes(network)):
         scores += [
             LatentSpread(scale),
@@ -58,8 +56,9 @@ def no_flow(network: ScoredFlow) -> tuple[FlowScore, ...]:
 
 
 def v1(network: ScoredFlow) -> tuple[FlowScore, ...]:
-    """All of `flow_only` and of `no_flow`."""
-    return flow_only(network) + no_flow(network)
+    """`flow_only`, `no_flow`, and the input complexity, which is of both."""
+    both = (InputComplexity(),) if _has_code(network) else ()
+    return flow_only(network) + both + no_flow(network)
 
 
 def poses(network: ScoredFlow) -> tuple[FlowScore, ...]:

@@ -114,8 +114,8 @@ class PoseContrast(FlowScore):
         if self.of.passes:
             return network.collect(images)
         # of pixels alone: latents and density are not looked at
-        nothing = np.zeros((len(images), 0))
-        return FlowOutputs(images, nothing, nothing, ())
+        unknown = np.full((len(images), 1), np.nan)
+        return FlowOutputs(images, unknown, unknown, ())
 
     def _distance(self, fitted: FittedScore, outputs: FlowOutputs) -> np.ndarray:
         distance = -fitted.score_outputs(outputs)

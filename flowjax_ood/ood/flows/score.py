@@ -1,6 +1,6 @@
 """The base of scores of a trained flow: `fit(flow, given)`, then `score(images)`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -118,6 +118,12 @@ class FlowScore(Detector):
                 f"of {what} have no finite log-density, the first is number "
                 f"{int(bad.argmax())}"
             )
+
+
+def shared_passes(scores: Iterable[FlowScore]) -> float:
+    """What several scores of one image cost: the first pass is shared, others not."""
+    costs = [score.passes for score in scores]
+    return min(1.0, max(costs)) + sum(max(0.0, cost - 1) for cost in costs)
 
 
 def reference(given: Given, least: int, name: str) -> FlowOutputs:

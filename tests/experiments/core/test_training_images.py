@@ -30,12 +30,13 @@ def test_a_class_left_out_is_an_ood_set_of_test_images(whole):
         assert 0 < kept.sum() < len(kept)
         np.testing.assert_array_equal(own.images, all_of.images[kept])
         assert "without classes 3, 7" in own.origin
-    assert sets.left_out == "fashion_mnist classes 3, 7"
-    left = sets.ood[sets.left_out]
+    left = sets.left_out
+    assert left.name == "fashion_mnist classes 3, 7"
     out = np.isin(whole.test.labels, (3, 7))
     np.testing.assert_array_equal(left.images, whole.test.images[out])
-    assert whole.left_out == ""
-    assert set(sets.ood) - set(whole.ood) == {sets.left_out}
+    assert whole.left_out is None
+    # it is kept back
+    assert set(sets.scored) == set(whole.scored)
 
 
 @pytest.mark.parametrize(

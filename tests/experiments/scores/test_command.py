@@ -197,6 +197,8 @@ def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
     [
         ("names a run more than once", ("--workdir={run},{run}",)),
         ("none", ("--workdir={run}/none",)),
+        ("in --workdir and in --background", ("--workdir={run}", "--background={run}")),
+        ("names 2 runs, --workdir 1", ("--workdir={run}", "--background={run},{run}")),
     ],
 )
 def test_what_cannot_be_compared(tiny_run, tmp_path, capsys, match, arguments):

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from flowjax_ood import ood
-from flowjax_ood.ood.flows.densities import few_rows, fit_kde, standardised
+from flowjax_ood.ood.flows.densities import fit_kde, standardised
+from flowjax_ood.ood.flows.score import drawn
 from tests.helpers.scored_flows import gaussian_flow, image_flow, images
 
 ONE = (ood.LogLikelihood(),)
@@ -126,12 +127,17 @@ def test_it_needs_what_its_statistics_need(flow, train):
         score.fit(flow, ood.Given(train=train))
 
 
-def test_at_most_ten_thousand_reference_images_by_the_seed():
-    np.testing.assert_array_equal(few_rows(7, 0), range(7))
-    first, again, other = few_rows(10_050, 0), few_rows(10_050, 0), few_rows(10_050, 1)
-    assert len(np.unique(first)) == 10_000
+def test_few_reference_images_are_drawn_by_the_seed_and_passes_are_shared():
+    outputs = vectors(50, 0)
+    assert drawn(outputs, 50, 0) is outputs
+    first, again, other = (drawn(outputs, 40, seed).log_prob for seed in (0, 0, 1))
+    assert len(np.unique(first)) == 40
+    assert set(first) < set(outputs.log_prob)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+    pixels = ood.DoSE((ood.CodeLength(), ood.MeanIntensity()))
+    assert pixels.passes == 0
+    assert ood.DoSE((ood.LogLikelihood(), ood.CodeLength())).passes == 1
 
 
 def test_what_cannot_be_fitted_is_refused(monkeypatch):
