@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments.core.options import add_workdir
 
-SUMMARY = "train small flows on clothing, see why digits win, and what detects them"
+SUMMARY = "train a flow on clothing, see why digits win, and what detects them"
 EPILOG = ""
 
 

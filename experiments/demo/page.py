@@ -30,11 +30,11 @@ def write(
     """
     document = Document(
         "Why a flow trained on clothing prefers digits, and what detects them",
-        "RealNVPs trained on FashionMNIST score unseen clothing and many other images",
+        "A RealNVP trained on FashionMNIST scores clothing and many other images",
     )
     if fast:
         document.text(
-            "This is a --fast run: the flows are all but untrained, and the numbers "
+            "This is a --fast run: the flow is all but untrained, and the numbers "
             "below only show that everything works."
         )
     document.text(conclusion(flows, fast))
@@ -63,11 +63,10 @@ def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
             )
     if not fast:
         sentences.append(
-            "Both flows are small and were trained briefly: their bits/dim are "
-            "far from what such flows reach. An AUROC of 0.5 is chance; a likelihood "
-            "that detected the other set would be near 1. Changing the masks and the "
-            "st-networks shifts the ranking, it does not make likelihood a reliable "
-            "detector."
+            "The flow is small and was trained briefly: its bits/dim are far from what "
+            "such flows reach. An AUROC of 0.5 is chance; a likelihood that detected "
+            "the other set would be near 1. Other masks and st-networks change the "
+            "ranking (`ablate`), they do not make likelihood a reliable detector."
         )
     return " ".join(sentences)
 
@@ -123,8 +122,8 @@ def _pictures(flows: dict[str, Evaluated], sets: Sets, coupling: dict) -> Iterat
         "likelihoods",
         draw.histograms(flows, id_name),
         "Log-likelihood of every test image",
-        "Neither flow was shown a digit in training.",
-        f"Histograms of log-likelihood of {id_name} and {ood_name} under each flow",
+        "The flow was not shown a digit in training.",
+        f"Histograms of log-likelihood of {id_name} and {ood_name} under the flow",
     )
     yield (
         "roc",
@@ -132,7 +131,7 @@ def _pictures(flows: dict[str, Evaluated], sets: Sets, coupling: dict) -> Iterat
         "Likelihood as a detector",
         "Images whose likelihood exceeds a threshold are taken for clothing. A curve "
         "below the diagonal is worse than guessing.",
-        "ROC curves of both flows",
+        "ROC curve of the flow",
     )
     yield (
         "terms",
@@ -161,15 +160,15 @@ def _pictures(flows: dict[str, Evaluated], sets: Sets, coupling: dict) -> Iterat
         "samples",
         draw.samples(flows, sets),
         "Samples",
-        "What the flows have learnt of clothing so far, at two temperatures.",
-        "Samples from both flows beside training images",
+        "What the flow has learnt of clothing so far, at two temperatures.",
+        "Samples of the flow beside training images",
     )
     yield (
         "training",
         draw.training(flows),
         "Training",
         "Bits/dim of the training batches.",
-        "Training curves of both flows",
+        "Training curve of the flow",
     )
 
 

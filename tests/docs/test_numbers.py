@@ -93,18 +93,21 @@ def embeddings(rows, *both):
 
 
 def detectors(rows, results):
-    protocols = {"digits": "repository", "made outliers": "leak_free"}
+    protocols = {"real outliers": "repository", "made outliers": "leak_free"}
     table = (ROOT / "results" / "detect_fashion_mnist.md").read_text()
-    for name, chosen, _, _, _ in rows:
+    for name, chosen, *_ in rows:
         protocol = protocols.get(chosen, "none")
         (row,) = [
             r for r in results["rows"] if (r["name"], r["protocol"]) == (name, protocol)
         ]
-        std = row.get("auroc_std") or {}
-        numbers = [row["auroc_mean"]["mnist"], *filter(None, [std.get("mnist")])]
+        std, numbers = row.get("auroc_std") or {}, []
+        for other in ("mnist", "glyphs"):
+            if other in row["auroc_mean"]:
+                numbers += [row["auroc_mean"][other], *filter(None, [std.get(other)])]
         # published: AUROC/AUPRC/FPR80, in the last cell of the whole table
-        label = f"| {name} | {chosen.replace('digits', 'real outliers')} |"
-        (line,) = [x for x in table.splitlines() if x.startswith(label)]
+        label = f"| {name} | {chosen} |"
+        # the first table is of digits
+        line = next(x for x in table.splitlines() if x.startswith(label))
         published = re.findall(r"([\d.]+)/[\d.]+/[\d.]+", line.split("|")[-2])
         # each once: that of the slides, and that of the code where it differs
         yield numbers + list(map(float, dict.fromkeys(published)))
@@ -155,6 +158,14 @@ def peers(rows, results):
             if (row["task"], row["library"]) == (task, library)
             for mode in ("train", "log_prob")
         ]
+
+
+def peers_detectors(rows, results):
+    theirs = {r["task"]: r for r in results["rows"] if r["library"] == "pytorch-ood"}
+    assert len(rows) == len(theirs)
+    for name, *_ in rows:
+        row = theirs[name]
+        yield [row[mode]["ours_over_this"] for mode in ("fit", "score")]
 
 
 def depth(rows, results):

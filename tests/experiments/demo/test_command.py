@@ -1,4 +1,4 @@
-"""`demo`: both flows, the report, and never a mixture of two runs."""
+"""`demo`: the flow, the remedies, the report, never a mixture of two runs."""
 
 import json
 import re
@@ -28,16 +28,12 @@ def check_demo(workdir):
     """What any demo leaves, --fast or not."""
     assert {p.stem for p in workdir.glob("*.png")} == FIGURES
     results = json.loads((workdir / "results.json").read_text())
-    assert list(results["flows"]) == list(demo.FLOWS)
     assert results["total_seconds"] > 0
-    baseline = results["flows"][demo.BASELINE]
-    assert {k: results[k] for k in baseline} == baseline
-    for name, (folder, *_) in demo.FLOWS.items():
-        own = json.loads((workdir / folder / "results.json").read_text())
-        assert own == results["flows"][name]
-        assert 0 <= own["auroc"]["mnist"] <= 1
-        assert np.isfinite(list(own["bits_per_dim"].values())).all()
-        assert own["steps"] == own["images_seen"] / 16
+    own = json.loads((workdir / demo.FOLDER / "results.json").read_text())
+    assert {k: results[k] for k in own} == own
+    assert 0 <= own["auroc"]["mnist"] <= 1
+    assert np.isfinite(list(own["bits_per_dim"].values())).all()
+    assert own["steps"] == own["images_seen"] / 16
 
     measured = results["remedies"]
     kinds = measured["kinds"]
@@ -64,21 +60,18 @@ def check_demo(workdir):
     assert [s for s in sources if not s.startswith(("data:", "#"))] == []
     assert "@import" not in page
     assert "url(" not in page
-    for name in demo.FLOWS:
-        area = results["flows"][name]["auroc"]["mnist"]
-        assert f"{area:.3f}" in page
+    assert f"{own['auroc']['mnist']:.3f}" in page
     assert "--fast" in page
     return results
 
 
 @pytest.fixture
-def tiny_flows(monkeypatch):
-    """The demo's flows, of a size that compiles in seconds."""
+def tiny_flow(monkeypatch):
+    """The demo's flow, of a size that compiles in seconds."""
 
     def load(where, overrides=()):
         config = load_config(where, overrides)
-        config.model.update(width=2, scales=1, blocks=2, latent_dim=2)
-        config.model.couplings = 4 if config.model.mask == "cycle" else 2
+        config.model.update(width=2, scales=1, blocks=2, couplings=2)
         config.data.update(limit_train=64, limit_test=20)
         return config
 
@@ -86,27 +79,21 @@ def tiny_flows(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_tiny_demo_leaves_results_figures_and_the_report(
-    tmp_path, tiny_flows, capsys
-):
+def test_a_tiny_demo_leaves_results_figures_and_the_report(tmp_path, tiny_flow, capsys):
     workdir = tmp_path / "demo"
     assert run(["demo", "--fast", f"--workdir={workdir}"]) == 0
     results = check_demo(workdir)
     assert results["command"] == "python -m experiments demo --fast"
     said = capsys.readouterr().out
     assert f"report: {workdir / 'report.html'}" in said
-    for name in demo.FLOWS:
-        assert f"The {name} flow" in said
-    # the first table is there before the second flow is trained
+    assert f"The {demo.FLOW} flow" in said
     assert said.index("read by other scores") < said.index("AUROC of the same flow")
 
 
 @pytest.mark.parametrize("there", ["full", "fast"])
 def test_full_and_fast_runs_do_not_mix(tmp_path, capsys, there):
-    for folder, variant, smoke in demo.FLOWS.values():
-        kept = variant if there == "full" else smoke
-        config = load_config(f"{demo.CONFIG}:{kept}")
-        keep_config(config, tmp_path / folder)
+    config = load_config(f"{demo.CONFIG}:{'' if there == 'full' else 'smoke'}")
+    keep_config(config, tmp_path / demo.FOLDER)
     (tmp_path / "results.json").write_text("{}")
     before = snapshot(tmp_path)
     argv = ["demo", f"--workdir={tmp_path}"] + ["--fast"] * (there == "full")
