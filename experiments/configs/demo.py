@@ -2,7 +2,7 @@
 
 Also an ordinary config: `train --config=experiments/configs/demo.py ...`, a minute on
 two CPU cores. `get_config("")` is a checkerboard flow; ":bottleneck" changes its
-biases, and takes five minutes. `:smoke` and `:smoke_bottleneck` run through in seconds.
+biases alone. `:smoke` and `:smoke_bottleneck` run through in seconds.
 """
 
 from experiments.configs.shared import images
@@ -30,5 +30,4 @@ def bottleneck(config):
     config.model.update(
         scales=1, couplings=8, mask="cycle", st_net="resnet_ae", latent_dim=10, blocks=2
     )
-    config.train.num_steps = 400
     return config

@@ -81,7 +81,7 @@ def test_no_command_shows_the_help_and_fails(capsys):
     assert run([]) == 2
     err = capsys.readouterr().err
     assert only_error(err) == "no COMMAND given"
-    assert "train two small flows" in err
+    assert "train a flow on clothing" in err
 
 
 @pytest.mark.parametrize(
