@@ -85,7 +85,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         runs = _runs(config, sets, workdir, trained, tests, every)
         layers = _layers(config, sets, trained[0].network, tests)
     runs |= flow_runs(flows, every, workdir / "scores")
-    runs |= flow_score_runs(flows, config, sets, every, workdir / "scores")
+    runs |= flow_score_runs(flows, config, sets, tests, workdir / "scores")
 
     def write() -> None:
         results = _results(config, sets, trained, tests, corrupted, runs)
