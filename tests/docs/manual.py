@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
 README = ROOT / "README.md"
 # what people read, and what is checked; pages of API are directives alone
 PAGES = [README, ROOT / "results" / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -37,3 +38,20 @@ def anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", without_blocks(text), re.M)
     kept = [re.sub(r"[^\w\s-]", "", h.replace("`", "").lower()) for h in headings]
     return {re.sub(r"\s+", "-", h.strip()) for h in kept}
+
+
+def shows(text: str, value: float) -> bool:
+    """Whether `text` is `value`, rounded to the digits that are shown."""
+    digits = text.replace(",", "")
+    if "e" in digits:
+        return float(digits) == float(f"{value:.0e}")
+    decimals = len(digits.partition(".")[2])
+    return f"{value:.{decimals}f}" == digits
+
+
+def check(text: str, values: list[float]) -> None:
+    """The numbers in `text` are `values`, in this order."""
+    quoted = NUMBER.findall(text)
+    assert len(quoted) == len(values), f"{text}: {values}"
+    wrong = [(q, v) for q, v in zip(quoted, values) if not shows(q, v)]
+    assert wrong == [], text

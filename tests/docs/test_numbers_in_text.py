@@ -1,0 +1,194 @@
+"""Numbers in text, listed here by their words, are in their results."""
+
+import pytest
+
+from tests.docs.manual import check, read, results
+
+# page, words, results, paths of its numbers
+CLOTHING, DIGITS = "fashion_mnist", "mnist"
+TEXT = [
+    (
+        "README.md",
+        "0.079 [0.071, 0.087]",
+        "demo",
+        "auroc/mnist & auroc_ci95/mnist/0 & auroc_ci95/mnist/1",
+    ),
+    (
+        "docs/paper.md",
+        "0.069 [0.062, 0.077], at 5.85 and 4.89",
+        "clothing_cpu",
+        f"auroc/{DIGITS} & auroc_ci95/{DIGITS}/0 & auroc_ci95/{DIGITS}/1 & "
+        f"bits_per_dim/{CLOTHING} & bits_per_dim/{DIGITS}",
+    ),
+    (
+        "docs/paper.md",
+        "0.975 [0.970, 0.979]",
+        "digits_cpu",
+        f"auroc/{CLOTHING} & auroc_ci95/{CLOTHING}/0 & auroc_ci95/{CLOTHING}/1",
+    ),
+    (
+        "docs/paper.md",
+        "0.72 on clothing and 0.84 on digits; with other images' latents, by 0.03 and "
+        "0.25",
+        "inspect_clothing_cpu",
+        " & ".join(
+            f"latents/mean/evaluation/{name}/{key}"
+            for key in ("correlation", "correlation_others")
+            for name in (CLOTHING, DIGITS)
+        ),
+    ),
+    (
+        "docs/paper.md",
+        "AUROC 0.021; log p(z) alone has 0.707",
+        "inspect_clothing_cpu",
+        f"likelihood_terms/evaluation/auroc/{DIGITS}/logdet/value & "
+        f"likelihood_terms/evaluation/auroc/{DIGITS}/log_pz/value",
+    ),
+    (
+        "docs/paper.md",
+        "0.96 (first) to 0.69 (last) on clothing, and by 0.97 to 0.72",
+        "inspect_checkerboard_cpu",
+        " & ".join(
+            f"couplings/sets/{name}/{k}/correlation"
+            for name in (CLOTHING, DIGITS)
+            for k in (0, 7)
+        ),
+    ),
+    (
+        "docs/paper.md",
+        "(0.975). But",
+        "inspect_checkerboard_cpu",
+        f"likelihood_terms/batch/auroc/{DIGITS}/log_prob/value",
+    ),
+    (
+        "docs/paper.md",
+        "falls to 0.144",
+        "inspect_checkerboard_cpu",
+        f"likelihood_terms/batch, mixed/auroc/{DIGITS}/log_prob/value",
+    ),
+    (
+        "docs/paper.md",
+        "recomputed statistics it is 0.09",
+        "inspect_checkerboard_cpu",
+        f"likelihood_terms/recomputed/auroc/{DIGITS}/log_prob/value",
+    ),
+    *(
+        ("docs/paper.md", f"{after} |", "negative_cpu", f"auroc/{name}")
+        for after, name in (
+            ("0.981", f"{CLOTHING} inverted"),
+            ("0.382", f"{CLOTHING} dimmed"),
+            ("0.515", f"{CLOTHING} upside_down"),
+            ("0.999", f"{DIGITS} classes 0-4"),
+            ("0.999", f"{DIGITS} classes 5-9"),
+        )
+    ),
+    *(
+        ("docs/paper.md", f"| {before} |", "negative_cpu_baseline", path)
+        for before, path in (
+            ("0.987", f"auroc/{CLOTHING} inverted"),
+            ("0.435", f"auroc/{CLOTHING} dimmed"),
+            ("0.508", f"auroc/{CLOTHING} upside_down"),
+            ("0.067", f"classes_of_mnist/auroc/{DIGITS} classes 0-4"),
+            ("0.045", f"classes_of_mnist/auroc/{DIGITS} classes 5-9"),
+        )
+    ),
+    (
+        "docs/paper.md",
+        "costs 5.92 bits/dim",
+        "negative_cpu",
+        f"bits_per_dim/{CLOTHING}",
+    ),
+    (
+        "docs/paper.md",
+        "instead of 5.22",
+        "negative_cpu_baseline",
+        f"bits_per_dim/{CLOTHING}",
+    ),
+    (
+        "docs/quickstart.md",
+        "by 0.94 on clothing,\nand by 0.92 on digits",
+        "demo",
+        f"first_coupling/{CLOTHING}/correlation & first_coupling/{DIGITS}/correlation",
+    ),
+    (
+        "docs/quickstart.md",
+        "0.09 on clothing and 0.12 on digits",
+        "demo",
+        f"first_coupling/{CLOTHING}/mean_s & first_coupling/{DIGITS}/mean_s",
+    ),
+    (
+        "docs/configs.md",
+        "give 4.606 bits/dim on\nclothing, 3.127 on digits and an AUROC of "
+        "0.056 [0.050, 0.063]",
+        "glow_cpu",
+        f"bits_per_dim/{CLOTHING} & bits_per_dim/{DIGITS} & auroc/{DIGITS} & "
+        f"auroc_ci95/{DIGITS}/0 & auroc_ci95/{DIGITS}/1",
+    ),
+    (
+        "docs/configs.md",
+        "19,200 images seen, 244 images/s",
+        "batchnorm_cpu",
+        "images_seen & images_per_second",
+    ),
+    (
+        "docs/performance.md",
+        "ratio is 0.96",
+        "pytorch_cpu",
+        "evaluate/with_direct_convolution_ratio",
+    ),
+    (
+        "docs/performance.md",
+        "they lose (0.77)",
+        "pytorch_cpu",
+        "train/with_winograd_ratio",
+    ),
+    (
+        "docs/data.md",
+        "The need, 118 images/s",
+        "input_pipeline",
+        "rows/0/step_images_per_second",
+    ),
+    (
+        "docs/performance.md",
+        "FashionMNIST: 2,540 images/s",
+        "expectation",
+        "rows/0/images_per_second_per_host",
+    ),
+    (
+        "docs/performance.md",
+        "to 37,205 (",
+        "expectation",
+        "rows/2/images_per_second_per_host",
+    ),
+    (
+        "docs/performance.md",
+        "is 0.5 to 7.5 cores",
+        "expectation",
+        "rows/0/cores_streamed & rows/2/cores_streamed",
+    ),
+    (
+        "docs/performance.md",
+        "168, 1,006\nand 1,594 MiB",
+        "expectation",
+        "rows/0/state_mib & rows/3/state_mib & rows/6/state_mib",
+    ),
+    (
+        "docs/performance.md",
+        "4,933\nimages/s streamed and 2,649,452 in memory",
+        "input_pipeline",
+        "rows/3/input_images_per_core_second & rows/0/input_images_per_core_second",
+    ),
+]
+
+
+def at(results, path: str) -> float:
+    """The number at `a/b/0` of a JSON value."""
+    for step in path.split("/"):
+        results = results[int(step) if isinstance(results, list) else step]
+    return results
+
+
+@pytest.mark.parametrize(("page", "words", "name", "paths"), TEXT)
+def test_a_number_in_text_is_in_its_results(page, words, name, paths):
+    assert words in read(page)
+    check(words, [at(results(name), path) for path in paths.split(" & ")])
