@@ -157,7 +157,7 @@ def battery(
     shipped = other_images(shape, len(test))
     if runs[0].sets.test.name == EMOJI:
         # its own are told apart by what they show
-        del shipped[EMOJI]
+        shipped.pop(EMOJI, None)
     others = shipped | others
     try:
         others["sklearn_digits"] = _small_digits(shape)

@@ -7,6 +7,7 @@ import numpy as np
 from flowjax_ood.data.checks import integer
 from flowjax_ood.data.random import generator
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+from flowjax_ood.ood.flows.score import check_outputs
 from flowjax_ood.ood.p_values import low_p
 
 GROUPS = 2000
@@ -100,7 +101,14 @@ def group_typicality(
     size = integer("size", size, least=2, remedy=": of single inputs, ood.Typicality")
     groups = integer("groups", groups, least=1)
     seed = integer("seed", seed, least=0)
-    log_prob = _checked(flow, calibration, max(EACH * size, LEAST))
+    check_outputs(flow, calibration, "calibration", "group typicality")
+    least = max(EACH * size, LEAST)
+    if len(calibration) < least:
+        raise ValueError(
+            f"groups need {least} calibration inputs, {LEAST} and {EACH} for each of a "
+            f"group; got {len(calibration)}: take more inputs, or smaller groups"
+        )
+    log_prob = calibration.log_prob
     rank = int(np.floor(alpha * (groups + 1) + 1e-9))
     if not 1 <= rank <= groups:
         raise ValueError(
@@ -113,29 +121,3 @@ def group_typicality(
     # the p-value of what is below is at most rank / (groups + 1)
     threshold = float(scores[rank - 1])
     return GroupTypicality(flow, size, alpha, float(mean), threshold, scores)
-
-
-def _checked(flow: ScoredFlow, calibration: FlowOutputs, least: int) -> np.ndarray:
-    if not isinstance(calibration, FlowOutputs):
-        raise TypeError(
-            f"calibration must be FlowOutputs, got {type(calibration).__name__}: of "
-            "images, flow.collect(images)"
-        )
-    if calibration.events.shape[1:] != flow.shape:
-        raise ValueError(
-            f"calibration is of events of shape {calibration.events.shape[1:]}, this "
-            f"flow's are {flow.shape}"
-        )
-    if len(calibration) < least:
-        raise ValueError(
-            f"groups need {least} calibration inputs, {LEAST} and {EACH} for each of a "
-            f"group; got {len(calibration)}: take more inputs, or smaller groups"
-        )
-    log_prob = calibration.log_prob
-    bad = ~np.isfinite(log_prob)
-    if bad.any():
-        raise ValueError(
-            f"{bad.sum()} of {len(bad)} calibration inputs have no finite log-density, "
-            f"the first is number {int(bad.argmax())}"
-        )
-    return log_prob

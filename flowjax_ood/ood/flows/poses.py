@@ -9,7 +9,7 @@ import numpy as np
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.neighbours import NeighbourDistance
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FittedScore, FlowScore, Score
+from flowjax_ood.ood.flows.score import FittedScore, FlowScore, Score, WrappingScore
 from flowjax_ood.ood.settings import OneOf, ranges_of
 
 # the distance of the default
@@ -43,7 +43,7 @@ POSES: dict[str, tuple[Turn, ...]] = {
 
 
 @dataclass(frozen=True)
-class PoseContrast(FlowScore):
+class PoseContrast(WrappingScore):
     """`-(s(x) - m) / (s(x) + m)`, `m = min_g s(g x)`: in -1 ... 1.
 
     s is a distance to reference images: minus the score `of`, which must not be above
@@ -69,13 +69,6 @@ class PoseContrast(FlowScore):
     label: str = ""
     of_images: ClassVar[bool] = True
     ranges: ClassVar = ranges_of(group=OneOf(tuple(POSES)))
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not isinstance(self.of, FlowScore):
-            raise TypeError(
-                f"PoseContrast takes a score of a flow, got {type(self.of).__name__}"
-            )
 
     @property
     def name(self) -> str:

@@ -98,26 +98,43 @@ class FlowScore(Detector):
                     f"{self.name} needs Given({name}=flow.collect(...)), {meaning}"
                 )
             if value is not None:
-                self._check_outputs(network, value, f"Given.{name}")
+                check_outputs(network, value, f"Given.{name}", self.name)
 
-    def _check_outputs(self, network: ScoredFlow, value, what: str) -> None:
-        if not isinstance(value, FlowOutputs):
+
+class WrappingScore(FlowScore):
+    """Base of scores that are made of one other score, their field `of`."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not isinstance(self.of, FlowScore):
             raise TypeError(
-                f"{what} must be FlowOutputs, got {type(value).__name__}: of images, "
-                "flow.collect(images)"
+                f"{type(self).__name__} takes a score of a flow, got "
+                f"{type(self.of).__name__}"
             )
-        if value.events.shape[1:] != network.shape:
-            raise ValueError(
-                f"{what} is of events of shape {value.events.shape[1:]}, this flow's "
-                f"are {network.shape}"
-            )
-        bad = ~np.isfinite(value.log_prob)
-        if bad.any():
-            raise ValueError(
-                f"{self.name} cannot be fitted: {bad.sum()} of the {len(bad)} examples "
-                f"of {what} have no finite log-density, the first is number "
-                f"{int(bad.argmax())}"
-            )
+
+
+def check_outputs(network: ScoredFlow, value, what: str, name: str) -> None:
+    """Raise TypeError or ValueError unless they are finite outputs of this flow.
+
+    `what` they are, and the `name` of what is fitted to them, are for messages.
+    """
+    if not isinstance(value, FlowOutputs):
+        raise TypeError(
+            f"{what} must be FlowOutputs, got {type(value).__name__}: of images, "
+            "flow.collect(images)"
+        )
+    if value.events.shape[1:] != network.shape:
+        raise ValueError(
+            f"{what} is of events of shape {value.events.shape[1:]}, this flow's "
+            f"are {network.shape}"
+        )
+    bad = ~np.isfinite(value.log_prob)
+    if bad.any():
+        raise ValueError(
+            f"{name} cannot be fitted: {bad.sum()} of the {len(bad)} examples of "
+            f"{what} have no finite log-density, the first is number "
+            f"{int(bad.argmax())}"
+        )
 
 
 def shared_passes(scores: Iterable[FlowScore]) -> float:

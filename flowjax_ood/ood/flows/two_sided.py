@@ -6,12 +6,12 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FlowScore, Score, calibration
+from flowjax_ood.ood.flows.score import FlowScore, Score, WrappingScore, calibration
 from flowjax_ood.ood.p_values import two_sided_p
 
 
 @dataclass(frozen=True)
-class TwoSided(FlowScore):
+class TwoSided(WrappingScore):
     """p-value of a score, two-sided with its `low_share`: uniform in-distribution.
 
     `p = min(1, p_low / w, p_high / (1 - w))` by the n calibration images, see
@@ -22,13 +22,6 @@ class TwoSided(FlowScore):
 
     of: FlowScore
     label: str = ""
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not isinstance(self.of, FlowScore):
-            raise TypeError(
-                f"TwoSided takes a score of a flow, got {type(self.of).__name__}"
-            )
 
     @property
     def name(self) -> str:
