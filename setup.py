@@ -19,7 +19,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["flowjax_ood", "flowjax_ood.*"]),
-    package_data={"flowjax_ood.data.sources": ["embedded/*"]},
+    package_data={
+        "flowjax_ood.data.sources": ["embedded/*"],
+        "flowjax_ood.interface": ["document.*"],
+    },
     install_requires=[
         "absl-py>=2.1",
         # locks a workdir; before 4, who asks for a lock wipes the holder's name

@@ -2,12 +2,13 @@
 
 import sys
 
-from experiments.core import environment
+from flowjax_ood.interface import environment
 
 if __name__ == "__main__":
     with environment.interrupts_end():
         from experiments.cli import run
-        from experiments.core import distributed, streams
+        from experiments.core import distributed
+        from flowjax_ood.interface import streams
     streams.outlive()
     environment.use_all_cores()
     environment.use_own_canvas()

@@ -10,8 +10,9 @@ import argparse
 import sys
 from importlib import import_module
 
-from experiments.core import distributed, environment
+from experiments.core import distributed
 from experiments.core.explanations import explanation
+from flowjax_ood.interface import environment
 from flowjax_ood.runtime.messages import say
 
 # in the order of --help

@@ -22,6 +22,7 @@ ARROWS = {
     "masks": {"bound"},
     "precision": set(),
     "runtime": set(),
+    "interface": {"runtime"},
     "bijectors": {"arguments", "masks"},
     "networks": {"arguments", "bound", "precision", "runtime"},
     "distributions": {"bijectors"},

@@ -16,10 +16,9 @@ from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell, cells
 from experiments.ablate.table import TITLE, columns, figures_of, summary, write_markdown
-from experiments.core import build, drawing, run_outputs, text
+from experiments.core import build, drawing, run_outputs
 from experiments.core.config import load_config
 from experiments.core.data_identity import keep_data
-from experiments.core.errors import UserError, user_errors
 from experiments.core.evaluation import evaluate
 from experiments.core.json_file import Each, Maybe
 from experiments.core.kept_results import read_results
@@ -29,6 +28,8 @@ from experiments.core.run_config import keep_config
 from experiments.core.sets import Sets, load_sets
 from experiments.core.training_run import train
 from experiments.core.workdir import InUseError, check_writable, locked
+from flowjax_ood.interface import text
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.training.logs.window import NonFiniteLossError
 
 # shapes of what the table takes of results.json, besides what all commands do

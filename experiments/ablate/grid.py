@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from experiments.core.checks import check
 from experiments.core.config import with_overrides
-from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import among, flatten, names
+from flowjax_ood.interface.errors import UserError, user_errors
 
 # The section that makes a config an ablation, and what it holds.
 KEYS = ("seeds", "grids")

@@ -6,9 +6,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell, words
-from experiments.core import text
 from experiments.core.results import mean_std, versions
 from flowjax_ood import figures
+from flowjax_ood.interface import text
 from flowjax_ood.runtime.files import write_bytes
 
 TITLE = "Mean ± standard deviation over seeds"

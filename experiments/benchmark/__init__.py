@@ -3,14 +3,8 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import (
-    add_config,
-    add_out,
-    directory,
-    number,
-    several,
-    whole_number,
-)
+from experiments.core.options import add_config, add_out
+from flowjax_ood.interface.options import directory, number, several, whole_number
 
 MODES = ("train", "evaluate", "sample")
 # what a config says by three keys, by one name

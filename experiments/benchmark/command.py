@@ -13,8 +13,8 @@ from experiments.benchmark.loop import checked, measure_and_report
 from experiments.benchmark.throughput import ThroughputReport
 from experiments.benchmark.timing import measured_peak
 from experiments.core import build
-from experiments.core.environment import no_compilation_cache
 from experiments.core.options import known_names
+from flowjax_ood.interface.environment import no_compilation_cache
 from flowjax_ood.precision import PRECISIONS
 
 

@@ -41,15 +41,15 @@ from experiments.benchmark.outputs import Page, Report, heading, make_page
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import rates
 from experiments.core import build
-from experiments.core.environment import cores
-from experiments.core.errors import UserError
 from experiments.core.keys import Kind, flatten, kind, names
 from experiments.core.loaders import load_train
 from experiments.core.results import spread, versions
 from experiments.core.sets import Sets
-from experiments.core.text import number
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.streaming import StreamedImageSet
+from flowjax_ood.interface.environment import cores
+from flowjax_ood.interface.errors import UserError
+from flowjax_ood.interface.text import number
 from flowjax_ood.training.feed import Feed, Prefetch
 
 # how images are read, of which a step knows nothing; but for the first, neither does

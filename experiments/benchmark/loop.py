@@ -12,8 +12,8 @@ from experiments.benchmark.outputs import Report
 from experiments.benchmark.run import CaseRun, peak_bytes, profile
 from experiments.benchmark.throughput import rates
 from experiments.benchmark.work import count
-from experiments.core.errors import UserError
-from experiments.core.text import duration, number, number_range
+from flowjax_ood.interface.errors import UserError
+from flowjax_ood.interface.text import duration, number, number_range
 
 
 class RemainingTime:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import jax
 
 from experiments.benchmark.cases import label, short, varying
-from experiments.core import text
-from experiments.core.errors import writing
 from experiments.core.results import versions
-from experiments.core.text import MISSING, decimals, number
 from experiments.core.workdir import check_writable
+from flowjax_ood.interface import text
+from flowjax_ood.interface.errors import writing
+from flowjax_ood.interface.text import MISSING, decimals, number
 from flowjax_ood.runtime.files import write_bytes
 
 RATE = "images_per_second"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from experiments.benchmark.cases import label, short, varying
 from experiments.benchmark.outputs import CONSTANT, RATE, failures, heading
-from experiments.core.text import number
 from flowjax_ood.figures import layout, style
+from flowjax_ood.interface.text import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from experiments.benchmark import MODES, STACKINGS
 from experiments.benchmark.cases import Case, sweep
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.options import known_names, names
+from flowjax_ood.interface.errors import UserError
 
 
 def cases(

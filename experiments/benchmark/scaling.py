@@ -49,10 +49,10 @@ from experiments.benchmark.run import MIB, CaseRun
 from experiments.benchmark.throughput import begun_row, ratios
 from experiments.benchmark.timing import medians, time_round, warm_up
 from experiments.benchmark.work import build_work, shapes
-from experiments.core.environment import cores
-from experiments.core.errors import UserError
 from experiments.core.results import spread, versions
-from experiments.core.text import number, number_range, share
+from flowjax_ood.interface.environment import cores
+from flowjax_ood.interface.errors import UserError
+from flowjax_ood.interface.text import number, number_range, share
 from flowjax_ood.runtime.parallel import AXIS, Parallel, mean_in_one
 
 # the columns of a row after its settings

@@ -49,7 +49,7 @@ from experiments.benchmark.run import MIB, CaseRun
 from experiments.benchmark.timing import medians
 from experiments.core import drawing
 from experiments.core.results import spread, versions
-from experiments.core.text import number, number_range, share
+from flowjax_ood.interface.text import number, number_range, share
 
 STEP = ("step_ms_p10", "step_ms_p50", "step_ms_p90")
 # the columns of a row after its settings

@@ -12,13 +12,13 @@ from ml_collections import ConfigDict
 
 from experiments.benchmark.cases import Case
 from experiments.core import build
-from experiments.core.errors import user_errors
 from flowjax_ood import data
 from flowjax_ood.analysis.flops import count_flops
 from flowjax_ood.bijectors import InvertibleConv1x1, restack, walk
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.data.preprocess import with_depth
 from flowjax_ood.distributions import Flow
+from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.state import TrainState, create_state, parameter_count

@@ -12,7 +12,6 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import Kind, kind
 from experiments.core.memory import check_batches, check_state
 from experiments.core.sets import Sets
@@ -21,6 +20,7 @@ from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.likelihood import evaluate_likelihood
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.models.lenet import LeNet
 from flowjax_ood.models.sequence_lstm import BiLSTM

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from experiments.core import keys
-from experiments.core.errors import UserError
 from experiments.core.keys import Key, Kind
-from experiments.core.options import COUNT
 from experiments.core.set_names import check_negative, ood_names, ood_origins
+from flowjax_ood.interface.errors import UserError
+from flowjax_ood.interface.options import COUNT
 
 # characters of a value that a message repeats
 SHOWN = 60

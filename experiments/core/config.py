@@ -10,9 +10,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments.core.checks import as_type, check, check_sections, shown, type_words
-from experiments.core.errors import UserError
 from experiments.core.keys import ROWS, among, flatten, kind, put
 from experiments.core.options import CONFIGS, known_configs
+from flowjax_ood.interface.errors import UserError
 
 
 def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:

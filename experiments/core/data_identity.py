@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.core import json_file
-from experiments.core.errors import UserError
 from experiments.core.json_file import Items
 from flowjax_ood.data.sets import ImageSet, StoredSet
 from flowjax_ood.data.streaming import StreamedImageSet
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from experiments.core.errors import UserError
-from experiments.core.options import whole_number
+from flowjax_ood.interface.errors import UserError
+from flowjax_ood.interface.options import whole_number
 from flowjax_ood.runtime.messages import first_line
 
 # exit status: another process is gone, and the command can be started again

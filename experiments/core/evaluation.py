@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from experiments.core import build
 from experiments.core.build import rows
 from experiments.core.data_identity import keep_data
-from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import BASELINES, Kind, kind
 from experiments.core.results import (
     likelihood_results,
@@ -24,12 +23,13 @@ from experiments.core.results import (
 )
 from experiments.core.run_config import check_hosts, read_config
 from experiments.core.sets import Sets, drawn_rows, load_sets
-from experiments.core.text import run_name
 from flowjax_ood import ood
 from flowjax_ood.data.dequantize import dequantize, example_keys, quantize
 from flowjax_ood.distributions import Flow
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.evaluation.likelihood import Likelihoods, evaluate_likelihood
+from flowjax_ood.interface.errors import UserError, user_errors
+from flowjax_ood.interface.text import run_name
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch, on_all
 from flowjax_ood.runtime.progress import progress

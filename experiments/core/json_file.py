@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.core.errors import UserError
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.logs.metrics import is_number
 
 

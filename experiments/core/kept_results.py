@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from experiments.core import json_file
-from experiments.core.errors import UserError
 from experiments.core.json_file import Each, IfThere, Items, Maybe
+from flowjax_ood.interface.errors import UserError
 
 # of a set that was trained on or scored
 DESCRIBED = {"name": str, "split": str, "source": str, "count": int, "origin": str}

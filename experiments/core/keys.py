@@ -12,7 +12,7 @@ from itertools import groupby
 
 from ml_collections import ConfigDict
 
-from experiments.core.options import SEED
+from flowjax_ood.interface.options import SEED
 
 
 class Kind(enum.Enum):

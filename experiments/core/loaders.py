@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.errors import user_errors
 from experiments.core.keys import Kind, kind
 from flowjax_ood.data import loading
 from flowjax_ood.data.preprocess import with_depth
 from flowjax_ood.data.sets import ImageSet, TokenSet, VectorSet
 from flowjax_ood.data.sources.genomics import load_genomics, synthetic_genomics
 from flowjax_ood.data.streaming import StreamedImageSet, stream
+from flowjax_ood.interface.errors import user_errors
 
 AnySet = ImageSet | VectorSet | TokenSet
 # the one set of tokens, by its names here and in TFDS

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import jax
 from ml_collections import ConfigDict
 
-from experiments.core.errors import user_errors
 from flowjax_ood.data.checks import check_bytes
+from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.training.state import TrainState, parameter_count
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError
 from experiments.core.loaders import load_set
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.interface.errors import UserError
 
 
 def load_negatives(config: ConfigDict) -> ImageSet | None:

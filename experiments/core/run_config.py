@@ -10,8 +10,8 @@ import flowjax_ood
 from experiments.core import json_file
 from experiments.core.checks import check, check_sections
 from experiments.core.config import with_overrides
-from experiments.core.errors import UserError, user_errors, writing
 from experiments.core.keys import among, flatten, names
+from flowjax_ood.interface.errors import UserError, user_errors, writing
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
 

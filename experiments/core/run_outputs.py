@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from experiments.core import drawing, text
+from experiments.core import drawing
 from experiments.core.drawing import told_apart
-from experiments.core.errors import writing
 from experiments.core.evaluation import Evaluated, TrainedFlow, evaluate
 from experiments.core.results import UNITS, intervals, json_bytes, unit_of
-from experiments.core.text import decimals, run_name
 from experiments.core.workdir import check_writable
 from flowjax_ood import figures
+from flowjax_ood.interface import text
+from flowjax_ood.interface.errors import writing
+from flowjax_ood.interface.text import decimals, run_name
 from flowjax_ood.runtime.files import replacing
 from flowjax_ood.runtime.processes import on_lead
 

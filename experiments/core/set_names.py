@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError, user_errors
 from flowjax_ood.data.loading import parse_spec
+from flowjax_ood.interface.errors import UserError, user_errors
 
 # an entry of ood_source or ood_path: as for training
 SAME = "-"

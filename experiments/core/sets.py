@@ -7,7 +7,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.data_identity import looked_at, sampled_rows
-from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import Kind, kind
 from experiments.core.loaders import AnySet, load_set, load_train
 from experiments.core.negatives import check_apart, exposed, load_negatives
@@ -18,6 +17,7 @@ from flowjax_ood.data.sets import ImageSet, VectorSet
 from flowjax_ood.data.splits import hold_back
 from flowjax_ood.data.standardize import Standardizer, fit_standardizer
 from flowjax_ood.data.streaming import StreamedImageSet
+from flowjax_ood.interface.errors import UserError, user_errors
 
 # in a run's workdir: the standardisation its flow was trained behind
 STANDARDIZATION = "standardization.npz"

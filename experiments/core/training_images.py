@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError, user_errors
 from flowjax_ood.data.outliers.mutated import mutated
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.interface.errors import UserError, user_errors
 
 
 def leave_out(config: ConfigDict, images: ImageSet) -> tuple[ImageSet, ImageSet | None]:

@@ -9,11 +9,11 @@ from ml_collections import ConfigDict
 
 from experiments.core import build
 from experiments.core.data_identity import keep_data
-from experiments.core.errors import UserError, os_error, user_errors
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import check_config, check_hosts, keep_config
 from experiments.core.sets import Sets, keep_standardizer
 from experiments.core.workdir import locked
+from flowjax_ood.interface.errors import UserError, os_error, user_errors
 from flowjax_ood.runtime.processes import is_lead, on_all, on_lead
 from flowjax_ood.training.logs.profiling import StepProfiler
 from flowjax_ood.training.logs.tensorboard import TensorBoard

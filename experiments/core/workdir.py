@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from experiments.core.errors import UserError, writing
+from flowjax_ood.interface.errors import UserError, writing
 from flowjax_ood.runtime.processes import on_lead
 
 # seconds for which `status` may hold the lock, to see whether a run does

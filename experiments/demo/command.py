@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.core import run_outputs, text
+from experiments.core import run_outputs
 from experiments.core.config import load_config
 from experiments.core.evaluation import evaluate
 from experiments.core.options import refuse_overrides
@@ -18,6 +18,7 @@ from experiments.core.sets import load_sets
 from experiments.core.training_run import train
 from experiments.demo import page, remedies
 from experiments.demo.figures import first_coupling, first_sets
+from flowjax_ood.interface import text
 
 CONFIG = str(Path(__file__).parents[1] / "configs" / "demo.py")
 FLOW, FOLDER = "checkerboard", "baseline"

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.core.document import Document
 from experiments.core.evaluation import Evaluated
 from experiments.core.results import intervals
 from experiments.core.sets import Sets
-from experiments.core.text import decimals, interval
 from experiments.demo import figures as draw
 from experiments.demo import remedies
 from experiments.demo.figures import CORRELATED, first_sets
 from flowjax_ood import figures
+from flowjax_ood.interface.document import Document
+from flowjax_ood.interface.text import decimals, interval
 
 
 def write(

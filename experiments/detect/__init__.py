@@ -3,7 +3,8 @@
 import argparse
 
 from experiments.core import distributed
-from experiments.core.options import add_config, add_workdir, directory, whole_number
+from experiments.core.options import add_config, add_workdir
+from flowjax_ood.interface.options import directory, whole_number
 
 SUMMARY = (
     "fit detectors to the features of classifiers and compare them with flows, in one "

@@ -20,7 +20,6 @@ from ml_collections import ConfigDict
 from experiments.core import drawing
 from experiments.core.config import load_config
 from experiments.core.drawing import told_apart
-from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import kind
 from experiments.core.options import refuse_overrides
 from experiments.core.results import versions, write_json
@@ -39,6 +38,7 @@ from experiments.detect import (
 from experiments.detect.flow_scores import flow_score_runs
 from experiments.detect.flows import TERMS, flow_runs, trained_flows
 from flowjax_ood import figures, ood
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead

@@ -3,11 +3,11 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.errors import user_errors
 from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
 from flowjax_ood import ood
 from flowjax_ood.data.corruptions import corrupt, corruptions_for
+from flowjax_ood.interface.errors import user_errors
 
 # all kinds there are for such images
 ALL = "all"

@@ -7,7 +7,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import score_cache
-from experiments.core.errors import UserError, user_errors
 from experiments.core.loaders import load_set
 from experiments.core.negatives import count_common
 from experiments.core.score_cache import Scored
@@ -15,6 +14,7 @@ from experiments.core.sets import Sets
 from experiments.detect import detectors, networks, scores, table
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.images import pseudo_outliers
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.ood.network import Network
 
 NAME = "Outlier Exposure"

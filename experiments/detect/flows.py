@@ -9,7 +9,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import score_cache
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import kind
 from experiments.core.run_config import read_config
@@ -17,6 +16,7 @@ from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
 from experiments.detect.detectors import NONE
 from flowjax_ood.evaluation.likelihood import Likelihoods
+from flowjax_ood.interface.errors import UserError
 
 TERMS = {
     "log_prob": "flow: log p(x)",

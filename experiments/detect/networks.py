@@ -11,12 +11,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import build
-from experiments.core.errors import UserError, user_errors
 from experiments.core.keys import names
 from experiments.core.memory import check_batches, check_state
 from experiments.core.sets import Sets
 from experiments.core.training_run import run_training
 from flowjax_ood.evaluation.accuracy import evaluate_accuracy
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.parallel import Parallel

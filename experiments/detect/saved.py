@@ -13,7 +13,6 @@ import jax
 import numpy as np
 
 from experiments.core import drawing, score_cache
-from experiments.core.errors import UserError, user_errors
 from experiments.core.results import versions, write_json
 from experiments.core.score_cache import Scored
 from experiments.core.workdir import check_writable
@@ -21,6 +20,7 @@ from experiments.detect import detectors, table
 from experiments.detect.scores import fit, timed
 from flowjax_ood import figures, ood
 from flowjax_ood.data.archives import open_archive
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.ood import checks, protocols
 from flowjax_ood.ood.detector import Detector
 from flowjax_ood.runtime.files import write_bytes

@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 
 from experiments.core import score_cache
 from experiments.core.data_identity import fingerprint
-from experiments.core.errors import user_errors
 from experiments.core.keys import Kind
 from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
 from experiments.detect import detectors, table
 from flowjax_ood import ood
+from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.progress import progress
 

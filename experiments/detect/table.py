@@ -7,8 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.score_cache import Scored
-from experiments.core.text import inline, markdown_table, plus_minus
 from flowjax_ood import ood
+from flowjax_ood.interface.text import inline, markdown_table, plus_minus
 
 
 class PublishedAuroc(NamedTuple):

@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.core.options import directory, whole_number
+from flowjax_ood.interface.options import directory, whole_number
 
 ENCODERS = ("efficientnet_lite0",)
 SUMMARY = "turn images into features of a pretrained encoder, in one .npz"

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.core.errors import UserError, user_errors
 from experiments.core.options import refuse_overrides
 from experiments.core.results import versions
 from experiments.core.workdir import check_writable
@@ -21,6 +20,7 @@ from flowjax_ood.data.sources.embeddings import (
     write_embeddings,
 )
 from flowjax_ood.evaluation.likelihood import shown_batches
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.interop.efficientnet import (
     SHA256,
     imagenet_weights,

@@ -3,7 +3,8 @@
 import argparse
 from dataclasses import dataclass
 
-from experiments.core.options import add_workdir, several, whole_number
+from experiments.core.options import add_workdir
+from flowjax_ood.interface.options import several, whole_number
 
 SUMMARY = "look into the latents and couplings of a run, in- and out-of-distribution"
 EPILOG = """\

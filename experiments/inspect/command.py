@@ -13,7 +13,6 @@ from pathlib import Path
 
 from experiments.core import drawing
 from experiments.core.drawing import told_apart
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import Kind
 from experiments.core.results import versions, write_json
@@ -32,6 +31,7 @@ from experiments.inspect.measures import (
 from experiments.inspect.subject import Subject, subject
 from experiments.inspect.tables import print_tables
 from flowjax_ood import figures
+from flowjax_ood.interface.errors import UserError
 
 DEPTH = 1  # the intervention comes between the first two couplings
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from experiments.core.text import MISSING, decimals, print_table
+from flowjax_ood.interface.text import MISSING, decimals, print_table
 
 TERMS = {"log_prob": "log p(x)", "log_pz": "log p(z)", "logdet": "logdet"}
 MEASURES = {

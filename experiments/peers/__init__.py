@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import add_out, number, whole_number
+from experiments.core.options import add_out
 from experiments.peers.tasks import CONTESTS, FLOWS, OURS
+from flowjax_ood.interface.options import number, whole_number
 
 LIBRARIES = [library for c in CONTESTS.values() for library in c.libraries.values()]
 PACKAGES = sorted({library.package for library in LIBRARIES} - {OURS})

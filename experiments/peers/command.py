@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from experiments.core.environment import cores
-from experiments.core.errors import UserError
 from experiments.core.options import known_names, refuse_overrides
 from experiments.core.results import spread, versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.peers.processes import PeerError, installed, workers
 from experiments.peers.table import detectors_markdown, markdown
 from experiments.peers.tasks import CONTESTS, OURS
+from flowjax_ood.interface.environment import cores
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.messages import warn
 
 # idle threads of the library before may still be spinning

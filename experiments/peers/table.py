@@ -1,6 +1,6 @@
 """The comparison as Markdown: one table per task, one row per library."""
 
-from experiments.core.text import MISSING, markdown_table
+from flowjax_ood.interface.text import MISSING, markdown_table
 
 COLUMNS = (
     "library",

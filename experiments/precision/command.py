@@ -11,12 +11,13 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from experiments.core import build, text
-from experiments.core.errors import UserError
+from experiments.core import build
 from experiments.core.evaluation import TrainedFlow, dequantized
 from experiments.core.keys import Kind
 from experiments.core.results import likelihood_results, versions, write_json
 from experiments.core.workdir import check_writable
+from flowjax_ood.interface import text
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.precision import BFLOAT16, FLOAT32, TENSORFLOAT32
 
 ARITHMETIC = {

@@ -9,10 +9,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.core.errors import writing
 from experiments.core.options import refuse_overrides
 from experiments.report import page
 from experiments.report.runs import read
+from flowjax_ood.interface.errors import writing
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.core.document import Document
-from experiments.core.errors import user_errors
 from experiments.core.kept_results import evaluate_again
 from experiments.core.results import unit_of
-from experiments.core.text import duration
 from experiments.report.rows import Flow
 from experiments.report.runs import KeptRun
 from experiments.report.words import set_words, size_words, train_words
 from flowjax_ood import figures
 from flowjax_ood.figures import style
+from flowjax_ood.interface.document import Document
+from flowjax_ood.interface.errors import user_errors
+from flowjax_ood.interface.text import duration
 
 # what `evaluate` leaves: caption, and what it shows to those who cannot see it
 OF_RUN = {

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from experiments.core.document import Document
-from experiments.core.text import duration, run_names
 from experiments.report import figures, rows
 from experiments.report.published import NOT_AVAILABLE
 from experiments.report.rows import Flow, Row, pair_words
 from experiments.report.runs import Kept
 from experiments.report.sections import add_ablation, add_inspection, add_samples
 from experiments.report.words import train_words
+from flowjax_ood.interface.document import Document
+from flowjax_ood.interface.text import duration, run_names
 
 TITLE = "Likelihood in and out of distribution"
 READING = (

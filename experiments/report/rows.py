@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.core import text
 from experiments.core.keys import among, flatten, names
 from experiments.core.results import UNITS, intervals, mean_std, unit_of
 from experiments.report.published import NOT_AVAILABLE, Published, published
@@ -19,6 +18,7 @@ from experiments.report.words import (
     size_words,
     train_words,
 )
+from flowjax_ood.interface import text
 
 
 class Flow(NamedTuple):

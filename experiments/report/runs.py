@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.core import json_file
-from experiments.core.errors import UserError, user_errors
 from experiments.core.json_file import Each, IfThere, Items, Maybe
 from experiments.core.kept_results import (
     DESCRIBED,
@@ -16,6 +15,7 @@ from experiments.core.kept_results import (
 )
 from experiments.core.keys import flatten
 from experiments.core.run_config import read_config
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.training.logs import metrics as metric_log
 
 # measures of ablation.json over the seeds of a row

@@ -2,12 +2,12 @@
 
 from experiments.ablate import table
 from experiments.core import json_file
-from experiments.core.document import Document
 from experiments.core.json_file import Each, Maybe
-from experiments.core.text import decimals
 from experiments.report.figures import add_pictures
 from experiments.report.published import NOT_AVAILABLE
 from experiments.report.runs import KeptOutput, KeptRun, anew
+from flowjax_ood.interface.document import Document
+from flowjax_ood.interface.text import decimals
 
 ABLATION = {
     "ablation.png": (

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from experiments.core.text import run_names
 from experiments.report.published import common_name
 from experiments.report.runs import KeptRun
+from flowjax_ood.interface.text import run_names
 
 SETS = {
     "fashion_mnist": "FashionMNIST",

@@ -2,14 +2,8 @@
 
 import argparse
 
-from experiments.core.options import (
-    SEED,
-    add_out,
-    add_workdir,
-    number,
-    several,
-    whole_number,
-)
+from experiments.core.options import add_out, add_workdir
+from flowjax_ood.interface.options import SEED, number, several, whole_number
 
 SUMMARY = "draw samples of one or more runs at several temperatures, in one figure"
 EPILOG = """\

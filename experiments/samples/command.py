@@ -12,8 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.core import build, drawing, text
-from experiments.core.errors import UserError, user_errors, writing
+from experiments.core import build, drawing
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.kept_results import evaluate_again, read_results
 from experiments.core.results import versions, write_json
@@ -22,6 +21,8 @@ from experiments.samples.outputs import picture, print_table
 from flowjax_ood.analysis.fidelity import RealImages
 from flowjax_ood.analysis.latents import latents_at_pixels
 from flowjax_ood.data.dequantize import quantize
+from flowjax_ood.interface import text
+from flowjax_ood.interface.errors import UserError, user_errors, writing
 
 # samples a temperature that numbers are of; drawn by BATCH, whatever is shown
 MEASURED, BATCH = 256, 64

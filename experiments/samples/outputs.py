@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from experiments.core import text
 from experiments.core.sets import Sets
 from flowjax_ood import figures
+from flowjax_ood.interface import text
 
 COLUMNS = 4  # of a group
 

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import SEED, add_out, add_workdir, directory, whole_number
+from experiments.core.options import add_out, add_workdir
+from flowjax_ood.interface.options import SEED, directory, whole_number
 
 SUMMARY = "compare scores of trained flows, and controls, on many kinds of outliers"
 EPILOG = """\

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from experiments.core import drawing, score_cache, text
-from experiments.core.errors import UserError
+from experiments.core import drawing, score_cache
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
 from experiments.core.results import versions, write_json
@@ -23,6 +22,8 @@ from experiments.scores.rows import Row, rows
 from experiments.scores.scoring import run_scores
 from flowjax_ood import figures
 from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
+from flowjax_ood.interface import text
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.messages import warn
 
 PICTURE = "heatmap.png"

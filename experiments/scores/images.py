@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.core.errors import UNUSABLE, UserError, user_errors
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import Kind
 from experiments.core.loaders import load_set, load_train
@@ -16,6 +15,7 @@ from experiments.scores.rows import Row
 from flowjax_ood import data
 from flowjax_ood.data.outliers.battery import Battery
 from flowjax_ood.data.random import permutation
+from flowjax_ood.interface.errors import UNUSABLE, UserError, user_errors
 from flowjax_ood.runtime.messages import warn
 
 LEAST = 20

@@ -1,8 +1,8 @@
 """table.md and scores.html: the same numbers, from one document."""
 
-from experiments.core.document import Document
-from experiments.core.text import decimals
 from experiments.scores.measures import ALARMS
+from flowjax_ood.interface.document import Document
+from flowjax_ood.interface.text import decimals
 
 ABOUT = f"""\
 AUROC is the probability that a test image scores higher than an outlier; 0.5 is chance.

@@ -2,7 +2,8 @@
 
 import argparse
 
-from experiments.core.options import add_workdir, number
+from experiments.core.options import add_workdir
+from flowjax_ood.interface.options import number
 
 SUMMARY = "show the progress of runs: step, ETA, last checkpoint, health"
 EPILOG = """\

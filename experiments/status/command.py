@@ -13,12 +13,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.core import streams
-from experiments.core.errors import user_errors
 from experiments.core.options import refuse_overrides
-from experiments.core.text import terminal_width
 from experiments.status.files import RunFiles, find_runs
 from experiments.status.record import record
+from flowjax_ood.interface import streams
+from flowjax_ood.interface.errors import user_errors
+from flowjax_ood.interface.text import terminal_width
 from flowjax_ood.training.logs.events import timestamp
 
 

@@ -12,7 +12,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from experiments.core.text import age, duration, number, percent, size, sparkline, steps
+from flowjax_ood.interface.text import (
+    age,
+    duration,
+    number,
+    percent,
+    size,
+    sparkline,
+    steps,
+)
 from flowjax_ood.runtime.messages import printable
 
 GOOD, WAITING, WRONG, FAINT = "green", "yellow", "bold red", "bright_black"

@@ -12,8 +12,8 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 from experiments.core import json_file
-from experiments.core.errors import UserError
 from experiments.core.json_file import Each, IfThere, Items, Maybe
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.checkpoints import manifest
 from flowjax_ood.training.logs import events as event_log
 from flowjax_ood.training.logs import metrics as metric_log

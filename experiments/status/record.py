@@ -29,8 +29,8 @@ import shutil
 import statistics
 from datetime import UTC, datetime
 
-from experiments.core.text import duration
 from experiments.status.files import COMPILING, RunFiles, seconds_of
+from flowjax_ood.interface.text import duration
 from flowjax_ood.training.logs.events import timestamp
 
 NEEDS_ATTENTION = ("crashed", "diverged", "silent")

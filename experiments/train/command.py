@@ -13,8 +13,8 @@ from experiments.core import run_outputs
 from experiments.core.config import load_config
 from experiments.core.keys import Kind
 from experiments.core.sets import load_sets
-from experiments.core.text import run_name
 from experiments.core.training_run import train
+from flowjax_ood.interface.text import run_name
 from flowjax_ood.runtime.processes import is_lead, on_all
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from experiments.core.environment import use_all_cores
+from flowjax_ood.interface.environment import use_all_cores
 from tests.helpers.experiment_runs import (
     PYTHON,
     ROOT,

@@ -100,7 +100,7 @@ def test_wrapped_lines_fit():
 def test_importing_figures_leaves_matplotlib_and_jax_alone():
     code = (
         "import sys, flowjax_ood.analysis, flowjax_ood.figures, "
-        "experiments.core.document; "
+        "flowjax_ood.interface.document; "
         "print([m for m in ('matplotlib', 'PIL', 'jax') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

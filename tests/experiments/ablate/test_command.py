@@ -12,9 +12,9 @@ from experiments.ablate.grid import cells
 from experiments.ablate.table import bottleneck_series
 from experiments.cli import run
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.run_config import read_config
 from experiments.core.workdir import locked
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.logs.window import NonFiniteLossError
 from tests.helpers.experiment_runs import CONFIGS, only_error
 

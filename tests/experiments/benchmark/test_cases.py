@@ -7,7 +7,7 @@ import pytest
 from experiments.benchmark import STACKINGS
 from experiments.benchmark.cases import label, short, stacking, sweep, varying
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS
 
 load = partial(load_config, f"{CONFIGS / 'demo.py'}:smoke")

@@ -11,7 +11,7 @@ from experiments.benchmark.loop import measure
 from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import ThroughputReport
 from experiments.cli import run
-from experiments.core.errors import UserError
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.benchmark_runs import TINY, fake_run
 from tests.helpers.experiment_runs import only_error
 

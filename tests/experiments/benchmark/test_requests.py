@@ -7,7 +7,7 @@ import pytest
 from experiments import benchmark as asked
 from experiments.benchmark import requests
 from experiments.core import options
-from experiments.core.errors import UserError
+from flowjax_ood.interface.errors import UserError
 
 
 def parsed(*argv: str) -> argparse.Namespace:

@@ -15,8 +15,8 @@ from experiments.benchmark.work import (
     fake_images,
 )
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from flowjax_ood.bijectors import InvertibleConv1x1, unstacked
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS
 
 TINY = (

@@ -13,10 +13,10 @@ from experiments.configs.shared import glow, images
 from experiments.core import build
 from experiments.core.checks import check
 from experiments.core.config import known_configs, load_config
-from experiments.core.errors import UserError
 from experiments.core.keys import flatten
 from experiments.core.set_names import ood_origins
 from experiments.core.sets import load_sets
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.network import as_input
 from flowjax_ood.training.state import parameter_count
 from tests.helpers.experiment_runs import CONFIGS, read_results

@@ -6,8 +6,8 @@ import pytest
 
 from experiments.core.build import classifier, num_steps, optimizer
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.keys import flatten
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.state import parameter_count
 from tests.helpers.experiment_runs import CONFIGS
 

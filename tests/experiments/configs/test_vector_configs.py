@@ -7,9 +7,9 @@ from experiments.configs.shared import vectors
 from experiments.core import build
 from experiments.core.checks import check
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.keys import flatten
 from flowjax_ood.data.loading import load_vectors
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.state import parameter_count
 from tests.helpers.experiment_runs import CONFIGS
 

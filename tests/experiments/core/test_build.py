@@ -10,11 +10,11 @@ import pytest
 
 from experiments.core import build
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.sets import load_sets
 from flowjax_ood.bijectors import AffineCoupling, Repeat
 from flowjax_ood.bijectors.base import leaves, walk
 from flowjax_ood.data import checks
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.precision import BFLOAT16, PRECISIONS
 from tests.helpers.experiment_runs import CONFIGS
 

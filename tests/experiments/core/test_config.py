@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from experiments.core.config import known_configs, load_config, with_overrides
-from experiments.core.errors import UserError
 from experiments.core.keys import flatten
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS
 
 DEMO = str(CONFIGS / "demo.py")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from experiments.core import drawing, run_outputs
-from experiments.core.errors import UserError
 from experiments.core.evaluation import Evaluated
 from experiments.core.results import likelihood_results
 from flowjax_ood import figures
 from flowjax_ood.evaluation.likelihood import Likelihoods
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.drawings import histograms
 
 ID = "fashion_mnist"

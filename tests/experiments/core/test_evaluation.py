@@ -9,7 +9,6 @@ import pytest
 
 from experiments.core import build, evaluation
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow, dequantized
 from experiments.core.run_config import keep_config
 from experiments.core.sets import load_sets
@@ -20,6 +19,7 @@ from experiments.inspect.subject import subject
 from experiments.precision import command as precision
 from experiments.samples import command as samples
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.precision import FLOAT32
 from flowjax_ood.training.checkpoints.errors import CheckpointError
 from tests.helpers import detect_stubs as stubs

@@ -7,11 +7,11 @@ import signal
 import pytest
 
 from experiments import cli
-from experiments.core.environment import interrupts_end, jax_settings
-from experiments.core.errors import UserError
 from experiments.core.explanations import explanation
 from experiments.core.workdir import check_writable
 from experiments.status import command as status
+from flowjax_ood.interface.environment import interrupts_end, jax_settings
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.files import replacing
 from tests.helpers.experiment_runs import only_error
 

@@ -3,8 +3,8 @@
 import pytest
 
 from experiments.core import json_file
-from experiments.core.errors import UserError
 from experiments.core.json_file import Each, IfThere, Items, Maybe, mismatch
+from flowjax_ood.interface.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 from experiments.core import build
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.keys import (
     ALL,
     MODELS,
@@ -25,6 +24,7 @@ from experiments.core.keys import (
 from experiments.core.options import known_configs
 from experiments.detect import networks
 from flowjax_ood import precision
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime import parallel
 from flowjax_ood.training import optimizers
 from tests.helpers.experiment_runs import CONFIGS

@@ -11,11 +11,11 @@ from experiments.cli import run
 from experiments.core import build, evaluation
 from experiments.core.build import objective
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import flatten
 from experiments.core.negatives import check_apart
 from experiments.core.sets import load_sets
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results, snapshot
 
 FILES = ("fashion_mnist", "cifar10", "celeba", "svhn")

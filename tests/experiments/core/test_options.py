@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.core.options import SEED, directory, number, several, whole_number
+from flowjax_ood.interface.options import SEED, directory, number, several, whole_number
 
 
 def test_values_within_their_limits():

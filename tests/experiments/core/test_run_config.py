@@ -7,9 +7,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.keys import flatten
 from experiments.core.run_config import keep_config, read_config
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, snapshot
 
 DEMO = str(CONFIGS / "demo.py")

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.set_names import ood_names, ood_origins
 from experiments.core.sets import load_sets
 from flowjax_ood.data.sets import VectorSet
 from flowjax_ood.data.sources.embeddings import write_embeddings
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS
 
 DEMO = f"{CONFIGS / 'demo.py'}:smoke"

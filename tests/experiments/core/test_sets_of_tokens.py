@@ -7,10 +7,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.keys import TABLE, Kind, kind
 from experiments.core.sets import load_sets
 from flowjax_ood.data.sets import TokenSet
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.network import as_input
 from tests.helpers.experiment_runs import CONFIGS
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.configs import fashion_mnist_realnvp
-from experiments.core.errors import UserError
 from experiments.core.sets import load_sets
 from experiments.core.training_images import leave_out, with_mutations
+from flowjax_ood.interface.errors import UserError
 
 
 def config(**changes):

@@ -18,12 +18,12 @@ from experiments.cli import run
 from experiments.core import build
 from experiments.core.config import load_config
 from experiments.core.data_identity import SAMPLED, fingerprint, keep_data, sampled_rows
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.sets import check_others, load_sets
 from experiments.inspect import InspectOptions
 from experiments.inspect.subject import subject
 from flowjax_ood import data
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import (
     CONFIGS,
     PYTHON,

@@ -13,10 +13,10 @@ import pytest
 from experiments.cli import run
 from experiments.core.config import load_config
 from experiments.core.data_identity import _check_equal, fingerprint, keep_data
-from experiments.core.errors import UserError
 from experiments.core.run_config import keep_config
 from experiments.core.workdir import InUseError, locked
 from flowjax_ood import data
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import TINY, only_error
 
 CPU = "experiments/configs/fashion_mnist_realnvp.py:cpu"

@@ -8,12 +8,12 @@ from ml_collections import ConfigDict
 
 from experiments.cli import run
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.score_cache import Scored
 from experiments.core.sets import load_sets
 from experiments.detect import command as detect
 from experiments.detect import detectors, table
 from experiments.detect.table import TABLE, comparable, published
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.detector import Requires
 
 CONFIG = "experiments/configs/fashion_mnist_detect.py"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.score_cache import Scored
 from experiments.core.sets import load_sets
 from experiments.detect import corruptions
 from flowjax_ood.data.corruptions import CORRUPTIONS, corrupt
+from flowjax_ood.interface.errors import UserError
 
 CONFIG = "experiments/configs/fashion_mnist_detect.py:smoke"
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.sets import load_sets
 from experiments.detect import exposure
+from flowjax_ood.interface.errors import UserError
 
 CONFIG = "experiments/configs/fashion_mnist_detect.py:smoke"
 

@@ -10,7 +10,6 @@ import pytest
 from experiments.cli import run
 from experiments.core import build, training_run
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
 from experiments.core.run_config import read_config
@@ -19,6 +18,7 @@ from experiments.detect import detectors, exposure, flow_scores, networks
 from experiments.detect import flows as detect_flows
 from flowjax_ood import ood
 from flowjax_ood.evaluation.likelihood import evaluate_likelihood
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.parallel import Parallel
 from tests.helpers import detect_stubs as stubs

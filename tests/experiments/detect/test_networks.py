@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.sets import load_sets
 from experiments.detect import networks
 from flowjax_ood.data.outliers.images import pseudo_outliers
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.network import as_input
 from tests.helpers.experiment_runs import CONFIGS
 

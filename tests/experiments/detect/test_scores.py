@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from experiments.core import score_cache
-from experiments.core.errors import UserError
 from experiments.detect import detectors
 from experiments.detect import scores as module
 from flowjax_ood import ood
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.network import Network
 from flowjax_ood.ood.summaries import Summary
 from tests.helpers import detect_stubs as stubs

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.core.errors import UserError
 from experiments.core.json_file import IfThere
 from experiments.core.kept_results import OF_IMAGES, RESULTS
 from experiments.report import command as report
 from experiments.report.published import NOT_AVAILABLE
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import only_error, snapshot
 from tests.helpers.kept_runs import (
     cells,

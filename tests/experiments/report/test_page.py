@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from experiments.core.errors import UserError
 from experiments.report.published import FLOWS, NOT_AVAILABLE
 from experiments.report.sections import CAPTIONS
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.kept_runs import (
     cells,
     described,

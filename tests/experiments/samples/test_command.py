@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.cli import run
-from experiments.core.errors import UserError
 from experiments.samples import TEMPERATURES
 from experiments.samples import command as samples
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, TINY, only_error, snapshot
 
 SMALL = ("--temperatures=0.7,1", "--count=3")

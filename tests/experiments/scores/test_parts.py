@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments.core.errors import UserError
 from experiments.core.keys import Kind
 from experiments.core.score_cache import Scored
 from experiments.scores import images as chosen
@@ -19,6 +18,7 @@ from experiments.scores.images import check_alike, split
 from experiments.scores.measures import table_rows, worst_intervals
 from experiments.scores.rows import Row, rows
 from flowjax_ood import ood
+from flowjax_ood.interface.errors import UserError
 from flowjax_ood.models import RealNVP
 from tests.helpers.scored_flows import images
 

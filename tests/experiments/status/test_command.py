@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from experiments.cli import run
-from experiments.core.errors import UserError
 from experiments.status.command import look
 from experiments.status.files import find_runs
+from flowjax_ood.interface.errors import UserError
 from tests.helpers import status_runs as runs
 from tests.helpers.experiment_runs import ROOT, only_error
 from tests.helpers.status_runs import DONE, NOW, records, started, write_run

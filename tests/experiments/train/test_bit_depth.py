@@ -11,7 +11,6 @@ from experiments.cli import run
 from experiments.core import build
 from experiments.core.checks import check_sections
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import check_config, keep_config, read_config
 from experiments.core.sets import load_sets
@@ -20,6 +19,7 @@ from experiments.inspect import InspectOptions
 from experiments.inspect.measures import latent_rows, terms
 from experiments.inspect.subject import subject
 from experiments.samples import command as samples
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import (
     CONFIGS,
     TINY,

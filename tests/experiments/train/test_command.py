@@ -14,8 +14,8 @@ from experiments.cli import run
 from experiments.core import evaluation, run_outputs
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import read_config
-from experiments.core.text import run_name
 from experiments.train import command as train
+from flowjax_ood.interface.text import run_name
 from tests.helpers.experiment_runs import TINY, read_bits, read_results, snapshot
 
 PNGS = {"likelihoods.png", "likelihood_terms.png", "samples.png"}

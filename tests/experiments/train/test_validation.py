@@ -10,12 +10,12 @@ import pytest
 from experiments.cli import run
 from experiments.core import build
 from experiments.core.data_identity import keep_data
-from experiments.core.errors import UserError
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.run_config import read_config
 from experiments.core.sets import load_sets
 from flowjax_ood import data
 from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, read_results
 from tests.helpers.validation_runs import (
     ARGUMENTS,

@@ -9,11 +9,11 @@ from experiments.cli import run
 from experiments.core import build
 from experiments.core.checks import check
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.keys import flatten
 from experiments.core.run_config import keep_config, read_config
 from experiments.core.sets import load_sets
 from flowjax_ood import data
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results
 from tests.helpers.prepared_tfds import prepare
 from tests.helpers.validation_runs import (

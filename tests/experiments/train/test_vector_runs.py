@@ -10,10 +10,10 @@ from sklearn.metrics import roc_auc_score
 from experiments.cli import run
 from experiments.core import build
 from experiments.core.config import load_config
-from experiments.core.errors import UserError
 from experiments.core.run_config import read_config
 from experiments.core.sets import load_sets
 from flowjax_ood.data.standardize import Standardizer
+from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results
 
 SMOKE = f"--config={CONFIGS / 'hepmass.py'}:smoke"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.core import streams
+from flowjax_ood.interface import streams
 from flowjax_ood.runtime.messages import say, warn
 from flowjax_ood.runtime.progress import progress
 

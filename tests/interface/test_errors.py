@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.core.errors import UserError, user_errors, writing
+from flowjax_ood.interface.errors import UserError, user_errors, writing
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, OSError, ImportError])

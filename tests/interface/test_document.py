@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from experiments.core.document import CSS, Document
+from flowjax_ood.interface.document import CSS, Document
 
 VOID = {"meta", "img", "br", "link"}
 EVIL = "<script>alert('x')</script> & \"quotes\""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.cli import run
-from experiments.core import environment as module
+from flowjax_ood.interface import environment as module
 from tests.helpers.experiment_runs import CONFIGS, PYTHON, ROOT, TINY, environment
 
 SETTINGS = (module.DIRECTORY, module.ENABLED, *module.DEFAULTS)
@@ -117,7 +117,7 @@ def test_the_oldest_programs_go_first(tmp_path):
 PROGRAM = """
 import hashlib
 import sys
-from experiments.core.environment import use_compilation_cache
+from flowjax_ood.interface.environment import use_compilation_cache
 use_compilation_cache()
 import jax, numpy as np, optax
 from flowjax_ood.models import RealNVP
@@ -282,7 +282,7 @@ def test_the_command_line_says_where_programs_are_kept():
 FAULTS = """
 import resource, sys
 import numpy as np
-from experiments.core.environment import keep_freed_memory
+from flowjax_ood.interface.environment import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()

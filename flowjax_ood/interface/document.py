@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from experiments.core.text import inline, markdown_table
+from flowjax_ood.interface.text import inline, markdown_table
 from flowjax_ood.runtime.files import write_bytes
 
 PAGE, CSS = (Path(__file__).with_suffix(end).read_text() for end in (".html", ".css"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.core import text
+from flowjax_ood.interface import text
 
 
 @pytest.mark.parametrize(
