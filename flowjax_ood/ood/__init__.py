@@ -4,6 +4,7 @@ Scores are higher for more in-distribution input, everywhere.
 """
 
 from flowjax_ood.ood.batched import spread
+from flowjax_ood.ood.calibration import Calibrated, Calibration
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.detectors.adascale import AdaSCALE
 from flowjax_ood.ood.detectors.ensembles import DeepEnsemble, MCDropout
@@ -105,6 +106,8 @@ from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.p_values import combine_p, high_p, low_p, two_sided_p
 from flowjax_ood.ood.paired import auroc_difference, placements
+from flowjax_ood.ood.rejection import Rejections, reject
+from flowjax_ood.ood.risk import RiskControl, abstain, control_risk
 from flowjax_ood.ood.streaming import fit_stream
 from flowjax_ood.ood.tuned import Tuned
 
@@ -137,6 +140,8 @@ __all__ = [
     "BackgroundRatio",
     "CADRef",
     "CARef",
+    "Calibrated",
+    "Calibration",
     "ClusteredGaussians",
     "CodeLength",
     "Combined",
@@ -185,11 +190,13 @@ __all__ = [
     "RaoScore",
     "ReAct",
     "Reconstruction",
+    "Rejections",
     "Relation",
     "RelativeMahalanobis",
     "RelativeMahalanobisPlusPlus",
     "Requires",
     "Residual",
+    "RiskControl",
     "ScaleLikelihood",
     "ScoredFlow",
     "SpectrumVariation",
@@ -202,11 +209,13 @@ __all__ = [
     "Typicality",
     "ViM",
     "WeiPer",
+    "abstain",
     "aupr",
     "auroc",
     "auroc_difference",
     "code_length",
     "combine_p",
+    "control_risk",
     "detection_accuracy",
     "fit_stream",
     "flow_only",
@@ -219,6 +228,7 @@ __all__ = [
     "placements",
     "poses",
     "rao_and_typicality",
+    "reject",
     "roc_curve",
     "spread",
     "threshold",

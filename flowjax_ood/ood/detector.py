@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 from flowjax_ood.ood import checks
 from flowjax_ood.ood.batched import compiled, in_batches
+from flowjax_ood.ood.calibration import Calibrated, Calibration, Side
 from flowjax_ood.ood.flows.outputs import FlowOutputs
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import Range, check_settings, ranges_of
@@ -146,6 +147,28 @@ class Fitted:
         read, rows = _read(self.function, outputs, batch_size)
         return self.checked(in_batches(partial(_apply, self.function), read, rows))
 
+    def calibrated(
+        self,
+        images,
+        side: Side = "low",
+        given: Given | None = None,
+        batch_size: int = 250,
+    ) -> Calibrated:
+        """Calibrate by in-distribution inputs of no training: p-values, decisions.
+
+        `given`: what the detector was fitted to. Where it is here and holds inputs,
+        those are told from `images` by their bytes: scores of what a detector was
+        fitted to are too high, and p-values by them too small.
+
+        Raises ValueError for images that are known, and as `score` does.
+        """
+        known = {} if given is None else _fitted_inputs(self.requires, given)
+        for what, inputs in known.items():
+            remedy = "calibrate by others"
+            checks.check_disjoint(images, inputs, self.name, what, remedy)
+        scores = self.score(images, batch_size)
+        return Calibrated(self, Calibration.fit(scores, side))
+
     def checked(self, scores: np.ndarray) -> np.ndarray:
         """Return scores `[N]` as float32. Raises ValueError where one is NaN."""
         bad = np.isnan(scores)
@@ -171,6 +194,23 @@ class Staged:
 
     def __call__(self, x, batch_size):
         return self.finish(self.measure(x, batch_size), batch_size)
+
+
+def _fitted_inputs(requires: Requires, given: Given) -> dict[str, np.ndarray]:
+    """Give the inputs that are at hand of those a detector was fitted to."""
+    found = {
+        "training images (Given.train_inputs)": given.train_inputs,
+        "training images (Given.train)": given.train,
+    }
+    if requires.id_validation or requires.ood_validation or requires.id_labels:
+        name = "validation images (Given.id_validation)"
+        found[name] = given.id_validation
+    inputs = {
+        what: value.events if isinstance(value, FlowOutputs) else value
+        for what, value in found.items()
+    }
+    # `Outputs` have no inputs
+    return {what: x for what, x in inputs.items() if hasattr(x, "dtype")}
 
 
 # numbers of an array that scores of a batch may make on their way: 16 MiB

@@ -5,9 +5,15 @@ Where inputs and calibration are exchangeable, each lies below u with probabilit
 most u. It depends on ranks alone: an increasing map of the scores changes nothing.
 """
 
+import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
+
+# k of n + 1 ranks are a level of k / (n + 1) whatever its last bits are: 0.15, 0.1 +
+# 0.05 and 3 / 20 all mean three of twenty.
+ROUNDING = 1e-12
 
 
 def low_p(scores, calibration) -> np.ndarray:
@@ -24,8 +30,7 @@ def low_p(scores, calibration) -> np.ndarray:
         ValueError: numbers that are NaN, and no calibration scores.
     """
     scores, ordered = _checked(scores, calibration)
-    below = np.searchsorted(ordered, scores, side="right")
-    return (1 + below) / (len(ordered) + 1)
+    return low_ranks(scores, ordered) / (len(ordered) + 1)
 
 
 def high_p(scores, calibration) -> np.ndarray:
@@ -34,8 +39,44 @@ def high_p(scores, calibration) -> np.ndarray:
     As `low_p` otherwise.
     """
     scores, ordered = _checked(scores, calibration)
-    below = np.searchsorted(ordered, scores, side="left")
-    return (1 + len(ordered) - below) / (len(ordered) + 1)
+    return high_ranks(scores, ordered) / (len(ordered) + 1)
+
+
+def low_ranks(scores: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """`1 + #{calibration <= score}` of checked scores: integers in `1 ... n + 1`.
+
+    `ordered`: calibration scores, ascending.
+    """
+    return 1 + np.searchsorted(ordered, scores, side="right")
+
+
+def high_ranks(scores: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """`1 + #{calibration >= score}`, as `low_ranks`."""
+    return 1 + len(ordered) - np.searchsorted(ordered, scores, side="left")
+
+
+def largest_rank(alpha: float, n: int, sides: int = 1) -> int:
+    """`floor(alpha (n + 1) / sides)`: ranks 1 ... k have p-values of at most alpha.
+
+    Of n calibration scores, so at most n. Raises ValueError unless 0 < alpha < 1.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(
+            f"alpha must lie strictly between 0 and 1, got {alpha!r}: 0.05 allows one "
+            "false alarm in twenty"
+        )
+    return min(n, math.floor(alpha * (n + 1) / sides * (1 + ROUNDING)))
+
+
+def warn_of_few(alpha: float, n: int, consequence: str, sides: int = 1) -> None:
+    """Warn where n scores give no p-value as small as alpha: `largest_rank` is 0."""
+    if largest_rank(alpha, n, sides) == 0:
+        least = math.ceil(sides / alpha * (1 - ROUNDING)) - 1
+        warnings.warn(
+            f"{n} scores give no p-value as small as {alpha:g}: {consequence}; it "
+            f"takes at least {least}",
+            stacklevel=3,
+        )
 
 
 def two_sided_p(scores, calibration, low_share: float = 0.5) -> np.ndarray:

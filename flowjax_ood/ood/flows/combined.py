@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from flowjax_ood.ood import checks
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import (
@@ -118,7 +119,11 @@ class Combined(FlowScore):
 
     def _combination(self, network: ScoredFlow, given: Given) -> "Combination":
         held_out = calibration(given, LEAST, self.name)
-        _check_disjoint(given.train, held_out, self.name)
+        if given.train is not None:
+            checks.check_disjoint(
+                *(held_out.events, given.train.events, self.name, "reference images"),
+                "leave them out of Given.id_validation",
+            )
         order = np.random.default_rng(given.seed).permutation(len(held_out))
         first, second = (
             held_out.rows(np.sort(part)) for part in np.array_split(order, 2)
@@ -273,17 +278,3 @@ class FittedCombined(FittedScore):
         if isinstance(x, FlowOutputs):
             return x
         return self.network.collect(x, batch_size)
-
-
-def _check_disjoint(train: FlowOutputs | None, held_out: FlowOutputs, name: str):
-    if train is None:
-        return
-    known = {row.tobytes() for row in np.ascontiguousarray(train.events)}
-    events = np.ascontiguousarray(held_out.events)
-    same = np.array([row.tobytes() in known for row in events])
-    if same.any():
-        raise ValueError(
-            f"{name}: {same.sum()} of {len(same)} calibration images are reference "
-            f"images as well, the first is number {int(same.argmax())}: leave them out "
-            "of Given.id_validation"
-        )
