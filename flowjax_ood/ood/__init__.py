@@ -48,6 +48,7 @@ from flowjax_ood.ood.detectors.unit_mahalanobis import (
     RelativeMahalanobisPlusPlus,
 )
 from flowjax_ood.ood.detectors.weiper import WeiPer
+from flowjax_ood.ood.drift import DriftMonitor, DriftReport, DriftState
 from flowjax_ood.ood.flows.background import BackgroundRatio
 from flowjax_ood.ood.flows.code_lengths import code_length
 from flowjax_ood.ood.flows.combined import Combined
@@ -108,6 +109,7 @@ from flowjax_ood.ood.p_values import combine_p, high_p, low_p, two_sided_p
 from flowjax_ood.ood.paired import auroc_difference, placements
 from flowjax_ood.ood.rejection import Rejections, reject
 from flowjax_ood.ood.risk import RiskControl, abstain, control_risk
+from flowjax_ood.ood.shift import Shift, shift_test
 from flowjax_ood.ood.streaming import fit_stream
 from flowjax_ood.ood.tuned import Tuned
 
@@ -149,6 +151,9 @@ __all__ = [
     "DeepEnsemble",
     "Detector",
     "DoSE",
+    "DriftMonitor",
+    "DriftReport",
+    "DriftState",
     "Energy",
     "Entropy",
     "Estimate",
@@ -199,6 +204,7 @@ __all__ = [
     "RiskControl",
     "ScaleLikelihood",
     "ScoredFlow",
+    "Shift",
     "SpectrumVariation",
     "Stability",
     "SubspaceDistance",
@@ -230,6 +236,7 @@ __all__ = [
     "rao_and_typicality",
     "reject",
     "roc_curve",
+    "shift_test",
     "spread",
     "threshold",
     "two_sided_p",
