@@ -20,7 +20,10 @@ _HEAD = 1 << 16  # bytes that hold the header
 
 
 def read_picture(
-    path: Path, size: int | None = None, channels: int | None = None
+    path: Path,
+    size: int | None = None,
+    channels: int | None = None,
+    as_shown: bool = False,
 ) -> np.ndarray | None:
     """Read the image file as uint8 `[H, W, C]`; None if it cannot be decoded.
 
@@ -28,7 +31,8 @@ def read_picture(
     CMYK, YCbCr. `channels` 1 converts to grey by ITU-R 601 luma, 3 to RGB. An alpha
     channel that is opaque everywhere is dropped. `size`: `resize_center_crop`, after
     the conversion, as torchvision does it. The orientation tag of a photograph is not
-    looked at, as in torchvision.
+    looked at, as in torchvision. With `as_shown`, the picture is as a viewer shows it:
+    upright by that tag, and on white where it is transparent.
 
     Raises `ValueError` for what can be decoded but has no one reading: transparent
     pixels, more than 8 bits a value, and sides too unequal to be resized.
@@ -58,7 +62,8 @@ def read_picture(
     if channels is not None:
         grey = channels == 1
     mode = "L" if grey else "RGB"
-    image = np.asarray(_opaque(picture, path).convert(mode))
+    picture = _on_white(_upright(picture)) if as_shown else _opaque(picture, path)
+    image = np.asarray(picture.convert(mode))
     image = image[..., None] if grey else image
     if size is None:
         return image
@@ -96,11 +101,36 @@ def _head(file) -> bytes:
     return head
 
 
-def _opaque(picture: "Image.Image", path: Path) -> "Image.Image":
-    """The picture, if no pixel of it is transparent."""
+def _upright(picture: "Image.Image") -> "Image.Image":
+    """The picture turned as its orientation tag says; as it is where that is broken."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError, KeyError, struct.error, TypeError):
+        return picture
+
+
+def _on_white(picture: "Image.Image") -> "Image.Image":
+    """The picture, on white where it is transparent."""
+    from PIL import Image
+
+    if not _has_alpha(picture):
+        return picture
+    with_alpha = picture.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, with_alpha).convert("RGB")
+
+
+def _has_alpha(picture: "Image.Image") -> bool:
     # "transparency" marks a colour, or entries of a palette, as transparent
     alpha = picture.mode in ("LA", "La", "RGBA", "RGBa", "PA")
-    if not alpha and "transparency" not in picture.info:
+    return alpha or "transparency" in picture.info
+
+
+def _opaque(picture: "Image.Image", path: Path) -> "Image.Image":
+    """The picture, if no pixel of it is transparent."""
+    if not _has_alpha(picture):
         return picture
     with_alpha = picture.convert("RGBA")
     lowest, _ = with_alpha.getchannel("A").getextrema()

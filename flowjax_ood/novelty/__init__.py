@@ -1,0 +1,1 @@
+"""Novelty detection: fitted to normal vectors or images, decisions with a guarantee."""

@@ -1,0 +1,45 @@
+"""A detector as one StableHLO program, which runs without this library or Flax."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from flowjax_ood.novelty.detector import NoveltyDetector
+from flowjax_ood.novelty.features import Features
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def exported(
+    detector: NoveltyDetector,
+    features: Features | None,
+    platforms: Sequence[str] = PLATFORMS,
+) -> bytes:
+    """Serialise `examples -> (p_value [B], score [B], statistics [B, J])`.
+
+    Examples are uint8 images `[B, H, W, C]` of the features' shape, or float32 vectors
+    `[B, D]` where `features` is None; B may be any number. Read it with
+    `jax.export.deserialize(...).call(examples)`. Raises ValueError for a platform that
+    JAX does not know.
+    """
+    ordered = jnp.asarray(np.sort(detector.calibration.scores), jnp.float32)
+    model, variables = detector.model, features.variables() if features else {}
+
+    def decide(examples):
+        # accelerators multiply float32 in fewer bits unless told otherwise
+        with jax.default_matmul_precision("highest"):
+            x = features.apply(variables, examples) if features else examples
+            score, statistics = model.both(x)
+        below = jnp.searchsorted(ordered, score, side="right")
+        return (1 + below) / (len(ordered) + 1), score, statistics
+
+    shape = features.shape if features else (detector.dims,)
+    (batch,) = export.symbolic_shape("b")
+    examples = jax.ShapeDtypeStruct(
+        (batch, *shape), jnp.uint8 if features else jnp.float32
+    )
+    program = export.export(jax.jit(decide), platforms=tuple(platforms))(examples)
+    return bytes(program.serialize())

