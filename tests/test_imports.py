@@ -34,6 +34,10 @@ ARROWS = {
     "data": {"runtime"},  # files alone: nothing heavy
     "evaluation": {"distributions", "ood", "data", "runtime"},
     "training": {"evaluation", "distributions", "ood", "data", "runtime"},
+    "novelty": {"ood", "models", "interop", "training", "runtime"},
+    # what is installed as a command
+    "tool": {"novelty", "interface", "figures"},
+    "__main__": {"tool"},
     "__init__": set(),
 }
 

@@ -11,6 +11,7 @@ import base64
 import os
 import struct
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -19,8 +20,22 @@ from flowjax_ood.runtime.files import write_bytes
 
 PAGE, CSS = (Path(__file__).with_suffix(end).read_text() for end in (".html", ".css"))
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
 HEADER = 24  # bytes of a PNG up to its size
 FIGURE_DPI, CSS_DPI = 150, 96  # of `style.DPI`, and of a CSS pixel
+
+
+@dataclass(frozen=True)
+class Card:
+    """A title, lines of text, and pictures `(bytes, caption)`, the first one large.
+
+    Pictures are PNG or JPEG; empty bytes draw nothing. `marked` stands out.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    pictures: tuple[tuple[bytes, str], ...]
+    marked: bool = False
 
 
 class Document:
@@ -122,6 +137,15 @@ class Document:
             f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
         )
 
+    def gallery(self, cards: Sequence[Card]) -> Document:
+        """Add cards of small pictures side by side; on the page alone.
+
+        Raises ValueError for a picture that is neither PNG nor JPEG.
+        """
+        return self._add(
+            '<div class="gallery">\n' + "\n".join(map(_card, cards)) + "\n</div>"
+        )
+
     def html(self) -> str:
         """The page."""
         subtitle = f"<p>{escape(self.subtitle)}</p>\n" if self.subtitle else ""
@@ -155,6 +179,31 @@ class Document:
         if markdown:
             lines.append(markdown)
         return self
+
+
+def _card(card: Card) -> str:
+    figures = "".join(_picture(*picture) for picture in card.pictures)
+    lines = "".join(f"<p>{escape(line)}</p>" for line in card.lines)
+    kind = "card marked" if card.marked else "card"
+    return (
+        f'<section class="{kind}">\n<h3>{escape(card.title)}</h3>\n'
+        f'<div class="pictures">{figures}</div>\n{lines}\n</section>'
+    )
+
+
+def _picture(data: bytes, caption: str) -> str:
+    said = escape(caption)
+    if not data:
+        return f"<figure><figcaption>{said}</figcaption></figure>"
+    known = {PNG_SIGNATURE: "png", JPEG_SIGNATURE: "jpeg"}
+    kind = next((k for start, k in known.items() if data.startswith(start)), None)
+    if kind is None:
+        raise ValueError(f"the picture of {caption!r} is neither PNG nor JPEG")
+    text = base64.b64encode(data).decode()
+    return (
+        f'<figure><img src="data:image/{kind};base64,{text}" alt="{said}">'
+        f"<figcaption>{said}</figcaption></figure>"
+    )
 
 
 def _table_page(headers, rows, caption: str, align: str, highlight) -> str:

@@ -1,8 +1,10 @@
 """A detector of novel vectors: fitted to normal ones alone, with valid p-values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +53,9 @@ class NoveltySettings:
     `components`: principal components kept. `near`: of how many distances are.
     `neighbours`: the k-th nearest counts. `clusters`: of k-means, where no classes are
     given; 0 leaves them out. `whiten`, `standardize`: as in `Projection`. `flow`: a
-    density of components; it takes 1,000 vectors, and None leaves it out.
+    density of components; it takes 1,000 vectors, and None leaves it out. `columns`:
+    `(first, behind the last)` of the numbers that this is of, None of all; `name`: of
+    these, where there are several views of an example.
     """
 
     components: int = 256
@@ -62,34 +66,67 @@ class NoveltySettings:
     standardize: bool = True
     flow: FlowSettings | None = field(default_factory=FlowSettings)
     seed: int = 0
+    name: str = ""
+    columns: tuple[int, int] | None = None
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["projection", "parts", "combination"],
-    meta_fields=["names"],
+    data_fields=["projection", "parts"],
+    meta_fields=["low", "high", "names"],
 )
 @dataclass(frozen=True)
-class NoveltyModel:
-    """The pure part: J statistics of vectors, and their combination. A pytree."""
+class View:
+    """Statistics of columns low ... high - 1 of vectors, all of one projection."""
 
+    low: int
+    high: int
     projection: Projection
     names: tuple[str, ...]
     parts: tuple[Part, ...]
+
+    def values(self, x: jax.Array) -> list[jax.Array]:
+        """Statistics of vectors `[B, D]`, each `[B]`."""
+        at = self.projection(x[:, self.low : self.high])
+        return [part.score(at) for part in self.parts]
+
+    def nearest(self, x: jax.Array, count: int) -> jax.Array:
+        """Numbers of the nearest references: `[B, count]`."""
+        found = self.parts[[isinstance(p, Neighbours) for p in self.parts].index(True)]
+        at = self.projection(x[:, self.low : self.high])
+        return replace(found, k=count).nearest(at.near)[1]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["views", "combination"],
+    meta_fields=["kept"],
+)
+@dataclass(frozen=True)
+class NoveltyModel:
+    """The pure part: J statistics of vectors, and their combination. A pytree.
+
+    `kept`: which of the statistics of all views count: those that vary.
+    """
+
+    views: tuple[View, ...]
+    kept: tuple[int, ...]
     combination: RankGauss | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        names = [name for view in self.views for name in view.names]
+        return tuple(names[j] for j in self.kept)
 
     def values(self, x: jax.Array) -> jax.Array:
         """Statistics of vectors `[B, D]`: `[B, J]`, higher is more normal."""
-        at = self.projection(x)
-        return jnp.stack([part.score(at) for part in self.parts], 1)
+        values = [value for view in self.views for value in view.values(x)]
+        return jnp.stack([values[j] for j in self.kept], 1)
 
     def both(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`(score [B], statistics [B, J])`; higher is more normal."""
         values = self.values(x)
         return self.combination.score(values), values
-
-    def part(self, name: str) -> Part:
-        return self.parts[self.names.index(name)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +139,7 @@ class NoveltyDetector:
     those that `nearest` finds; `fitted`: how many were given.
     """
 
-    settings: NoveltySettings
+    settings: tuple[NoveltySettings, ...]
     model: NoveltyModel
     ranked: np.ndarray
     references: np.ndarray
@@ -113,7 +150,7 @@ class NoveltyDetector:
     def fit(
         cls,
         x,
-        settings: NoveltySettings | None = None,
+        settings: NoveltySettings | Sequence[NoveltySettings] | None = None,
         *,
         calibrate,
         labels=None,
@@ -123,7 +160,8 @@ class NoveltyDetector:
 
         Args:
             x: finite numbers `[n, D]`, 20 at least.
-            settings: by default `NoveltySettings()`.
+            settings: by default `NoveltySettings()`; several where examples have
+                several views, each with its columns. The seed of the first counts.
             calibrate: others `[c, D]`, 19 at least, exchangeable with `x`.
             labels: integers `[n]`, classes of `x`; they take the place of clusters.
             label: of the progress shown; None shows none.
@@ -133,7 +171,9 @@ class NoveltyDetector:
             ValueError: too few, not finite, all equal, or calibrating vectors that
                 are among those to fit to.
         """
-        settings = NoveltySettings() if settings is None else settings
+        if settings is None or isinstance(settings, NoveltySettings):
+            settings = (settings or NoveltySettings(),)
+        settings = tuple(settings)
         x = np.asarray(checked(x), np.float32)
         held_out = np.asarray(checked(calibrate, x.shape[1]), np.float32)
         check_counts(len(x), len(held_out))
@@ -151,7 +191,7 @@ class NoveltyDetector:
 
     @property
     def dims(self) -> int:
-        return len(self.model.projection.mean)
+        return max(view.high for view in self.model.views)
 
     def scores(self, x) -> tuple[np.ndarray, np.ndarray]:
         """`(score [N], statistics [N, J])`, float64; higher is more normal."""
@@ -176,14 +216,13 @@ class NoveltyDetector:
     def nearest(self, x, count: int = 3) -> np.ndarray:
         """Numbers of the nearest of the vectors given to `fit`: `[N, count]`.
 
-        Of more than 10,000, those are looked at that it keeps. Fewer than `count`
-        columns where there are fewer.
+        By the first view. Of more than 10,000, those are looked at that it keeps. Fewer
+        than `count` columns where there are fewer.
         """
         x = np.asarray(checked(x, self.dims), np.float32)
-        part = self.model.part("neighbours")
-        part = replace(part, k=min(count, len(part.references)))
-        find = partial(_nearest, self.model.projection, part)
-        return self.references[in_batches(find, x, BATCH)]
+        count = min(count, len(self.references))
+        find = partial(_nearest, self.model.views[0], count)
+        return self.references[_in_batches(find, x)]
 
 
 def calibration_count(total: int) -> int:
@@ -204,11 +243,16 @@ def check_counts(fitted: int, calibrated: int) -> None:
 
 def _fit(x, labels, settings, label) -> tuple[NoveltyModel, np.ndarray, np.ndarray]:
     """The model, the statistics that rank, and the rows that are references."""
-    order = np.random.default_rng(settings.seed).permutation(len(x))
+    order = np.random.default_rng(settings[0].seed).permutation(len(x))
+
+    def model_of(rows, size: int, shown=None) -> NoveltyModel:
+        views = tuple(_view(x, labels, rows, size, own, shown) for own in settings)
+        return NoveltyModel(views, tuple(range(sum(len(v.parts) for v in views))))
+
     if len(x) >= HOLD_OUT:
         ranking, fitted = np.split(order, [int(RANKED * len(x))])
         fitted = np.sort(fitted)
-        model, kept = _parts(x, labels, fitted, len(fitted), settings, label)
+        model = model_of(fitted, len(fitted), label)
         ranked = _values(model, x[ranking])
     else:
         folds = np.array_split(order, FOLDS)
@@ -217,34 +261,30 @@ def _fit(x, labels, settings, label) -> tuple[NoveltyModel, np.ndarray, np.ndarr
         for fold in folds:
             # of the same number in every fold: one program serves all
             others = np.setdiff1d(order, fold)[:size]
-            model, _ = _parts(x, labels, others, size, settings, None)
-            ranked.append(_values(model, x[fold]))
+            ranked.append(_values(model_of(others, size), x[fold]))
         ranked = np.concatenate(ranked)
-        model, kept = _parts(x, labels, np.arange(len(x)), size, settings, label)
+        fitted = np.arange(len(x))
+        model = model_of(fitted, size, label)
     # one that never varies ranks nothing
-    varies = ranked.std(0) > 0
-    if not varies.any():
+    kept = np.flatnonzero(ranked.std(0) > 0)
+    if not len(kept):
         raise ValueError("no statistic of these vectors varies: give other vectors")
-    names, parts = (
-        tuple(a for a, v in zip(b, varies, strict=True) if v)
-        for b in (model.names, model.parts)
-    )
-    ranked = ranked[:, varies]
-    weights = [FAR * isinstance(part, Distance) for part in parts]
+    ranked = ranked[:, kept]
+    parts = [part for view in model.views for part in view.parts]
+    weights = [FAR * isinstance(parts[j], Distance) for j in kept]
     combination = RankGauss.fit(ranked, weights)
-    model = replace(model, names=names, parts=parts, combination=combination)
-    return model, ranked, kept
+    model = NoveltyModel(model.views, tuple(kept.tolist()), combination)
+    return model, ranked, drawn(fitted, ROWS, settings[0].seed)
 
 
-def _parts(
-    x, labels, rows, size: int, settings, label
-) -> tuple[NoveltyModel, np.ndarray]:
-    """Fit all parts to some rows; and which of them are references.
+def _view(x, labels, rows, size: int, settings: NoveltySettings, label) -> View:
+    """Fit all parts to some rows.
 
     Which parts there are depends on `size`, the least number that any of the models is
     fitted to, so that those of all folds agree.
     """
-    fitted = x[rows]
+    low, high = settings.columns or (0, x.shape[1])
+    fitted = x[rows, low:high]
     projection = Projection.fit(
         fitted,
         # of half as many as there are vectors: the rest would be noise of few
@@ -260,10 +300,10 @@ def _parts(
     parts: dict[str, Part] = {
         f"components {low + 1}-{high}": Band(low, high) for low, high in pairwise(edges)
     }
-    if rank < x.shape[1]:
+    if rank < fitted.shape[1]:
         parts["residual"] = Residual()
-    kept = drawn(np.arange(len(fitted)), ROWS, settings.seed)
-    parts["neighbours"] = Neighbours.fit(at.near[kept], settings.neighbours)
+    references = drawn(at.near, ROWS, settings.seed)
+    parts["neighbours"] = Neighbours.fit(references, settings.neighbours)
     groups = None
     if labels is not None:
         groups = labels[rows]
@@ -273,7 +313,9 @@ def _parts(
         parts["clusters"] = Clusters.fit(at.near, groups)
     if settings.flow is not None and size >= (1 - RANKED) * HOLD_OUT and rank > 1:
         parts["flow"] = Density.fit(at.values, settings.flow, settings.seed, label)
-    return NoveltyModel(projection, tuple(parts), tuple(parts.values())), rows[kept]
+    prefix = f"{settings.name}: " if settings.name else ""
+    names = tuple(f"{prefix}{name}" for name in parts)
+    return View(low, high, projection, names, tuple(parts.values()))
 
 
 @compiled
@@ -291,22 +333,32 @@ def _run_values(model: NoveltyModel, x) -> jax.Array:
     return model.values(x)
 
 
-@compiled
-def _nearest(projection: Projection, part: Neighbours, x) -> jax.Array:
-    return part.nearest(projection(x).near)[1]
+@partial(compiled, static_argnums=1)
+def _nearest(view: View, count: int, x) -> jax.Array:
+    return view.nearest(x, count)
 
 
 def _coordinates(projection: Projection, x: np.ndarray) -> Coordinates:
-    return in_batches(partial(_project, projection), x, BATCH)
+    return _in_batches(partial(_project, projection), x)
 
 
 def _values(model: NoveltyModel, x: np.ndarray) -> np.ndarray:
-    return np.asarray(in_batches(partial(_run_values, model), x, BATCH), np.float64)
+    return np.asarray(_in_batches(partial(_run_values, model), x), np.float64)
 
 
 def _scores(model: NoveltyModel, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    score, values = in_batches(partial(_run, model), x, BATCH)
+    score, values = _in_batches(partial(_run, model), x)
     return np.asarray(score, np.float64), np.asarray(values, np.float64)
+
+
+def _in_batches(program, x: np.ndarray) -> Any:
+    """Results of a program for vectors, few or many, by few compiled shapes."""
+    if len(x) >= BATCH:
+        return in_batches(program, x, BATCH)
+    # the next power of two: a stream that comes in bits compiles ten shapes at most
+    width = 1 << (len(x) - 1).bit_length()
+    filled = np.concatenate([x, np.broadcast_to(x[:1], (width - len(x), x.shape[1]))])
+    return jax.tree.map(lambda a: a[: len(x)], in_batches(program, filled, width))
 
 
 def _check_disjoint(x: np.ndarray, held_out: np.ndarray) -> None:

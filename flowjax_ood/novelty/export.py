@@ -18,28 +18,34 @@ def exported(
     features: Features | None,
     platforms: Sequence[str] = PLATFORMS,
 ) -> bytes:
-    """Serialise `examples -> (p_value [B], score [B], statistics [B, J])`.
+    """Serialise `*examples -> (p_value [B], score [B], statistics [B, J])`.
 
-    Examples are uint8 images `[B, H, W, C]` of the features' shape, or float32 vectors
-    `[B, D]` where `features` is None; B may be any number. Read it with
-    `jax.export.deserialize(...).call(examples)`. Raises ValueError for a platform that
-    JAX does not know.
+    Examples are uint8 images `[B, H, W, C]`, an array for each view of the features, or
+    float32 vectors `[B, D]` where `features` is None; B may be any number. Read it with
+    `jax.export.deserialize(...).call(*examples)`. Raises ValueError for a platform that
+    JAX does not know, ImportError without the package flatbuffers.
     """
+    try:
+        import flatbuffers  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "to export a detector takes the package flatbuffers: pip install "
+            "'flowjax_ood[export]'"
+        ) from error
     ordered = jnp.asarray(np.sort(detector.calibration.scores), jnp.float32)
     model, variables = detector.model, features.variables() if features else {}
 
-    def decide(examples):
+    def decide(*examples):
         # accelerators multiply float32 in fewer bits unless told otherwise
         with jax.default_matmul_precision("highest"):
-            x = features.apply(variables, examples) if features else examples
+            x = features.apply(variables, examples) if features else examples[0]
             score, statistics = model.both(x)
         below = jnp.searchsorted(ordered, score, side="right")
         return (1 + below) / (len(ordered) + 1), score, statistics
 
-    shape = features.shape if features else (detector.dims,)
     (batch,) = export.symbolic_shape("b")
-    examples = jax.ShapeDtypeStruct(
-        (batch, *shape), jnp.uint8 if features else jnp.float32
-    )
-    program = export.export(jax.jit(decide), platforms=tuple(platforms))(examples)
+    kinds = [(shape, jnp.uint8) for shape in features.shapes] if features else []
+    kinds = kinds or [((detector.dims,), jnp.float32)]
+    examples = [jax.ShapeDtypeStruct((batch, *shape), kind) for shape, kind in kinds]
+    program = export.export(jax.jit(decide), platforms=tuple(platforms))(*examples)
     return bytes(program.serialize())

@@ -1,8 +1,8 @@
 """Vectors of images: their pixels, or features of a pretrained encoder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import jax
@@ -36,6 +36,11 @@ class PixelFeatures:
     def shape(self) -> tuple[int, int, int]:
         """Of an image, uint8."""
         return self.height, self.width, self.channels
+
+    @property
+    def dims(self) -> int:
+        """Numbers of a vector."""
+        return self.height * self.width * self.channels
 
     @property
     def settings(self) -> NoveltySettings:
@@ -72,6 +77,10 @@ class EncoderFeatures:
         return self.side, self.side, 3
 
     @property
+    def dims(self) -> int:
+        return FEATURES
+
+    @property
     def settings(self) -> NoveltySettings:
         return NoveltySettings()
 
@@ -89,23 +98,68 @@ class EncoderFeatures:
     def vectors(self, images: np.ndarray) -> np.ndarray:
         module, variables = self._network
         on_cpu = jax.default_backend() == "cpu"
-        batch = CPU_BATCH if on_cpu else OTHER_BATCH
+        # of each device, where batches are spread over them
+        batch = (CPU_BATCH if on_cpu else OTHER_BATCH) * jax.local_device_count()
 
         def encode(part):
             return _encode(module, self.side, variables, part)
 
-        found = in_batches(encode, images, min(batch, len(images)))
-        return np.asarray(found, np.float32)
+        # filled up: one program serves any number of images
+        missing = np.broadcast_to(images[:1], (-len(images) % batch, *images.shape[1:]))
+        found = in_batches(encode, np.concatenate([images, missing]), batch)
+        return np.asarray(found[: len(images)], np.float32)
 
 
-@compiled
+@partial(compiled, static_argnums=(0, 1))
 def _encode(module, side: int, variables, images):
     x = encoder_images(images, side)
     return module.apply(variables, x, method="features")
 
 
-Features = PixelFeatures | EncoderFeatures
-DIMS = FEATURES
+View = PixelFeatures | EncoderFeatures
+
+
+@dataclass(frozen=True)
+class Features:
+    """One view of images, or several, whose vectors are put side by side."""
+
+    views: tuple[View, ...]
+
+    @property
+    def name(self) -> str:
+        return " and ".join(view.name for view in self.views)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """Of an image, for each view."""
+        return tuple(view.shape for view in self.views)
+
+    @property
+    def dims(self) -> int:
+        return sum(view.dims for view in self.views)
+
+    @property
+    def settings(self) -> tuple[NoveltySettings, ...]:
+        """Settings of each view, with its columns."""
+        ends = np.cumsum([view.dims for view in self.views]).tolist()
+        return tuple(
+            replace(view.settings, name=view.name, columns=(end - view.dims, end))
+            for view, end in zip(self.views, ends, strict=True)
+        )
+
+    def variables(self) -> tuple[Any, ...]:
+        """Of the networks of the views."""
+        return tuple(view.variables() for view in self.views)
+
+    def apply(self, variables, images: Sequence[jax.Array]) -> jax.Array:
+        """Images for each view, uint8 `[B, H, W, C]`, to `[B, D]`; pure."""
+        parts = zip(self.views, variables, images, strict=True)
+        return jnp.concatenate([view.apply(v, x) for view, v, x in parts], 1)
+
+    def vectors(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Images for each view, uint8 `[N, H, W, C]`, to float32 `[N, D]`."""
+        parts = zip(self.views, images, strict=True)
+        return np.concatenate([view.vectors(x) for view, x in parts], 1)
 
 
 def has_encoder() -> bool:

@@ -28,6 +28,7 @@ from flowjax_ood.novelty.detector import (
     NoveltyDetector,
     NoveltyModel,
     NoveltySettings,
+    View,
 )
 from flowjax_ood.novelty.parts import (
     Band,
@@ -160,39 +161,44 @@ def _to_arrays(detector: NoveltyDetector) -> tuple[dict[str, np.ndarray], dict]:
         "references": detector.references,
         "calibration": detector.calibration.scores,
     }
-    for where, of in (
-        ("projection", model.projection),
-        ("combination", model.combination),
-    ):
-        arrays |= _fields(where, of)
-    parts = []
-    for k, (name, part) in enumerate(zip(model.names, model.parts, strict=True)):
-        kind = next(kind for kind, of in KINDS.items() if isinstance(part, of))
-        plain: dict[str, Any] = {}
-        where = f"part/{k}"
-        if isinstance(part, Clusters):
-            arrays |= _fields(where, part.gaussians)
-        elif isinstance(part, Density):
-            flat = flatten_dict(part.variables, sep="/")
-            arrays |= {f"{where}/{key}": np.asarray(a) for key, a in flat.items()}
-            plain = {"settings": asdict(part.settings), "dims": part.dims}
-        else:
-            arrays |= _fields(where, part)
-            plain = {
-                key: value
-                for key, value in vars(part).items()
-                if isinstance(value, int)
+    arrays |= _fields("combination", model.combination)
+    views = []
+    for v, view in enumerate(model.views):
+        arrays |= _fields(f"view/{v}/projection", view.projection)
+        parts = []
+        for k, (name, part) in enumerate(zip(view.names, view.parts, strict=True)):
+            own, plain = _of_part(f"view/{v}/part/{k}", part)
+            arrays |= own
+            kind = next(kind for kind, of in KINDS.items() if isinstance(part, of))
+            parts.append({"name": name, "kind": kind, **plain})
+        views.append(
+            {
+                "settings": asdict(detector.settings[v]),
+                "columns": [view.low, view.high],
+                "near": view.projection.near,
+                "whiten": view.projection.whiten,
+                "parts": parts,
             }
-        parts.append({"name": name, "kind": kind, **plain})
+        )
     described = {
-        "settings": asdict(detector.settings),
-        "parts": parts,
-        "near": model.projection.near,
-        "whiten": model.projection.whiten,
+        "views": views,
+        "kept": list(model.kept),
         "side": detector.calibration.side,
         "fitted": detector.fitted,
     }
     return arrays, described
+
+
+def _of_part(where: str, part: Part) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays of a part, and its numbers for the manifest."""
+    if isinstance(part, Clusters):
+        return _fields(where, part.gaussians), {}
+    if isinstance(part, Density):
+        flat = flatten_dict(part.variables, sep="/")
+        arrays = {f"{where}/{key}": np.asarray(a) for key, a in flat.items()}
+        return arrays, {"settings": asdict(part.settings), "dims": part.dims}
+    plain = {k: value for k, value in vars(part).items() if isinstance(value, int)}
+    return _fields(where, part), plain
 
 
 def _fields(where: str, of: Any) -> dict[str, np.ndarray]:
@@ -213,21 +219,34 @@ def _of_arrays(arrays: Mapping[str, np.ndarray], described: dict) -> NoveltyDete
             if key.startswith(prefix)
         }
 
-    projection = Projection(
-        **of("projection"), near=described["near"], whiten=described["whiten"]
-    )
-    names, parts = [], []
-    for k, part in enumerate(described["parts"]):
-        names.append(part["name"])
-        parts.append(_part(part, of(f"part/{k}")))
-    model = NoveltyModel(
-        projection, tuple(names), tuple(parts), RankGauss(**of("combination"))
-    )
-    settings = dict(described["settings"])
-    flow = settings.pop("flow")
+    views, settings = [], []
+    for v, view in enumerate(described["views"]):
+        projection = Projection(
+            **of(f"view/{v}/projection"), near=view["near"], whiten=view["whiten"]
+        )
+        parts = enumerate(view["parts"])
+        views.append(
+            View(
+                *view["columns"],
+                projection,
+                tuple(part["name"] for part in view["parts"]),
+                tuple(_part(part, of(f"view/{v}/part/{k}")) for k, part in parts),
+            )
+        )
+        own = dict(view["settings"])
+        flow, columns = own.pop("flow"), own.pop("columns")
+        settings.append(
+            NoveltySettings(
+                **own,
+                flow=flow and FlowSettings(**flow),
+                columns=columns and tuple(columns),
+            )
+        )
     return NoveltyDetector(
-        NoveltySettings(**settings, flow=flow and FlowSettings(**flow)),
-        model,
+        tuple(settings),
+        NoveltyModel(
+            tuple(views), tuple(described["kept"]), RankGauss(**of("combination"))
+        ),
         arrays["ranked"],
         arrays["references"],
         Calibration.fit(arrays["calibration"], side=described["side"]),

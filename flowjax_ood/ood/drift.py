@@ -184,7 +184,7 @@ class DriftMonitor:
         is, also where this raises: TypeError or ValueError as `check_scores` does,
         ValueError for the state of a monitor of other settings or another detector.
         """
-        self._check(state, detector)
+        self.check(state, detector)
         scores = check_scores("scores", scores)
         p, earlier = self._p_values(state, scores)
         values = p.tolist()
@@ -253,7 +253,8 @@ class DriftMonitor:
         digests = (hashlib.blake2b(p.encode(), digest_size=16).digest() for p in parts)
         return np.stack([np.frombuffer(d, np.uint8) for d in digests])
 
-    def _check(self, state: DriftState, detector: str) -> None:
+    def check(self, state: DriftState, detector: str = "") -> None:
+        """Raise ValueError for a state of other settings, or of another detector."""
         settings, name = (self._digests(detector) == state.digests).all(1)
         if not settings:
             raise ValueError(

@@ -159,7 +159,8 @@ def _watch(parser: argparse.ArgumentParser) -> None:
 
 EXPORT = """\
 Read it with jax.export.deserialize(FILE's bytes).call(examples), which gives p-values,
-scores and statistics. It needs JAX alone. Takes the extra `export`."""
+scores and statistics. It needs JAX alone, and to write it the extra `export`.
+FILE.json says what examples it takes."""
 
 
 def _export(parser: argparse.ArgumentParser) -> None:

