@@ -17,7 +17,7 @@ from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
 
-BATCH = 256
+BATCH, WARMUP = 256, 20
 # steps between lines of progress
 CHUNK = 50
 
@@ -82,7 +82,10 @@ class Density:
         flow = settings.flow(dims)
         optimizer = make_optimizer(
             make_schedule(
-                settings.learning_rate, "cosine", settings.steps, warmup_steps=20
+                settings.learning_rate,
+                "cosine",
+                settings.steps,
+                warmup_steps=min(WARMUP, settings.steps),
             ),
             l2=0.0,
             weight_decay=settings.weight_decay,

@@ -1,11 +1,12 @@
 """A fitted detector as a directory: a manifest in JSON, arrays, checksums; no pickles.
 
-    manifest.json   settings, parts, counts, versions, SHA-256 of the other files
-    detector.npz    arrays of the model, ranks and calibration scores
-    *.npz           what a command adds
+    manifest.json        settings, parts, counts, versions, names and SHA-256 of:
+    detector-SHA.npz     arrays of the model, ranks and calibration scores
+    NAME-SHA.npz         what a command adds
 
-Nothing in it is executed when it is read. The manifest is written last, so a directory
-without one is not a detector; one of another format is refused.
+Nothing in it is executed when it is read. The manifest is replaced last, in one step:
+whatever happens before, the detector that was there is still there. One of another
+format is refused.
 """
 
 import hashlib
@@ -43,7 +44,7 @@ from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.runtime.files import write_bytes
 
 FORMAT, VERSION = "flowjax_ood novelty detector", 1
-MANIFEST, ARRAYS = "manifest.json", "detector.npz"
+MANIFEST, ARRAYS = "manifest.json", "detector"
 KINDS = {
     "band": Band,
     "residual": Residual,
@@ -69,21 +70,29 @@ def save(
     their file without suffix.
     """
     path.mkdir(parents=True, exist_ok=True)
-    (path / MANIFEST).unlink(missing_ok=True)
     own, described = _to_arrays(detector)
-    archives = {ARRAYS.removesuffix(".npz"): own, **(arrays or {})}
-    for name, content in archives.items():
-        write_archive(path / f"{name}.npz", content)
+    files = {}
+    for name, content in {ARRAYS: own, **(arrays or {})}.items():
+        written = write_archive(path / f"{name}-new.npz", content)
+        sha256 = _sha256(written)
+        file = f"{name}-{sha256[:8]}.npz"
+        written.replace(path / file)
+        files[name] = {"file": file, "sha256": sha256}
     manifest = {
         "format": FORMAT,
         "version": VERSION,
         "flowjax_ood": __version__,
         "detector": described,
         "facts": dict(facts),
-        "files": {f"{name}.npz": _sha256(path / f"{name}.npz") for name in archives},
+        "files": files,
     }
     text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
     write_bytes(path / MANIFEST, text.encode())
+    current = {of["file"] for of in files.values()}
+    for name in files:
+        for old in path.glob(f"{name}-????????.npz"):
+            if old.name not in current:
+                old.unlink()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -118,34 +127,43 @@ def load(path: Path) -> tuple[NoveltyDetector, dict[str, Any]]:
     Raises DetectorError as `read_manifest`, and for files that are missing or changed.
     """
     manifest = read_manifest(path)
-    files = manifest.get("files")
-    if not isinstance(files, dict) or ARRAYS not in files:
-        raise DetectorError(f"{path / MANIFEST} is damaged: it names no {ARRAYS}")
-    for name, known in files.items():
-        file = path / name
-        if Path(name).name != name or not file.is_file():
-            raise DetectorError(f"{path}: the file {name} is missing; fit it again")
-        if _sha256(file) != known:
-            raise DetectorError(
-                f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; copy it "
-                "again, or fit again"
-            )
     try:
-        with open_archive(path / ARRAYS) as archive:
+        for name in manifest["files"]:
+            _file(path, manifest, name, check=True)
+        with open_archive(_file(path, manifest, ARRAYS)) as archive:
             arrays = {key: archive.read(key) for key in archive.keys}
         return _of_arrays(arrays, manifest["detector"]), manifest["facts"]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except DetectorError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DetectorError(
             f"{path} is damaged: {type(error).__name__} {error}; fit it again"
         ) from error
 
 
+def _file(path: Path, manifest: dict, name: str, check: bool = False) -> Path:
+    """The file of an archive, its checksum verified if asked for."""
+    entry = manifest["files"][name]
+    file = path / entry["file"]
+    if Path(entry["file"]).name != entry["file"] or not file.is_file():
+        raise DetectorError(f"{path}: {entry['file']} is missing; fit it again")
+    if check and _sha256(file) != entry["sha256"]:
+        raise DetectorError(
+            f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; copy it "
+            "again, or fit again"
+        )
+    return file
+
+
 def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
-    """Read another archive of a detector; empty where there is none."""
-    file = path / f"{name}.npz"
-    if not file.is_file():
-        return {}
-    with open_archive(file) as archive:
+    """Read another archive of a detector that `load` has read.
+
+    Raises DetectorError where there is none of that name.
+    """
+    manifest = read_manifest(path)
+    if name not in manifest["files"]:
+        raise DetectorError(f"{path} has no archive called {name}; fit it again")
+    with open_archive(_file(path, manifest, name)) as archive:
         return {key: archive.read(key) for key in archive.keys}
 
 

@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
         "made": f"{facts['made']}, in {facts['seconds']} s",
         "versions": ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
     }
-    lines |= {name: f"SHA-256 {h[:16]}..." for name, h in manifest["files"].items()}
+    for entry in manifest["files"].values():
+        lines[entry["file"]] = f"SHA-256 {entry['sha256'][:16]}..."
     print_table(["", str(args.detector)], list(lines.items()), left=2)
     print_table(
         ["alpha", "normal images called new", "95 % confidence"],

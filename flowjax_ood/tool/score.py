@@ -17,7 +17,8 @@ from flowjax_ood.tool.reading import read_examples
 from flowjax_ood.tool.scoring import NEW, UNREADABLE, Rule, decide, score, spoke
 from flowjax_ood.tool.subject import Subject
 
-ALPHA = 0.01
+# without --alpha: the first that the calibration images support
+ALPHAS = (0.01, 0.05)
 # exit status with --fail
 FOUND = 3
 # the most unusual images on the terminal
@@ -30,8 +31,7 @@ def run(args: argparse.Namespace) -> int:
     examples = read_examples(args.images)
     for change in subject.check(examples):
         warn(change)
-    rule = Rule("fdr", args.fdr) if args.fdr else Rule("each", args.alpha or ALPHA)
-    check_level(subject, rule)
+    rule = rule_of(subject, args.alpha, args.fdr)
     if args.out is not None:
         with writing("--out", args.out):
             args.out.mkdir(parents=True, exist_ok=True)
@@ -48,15 +48,28 @@ def run(args: argparse.Namespace) -> int:
     return FOUND if args.fail and found else 0
 
 
-def check_level(subject: Subject, rule: Rule) -> None:
-    """Warn where the calibration images are too few for a level."""
+def rule_of(subject: Subject, alpha: float | None, fdr: float | None) -> Rule:
+    """The rule that is asked for, or alpha 0.01, or 0.05 where so few calibrate.
+
+    Warns where the calibration images are too few for what is asked.
+    """
     least = subject.detector.calibration.least_p
-    if rule.level < least and rule.control == "each":
+    takes = "{:.0f} images to calibrate, this detector has {}".format
+    count = len(subject.detector.calibration.scores)
+    if fdr is not None:
+        return Rule("fdr", fdr)
+    if alpha is None:
+        alpha = next((a for a in ALPHAS if a >= least * (1 - 1e-12)), ALPHAS[-1])
+        if alpha != ALPHAS[0]:
+            said = takes(np.ceil(1 / ALPHAS[0]) - 1, count)
+            warn(f"alpha is {alpha:g}: {ALPHAS[0]:g} takes {said}")
+    elif alpha < least * (1 - 1e-12):
+        said = takes(np.ceil(1 / alpha - 1e-9) - 1, count)
         warn(
-            f"no p-value of this detector is below {least:.2g}, so none is at most "
-            f"{rule.level:g} and nothing can be called new: it takes "
-            f"{int(np.ceil(1 / rule.level)) - 1} images to calibrate"
+            f"nothing can be called new at alpha {alpha:g}: no p-value is below "
+            f"{least:.2g}; it takes {said}"
         )
+    return Rule("each", alpha)
 
 
 def write_records(out: Path, records: list[dict]) -> None:
