@@ -25,6 +25,8 @@ COMMANDS = {
     "peers": "experiments.peers",
     "precision": "experiments.precision",
     "detect": "experiments.detect",
+    "decide": "experiments.decide",
+    "drift": "experiments.drift",
     "scores": "experiments.scores",
     "inspect": "experiments.inspect",
     "samples": "experiments.samples",

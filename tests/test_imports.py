@@ -43,8 +43,9 @@ ARROWS = {
 
 # Of the experiments: every command uses core and itself.
 COMMANDS = {
-    *("ablate", "benchmark", "demo", "detect", "embed", "evaluate", "inspect"),
-    *("peers", "precision", "report", "samples", "scores", "status", "train"),
+    *("ablate", "benchmark", "decide", "demo", "detect", "drift", "embed"),
+    *("evaluate", "inspect", "peers", "precision", "report", "samples", "scores"),
+    *("status", "train"),
 }
 EXPERIMENT_ARROWS = {
     "__init__": set(),

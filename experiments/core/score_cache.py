@@ -21,9 +21,12 @@ import numpy as np
 import flowjax_ood
 from flowjax_ood.data.archives import open_archive
 from flowjax_ood.runtime.files import write_bytes
+from flowjax_ood.runtime.messages import first_line
 from flowjax_ood.runtime.processes import on_lead
 
 RECORD = "record"
+# names of what is kept besides scores: classes of inputs
+PREDICTED, TRUE = "predicted class", "true class"
 # raised by files that are gone, cut short or of another form
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -74,10 +77,7 @@ def kept(
     them, and files that cannot be read, are written anew. Of several processes, process
     0 reads and writes; all have what it read, or all compute.
     """
-    # Mahalanobis++ is not Mahalanobis
-    words = name.lower().replace("+", " plus ")
-    stem = re.sub(r"[^a-z0-9]+", "_", words).strip("_")
-    file = directory / f"{stem}.npz"
+    file = directory / file_name(name)
     content = base64.b64decode(on_lead(lambda: _read(file)))
     try:
         kept_key, scored = _parsed(file, content)
@@ -87,6 +87,28 @@ def kept(
     if not usable:
         scored = compute()
         on_lead(lambda: _write(file, key, scored))
+    return scored
+
+
+def file_name(name: str) -> str:
+    """The file of scores `name`: of `KNN none`, knn_none.npz."""
+    # Mahalanobis++ is not Mahalanobis
+    words = name.lower().replace("+", " plus ")
+    return re.sub(r"[^a-z0-9]+", "_", words).strip("_") + ".npz"
+
+
+def read_kept(file: Path) -> Scored:
+    """Read kept scores, whatever code and settings they were made by.
+
+    Raises ValueError naming the file where it is damaged or of another form.
+    """
+    try:
+        _, scored = _parsed(file, file.read_bytes())
+        whole = _whole(scored, {n: len(s) for n, s in scored.scores.items()})
+    except UNREADABLE as error:
+        raise ValueError(f"{file} is damaged: {first_line(error)}") from error
+    if not whole:
+        raise ValueError(f"{file} is damaged: NaN, or no scores, among the arrays")
     return scored
 
 

@@ -15,7 +15,7 @@ from experiments.core.data_identity import fingerprint
 from experiments.core.keys import Kind
 from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
-from experiments.detect import detectors, table
+from experiments.detect import classes, detectors, table
 from flowjax_ood import ood
 from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.ood.network import Network
@@ -120,6 +120,10 @@ def network_runs(
             run = score_cache.kept(directory, job.label, key, sizes, compute)
             runs.setdefault(row, []).append(run)
             shown.advance(done)
+    key = score_cache.digest(common, {n: tests[n] for n in extra})
+    sizes = {n: len(x) for n, x in tests.items()}
+    labels = classes.tested_labels(sets, c.validation)
+    classes.keep(directory, key, test_sets.outputs, sizes, labels)
     return runs
 
 

@@ -12,8 +12,10 @@ from flowjax_ood.figures.ablations import ablation_rows, bottleneck_curves
 from flowjax_ood.figures.coadaptation import coadaptation_panels
 from flowjax_ood.figures.couplings import coupling_pages, coupling_panels
 from flowjax_ood.figures.curves import roc_curves, training_curves
+from flowjax_ood.figures.decisions import decision_panels
 from flowjax_ood.figures.depth import depth_profiles
 from flowjax_ood.figures.detectors import layer_analysis, score_histograms
+from flowjax_ood.figures.drift import drift_panels
 from flowjax_ood.figures.heat_map import auroc_heat_map
 from flowjax_ood.figures.latents import latent_panels
 from flowjax_ood.figures.layout import png_bytes, save
@@ -33,8 +35,10 @@ __all__ = [
     "coadaptation_panels",
     "coupling_pages",
     "coupling_panels",
+    "decision_panels",
     "depth_profiles",
     "detectors",
+    "drift_panels",
     "latent_panels",
     "layer_analysis",
     "likelihood_histograms",

@@ -13,6 +13,7 @@ from experiments.detect import detectors
 from experiments.detect import scores as module
 from flowjax_ood import ood
 from flowjax_ood.interface.errors import UserError
+from flowjax_ood.ood import protocols
 from flowjax_ood.ood.network import Network
 from flowjax_ood.ood.summaries import Summary
 from tests.helpers import detect_stubs as stubs
@@ -142,10 +143,28 @@ def test_scores_are_those_of_the_detector_itself(every):
 def test_a_second_call_computes_nothing(every, monkeypatch):
     room, found = every
     before = stubs.kept_files(room)
-    assert len(before) == sum(map(len, found.values()))
+    # and the predicted and the true classes
+    assert len(before) == sum(map(len, found.values())) + 2
     stubs.forbid_detectors(monkeypatch)
     equal(rows(room, stubs.config()), found)
     assert stubs.kept_files(room) == before
+
+
+def test_the_classes_of_what_is_tested_are_kept(few):
+    room, _ = few
+    config, sets, network = stubs.config(), stubs.sets(), stubs.network()
+    tests = stubs.tests_of(config, sets)
+    found = score_cache.read_kept(room / "predicted_class.npz").scores
+    assert list(found) == list(tests)
+    for name, x in tests.items():
+        logits = network.collect(x).logits
+        np.testing.assert_array_equal(found[name], np.argmax(logits, 1))
+    rows = protocols.split(len(sets.test), config.detect.validation).test
+    np.testing.assert_array_equal(sets.test.images[rows], tests[ID_NAME])
+    (true,) = score_cache.read_kept(room / "true_class.npz").scores.values()
+    np.testing.assert_array_equal(true, sets.test.labels[rows])
+    # the blobs are easy: neither file is of other images
+    assert (true == found[ID_NAME]).mean() > 0.9
 
 
 def test_the_check_that_nothing_is_computed_can_fail(tmp_path, monkeypatch):
@@ -235,8 +254,9 @@ def test_a_corrupted_set_is_of_the_rows_that_see_it(copied):
     rows(copied, tests=tests)
     after = stubs.kept_files(copied)
     changed = {name for name in before if after[name] != before[name]}
-    names = ("msp", "knn", "fssd_last_layer")
-    assert changed == {f"{name}_none.npz" for name in names}
+    names = ("msp_none", "knn_none", "fssd_last_layer_none")
+    names += ("predicted_class", "true_class")
+    assert changed == {f"{name}.npz" for name in names}
 
 
 def test_the_forward_pass_counts_once_and_in_every_row(tmp_path, monkeypatch):
