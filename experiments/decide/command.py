@@ -67,6 +67,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         "seed": args.seed,
         "rows": rows,
         "summary": summary(rows),
+        "calibration_sizes": measures.calibration_sizes(),
         "abstain": None,
         "left_out": left_out(kept, args.abstain),
         "versions": versions(),
@@ -100,6 +101,15 @@ def summary(rows: list[dict]) -> dict:
             "detectors": len(rows),
             "splits_inside": float(np.mean([low <= r <= high for r in splits])),
         }
+        trained = [
+            r["training"]["false_alarms"][alpha] for r in rows if "training" in r
+        ]
+        if trained:
+            found[alpha]["training"] = {
+                "median": float(np.median(trained)),
+                "least": min(trained),
+                "most": max(trained),
+            }
     return found
 
 

@@ -1,5 +1,6 @@
 """A detector's row: rates of decisions, over splits of in-distribution scores."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from experiments.core.kept_scores import KeptScores
 from flowjax_ood import ood
+from flowjax_ood.ood.calibration import LEAST, simes
 
 ALPHAS = (0.01, 0.05)
 # of which the share found is given
@@ -17,11 +19,44 @@ BATCH, OUTLIERS, LEVEL = 200, 20, 0.1
 DELTA = 0.1
 
 
+# sizes of calibration sets whose false alarms are listed
+SIZES = (200, 2000, 20_000)
+
+
 class Split(NamedTuple):
     """Rows of the in-distribution set that calibrate, and rows that test."""
 
     calibrate: np.ndarray
     test: np.ndarray
+
+
+def calibration_sizes() -> list[dict]:
+    """What each alpha takes, by arithmetic: no data.
+
+    `least` scores have a p-value of alpha, `least_conditional` a conditional one;
+    `intervals {n: [low, high]}` hold the false alarms of 95 % of calibration sets.
+    """
+    found = []
+    for alpha in (0.05, 0.01, 0.001):
+        limit = alpha * (1 + 1e-12)
+        sizes = itertools.count(LEAST)
+        limit = alpha * (1 + 1e-12)
+        sizes = itertools.count(LEAST)
+        least = next(n for n in sizes if simes(n, DELTA)[0] <= limit)
+        intervals = {}
+        for n in SIZES:
+            if n + 1 >= 1 / alpha:
+                promised = ood.Calibration.fit(np.arange(n)).false_alarms(alpha)
+                intervals[str(n)] = [promised.low, promised.high]
+        found.append(
+            {
+                "alpha": alpha,
+                "least": round(1 / alpha) - 1,
+                "least_conditional": least,
+                "intervals": intervals,
+            }
+        )
+    return found
 
 
 def splits(

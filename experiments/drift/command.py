@@ -12,7 +12,7 @@ from experiments.core.kept_scores import read_scores
 from experiments.core.options import known_names, refuse_overrides
 from experiments.core.results import versions, write_json
 from experiments.core.workdir import check_writable
-from experiments.drift.measures import BOTH, DELTA, KS, LEVEL, POWER, row
+from experiments.drift.measures import BOTH, DELTA, EVERY, KS, LEVEL, POWER, row
 from experiments.drift.page import document, figure
 from experiments.drift.streams import check_counts
 from flowjax_ood.interface import text
@@ -42,6 +42,8 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         for done, name in enumerate(names, 1):
             rows.append(row(name, kept, args))
             shown.advance(done)
+    # of the first: those of others would fill the file
+    first, *_ = [r.pop("curves") for r in rows]
     results = {
         "detect": {"run": text.run_name(args.workdir), "network": kept.network},
         "in_distribution": kept.id_name,
@@ -51,6 +53,11 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         "delta": DELTA,
         "level": LEVEL,
         "rows": rows,
+        "log10_wealth": {
+            "detector": rows[0]["name"],
+            "every": EVERY,
+            "changes": first,
+        },
         "left_out": {}
         if kept.labels is not None
         else {"classes that vanish": "scores/ holds no classes: run detect again"},

@@ -36,7 +36,7 @@ def row(name: str, kept: KeptScores, args: Namespace) -> dict:
             of[change.name] = summary(at, None if change.name == NONE else args.change)
         if len(curves) < CURVES:
             quantiles = np.quantile(wealth[:, EVERY - 1 :: EVERY], QUANTILES, axis=0)
-            curves[change.name] = (quantiles / np.log(10)).tolist()
+            curves[change.name] = np.round(quantiles / np.log(10), 3).tolist()
     limits = bounds(args)
     scores = kept.detectors[name]
     own = scores[kept.id_name]

@@ -1,6 +1,6 @@
 """table.md, drift.html and drift.png: the numbers of results.json."""
 
-from experiments.drift.measures import BOTH, EVERY, KS, POWER
+from experiments.drift.measures import BOTH, KS, POWER
 from flowjax_ood import figures
 from flowjax_ood.interface.document import Document
 from flowjax_ood.interface.text import decimals, share
@@ -39,12 +39,12 @@ def figure(results: dict):
         for m, of in first["monitors"].items()
     }
     return figures.drift_panels(
-        first["curves"],
+        results["log10_wealth"]["changes"],
         changes,
         delays,
         alarms,
         vanished,
-        every=EVERY,
+        every=results["log10_wealth"]["every"],
         change=results["change"],
         steps=results["steps"],
         alarm=results["alarm"],

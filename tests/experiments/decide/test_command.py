@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from experiments.cli import run
 from experiments.core.kept_scores import read_scores
@@ -149,6 +150,19 @@ def test_splits_are_apart_and_no_more_than_half_calibrates():
     for calibrate, test in measures.splits(101, 80, 60, 5, 2):
         assert (len(calibrate), len(test)) == (50, 51)
         assert len({*calibrate, *test}) == 101
+
+
+def test_sizes_are_the_least_that_will_do(found):
+    for size in found[1]["calibration_sizes"]:
+        alpha, least = size["alpha"], size["least"]
+        assert ood.Calibration.fit(np.arange(least)).least_p <= alpha * (1 + 1e-9)
+        assert ood.Calibration.fit(np.arange(least - 1)).least_p > alpha
+        n = size["least_conditional"]
+        assert simes(n, measures.DELTA)[0] <= alpha < simes(n - 1, measures.DELTA)[0]
+        for n, (low, high) in size["intervals"].items():
+            k = int(alpha * (int(n) + 1) + 1e-9)
+            law = beta(k, int(n) + 1 - k)
+            assert (low, high) == pytest.approx(law.interval(0.95))
 
 
 def test_the_files_show_the_numbers(found):

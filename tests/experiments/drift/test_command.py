@@ -80,10 +80,13 @@ def test_streams_are_what_they_say(workdir):
 
 def test_what_is_far_is_noticed_at_once_and_nothing_is_not(found):
     far = next(row for row in found["rows"] if row["name"] == "Far")
-    assert list(far["curves"]) == [
-        "none",
-        *(f"digits, {share}" for share in ("all", "half", "a tenth")),
-    ]
+    curves = found["log10_wealth"]["changes"]
+    shares = [f"digits, {share}" for share in ("all", "half", "a tenth")]
+    assert list(curves) == ["none", *shares]
+    low, middle, high = np.array(curves["digits, all"])
+    assert len(middle) == 200 // found["log10_wealth"]["every"]
+    assert ((low <= middle) & (middle <= high)).all()
+    assert middle[-1] > 2 > np.array(curves["none"])[1, -1]
     for name, of in far["monitors"].items():
         changed = of["changes"]["digits, all"]
         if not name.startswith(("KS", "power, fixed")):
