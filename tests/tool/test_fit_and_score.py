@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flowjax_ood.novelty import storage
 from flowjax_ood.novelty.features import has_encoder
 from flowjax_ood.tool import extraction
 from flowjax_ood.tool.cli import run
@@ -240,6 +241,31 @@ def test_what_cannot_be_fitted_is_said(tmp_path, capsys, count, options, message
     assert status == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, monkeypatch, capsys):
+    folder = write(tmp_path / "images", normal_images(60, 4))
+
+    def full(*args):
+        raise OSError(28, "No space left on device", str(tmp_path / "out"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_archive", full)
+        assert fit(folder, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "cannot write in --out" in said
+    assert "No space left on device" in said
+    with monkeypatch.context() as patch:
+        # what was read is there
+        patch.setattr(extraction, "extract_rows", full)
+        assert fit(folder, tmp_path / "out") == 0
+
+
+def test_grey_and_colour_together_are_warned_of(tmp_path, capsys):
+    folder = write(tmp_path / "images", normal_images(60, 4))
+    write(folder, [np.stack([i] * 3, -1) for i in normal_images(5, 5)], "c")
+    assert fit(folder, tmp_path / "out") == 0
+    assert "5 of 65 images are in colour, the others grey" in capsys.readouterr().err
 
 
 def test_too_many_broken_images_are_an_error(tmp_path, capsys):

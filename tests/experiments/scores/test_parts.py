@@ -1,5 +1,6 @@
 """Parts of `scores`: which images are for what, the lock, and measures of runs."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -20,6 +21,7 @@ from experiments.scores.rows import Row, rows
 from flowjax_ood import ood
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.models import RealNVP
+from flowjax_ood.novelty.features import EncoderFeatures
 from tests.helpers.scored_flows import images
 
 WHOLE = images(200, seed=3)
@@ -220,7 +222,8 @@ def test_the_worst_is_bootstrapped_and_controls_are_compared(monkeypatch):
 
 
 @pytest.mark.parametrize("passes", [1, 1000])
-def test_rows_have_different_names_and_controls_see_no_flow(passes):
+def test_rows_have_different_names_and_controls_see_no_flow(passes, monkeypatch):
+    monkeypatch.setattr("experiments.scores.encoder.has_encoder", lambda: False)
     flow = ood.ScoredFlow(RealNVP((16, 16, 1), scales=2, couplings=1), {})
     listed = rows(flow, passes=passes)
     names = [row.name for row in listed]
@@ -255,6 +258,37 @@ def test_rows_have_different_names_and_controls_see_no_flow(passes):
             fitted.score_outputs(outputs(events[600:], 20)) for _ in range(2)
         )
         np.testing.assert_array_equal(first, again)
+
+
+def test_scores_of_an_encoder_join_where_it_is_installed(monkeypatch):
+    seen = []
+
+    def vectors(self, images):
+        seen.append(len(images))
+        return images.reshape(len(images), -1)[:, :40].astype(np.float32)
+
+    monkeypatch.setattr("experiments.scores.encoder.has_encoder", lambda: True)
+    monkeypatch.setattr(EncoderFeatures, "vectors", vectors)
+    flow = ood.ScoredFlow(RealNVP((16, 16, 1), scales=2, couplings=1), {})
+    listed = {row.name: row for row in rows(flow)}
+    assert not listed["flow and pixels and encoder, rank-Gauss"].control
+    assert listed["pixels alone with encoder, Bonferroni"].control
+    # the same in another process: kept scores are known by it
+    assert " at 0x" not in repr([row.score for row in listed.values()])
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (130, 16, 16, 1), np.uint8)
+    train, new = (
+        ood.FlowOutputs(x, np.zeros((len(x), 1)), np.zeros((len(x), 1)), (x / 255,))
+        for x in (images[:100], images[100:])
+    )
+    for name in ("5-NN of encoder features", "flow of encoder features"):
+        score = listed[name].score
+        fitted = score.fit(flow, ood.Given(train=train))
+        inside = fitted.score_outputs(new)
+        far = fitted.score_outputs(dataclasses.replace(new, events=new.events // 9))
+        assert np.median(far) < np.median(inside)
+    # once each, for both scores
+    assert seen == [100, 30, 30]
 
 
 def test_the_interval_of_the_worst_covers_a_tie():

@@ -1,0 +1,103 @@
+"""Scores of a pretrained encoder's features, beside those of the flow."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from flowjax_ood import ood
+from flowjax_ood.novelty.density import Density, FlowSettings
+from flowjax_ood.novelty.features import EncoderFeatures, encoder_features, has_encoder
+from flowjax_ood.novelty.parts import Coordinates, Neighbours, Part, Projection
+from flowjax_ood.ood.batched import compiled, in_batches
+
+# components and neighbours, as `flowjax-ood fit` has them
+COMPONENTS, NEAR, NEIGHBOURS = 256, 64, 5
+ROWS = 512
+# sets whose features are remembered: several scores look at each
+REMEMBERED = 4
+
+
+def encoder_scores(flow: ood.ScoredFlow) -> tuple[ood.FlowScore, ...]:
+    """5-NN, and a flow, of whitened features; none without the extra `embeddings`."""
+    if not flow.of_images or flow.shape[2] not in (1, 3) or flow.bins > 256:
+        return ()
+    if not has_encoder():
+        return ()
+    features = Encoded(encoder_features([flow.shape[:2]]))
+    of = partial(ood.FeatureScore, features)
+    return (
+        of(NearestFeatures(), label="5-NN of encoder features", low_share=0.8),
+        of(FeatureDensity(), label="flow of encoder features", low_share=0.5),
+    )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of images; those of the last sets are remembered."""
+
+    features: EncoderFeatures
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        digest = hashlib.blake2b(repr((self, images.shape)).encode())
+        digest.update(np.ascontiguousarray(images).tobytes())
+        key = digest.hexdigest()
+        if key not in _remembered:
+            _remembered[key] = self.features.vectors(images)
+            while len(_remembered) > REMEMBERED:
+                _remembered.popitem(last=False)
+        _remembered.move_to_end(key)
+        return _remembered[key]
+
+
+_remembered: OrderedDict[str, np.ndarray] = OrderedDict()
+
+
+# classes, not functions: kept scores are known again by how these are written
+
+
+@dataclass(frozen=True)
+class NearestFeatures:
+    """Fits the distance to the k-th nearest of whitened features."""
+
+    k: int = NEIGHBOURS
+
+    def __call__(self, x: np.ndarray, seed: int) -> Callable:
+        return _fitted(lambda at: Neighbours.fit(at.near, self.k), x, seed)
+
+
+@dataclass(frozen=True)
+class FeatureDensity:
+    """Trains a flow of whitened features."""
+
+    settings: FlowSettings = field(default_factory=FlowSettings)
+
+    def __call__(self, x: np.ndarray, seed: int) -> Callable:
+        return _fitted(lambda at: Density.fit(at.values, self.settings, seed), x, seed)
+
+
+def _fitted(fit: Callable, x: np.ndarray, seed: int) -> Callable:
+    projection = Projection.fit(
+        x,
+        components=min(COMPONENTS, len(x) // 2),
+        near=NEAR,
+        whiten=True,
+        standardize=True,
+        seed=seed,
+    )
+    part = fit(in_batches(partial(_project, projection), x.astype(np.float32), ROWS))
+    score = partial(_score, projection, part)
+    return lambda features: in_batches(score, features.astype(np.float32), ROWS)
+
+
+@compiled
+def _project(projection: Projection, x) -> Coordinates:
+    return projection(x)
+
+
+@compiled
+def _score(projection: Projection, part: Part, x):
+    return part.score(projection(x))
