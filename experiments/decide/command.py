@@ -67,6 +67,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         "seed": args.seed,
         "rows": rows,
         "summary": summary(rows),
+        "by_class_median": by_class(rows),
         "calibration_sizes": measures.calibration_sizes(),
         "abstain": None,
         "left_out": left_out(kept, args.abstain),
@@ -111,6 +112,13 @@ def summary(rows: list[dict]) -> dict:
                 "most": max(trained),
             }
     return found
+
+
+def by_class(rows: list[dict]) -> list[float]:
+    """Median over detectors of the false alarms of each class; none without classes."""
+    rates = [r["by_class"] for r in rows if "by_class" in r]
+    # a class that is never tested has none
+    return [float(np.median([r or 0.0 for r in of])) for of in zip(*rates)]
 
 
 def left_out(kept: KeptScores, name: str) -> dict[str, str]:

@@ -221,6 +221,43 @@ def tabular(rows, *results):
         yield [kind[other][of] for kind in kinds[:3] for of in ("mean", "std")]
 
 
+def decide(rows, results):
+    """Three tables: by alpha, by detector, and by the images that are accepted."""
+    if rows[0][0] == "0.05":
+        for size in results["calibration_sizes"]:
+            ends = [end for of in size["intervals"].values() for end in of]
+            yield [size["least"], size["least_conditional"], *ends]
+    elif rows[0][0] in results["abstain"]["sets"]:
+        for rates in results["abstain"]["sets"].values():
+            yield [rates[key] for key in ("wrong", "accepted", "accepted_and_wrong")]
+    else:
+        by_name = {row["name"]: row for row in results["rows"]}
+        for name, *_ in rows:
+            row = by_name[name]
+            batches = row["batches"]["mnist"]
+            yield [
+                row["auroc"]["mnist"],
+                *(row["false_alarms"][alpha]["mean"] for alpha in ("0.01", "0.05")),
+                row["training"]["false_alarms"]["0.05"],
+                row["found"]["mnist"],
+                *(batches["marginal"][key] for key in ("power", "fdr")),
+                batches["conditional"]["power"],
+            ]
+
+
+def drift(rows, results):
+    row = results["rows"][0]
+    assert row["name"] == "Mahalanobis (uniform weights)"
+    for (label, *_), (monitor, of) in zip(rows, row["monitors"].items(), strict=True):
+        assert label == monitor
+        changes = [f"mnist, {share}" for share in ("all", "half", "a tenth")]
+        changes += ["glyphs, all", "fog 1, all"]
+        delays = [of["changes"][name]["median_delay"] for name in changes]
+        found = [of["bound"], of["false_alarms"], *delays]
+        # nothing promised, and a change that most streams missed
+        yield [number for number in found if number is not None]
+
+
 # `results: (columns of labels, the numbers of its rows)`
 TABLES = {
     "demo": (1, demo),
@@ -228,6 +265,8 @@ TABLES = {
     "inspect_horizontal_cpu": (1, horizontal),
     "embeddings_fashion_mnist": (1, embeddings),
     "detect_fashion_mnist": (3, detectors),
+    "decide_fashion_mnist": (1, decide),
+    "drift_fashion_mnist": (1, drift),
     "tabular_breast_cancer0": (2, tabular),
     "batchnorm_cpu": (1, batch_norm),
     "input_pipeline": (1, input_pipeline),

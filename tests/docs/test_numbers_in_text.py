@@ -178,6 +178,66 @@ TEXT = [
         "input_pipeline",
         "rows/3/input_images_per_core_second & rows/0/input_images_per_core_second",
     ),
+    (
+        "docs/decisions.md",
+        "FashionMNIST, 69 rows",
+        "decide_fashion_mnist",
+        "summary/0.01/detectors",
+    ),
+    (
+        "docs/decisions.md",
+        "lie between 0.0082\nand 0.0117, and all 69 rows",
+        "decide_fashion_mnist",
+        "summary/0.01/least & summary/0.01/most & summary/0.01/within_0.002",
+    ),
+    (
+        "docs/decisions.md",
+        "share\nof 0.97 lies",
+        "decide_fashion_mnist",
+        "summary/0.01/splits_inside",
+    ),
+    (
+        "docs/decisions.md",
+        "is off by 0.0043, and 51\nrows",
+        "decide_fashion_mnist",
+        "summary/0.05/largest_difference & summary/0.05/within_0.002",
+    ),
+    (
+        "docs/decisions.md",
+        "median of 0.056 at",
+        "decide_fashion_mnist",
+        "summary/0.05/training/median",
+    ),
+    (
+        "docs/decisions.md",
+        "0.103 for shirts",
+        "decide_fashion_mnist",
+        "by_class_median/6",
+    ),
+    (
+        "docs/decisions.md",
+        "0.002 for sneakers",
+        "decide_fashion_mnist",
+        "by_class_median/7",
+    ),
+    (
+        "docs/decisions.md",
+        "missed it in 0.933 of",
+        "drift_fashion_mnist",
+        "rows/3/monitors/both/changes/without class 3/missed",
+    ),
+    (
+        "docs/decisions.md",
+        "fog in 0.996 of",
+        "drift_fashion_mnist",
+        "rows/2/monitors/power/changes/fog 1, all/missed",
+    ),
+    (
+        "docs/decisions.md",
+        "jumper needed 109 images",
+        "drift_fashion_mnist",
+        "rows/2/monitors/jumper/changes/fog 1, all/median_delay",
+    ),
 ]
 
 
