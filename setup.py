@@ -64,6 +64,9 @@ setup(
         "detect": ["scikit-learn>=1.5"],
         # batches read ahead: config.data.streaming and config.data.read_ahead
         "streaming": ["grain>=0.2.18"],
+        # `flowjax_ood.estimators`: from 1.6 on, what checks the rows given to a
+        # detector (`validate_data`) is public
+        "sklearn": ["scikit-learn>=1.6"],
         # the tables of config.data.source = "sklearn"
         "tables": ["scikit-learn>=1.5"],
         # `train --tensorboard`: event files, without TensorFlow
@@ -83,7 +86,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
-            "scikit-learn>=1.5",
+            "scikit-learn>=1.6",
             "tensorboardX>=2.6.2",
         ],
     },

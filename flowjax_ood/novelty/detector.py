@@ -180,8 +180,8 @@ class NoveltyDetector:
         _check_disjoint(x, held_out)
         if labels is not None:
             labels = np.unique(np.asarray(labels), return_inverse=True)[1]
-        model, ranked, references = _fit(x, labels, settings, label)
-        calibration = Calibration.fit(_scores(model, held_out)[0])
+        model, ranked, references = fit_model(x, labels, settings, label)
+        calibration = Calibration.fit(model_scores(model, held_out)[0])
         return cls(settings, model, ranked, references, calibration, len(x))
 
     @property
@@ -196,7 +196,7 @@ class NoveltyDetector:
     def scores(self, x) -> tuple[np.ndarray, np.ndarray]:
         """`(score [N], statistics [N, J])`, float64; higher is more normal."""
         x = np.asarray(checked(x, self.dims), np.float32)
-        return _scores(self.model, x)
+        return model_scores(self.model, x)
 
     def score(self, x) -> np.ndarray:
         """Score vectors `[N, D]`: float64 `[N]`, higher is more normal."""
@@ -241,8 +241,17 @@ def check_counts(fitted: int, calibrated: int) -> None:
         )
 
 
-def _fit(x, labels, settings, label) -> tuple[NoveltyModel, np.ndarray, np.ndarray]:
-    """The model, the statistics that rank, and the rows that are references."""
+def fit_model(
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    settings: Sequence[NoveltySettings],
+    label: str | None = None,
+) -> tuple[NoveltyModel, np.ndarray, np.ndarray]:
+    """Fit to finite float32 `[n, D]`: the model, statistics that rank, reference rows.
+
+    Checks no counts: 5 rows at least, one to a fold. The statistics `[m, J]` are of
+    rows that models were not fitted to.
+    """
     order = np.random.default_rng(settings[0].seed).permutation(len(x))
 
     def model_of(rows, size: int, shown=None) -> NoveltyModel:
@@ -346,7 +355,8 @@ def _values(model: NoveltyModel, x: np.ndarray) -> np.ndarray:
     return np.asarray(_in_batches(partial(_run_values, model), x), np.float64)
 
 
-def _scores(model: NoveltyModel, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def model_scores(model: NoveltyModel, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(score [N], statistics [N, J])` of finite float32 `[N, D]`, float64."""
     score, values = _in_batches(partial(_run, model), x)
     return np.asarray(score, np.float64), np.asarray(values, np.float64)
 
