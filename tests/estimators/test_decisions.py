@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from flowjax_ood.estimators import EmbeddingOutlierDetector, FlowOutlierDetector
-from flowjax_ood.estimators.base import fence
+from flowjax_ood.estimators.base import BLOCK, fence, in_blocks
 
 DETECTORS = [
     FlowOutlierDetector(couplings=2, width=16, steps=50, random_state=0),
@@ -60,6 +60,19 @@ def test_a_score_is_the_same_alone_and_among_others(plain):
         np.testing.assert_allclose(plain.score_samples(x[some]), together[some])
 
 
+def test_programs_are_of_one_shape():
+    """Others round otherwise; here they do not, as tests compile without optimising."""
+    for count in (1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK):
+        x, shapes = rows(count, 0), []
+
+        def program(part, shapes=shapes):
+            shapes.append(part.shape)
+            return part.sum(1)
+
+        np.testing.assert_array_equal(in_blocks(program, x), x.sum(1))
+        assert set(shapes) == {(BLOCK, 6)}
+
+
 def test_one_seed_is_one_detector(plain):
     again = clone(plain).fit(rows(400, 0))
     x = rows(50, 1)
@@ -77,7 +90,9 @@ def test_contamination_is_the_share_of_x(plain):
 
 
 def test_outliers_are_the_rows_of_small_p_values(guaranteed):
-    x = np.concatenate([rows(300, 3), 3 * rows(300, 4)])
+    # rows held back are among the last: one has the score that is the threshold
+    x = np.concatenate([rows(300, 3), 3 * rows(300, 4), rows(400, 0)])
+    assert guaranteed.offset_ in guaranteed.score_samples(x)
     p = guaranteed.p_values(x)
     np.testing.assert_array_equal(guaranteed.predict(x) == -1, p <= 0.05)
     assert 0 < (p <= 0.05).mean() < 1
