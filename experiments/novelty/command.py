@@ -156,10 +156,6 @@ def one_split(
     order = order[: args.images]
     count = calibration_count(len(order))
     held_out, fitted = np.split(order, [count])
-    # equal images, which `fit` leaves out, would be in both
-    known = {row.tobytes() for row in normal[fitted]}
-    held_out = [i for i in held_out if normal[i].tobytes() not in known]
-    test = np.stack([row for row in test if row.tobytes() not in known])
     started = time.monotonic()
     detector = NoveltyDetector.fit(
         normal[fitted],

@@ -171,7 +171,8 @@ class Document:
         A reader sees the whole of the old file or of the new one.
         """
         text = self.markdown() if Path(path).suffix == ".md" else self.html()
-        return write_bytes(path, text.encode())
+        # names of files may be no UTF-8
+        return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
     def _add(self, html: str, markdown: str = "") -> Document:
         _, page, lines = self._sections[-1]

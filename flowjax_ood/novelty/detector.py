@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowjax_ood.novelty.calibration import LEAST, NormalScores, find_repeated
 from flowjax_ood.novelty.combination import RankGauss
 from flowjax_ood.novelty.density import Density, FlowSettings
 from flowjax_ood.novelty.parts import (
@@ -25,15 +26,17 @@ from flowjax_ood.novelty.parts import (
     drawn,
 )
 from flowjax_ood.ood.batched import compiled, in_batches
-from flowjax_ood.ood.calibration import Calibration
 from flowjax_ood.ood.features import checked
 from flowjax_ood.ood.flows.neighbours import k_means
 from flowjax_ood.ood.p_values import two_sided_p
 
-# vectors scored together
-BATCH = 512
-# vectors to fit to, and to calibrate by, at least: of 19, p-values reach 0.05
-LEAST_FITTED, LEAST_CALIBRATED = 20, 19
+# vectors computed together, always so many: a score depends on the shape of its batch
+# in the last bits
+BATCH = 256
+# vectors to fit to, at least
+LEAST_FITTED = 20
+# statistics beyond it, and those that are not numbers, are as far as can be
+FARTHEST = 1e30
 # share of all that calibrates, and how many at most
 CALIBRATED, MOST_CALIBRATED = 0.4, 2000
 # where so many are to be fitted to, a share of them ranks statistics and is not fitted
@@ -121,7 +124,9 @@ class NoveltyModel:
     def values(self, x: jax.Array) -> jax.Array:
         """Statistics of vectors `[B, D]`: `[B, J]`, higher is more normal."""
         values = [value for view in self.views for value in view.values(x)]
-        return jnp.stack([values[j] for j in self.kept], 1)
+        values = jnp.stack([values[j] for j in self.kept], 1)
+        values = jnp.where(jnp.isnan(values), -FARTHEST, values)
+        return jnp.clip(values, -FARTHEST, FARTHEST)
 
     def both(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`(score [B], statistics [B, J])`; higher is more normal."""
@@ -143,7 +148,7 @@ class NoveltyDetector:
     model: NoveltyModel
     ranked: np.ndarray
     references: np.ndarray
-    calibration: Calibration
+    calibration: NormalScores
     fitted: int
 
     @classmethod
@@ -154,6 +159,7 @@ class NoveltyDetector:
         *,
         calibrate,
         labels=None,
+        repeated=None,
         label: str | None = None,
     ) -> "NoveltyDetector":
         """Fit to normal vectors and calibrate by others.
@@ -162,14 +168,16 @@ class NoveltyDetector:
             x: finite numbers `[n, D]`, 20 at least.
             settings: by default `NoveltySettings()`; several where examples have
                 several views, each with its columns. The seed of the first counts.
-            calibrate: others `[c, D]`, 19 at least, exchangeable with `x`.
+            calibrate: others `[c, D]`, 20 at least, exchangeable with `x`.
             labels: integers `[n]`, classes of `x`; they take the place of clusters.
+            repeated: booleans `[c]`, which of those that calibrate are known to be
+                copies of others or of `x`; equal vectors are found.
             label: of the progress shown; None shows none.
 
         Raises:
             TypeError: vectors that are no real numbers.
-            ValueError: too few, not finite, all equal, or calibrating vectors that
-                are among those to fit to.
+            ValueError: too few, not finite or all equal, and where fewer than 19 of
+                those that calibrate are no copies.
         """
         if settings is None or isinstance(settings, NoveltySettings):
             settings = (settings or NoveltySettings(),)
@@ -177,11 +185,15 @@ class NoveltyDetector:
         x = np.asarray(checked(x), np.float32)
         held_out = np.asarray(checked(calibrate, x.shape[1]), np.float32)
         check_counts(len(x), len(held_out))
-        _check_disjoint(x, held_out)
+        copies = find_repeated(x, held_out)
+        if repeated is not None:
+            copies |= np.asarray(repeated, bool)
+        # before the fit, which takes long
+        NormalScores(np.zeros(len(held_out)), copies)
         if labels is not None:
             labels = np.unique(np.asarray(labels), return_inverse=True)[1]
         model, ranked, references = fit_model(x, labels, settings, label)
-        calibration = Calibration.fit(model_scores(model, held_out)[0])
+        calibration = NormalScores(model_scores(model, held_out)[0], copies)
         return cls(settings, model, ranked, references, calibration, len(x))
 
     @property
@@ -228,16 +240,15 @@ class NoveltyDetector:
 def calibration_count(total: int) -> int:
     """How many of `total` normal vectors are to calibrate."""
     share = round(CALIBRATED * total)
-    return max(LEAST_CALIBRATED, min(share, MOST_CALIBRATED))
+    return max(LEAST, min(share, MOST_CALIBRATED))
 
 
 def check_counts(fitted: int, calibrated: int) -> None:
     """Raise ValueError for too few vectors to fit to, or to calibrate by."""
-    if fitted < LEAST_FITTED or calibrated < LEAST_CALIBRATED:
+    if fitted < LEAST_FITTED or calibrated < LEAST:
         raise ValueError(
-            f"a detector takes {LEAST_FITTED} normal examples to fit to and "
-            f"{LEAST_CALIBRATED} others to calibrate by, got {fitted} and "
-            f"{calibrated}: give more"
+            f"a detector takes {LEAST_FITTED} normal examples to fit to and {LEAST} "
+            f"others to calibrate by, got {fitted} and {calibrated}: give more"
         )
 
 
@@ -362,20 +373,7 @@ def model_scores(model: NoveltyModel, x: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _in_batches(program, x: np.ndarray) -> Any:
-    """Results of a program for vectors, few or many, by few compiled shapes."""
-    if len(x) >= BATCH:
-        return in_batches(program, x, BATCH)
-    # the next power of two: a stream that comes in bits compiles ten shapes at most
-    width = 1 << (len(x) - 1).bit_length()
-    filled = np.concatenate([x, np.broadcast_to(x[:1], (width - len(x), x.shape[1]))])
-    return jax.tree.map(lambda a: a[: len(x)], in_batches(program, filled, width))
-
-
-def _check_disjoint(x: np.ndarray, held_out: np.ndarray) -> None:
-    known = {row.tobytes() for row in x}
-    same = np.array([row.tobytes() in known for row in held_out])
-    if same.any():
-        raise ValueError(
-            f"{same.sum()} of {len(same)} calibrating vectors are among those to fit "
-            f"to, the first is number {int(same.argmax())}: leave them out"
-        )
+    """Results of a program for vectors, few or many, by one compiled shape."""
+    missing = np.broadcast_to(x[:1], (-len(x) % BATCH, x.shape[1]))
+    found = in_batches(program, np.concatenate([x, missing]), BATCH)
+    return jax.tree.map(lambda a: a[: len(x)], found)

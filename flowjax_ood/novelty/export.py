@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+from flowjax_ood.novelty.calibration import with_tolerance
 from flowjax_ood.novelty.detector import NoveltyDetector
 from flowjax_ood.novelty.features import Features
 
@@ -32,7 +33,11 @@ def exported(
             "to export a detector takes the package flatbuffers: pip install "
             "'flowjax_ood[export]'"
         ) from error
-    ordered = jnp.asarray(np.sort(detector.calibration.scores), jnp.float32)
+    calibration = detector.calibration
+    known = [
+        jnp.asarray(np.sort(of.scores), jnp.float32)
+        for of in (calibration.of_all, calibration.of_distinct)
+    ]
     model, variables = detector.model, features.variables() if features else {}
 
     def decide(*examples):
@@ -40,8 +45,12 @@ def exported(
         with jax.default_matmul_precision("highest"):
             x = features.apply(variables, examples) if features else examples[0]
             score, statistics = model.both(x)
-        below = jnp.searchsorted(ordered, score, side="right")
-        return (1 + below) / (len(ordered) + 1), score, statistics
+        raised = with_tolerance(score)
+        p = [
+            (1 + jnp.searchsorted(scores, raised, side="right")) / (len(scores) + 1)
+            for scores in known
+        ]
+        return jnp.maximum(*p), score, statistics
 
     (batch,) = export.symbolic_shape("b")
     kinds = [(shape, jnp.uint8) for shape in features.shapes] if features else []

@@ -11,6 +11,7 @@ format is refused.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flowjax_ood import __version__
 from flowjax_ood.data.archives import open_archive, write_archive
+from flowjax_ood.novelty.calibration import NormalScores
 from flowjax_ood.novelty.combination import RankGauss
 from flowjax_ood.novelty.density import Density, FlowSettings
 from flowjax_ood.novelty.detector import (
@@ -39,11 +41,12 @@ from flowjax_ood.novelty.parts import (
     Projection,
     Residual,
 )
-from flowjax_ood.ood.calibration import Calibration
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.runtime.files import write_bytes
 
 FORMAT, VERSION = "flowjax_ood novelty detector", 1
+# of any number that shapes a network: more is no detector of ours
+LARGEST = 10_000
 MANIFEST, ARRAYS = "manifest.json", "detector"
 KINDS = {
     "band": Band,
@@ -86,6 +89,7 @@ def save(
         "facts": dict(facts),
         "files": files,
     }
+    manifest["sha256"] = _of_content(manifest)
     text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
     write_bytes(path / MANIFEST, text.encode())
     current = {of["file"] for of in files.values()}
@@ -93,6 +97,17 @@ def save(
         for old in path.glob(f"{name}-????????.npz"):
             if old.name not in current:
                 old.unlink()
+
+
+def is_detector(path: Path) -> bool:
+    """Whether a directory holds a detector, damaged or of any version."""
+    file = path / MANIFEST
+    return file.is_file() and FORMAT in file.read_text("utf-8", "replace")
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is called as the archives of a detector are."""
+    return re.fullmatch(r"\.?\w+-(new|[0-9a-f]{8})\.npz.*", name) is not None
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -118,7 +133,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{__version__}, which reads version {VERSION}: fit it again, or use that "
             "release"
         )
+    if manifest.pop("sha256", None) != _of_content(manifest):
+        raise DetectorError(
+            f"{file} was changed: its content has another SHA-256 than it says; copy "
+            "it again, or fit again"
+        )
     return manifest
+
+
+def _of_content(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 of a manifest without its own."""
+    text = json.dumps(manifest, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load(path: Path) -> tuple[NoveltyDetector, dict[str, Any]]:
@@ -132,13 +158,30 @@ def load(path: Path) -> tuple[NoveltyDetector, dict[str, Any]]:
             _file(path, manifest, name, check=True)
         with open_archive(_file(path, manifest, ARRAYS)) as archive:
             arrays = {key: archive.read(key) for key in archive.keys}
-        return _of_arrays(arrays, manifest["detector"]), manifest["facts"]
+        detector = _of_arrays(arrays, manifest["detector"])
+        _check(detector)
+        return detector, manifest["facts"]
     except DetectorError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DetectorError(
             f"{path} is damaged: {type(error).__name__} {error}; fit it again"
         ) from error
+
+
+def _check(detector: NoveltyDetector) -> None:
+    """Raise ValueError unless all arrays fit together; nothing is computed."""
+    for view in detector.model.views:
+        for part in view.parts:
+            numbers = vars(part.settings) if isinstance(part, Density) else vars(part)
+            for name, value in numbers.items():
+                if isinstance(value, int) and not 0 <= value <= LARGEST:
+                    raise ValueError(f"{name} is {value}, not in 0 ... {LARGEST}")
+    x = jax.ShapeDtypeStruct((2, detector.dims), np.float32)
+    _, values = jax.eval_shape(detector.model.both, x)
+    count = values.shape[1]
+    if detector.ranked.ndim != 2 or detector.ranked.shape[1] != count:
+        raise ValueError(f"ranks have shape {detector.ranked.shape}, not [m, {count}]")
 
 
 def _file(path: Path, manifest: dict, name: str, check: bool = False) -> Path:
@@ -178,6 +221,7 @@ def _to_arrays(detector: NoveltyDetector) -> tuple[dict[str, np.ndarray], dict]:
         "ranked": detector.ranked,
         "references": detector.references,
         "calibration": detector.calibration.scores,
+        "repeated": detector.calibration.repeated,
     }
     arrays |= _fields("combination", model.combination)
     views = []
@@ -201,7 +245,6 @@ def _to_arrays(detector: NoveltyDetector) -> tuple[dict[str, np.ndarray], dict]:
     described = {
         "views": views,
         "kept": list(model.kept),
-        "side": detector.calibration.side,
         "fitted": detector.fitted,
     }
     return arrays, described
@@ -267,7 +310,7 @@ def _of_arrays(arrays: Mapping[str, np.ndarray], described: dict) -> NoveltyDete
         ),
         arrays["ranked"],
         arrays["references"],
-        Calibration.fit(arrays["calibration"], side=described["side"]),
+        NormalScores(arrays["calibration"], arrays["repeated"]),
         described["fitted"],
     )
 

@@ -121,14 +121,17 @@ def _score(parser: argparse.ArgumentParser) -> None:
 
 WATCH = """\
 PATH is a folder that fills, or - for JSON lines on standard input: {"path": FILE} or
-{"vector": [...]}. A JSON line is printed for every image. The alarm for drift is false
-with a probability of at most 1 / --alarm, however long it watches."""
+{"vector": [...]}. A JSON line is printed for every image. While images come in any
+order as those did that calibrated, an alarm for drift ever comes with a probability of
+at most 1 / --alarm. Frames of one film do not come so: one is like the last."""
 
 
 def _watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("detector", type=directory, metavar="DETECTOR")
     parser.add_argument("path", metavar="PATH", help="a folder, or -")
-    parser.add_argument("--alpha", type=_level, default=0.01, metavar="SHARE")
+    parser.add_argument(
+        "--alpha", type=_level, metavar="SHARE", help="as of score (0.01)"
+    )
     parser.add_argument(
         "--alarm",
         type=number(1.0),
@@ -208,7 +211,8 @@ def run(argv: list[str]) -> int:
             command = import_module(f"flowjax_ood.tool.{args.command}")
         return command.run(args) or 0
     except KeyboardInterrupt:
-        say("interrupted; run the same command again to go on")
+        again = "; run the same command again to go on"
+        say("interrupted" + again * (args.command in ("fit", "watch")))
         return 130
     except UserError as error:
         say(f"error: {error}")

@@ -12,7 +12,8 @@ from flowjax_ood.tool.subject import Subject
 
 def run(args: argparse.Namespace) -> int:
     """Write the program, and beside it a description of what it takes."""
-    platforms = [p.strip() for p in args.platforms.split(",") if p.strip()]
+    given = [p.strip() for p in args.platforms.split(",") if p.strip()]
+    platforms = list(dict.fromkeys(given))
     for name in platforms or [args.platforms]:
         if name not in PLATFORMS:
             raise UserError(
@@ -34,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
         "gives": ["p_value [B]", "score [B]", "statistics [B, J]"],
         "statistics": list(subject.detector.names),
         "platforms": platforms,
-        "images": "resized as a whole by Pillow, bilinear; grey or RGB",
+        "images": "upright by EXIF, on white where transparent, grey by ITU-R 601 luma "
+        "or RGB; then resized as a whole by Pillow, bilinear",
+        "p_value": "float32: compare it with alpha * (1 + 1e-6)",
         "versions": subject.facts["versions"],
     }
     with writing("--out", args.out):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,16 +81,23 @@ def each_chunk(examples: Examples, features: Features | None) -> Iterator[Extrac
 
 def extract_rows(examples: Examples, features: Features, rows: np.ndarray) -> Extracted:
     """Read some images and compute their vectors."""
+
+    def make(image: np.ndarray) -> tuple[list[np.ndarray], bytes]:
+        # while it is read: many large originals would not fit in memory together
+        views = [brought_to(image, shape) for shape in features.shapes]
+        return views, thumbnail(image)
+
     images, digests, thumbnails, good = [], [], [], []
     problems: dict[int, str] = {}
-    for row, picture in zip(rows, examples.pictures(rows), strict=True):
-        if picture.image is None:
+    for row, picture in zip(rows, examples.pictures(rows, make), strict=True):
+        if picture.made is None:
             problems[int(row)] = picture.problem
             continue
+        views, small = picture.made
         good.append(row)
-        images.append([brought_to(picture.image, s) for s in features.shapes])
+        images.append(views)
         digests.append(np.frombuffer(picture.digest, np.uint8))
-        thumbnails.append(thumbnail(picture.image))
+        thumbnails.append(small)
     vectors = np.zeros((0, features.dims), np.float32)
     if images:
         vectors = features.vectors([np.stack(own) for own in zip(*images, strict=True)])
@@ -210,10 +218,19 @@ def _name(examples: Examples, features: Features, rows: np.ndarray) -> str:
     """A name that is another one for other files, or those files changed."""
     what = hashlib.blake2b(repr(features).encode(), digest_size=12)
     for row in rows:
-        what.update(examples.names[row].encode("utf-8", "surrogateescape"))
         if examples.paths:
-            status = examples.paths[row].stat()
-            what.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+            what.update(_identity(examples.paths[row]))
         else:
             what.update(np.ascontiguousarray(examples.images[row]).tobytes())
     return what.hexdigest()
+
+
+def _identity(path: Path) -> bytes:
+    """Which file it is, and in which state."""
+    name = os.fsencode(path.absolute())
+    try:
+        found = path.stat()
+    except OSError:
+        return name
+    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return name + repr(state).encode()

@@ -4,11 +4,9 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +14,8 @@ from flowjax_ood.data.checks import check_bytes
 from flowjax_ood.interface.errors import UserError, user_errors, writing
 from flowjax_ood.interface.text import duration, print_table
 from flowjax_ood.novelty import storage
+from flowjax_ood.novelty.calibration import LEAST, find_repeated
 from flowjax_ood.novelty.detector import (
-    LEAST_CALIBRATED,
     LEAST_FITTED,
     NoveltyDetector,
     NoveltySettings,
@@ -32,7 +30,6 @@ from flowjax_ood.tool.subject import (
     NORMAL,
     chosen_features,
     described,
-    digests_of,
     promises,
     versions,
 )
@@ -41,6 +38,8 @@ UNFINISHED = "unfinished"
 # of the images; one is always left out with a warning
 MOST_UNREADABLE = 0.05
 NAMED = 3  # images named in a warning
+# images of a class, for a covariance within classes
+LEAST_OF_CLASS = 5
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,26 +50,39 @@ def run(args: argparse.Namespace) -> int:
     others = read_examples(args.calibrate) if args.calibrate else None
     check_kinds(examples, others)
     check_enough(len(examples), None if others is None else len(others))
-    features, why, headers = _features(args.method, [examples, others])
-    _check_memory(features, len(examples) + (len(others) if others else 0))
+    given = len(examples)
+    if others is None:
+        # before anything is looked at: what calibrates must not choose
+        order = np.random.default_rng(args.seed).permutation(given)
+        count = calibration_count(given)
+        others = examples.rows(np.sort(order[:count]))
+        examples = examples.rows(np.sort(order[count:]))
+    features, why, headers = _features(args.method, examples)
+    _check_memory(features, given + len(others))
     with writing("--out", args.out):
         (args.out / UNFINISHED).mkdir(parents=True, exist_ok=True)
         with on_all_devices():
-            found = _read(examples, features, "reading images", args.out)
-            held = _read(others, features, "reading to calibrate", args.out)
-            found = _without_twins(examples, found)
-            fitted, calibrated, labels, counts = _split(
-                examples, found, others, held, args.seed
-            )
+            fitted = _read(examples, features, "reading images to fit to", args.out)
+            held = _read(others, features, "reading to calibrate by", args.out)
+            check_enough(len(fitted.rows), len(held.rows))
+            repeated = find_repeated(fitted.digests, held.digests)
             settings = features.settings if features else (NoveltySettings(),)
             with user_errors(""):
                 detector = NoveltyDetector.fit(
                     fitted.vectors,
                     [replace(own, seed=args.seed) for own in settings],
-                    calibrate=calibrated.vectors,
-                    labels=labels,
+                    calibrate=held.vectors,
+                    labels=_labels(examples, fitted),
+                    repeated=repeated,
                     label="training the flow",
                 )
+        copies = int(detector.calibration.repeated.sum())
+        if copies:
+            warn(
+                f"{copies} of {len(held.rows)} images that calibrate are copies of "
+                "others: p-values are by all, or by those that are none, whichever "
+                "are larger"
+            )
         facts = {
             "source": str(args.images),
             "calibration_source": str(args.calibrate) if args.calibrate else None,
@@ -79,19 +91,22 @@ def run(args: argparse.Namespace) -> int:
             "why": why,
             "sizes": sorted({tuple(map(int, h.size)) for h in headers})[:100],
             "colour": any(h.colour for h in headers),
-            "counts": counts,
+            "counts": {
+                "images": given,
+                "unreadable": len(fitted.problems) + len(held.problems),
+                "copies": copies,
+                "fitted": len(fitted.rows),
+                "calibrated": len(held.rows),
+            },
             "classes": list(examples.classes),
-            "promises": promises(len(calibrated.rows), detector),
+            "promises": promises(detector),
+            "least_p": detector.calibration.least_p,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - started, 1),
             "versions": versions(),
         }
-        storage.save(
-            args.out,
-            detector,
-            facts,
-            {NORMAL: _normal(examples, fitted, calibrated, detector)},
-        )
+        normal = _normal(examples, fitted, held, detector)
+        storage.save(args.out, detector, facts, {NORMAL: normal})
         shutil.rmtree(args.out / UNFINISHED)
     tell(args.out, facts)
     return 0
@@ -101,13 +116,17 @@ def check_out(out: Path, overwrite: bool) -> None:
     """Raise UserError where something else would be lost."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; name a directory")
-    there = (out / storage.MANIFEST).exists()
+    there = storage.is_detector(out)
     if there and not overwrite:
         raise UserError(
             f"{out} holds a detector already; name another --out, or replace it by "
             "--overwrite"
         )
-    others = [p for p in out.iterdir() if p.name != UNFINISHED] if out.is_dir() else []
+    files = list(out.iterdir()) if out.is_dir() else []
+    others = [p for p in files if p.name != UNFINISHED]
+    if (out / UNFINISHED).is_dir():
+        # of a fit that a full disk ended
+        others = [p for p in others if not storage.is_archive(p.name)]
     if others and not there:
         raise UserError(
             f"{out} holds {others[0].name} and no detector; name another directory, "
@@ -134,33 +153,32 @@ def check_kinds(examples: Examples, others: Examples | None) -> None:
 
 
 def check_enough(count: int, calibrate: int | None) -> None:
-    """Raise UserError for too few examples, before any are read."""
-    least = LEAST_FITTED if calibrate is not None else LEAST_FITTED + LEAST_CALIBRATED
-    if count < least or (calibrate is not None and calibrate < LEAST_CALIBRATED):
-        also = "" if calibrate is None else f", and {calibrate} to calibrate by"
+    """Raise UserError for too few examples.
+
+    `calibrate`: how many calibrate, where these are not a part of the others.
+    """
+    least = LEAST_FITTED if calibrate is not None else LEAST_FITTED + LEAST
+    if count < least or (calibrate is not None and calibrate < LEAST):
+        also = "" if calibrate is None else f", and {calibrate} to calibrate by,"
         raise UserError(
             f"{count} images{also} are too few: it takes {LEAST_FITTED} to fit to and "
-            f"{LEAST_CALIBRATED} others to calibrate by, better some hundred of both"
+            f"{LEAST} others to calibrate by, better some hundred of both"
         )
 
 
 def _features(
-    method: str, sets: Sequence[Examples | None]
+    method: str, examples: Examples
 ) -> tuple[Features | None, str, list[Header]]:
-    headers: list[Header] = []
-    for examples in sets:
-        if examples is None:
-            continue
-        if examples.vectors is not None:
-            if method != "auto":
-                raise UserError(
-                    f"--method {method} is of images; {examples.source} holds "
-                    "embeddings"
-                )
-            return None, "embeddings were given", []
-        headers += [header for header in examples.headers() if header is not None]
+    """What is compared, and why; headers of the images that are fitted to."""
+    if examples.vectors is not None:
+        if method != "auto":
+            raise UserError(
+                f"--method {method} is of images; {examples.source} holds embeddings"
+            )
+        return None, "embeddings were given", []
+    headers = [header for header in examples.headers() if header is not None]
     if not headers:
-        raise UserError(f"no image in {sets[0].source} can be read")
+        raise UserError(f"no image in {examples.source} can be read")
     colour = sum(header.colour for header in headers)
     if 0 < colour < len(headers):
         warn(
@@ -172,6 +190,21 @@ def _features(
     return features, why, headers
 
 
+def _labels(examples: Examples, fitted: Extracted) -> np.ndarray | None:
+    """Classes of the images that are fitted to; None without, or with too few each."""
+    if examples.labels is None:
+        return None
+    labels = examples.labels[fitted.rows]
+    least = int(np.unique(labels, return_counts=True)[1].min())
+    if least < LEAST_OF_CLASS:
+        warn(
+            f"classes are left aside: one has {least} images to fit to, and it takes "
+            f"{LEAST_OF_CLASS} of each"
+        )
+        return None
+    return labels
+
+
 def _check_memory(features: Features | None, count: int) -> None:
     if features is None:
         return
@@ -180,9 +213,7 @@ def _check_memory(features: Features | None, count: int) -> None:
         check_bytes(count * features.dims * 16, f"{count} images take", "give fewer")
 
 
-def _read(examples: Examples | None, features, label: str, out: Path):
-    if examples is None:
-        return None
+def _read(examples: Examples, features, label: str, out: Path) -> Extracted:
     found = extract(examples, features, label, out / UNFINISHED)
     bad = len(found.problems)
     if bad:
@@ -197,68 +228,13 @@ def _read(examples: Examples | None, features, label: str, out: Path):
     return found
 
 
-def _without_twins(examples: Examples, found: Extracted) -> Extracted:
-    """Leave out all but the first of equal images: both halves would know them."""
-    seen: set[bytes] = set()
-    kept, twins = [], []
-    for i, (row, vector) in enumerate(zip(found.digests, found.vectors, strict=True)):
-        keys = {row.tobytes(), vector.tobytes()}
-        (twins if keys & seen else kept).append(i)
-        seen |= keys
-    if twins:
-        names = ", ".join(examples.names[found.rows[i]] for i in twins[:NAMED])
-        warn(
-            f"left out {len(twins)} of {len(found.rows)} images that are there twice, "
-            f"once shrunk ({names}{', ...' if len(twins) > NAMED else ''})"
-        )
-    return found.take(np.array(kept, int))
-
-
-def _split(examples, found, others, held, seed):
-    """`(fitted, calibrated, labels, counts)`."""
-    counts: dict[str, Any] = {
-        "images": len(examples),
-        "unreadable": len(found.problems),
-        "twins": len(examples) - len(found.problems) - len(found.rows),
-    }
-    if held is None:
-        total = len(found.rows)
-        check_enough(total, None)
-        order = np.random.default_rng(seed).permutation(total)
-        count = calibration_count(total)
-        calibrated = found.take(np.sort(order[:count]))
-        fitted = found.take(np.sort(order[count:]))
-    else:
-        known = digests_of(found.digests) | {v.tobytes() for v in found.vectors}
-        fresh = [
-            i
-            for i, (row, v) in enumerate(zip(held.digests, held.vectors, strict=True))
-            if row.tobytes() not in known and v.tobytes() not in known
-        ]
-        if leaked := len(held.rows) - len(fresh):
-            names = sorted(set(range(len(held.rows))) - set(fresh))
-            first = others.names[held.rows[names[0]]]
-            warn(
-                f"left out {leaked} of {len(held.rows)} images to calibrate by that "
-                f"are among those to fit to, the first is {first}"
-            )
-        fitted, calibrated = found, held.take(np.array(fresh, int))
-        check_enough(len(fitted.rows), len(fresh))
-        counts["calibration_images"] = len(others)
-    labels = None
-    if examples.labels is not None:
-        labels = examples.labels[fitted.rows]
-    counts |= {"fitted": len(fitted.rows), "calibrated": len(calibrated.rows)}
-    return fitted, calibrated, labels, counts
-
-
-def _normal(examples, fitted, calibrated, detector) -> dict[str, np.ndarray]:
+def _normal(examples, fitted: Extracted, held: Extracted, detector) -> dict:
     """What is kept of the images: names and small pictures of those that are found."""
     references = detector.references
     names = [examples.names[fitted.rows[i]] for i in references]
     return {
         "names": np.array(json.dumps(names)),
-        "digests": np.concatenate([fitted.digests, calibrated.digests]),
+        "digests": np.concatenate([fitted.digests, held.digests]),
         **packed([fitted.thumbnails[i] for i in references]),
     }
 
@@ -278,18 +254,11 @@ def tell(path: Path, facts: dict) -> None:
     )
     print_table(
         ["alpha", "normal images called new", "95 % confidence"],
-        [
-            [
-                f"{p['alpha']:g}",
-                f"{p['rate']:.2%}",
-                f"{p['low']:.2%} to {p['high']:.2%}",
-            ]
-            for p in facts["promises"]
-        ],
+        [promise(p) for p in facts["promises"]],
         title="What it can promise",
     )
-    least = 1 / (counts["calibrated"] + 1)
     print(
-        f"p-values reach down to {least:.2g}: for alpha below that, give more images."
-        " All of this holds for images that come as those came that calibrated."
+        f"p-values reach down to {facts['least_p']:.2g}: for alpha below that, give "
+        "more images. All of this holds for images that come as those came that "
+        "calibrated."
     )

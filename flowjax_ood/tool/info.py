@@ -5,18 +5,20 @@ import json
 
 from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.interface.text import print_table
-from flowjax_ood.novelty.storage import load, read_manifest
+from flowjax_ood.novelty.storage import read_manifest
 from flowjax_ood.tool.fit import promise
+from flowjax_ood.tool.subject import Subject
 
 
 def run(args: argparse.Namespace) -> int:
     """Print it; checksums of all files are verified on the way."""
     with user_errors(""):
         manifest = read_manifest(args.detector)
-        detector, facts = load(args.detector)
+        subject = Subject.read(args.detector)
     if args.json:
         print(json.dumps(manifest, indent=2))
         return 0
+    detector, facts = subject.detector, subject.facts
     counts = facts["counts"]
     by = facts["calibration_source"] or "a part of them"
     views = facts["features"] or [{"name": "embeddings", "numbers": detector.dims}]
@@ -24,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
         "fitted to": f"{counts['fitted']} of {counts['images']} images in "
         f"{facts['source']}",
         "calibrated by": f"{counts['calibrated']}, {by}",
-        "left out": f"{counts['unreadable']} unreadable, {counts['twins']} there twice",
+        "unreadable": str(counts["unreadable"]),
+        "copies": f"{counts['copies']} of those that calibrate",
         "classes": ", ".join(facts["classes"]) or "none given",
         "compares": "; ".join(
             " ".join(

@@ -123,7 +123,7 @@ def _card(subject, examples, scored: Scored, records, k: int) -> Card:
         spoke(record["parts"]),
     ]
     if record["fitted"]:
-        lines.append("it was fitted to this image")
+        lines.append("it was fitted to or calibrated by this image")
     return Card(
         record["image"], tuple(lines), tuple(pictures), record["decision"] == NEW
     )
@@ -142,10 +142,10 @@ def unusual_map(subject: Subject, examples: Examples, row: int) -> bytes | None:
     if number is None:
         return None
     picture = next(examples.pictures([row]))
-    if picture.image is None:
+    if picture.made is None:
         return None
     view = views[number]
-    image = brought_to(picture.image, view.shape)
+    image = brought_to(picture.made, view.shape)
     projection = subject.detector.model.views[number].projection
     mean, scale, directions, deviations = (
         np.asarray(a, np.float64)

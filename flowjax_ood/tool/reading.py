@@ -1,10 +1,10 @@
 """What a user calls IMAGES: a folder, an archive, an IDX file; read bit by bit."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,15 +12,15 @@ from flowjax_ood.data.archives import open_archive
 from flowjax_ood.data.preprocess import on_threads
 from flowjax_ood.data.sources.folder_files import EXTENSIONS
 from flowjax_ood.data.sources.idx import read_idx
-from flowjax_ood.data.sources.picture import read_picture
+from flowjax_ood.data.sources.picture import DEEP, FORMATS, GREY, read_picture
 from flowjax_ood.interface.errors import UserError, os_error, user_errors
 
 # keys of archives that hold images or vectors, and labels, in the order they are tried
 KEYS = ("images", "embeddings", "features", "vectors", "x", "X", "arr_0")
 LABEL_KEYS = ("labels", "y")
 FORMS = (
-    "a folder of image files (class folders or none), an .npz of images [N, H, W, C] "
-    "or of embeddings [N, D], or an IDX file of images"
+    "a folder of image files (class folders or none), an image file, an .npz of images "
+    "[N, H, W, C] or of embeddings [N, D], or an IDX file of images"
 )
 
 
@@ -32,11 +32,16 @@ class Header(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A decoded image, uint8 `[H, W, C]`, and a digest of its pixels; or a problem."""
+    """What was made of an image, and a digest of its pixels; or a problem."""
 
-    image: np.ndarray | None
+    made: Any
     digest: bytes
     problem: str = ""
+
+
+def unchanged(image: np.ndarray) -> np.ndarray:
+    """The image itself, uint8 `[H, W, C]`."""
+    return image
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +87,21 @@ class Examples:
             return iter([header] * len(self))
         return on_threads(lambda i: _header(self.paths[i]), len(self))
 
-    def pictures(self, rows: Sequence[int]) -> Iterator[Picture]:
-        """Decode images, in order; what cannot be read has a `problem`."""
-        if self.images is not None:
-            return (Picture(self.images[i], digest(self.images[i])) for i in rows)
-        return on_threads(lambda k: _picture(self.paths[rows[k]]), len(rows))
+    def pictures(
+        self, rows: Sequence[int], make: Callable[[np.ndarray], Any] = unchanged
+    ) -> Iterator[Picture]:
+        """Decode images and make something of each, on threads, in their order.
+
+        What cannot be read has a `problem`.
+        """
+
+        def one(k: int) -> Picture:
+            if self.images is not None:
+                image = self.images[rows[k]]
+                return Picture(make(image), digest(image))
+            return _picture(self.paths[rows[k]], make)
+
+        return on_threads(one, len(rows))
 
 
 def read_examples(path: Path) -> Examples:
@@ -98,6 +113,8 @@ def read_examples(path: Path) -> Examples:
             raise UserError(f"there is no {path}; give {FORMS}")
         if path.suffix == ".npz":
             return _archive(path)
+        if path.suffix.lower() in EXTENSIONS.split():
+            return Examples(str(path), (path.name,), paths=(path,))
         if "idx" in path.name.lower():
             return _idx(path)
     raise UserError(f"{path} is a file of another kind; give {FORMS}")
@@ -117,7 +134,8 @@ def image_files(path: Path) -> list[Path]:
         file
         for file in path.rglob("*")
         if file.suffix.lower() in known
-        and file.is_file()
+        # a link to nothing is told of when it is read
+        and (file.is_file() or file.is_symlink())
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
     return sorted(files)
@@ -163,8 +181,8 @@ def _archive(path: Path) -> Examples:
 
 def _of_array(array, labels, path: Path, key: str) -> Examples:
     what = f"{path}[{key!r}]"
-    if not len(array):
-        raise UserError(f"{what} is empty")
+    if array.ndim == 0 or 0 in array.shape:
+        raise UserError(f"{what} is empty: it has shape {array.shape}")
     names = tuple(f"{path.stem}[{i}]" for i in range(len(array)))
     classes: tuple[str, ...] = ()
     if labels is not None:
@@ -184,13 +202,14 @@ def _of_array(array, labels, path: Path, key: str) -> Examples:
             )
         return Examples(str(path), names, labels, classes, images=images)
     if array.dtype.kind == "f" and array.ndim == 2:
-        bad = ~np.isfinite(array).all(1)
+        with np.errstate(over="ignore"):
+            vectors = array.astype(np.float32)
+        bad = ~np.isfinite(vectors).all(1)
         if bad.any():
             raise UserError(
-                f"{what}: {bad.sum()} of {len(bad)} embeddings hold NaN or infinity, "
-                f"the first is number {int(bad.argmax())}: leave them out"
+                f"{what}: {bad.sum()} of {len(bad)} embeddings hold NaN or infinity "
+                f"in float32, the first is number {int(bad.argmax())}: leave them out"
             )
-        vectors = array.astype(np.float32)
         return Examples(str(path), names, labels, classes, vectors=vectors)
     raise UserError(
         f"{what} is {array.dtype} of shape {array.shape}; give images as uint8 "
@@ -213,19 +232,23 @@ def _header(path: Path) -> Header | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
+        formats = [name for name in FORMATS if name in Image.OPEN]
+        with Image.open(path, formats=formats or None) as picture:
             width, height = picture.size
             # orientations 5 to 8 lie on their side
             if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):
                 width, height = height, width
-            return Header((height, width), picture.mode not in ("1", "L", "LA", "La"))
+            grey = picture.mode in GREY or picture.mode.startswith(DEEP)
+            return Header((height, width), not grey)
     except Exception:
-        # whatever is broken is said when the pixels are read
+        # whatever is broken is told of when the pixels are read
         return None
 
 
-def _picture(path: Path) -> Picture:
+def _picture(path: Path, make: Callable[[np.ndarray], Any]) -> Picture:
     try:
+        # what the system says of a file, the decoder would call damage
+        path.open("rb").close()
         image = read_picture(path, as_shown=True)
     except OSError as error:
         return Picture(None, b"", os_error(error))
@@ -237,4 +260,4 @@ def _picture(path: Path) -> Picture:
             b"",
             f"{path} cannot be decoded: it is damaged, or of a format that is not read",
         )
-    return Picture(image, digest(image))
+    return Picture(make(image), digest(image))

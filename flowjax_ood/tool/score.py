@@ -6,19 +6,23 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
-
 from flowjax_ood.interface.errors import writing
 from flowjax_ood.interface.text import print_table
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.messages import warn
 from flowjax_ood.tool.page import page
 from flowjax_ood.tool.reading import read_examples
-from flowjax_ood.tool.scoring import NEW, UNREADABLE, Rule, decide, score, spoke
+from flowjax_ood.tool.scoring import (
+    NEW,
+    UNREADABLE,
+    Rule,
+    decide,
+    rule_of,
+    score,
+    spoke,
+)
 from flowjax_ood.tool.subject import Subject
 
-# without --alpha: the first that the calibration images support
-ALPHAS = (0.01, 0.05)
 # exit status with --fail
 FOUND = 3
 # the most unusual images on the terminal
@@ -31,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     examples = read_examples(args.images)
     for change in subject.check(examples):
         warn(change)
-    rule = rule_of(subject, args.alpha, args.fdr)
+    rule = rule_of(subject, args.alpha, args.fdr, len(examples))
     if args.out is not None:
         with writing("--out", args.out):
             args.out.mkdir(parents=True, exist_ok=True)
@@ -46,30 +50,6 @@ def run(args: argparse.Namespace) -> int:
     tell(subject, records, rule, args.out)
     found = any(r["decision"] in (NEW, UNREADABLE) for r in records)
     return FOUND if args.fail and found else 0
-
-
-def rule_of(subject: Subject, alpha: float | None, fdr: float | None) -> Rule:
-    """The rule that is asked for, or alpha 0.01, or 0.05 where so few calibrate.
-
-    Warns where the calibration images are too few for what is asked.
-    """
-    least = subject.detector.calibration.least_p
-    takes = "{:.0f} images to calibrate, this detector has {}".format
-    count = len(subject.detector.calibration.scores)
-    if fdr is not None:
-        return Rule("fdr", fdr)
-    if alpha is None:
-        alpha = next((a for a in ALPHAS if a >= least * (1 - 1e-12)), ALPHAS[-1])
-        if alpha != ALPHAS[0]:
-            said = takes(np.ceil(1 / ALPHAS[0]) - 1, count)
-            warn(f"alpha is {alpha:g}: {ALPHAS[0]:g} takes {said}")
-    elif alpha < least * (1 - 1e-12):
-        said = takes(np.ceil(1 / alpha - 1e-9) - 1, count)
-        warn(
-            f"nothing can be called new at alpha {alpha:g}: no p-value is below "
-            f"{least:.2g}; it takes {said}"
-        )
-    return Rule("each", alpha)
 
 
 def write_records(out: Path, records: list[dict]) -> None:
@@ -92,7 +72,9 @@ def write_records(out: Path, records: list[dict]) -> None:
             + [r.get("parts", {}).get(name) for name in parts]
             + [r.get("problem", "")]
         )
-    write_bytes(out / "decisions.csv", text.getvalue().encode())
+    # names of files may be no UTF-8
+    content = text.getvalue().encode("utf-8", "backslashreplace")
+    write_bytes(out / "decisions.csv", content)
 
 
 def tell(subject: Subject, records: list[dict], rule: Rule, out: Path | None) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.rejection import reject
+from flowjax_ood.runtime.messages import warn
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.tool.devices import on_all_devices
 from flowjax_ood.tool.extraction import Extracted, each_chunk
@@ -15,6 +16,8 @@ from flowjax_ood.tool.reading import Examples
 from flowjax_ood.tool.subject import Subject
 
 NEW, NORMAL, UNREADABLE = "new", "normal", "unreadable"
+# without --alpha: the first that the images that calibrate support
+ALPHAS = (0.01, 0.05)
 # nearest normal images that are named
 NEAREST = 3
 
@@ -136,3 +139,41 @@ def spoke(parts: dict[str, float]) -> str:
     """The statistic of the least p-value."""
     name = min(parts, key=parts.get)
     return f"{name} ({parts[name]:.2g})"
+
+
+def rule_of(
+    subject: Subject, alpha: float | None, fdr: float | None, count: int
+) -> Rule:
+    """The rule that is asked for, or alpha 0.01, or 0.05 where so few calibrate.
+
+    Warns where the images that calibrate are too few for what is asked of `count`.
+    """
+    calibration = subject.detector.calibration
+    least, known = calibration.least_p, len(calibration.of_distinct.scores)
+    if fdr is not None:
+        # so many must share the least p-value
+        together = int(np.ceil(count * least / fdr - 1e-9))
+        if together > 1:
+            warn(
+                f"with {known} images that calibrate, --fdr {fdr:g} of {count} images "
+                f"calls some new only if {together} of them have the least p-value, "
+                f"{least:.2g}; {int(np.ceil(count / fdr))} that calibrate would do for "
+                "a single one"
+            )
+        return Rule("fdr", fdr)
+    reached = least * (1 - 1e-12)
+    if alpha is None:
+        alpha = next((a for a in ALPHAS if a >= reached), ALPHAS[-1])
+        if alpha != ALPHAS[0]:
+            warn(
+                f"alpha is {alpha:g}: {ALPHAS[0]:g} takes "
+                f"{np.ceil(1 / ALPHAS[0]) - 1:.0f} images to calibrate, this detector "
+                f"has {known}"
+            )
+    elif alpha < reached:
+        warn(
+            f"nothing can be called new at alpha {alpha:g}: no p-value is below "
+            f"{least:.2g}; it takes {np.ceil(1 / alpha - 1e-9) - 1:.0f} images to "
+            f"calibrate, this detector has {known}"
+        )
+    return Rule("each", alpha)

@@ -8,8 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flowjax_ood import __version__
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.novelty.detector import NoveltyDetector
@@ -21,7 +19,7 @@ from flowjax_ood.novelty.features import (
     has_encoder,
     pixel_features,
 )
-from flowjax_ood.novelty.storage import load, read_arrays
+from flowjax_ood.novelty.storage import DetectorError, load, read_arrays
 from flowjax_ood.tool.extraction import unpacked
 from flowjax_ood.tool.reading import Examples, Header
 
@@ -52,17 +50,31 @@ class Subject:
         """Raises UserError for what is no detector, or needs what is not installed."""
         with user_errors(""):
             detector, facts = load(path)
-            normal = read_arrays(path, NORMAL)
-            features = features_of(facts["features"])
-            for view in facts["features"] or ():
-                known = view.get("sha256", EncoderFeatures.sha256)
-                if known != EncoderFeatures.sha256:
-                    raise UserError(
-                        f"{path} was fitted with an encoder of SHA-256 {known}, this "
-                        f"release has {EncoderFeatures.sha256}: fit it again"
-                    )
-            if features is not None:
-                features.variables()
+            try:
+                return cls._of(path, detector, facts)
+            except (KeyError, TypeError, IndexError, AttributeError) as error:
+                raise DetectorError(
+                    f"{path} is damaged: {type(error).__name__} {error}; fit it again"
+                ) from error
+
+    @classmethod
+    def _of(cls, path: Path, detector: NoveltyDetector, facts) -> "Subject":
+        normal = read_arrays(path, NORMAL)
+        for view in facts["features"] or ():
+            known = view.get("sha256", EncoderFeatures.sha256)
+            if known != EncoderFeatures.sha256:
+                raise UserError(
+                    f"{path} was fitted with an encoder of SHA-256 {known}, this "
+                    f"release has {EncoderFeatures.sha256}: fit it again"
+                )
+        features = features_of(facts["features"])
+        if features is not None:
+            if features.dims != detector.dims:
+                raise ValueError(
+                    f"{path} is damaged: features of {features.dims} numbers, a "
+                    f"detector of {detector.dims}; fit it again"
+                )
+            features.variables()
         names = tuple(json.loads(str(normal["names"])))
         pictures = unpacked(normal["bytes"], normal["ends"])
         known = frozenset(row.tobytes() for row in normal["digests"])
@@ -106,6 +118,11 @@ class Subject:
             said.append(
                 f"{colour} of {len(headers)} images are in colour, those it was fitted "
                 "to are grey: colours of pixels are not looked at"
+            )
+        if self.facts["colour"] and colour < len(headers):
+            said.append(
+                f"{len(headers) - colour} of {len(headers)} images are grey, those it "
+                "was fitted to are in colour: grey counts as unusual"
             )
         return said
 
@@ -163,15 +180,15 @@ def chosen_features(method: str, headers: list[Header]) -> tuple[Features, str]:
     )
 
 
-def promises(count: int, detector: NoveltyDetector) -> list[dict[str, float]]:
-    """What calibration by `count` images can promise, for each of `LEVELS`.
+def promises(detector: NoveltyDetector) -> list[dict[str, float]]:
+    """What its calibration can promise, for each of `LEVELS`.
 
     `rate`: the mean rate of false alarms; it is in `low ... high` with 95 % confidence.
     Levels that so few images cannot support are left out.
     """
     found = []
     for level in LEVELS:
-        if level * (count + 1) * (1 + 1e-12) < 1:
+        if level * (1 + 1e-12) < detector.calibration.least_p:
             continue
         rate, low, high = detector.calibration.false_alarms(level)
         found.append({"alpha": level, "rate": rate, "low": low, "high": high})
@@ -185,8 +202,3 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("jax", "flax", "numpy")},
     }
-
-
-def digests_of(rows: np.ndarray) -> set[bytes]:
-    """Digests `[N, 16]` as a set."""
-    return {row.tobytes() for row in rows}

@@ -1,6 +1,7 @@
 """`watch DETECTOR PATH`: images as they arrive, and an alarm for drift."""
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -11,69 +12,101 @@ from typing import Any
 import numpy as np
 
 from flowjax_ood.data.archives import open_archive, write_archive
-from flowjax_ood.interface.errors import UserError, user_errors, writing
-from flowjax_ood.novelty.storage import MANIFEST, read_manifest
+from flowjax_ood.interface import streams
+from flowjax_ood.interface.errors import (
+    UNUSABLE,
+    UserError,
+    os_error,
+    user_errors,
+    writing,
+)
+from flowjax_ood.novelty.storage import read_manifest
 from flowjax_ood.ood.drift import DriftMonitor, DriftReport, DriftState
 from flowjax_ood.runtime.messages import say, warn
 from flowjax_ood.tool.devices import on_all_devices
 from flowjax_ood.tool.extraction import CHUNK, extract_rows, of_vectors
 from flowjax_ood.tool.reading import Examples, image_files
-from flowjax_ood.tool.scoring import NEW, NORMAL, UNREADABLE, Scored, scored_of
+from flowjax_ood.tool.scoring import (
+    NEW,
+    NORMAL,
+    UNREADABLE,
+    Rule,
+    Scored,
+    rule_of,
+    scored_of,
+)
 from flowjax_ood.tool.subject import Subject
 
 # exit status with --fail
 ALARM = 3
 STREAM = "-"
+# seconds between savings of a stream's state
+SAVE_EVERY = 1.0
 
 
 class Watch:
-    """What was seen of one stream; kept in a file after every batch."""
+    """What was seen of one stream; kept in a file."""
 
     def __init__(self, subject: Subject, file: Path, name: str, alarm: float):
-        self.file, self.name = file, name
+        self.file, self.name, self.alarm = file, name, alarm
         self.monitor = DriftMonitor(alarm=alarm)
         files = read_manifest(subject.path)["files"]
         self.detector = json.dumps(files, sort_keys=True)
+        # keys of files that were scored, and of those that are about to be
         self.seen: set[str] = set()
+        self.pending: set[str] = set()
         self.state = self.monitor.start(
             subject.detector.calibration.scores, self.detector
         )
         if file.exists():
             self._resume()
+        # what cannot be written is told of before anything is scored
+        self.save()
 
     def _resume(self) -> None:
         remedy = "name another --state, or remove it to begin anew"
-        with user_errors(f"--state {self.file}", remedy=remedy):
+        kinds = (*UNUSABLE, KeyError, AttributeError)
+        with user_errors(f"--state {self.file}", *kinds, remedy=remedy):
             with open_archive(self.file) as archive:
                 arrays = {key: archive.read(key) for key in archive.keys}
                 about = archive.read_json("about")
-            if about["watched"] != self.name:
-                raise ValueError(f"it is of {about['watched']}, not of {self.name}")
-            fields = {key: arrays[key] for key in DriftState._fields}
-            self.seen = set(about["seen"])
-            self.state = DriftState(**fields)
-            self.monitor.check(self.state, self.detector)
-        say(f"going on after {int(self.state.steps)} images ({self.file})")
+            state = DriftState(**{key: arrays[key] for key in DriftState._fields})
+            for key, now in (
+                ("watched", self.name),
+                ("alarm", self.alarm),
+                ("detector", self.detector),
+            ):
+                if about[key] != now:
+                    said = "" if key == "detector" else f", {about[key]} and not {now}"
+                    raise ValueError(f"it is of another {key}{said}")
+            self.monitor.check(state, self.detector)
+            self.seen, self.state = set(about["seen"]), state
+        say(f"going on after {int(state.steps)} images ({self.file})")
 
     @property
     def rung(self) -> bool:
         """Whether there was an alarm."""
         return int(self.state.alarm_at) >= 0
 
-    def update(self, scores: np.ndarray, names: list[str]) -> DriftReport | None:
-        """Take in scores, and keep what is known now; None for none."""
-        report = None
-        if len(scores):
-            found = self.monitor.update(self.state, scores, self.detector)
-            self.state, report = found
-        self.seen |= set(names)
-        about = {"watched": self.name, "seen": sorted(self.seen)}
-        with writing("--state", self.file):
-            write_archive(
-                self.file,
-                {**self.state._asdict(), "about": np.array(json.dumps(about))},
-            )
+    def update(self, scores: np.ndarray) -> DriftReport | None:
+        """Take in scores; None for none."""
+        if not len(scores):
+            return None
+        self.state, report = self.monitor.update(self.state, scores, self.detector)
         return report
+
+    def save(self) -> None:
+        """Write what is known to the file, in one step."""
+        about = {
+            "watched": self.name,
+            "alarm": self.alarm,
+            "detector": self.detector,
+            "seen": sorted(self.seen),
+        }
+        arrays = self.state._asdict() | {"about": np.array(json.dumps(about))}
+        with writing("--state", self.file):
+            write_archive(self.file, arrays)
+        self.saved = time.monotonic()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,45 +116,68 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.path).expanduser()
     if not stream and not folder.is_dir():
         raise UserError(f"{args.path} is no folder; make it, or give - for JSON lines")
+    if not stream and subject.features is None:
+        raise UserError(
+            f"{args.detector} is of embeddings, which no folder has; give - for JSON "
+            'lines of {"vector": [...]}'
+        )
     name = STREAM if stream else str(folder.resolve())
     label = "stream" if stream else folder.resolve().name
     file = args.state or subject.path / f"watch_{label}.npz"
-    if file.name == MANIFEST or file.suffix != ".npz":
+    if file.suffix != ".npz":
         raise UserError(f"--state must be a file NAME.npz, got {file}")
+    rule = rule_of(subject, args.alpha, None, 1)
     watch = Watch(subject, file, name, args.alarm)
-    bound = watch.monitor.false_alarm_bound
     say(
-        f"watching {args.path}; without drift, an alarm comes with a probability of "
-        f"at most {bound:g}, ever"
+        f"watching {args.path}; while images come as those did that calibrated, one "
+        f"independent of the other, an alarm comes with a probability of at most "
+        f"{watch.monitor.false_alarm_bound:g}, ever"
     )
+    told = compared = False
     source = _lines(subject) if stream else _arrivals(folder, watch, args)
-    told = watch.rung
     with on_all_devices():
-        for examples in source:
-            _take_in(subject, watch, examples, args.alpha)
-            if watch.rung and not told:
-                told = True
-                warn(
-                    f"drift, at image {int(watch.state.alarm_at)}: images no longer "
-                    "come as those did that calibrated; fit a detector to new ones"
-                )
-            if watch.rung and args.fail:
-                return ALARM
-    return 0
+        try:
+            for examples in itertools.chain([None], source):
+                if examples is not None and not compared:
+                    compared = True
+                    for change in subject.check(examples):
+                        warn(change)
+                if examples is not None:
+                    _take_in(subject, watch, examples, rule)
+                if watch.rung and not told:
+                    told = True
+                    warn(
+                        f"drift, at image {int(watch.state.alarm_at)}: images no "
+                        "longer come as those did that calibrated; fit a detector to "
+                        "new ones"
+                    )
+                if watch.rung and args.fail and not args.once:
+                    break
+        finally:
+            watch.save()
+    return ALARM if args.fail and watch.rung else 0
 
 
-def _take_in(subject: Subject, watch: Watch, examples: Examples, alpha: float) -> None:
-    """Score a batch and print it."""
+def _take_in(subject: Subject, watch: Watch, examples: Examples, rule: Rule) -> None:
+    """Score a batch, print it, and then remember it."""
     rows = np.arange(len(examples))
     if examples.vectors is not None:
         found = of_vectors(examples)
     else:
         found = extract_rows(examples, subject.features, rows)
     scored = scored_of(subject, found)
-    names = list(examples.names) if examples.paths else []
-    report = watch.update(scored.score, names)
-    for line in _records(examples, scored, report, alpha):
+    report = watch.update(scored.score)
+    for line in _records(examples, scored, report, rule.level):
         print(json.dumps(line, allow_nan=False), flush=True)
+    if (error := streams.lost(sys.stdout)) is not None:
+        raise UserError(
+            f"nobody reads what is printed ({os_error(error)}); run it again to go on "
+            "after the last image that was printed whole"
+        )
+    watch.seen |= watch.pending
+    watch.pending = set()
+    if examples.source != STREAM or time.monotonic() - watch.saved > SAVE_EVERY:
+        watch.save()
 
 
 def _records(
@@ -151,16 +207,19 @@ def _arrivals(folder: Path, watch: Watch, args) -> Iterator[Examples]:
         for file in image_files(folder):
             name = file.relative_to(folder).as_posix()
             try:
-                changed = file.stat().st_mtime
-            except FileNotFoundError:
-                continue
+                found = file.stat()
+            except OSError:
+                continue  # gone again
+            # one that is written anew is another image
+            key = f"{name} {found.st_size} {found.st_mtime_ns}"
             # one that is being written is taken at a later look
-            whole = args.once or now - changed >= args.interval
-            if name not in watch.seen and whole:
-                fresh.append((changed, name, file))
+            whole = args.once or now - found.st_mtime >= args.interval
+            if key not in watch.seen and whole:
+                fresh.append((found.st_mtime, name, key, file))
         fresh.sort()
         for start in range(0, len(fresh), CHUNK):
-            _, names, paths = zip(*fresh[start : start + CHUNK], strict=True)
+            _, names, keys, paths = zip(*fresh[start : start + CHUNK], strict=True)
+            watch.pending = set(keys)
             yield Examples(str(folder), names, paths=paths)
         if args.once:
             return
@@ -169,11 +228,16 @@ def _arrivals(folder: Path, watch: Watch, args) -> Iterator[Examples]:
 
 def _lines(subject: Subject) -> Iterator[Examples]:
     """Examples that JSON lines on standard input name, one by one."""
-    for number, line in enumerate(sys.stdin, 1):
-        if not line.strip():
-            continue
+    number, lines = 0, iter(sys.stdin)
+    while True:
+        number += 1
         where = f"line {number} of standard input"
         try:
+            line = next(lines, None)
+            if line is None:
+                return
+            if not line.strip():
+                continue
             given = json.loads(line)
             path, vector = given.get("path"), given.get("vector")
         except (ValueError, AttributeError, RecursionError) as error:
@@ -189,8 +253,9 @@ def _example(subject: Subject, path, vector, where: str) -> Examples:
             raise UserError(f'{where} has no "path"; the detector is of images')
         return Examples(STREAM, (path,), paths=(Path(path),))
     try:
-        numbers = np.asarray(vector, np.float32)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(vector, np.float32)
+    except (TypeError, ValueError, OverflowError):
         numbers = np.zeros(0, np.float32)
     if numbers.shape != (subject.detector.dims,) or not np.isfinite(numbers).all():
         raise UserError(

@@ -18,7 +18,9 @@ def run(name: str) -> dict:
 @pytest.mark.parametrize(
     "name", [name for name in WITH_SNIPPETS if name != "docs/performance.md"]
 )
-def test_snippets_run(name):
+def test_snippets_run(name, tmp_path, monkeypatch):
+    # some write files
+    monkeypatch.chdir(tmp_path)
     run(name)
 
 

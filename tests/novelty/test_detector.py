@@ -81,6 +81,24 @@ def test_the_nearest_of_a_known_vector_is_itself(few, many):
         np.testing.assert_array_equal(found.nearest(x)[:, 0], found.references[:7])
 
 
+def test_vectors_beyond_all_numbers_are_the_most_unusual(few):
+    huge = np.array([[1e25] * 6, [-3e38] * 6, [1e19] * 6], np.float32)
+    score, statistics = few.scores(huge)
+    assert np.isfinite(score).all()
+    assert np.isfinite(statistics).all()
+    assert (few.p_values(huge) == few.calibration.least_p).all()
+
+
+def test_a_copy_of_a_calibrating_vector_is_as_usual_as_that(few):
+    held_out = normal(99, 2)
+    together = few.p_values(held_out)
+    one_by_one = np.concatenate([few.p_values(row[None]) for row in held_out])
+    np.testing.assert_array_equal(one_by_one, together)
+    # its own rank, or a greater one of a tie
+    ranks = np.argsort(np.argsort(few.score(held_out))) + 2
+    assert (together >= np.minimum(ranks / 100, 1)).all()
+
+
 def test_explain_names_the_statistic_that_spoke(few):
     x = normal(1, 12)
     # outside of the four components that are kept
@@ -132,7 +150,7 @@ def test_a_column_that_never_varies_is_no_obstacle():
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(39, 19), (50, 20), (1000, 400), (10_000, 2000)]
+    ("count", "expected"), [(39, 20), (50, 20), (1000, 400), (10_000, 2000)]
 )
 def test_how_many_calibrate(count, expected):
     assert calibration_count(count) == expected
@@ -142,8 +160,8 @@ def test_how_many_calibrate(count, expected):
     ("x", "calibrate", "message"),
     [
         (normal(19, 1), normal(40, 2), "takes 20 normal examples.*got 19 and 40"),
-        (normal(60, 1), normal(18, 2), "19 others to calibrate by, got 60 and 18"),
-        (normal(60, 1), normal(40, 1), "40 of 40 calibrating vectors are among"),
+        (normal(60, 1), normal(19, 2), "20 others to calibrate by, got 60 and 19"),
+        (normal(60, 1), normal(40, 1), "40 examples calibrate, 0 of which are no cop"),
         (normal(60, 1), normal(40, 2, 5), "5 columns, those of fit had 6"),
         (np.ones((60, 6)), normal(40, 2), "do not vary"),
         (np.full((60, 6), np.nan), normal(40, 2), "NaN or infinity"),

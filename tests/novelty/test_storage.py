@@ -84,9 +84,13 @@ def damaged(path, name: str, change) -> None:
     file.write_bytes(change(file.read_bytes()))
 
 
-def without(path, key):
+def rewrite(path, change) -> None:
+    """Change a manifest, and make it say that this is what was written."""
     manifest = json.loads((path / storage.MANIFEST).read_text())
-    return manifest | key
+    change(manifest)
+    del manifest["sha256"]
+    manifest["sha256"] = storage._of_content(manifest)
+    (path / storage.MANIFEST).write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(
@@ -109,21 +113,43 @@ def test_damage_is_said(saved, damage, message):
         storage.load(saved)
 
 
+def _set(*keys, value):
+    def change(manifest):
+        for key in keys[:-1]:
+            manifest = manifest[key]
+        manifest[keys[-1]] = value
+
+    return change
+
+
+FIRST = ("detector", "views", 0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 2 of the format.*reads version 1"),
-        ({"format": "else"}, "something else"),
-        ({"files": {"detector": {"file": "../x", "sha256": ""}}}, "x is missing"),
-        ({"files": {}}, "is damaged: KeyError 'detector'"),
-        ({"files": []}, "is damaged"),
-        ({"detector": {"views": []}}, "is damaged: KeyError"),
+        (_set("version", value=2), "version 2 of the format.*reads version 1"),
+        (_set("format", value="else"), "something else"),
+        (_set("files", "detector", "file", value="../x"), "x is missing"),
+        (_set("files", value={}), "is damaged: KeyError 'detector'"),
+        (_set("files", value=[]), "is damaged"),
+        (_set("detector", "views", value=[]), "is damaged"),
+        (_set("detector", "kept", value=[99]), "is damaged: IndexError"),
+        (_set(*FIRST, "near", value="all"), "is damaged"),
+        (_set(*FIRST, "parts", 0, "kind", value="os.system"), "is damaged: KeyError"),
+        (_set(*FIRST, "parts", 0, "high", value=10**9), "not in 0 ... 10000"),
     ],
 )
 def test_other_manifests_are_refused(saved, change, message):
-    text = json.dumps(without(saved, change))
-    (saved / storage.MANIFEST).write_text(text)
+    rewrite(saved, change)
     with pytest.raises(storage.DetectorError, match=message):
+        storage.load(saved)
+
+
+def test_a_manifest_that_was_changed_is_refused(saved):
+    file = saved / storage.MANIFEST
+    file.write_text(file.read_text().replace('"fitted": 1000', '"fitted": 1001'))
+    with pytest.raises(storage.DetectorError, match="was changed"):
         storage.load(saved)
 
 
@@ -134,9 +160,8 @@ def test_pickles_are_not_read(saved):
 
     file = file_of(saved, "detector")
     np.savez(file, ranked=np.array([Evil()], object))
-    manifest = json.loads((saved / storage.MANIFEST).read_text())
-    manifest["files"]["detector"]["sha256"] = storage._sha256(file)
-    (saved / storage.MANIFEST).write_text(json.dumps(manifest))
+    digest = storage._sha256(file)
+    rewrite(saved, _set("files", "detector", "sha256", value=digest))
     with pytest.raises(storage.DetectorError, match="is damaged"):
         storage.load(saved)
 

@@ -26,9 +26,7 @@ def test_a_folder_is_read_with_those_below_it_in_order(tmp_path):
     assert examples.names == ("a/000.png", "b/000.png", "b/001.png")
     assert examples.classes == ("a", "b")
     np.testing.assert_array_equal(examples.labels, [0, 1, 1])
-    np.testing.assert_array_equal(
-        one(examples, 1).image[..., 0], normal_images(2, 0)[0]
-    )
+    np.testing.assert_array_equal(one(examples, 1).made[..., 0], normal_images(2, 0)[0])
 
 
 def test_one_folder_or_images_beside_folders_are_no_classes(tmp_path):
@@ -76,11 +74,18 @@ def test_a_photograph_is_upright_and_transparency_is_white(tmp_path):
     clear = np.zeros((4, 4, 4), np.uint8)
     Image.fromarray(clear).save(tmp_path / "b.png")
     examples = read_examples(tmp_path)
-    turned = one(examples, 0).image
+    turned = one(examples, 0).made
     assert turned.shape == (8, 4, 3)
     assert (turned[:4] == 200).all()
     assert [header.size for header in examples.headers()] == [(8, 4), (4, 4)]
-    assert (one(examples, 1).image == 255).all()
+    assert (one(examples, 1).made == 255).all()
+
+
+def test_a_single_image_file_is_one_example(tmp_path):
+    write(tmp_path, normal_images(1, 0))
+    examples = read_examples(tmp_path / "000.png")
+    assert examples.names == ("000.png",)
+    assert one(examples).made.shape == (12, 12, 1)
 
 
 def test_digests_are_of_the_pixels_alone(tmp_path):
@@ -97,7 +102,12 @@ def test_what_cannot_be_read_has_a_problem(tmp_path):
     (tmp_path / "broken.png").write_bytes((tmp_path / "000.png").read_bytes()[:60])
     deep = np.zeros((4, 4), np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    good, broken, deep = read_examples(tmp_path).pictures([0, 1, 2])
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    good, broken, deep, gone = read_examples(tmp_path).pictures([0, 1, 2, 3])
+    assert "gone.png: No such file" in gone.problem
+    headers = list(read_examples(tmp_path).headers())
+    assert headers[1] is None or not headers[1].colour
+    assert headers[2].colour is False
     assert good.problem == ""
     assert "cannot be decoded" in broken.problem
     assert "16" in deep.problem
@@ -112,6 +122,9 @@ def test_what_cannot_be_read_has_a_problem(tmp_path):
         (lambda p: (p / "a.txt").write_text("x") and p / "a.txt", "another kind"),
         (lambda p: archive(p, a=1, b=2), "holds a, b, none of which"),
         (lambda p: archive(p, images=np.zeros((0, 4, 4), np.uint8)), "is empty"),
+        (lambda p: archive(p, images=np.zeros((9, 0, 4), np.uint8)), "is empty"),
+        (lambda p: archive(p, images=np.uint8(1)), "is empty"),
+        (lambda p: archive(p, x=np.full((3, 4), 1e39)), "3 of 3 .*in float32"),
         (lambda p: archive(p, images=np.zeros((3, 4, 4, 2), np.uint8)), "2 channels"),
         (lambda p: archive(p, x=np.zeros((3, 4), int)), "give images as uint8"),
         (lambda p: archive(p, x=np.full((3, 4), np.inf)), "3 of 3 embeddings hold"),

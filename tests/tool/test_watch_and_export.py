@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from flowjax_ood.interface import streams
 from flowjax_ood.tool.cli import run
 from tests.tool.conftest import new_images, normal_images, write
 
@@ -37,6 +38,10 @@ def test_images_are_scored_once_as_they_arrive(detector, tmp_path, capsys):
     assert found[2]["decision"] == "unreadable"
     assert watch(detector, folder, tmp_path) == 0
     assert lines(capsys) == []
+    # one that is written anew is another image
+    write(folder, new_images(1, 7), "b")
+    assert watch(detector, folder, tmp_path) == 0
+    assert [line["image"] for line in lines(capsys)] == ["b000.png"]
 
 
 def test_a_restart_changes_nothing(detector, tmp_path, capsys):
@@ -59,8 +64,12 @@ def test_drift_rings_and_stays_known(detector, tmp_path, capsys):
     last = json.loads(said.out.splitlines()[-1])
     assert 1 <= last["alarm_at"] <= 12
     assert last["log_wealth"] > np.log(100)
+    # known from the start, and what is new is scored all the same
     write(folder, normal_images(1, 1), "z")
     assert watch(detector, folder, tmp_path, "--fail") == 3
+    said = capsys.readouterr()
+    assert "warning: drift, at image" in said.err
+    assert len(said.out.splitlines()) == 1
 
 
 def test_json_lines_are_watched_too(detector, tmp_path, capsys, monkeypatch):
@@ -73,7 +82,7 @@ def test_json_lines_are_watched_too(detector, tmp_path, capsys, monkeypatch):
     assert [line["image"] for line in found] == [
         str(folder / f"00{i}.png") for i in (0, 1)
     ]
-    for bad in ("[1]", "no", '{"vector": [1]}'):
+    for bad in ("[1]", "no", '{"vector": [1]}', '{"path": 3}'):
         monkeypatch.setattr(sys, "stdin", io.StringIO(bad + "\n"))
         assert run(["watch", str(detector), "-", *state]) == 2
         assert "line 1 of standard input" in capsys.readouterr().err
@@ -88,9 +97,32 @@ def test_vectors_on_standard_input(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO('{"vector": [9, 9, 9]}\n'))
     assert run(["watch", path, "-", "--alpha", "0.05"]) == 0
     assert lines(capsys)[0]["decision"] == "new"
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"vector": [9, 9]}\n'))
-    assert run(["watch", path, "-"]) == 2
-    assert 'no "vector" of 3 finite numbers' in capsys.readouterr().err
+    for bad in ("[9, 9]", f"[1, 1, {10**400}]", "[1, 1, 1e39]", '"a"'):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f'{{"vector": {bad}}}\n'))
+        assert run(["watch", path, "-"]) == 2
+        assert 'no "vector" of 3 finite numbers' in capsys.readouterr().err
+    assert run(["watch", path, str(tmp_path)]) == 2
+    assert "is of embeddings, which no folder has" in capsys.readouterr().err
+
+
+def test_an_alpha_that_nothing_reaches_is_told_of(detector, tmp_path, capsys):
+    folder = write(tmp_path / "in", new_images(2, 8))
+    watch(detector, folder, tmp_path)
+    said = capsys.readouterr()
+    assert "alpha is 0.05: 0.01 takes 99 images" in said.err
+    decisions = [json.loads(line)["decision"] for line in said.out.splitlines()]
+    assert decisions == ["new", "new"]
+
+
+def test_what_nobody_reads_is_not_remembered(detector, tmp_path, capsys, monkeypatch):
+    folder = write(tmp_path / "in", normal_images(2, 8))
+    with monkeypatch.context() as patch:
+        gone = OSError(28, "No space left on device")
+        patch.setattr(streams, "lost", lambda stream: gone)
+        assert watch(detector, folder, tmp_path) == 2
+    assert "nobody reads what is printed" in capsys.readouterr().err
+    assert watch(detector, folder, tmp_path) == 0
+    assert len(lines(capsys)) == 2
 
 
 def test_the_state_of_something_else_is_refused(detector, tmp_path, capsys):
@@ -98,9 +130,12 @@ def test_the_state_of_something_else_is_refused(detector, tmp_path, capsys):
     two = write(tmp_path / "two", normal_images(2, 8))
     watch(detector, one, tmp_path)
     assert watch(detector, two, tmp_path) == 2
-    assert "it is of" in capsys.readouterr().err
+    assert "it is of another watched" in capsys.readouterr().err
     assert watch(detector, one, tmp_path, "--alarm", "50") == 2
-    assert "monitor of other settings" in capsys.readouterr().err
+    assert "of another alarm, 100.0 and not 50.0" in capsys.readouterr().err
+    np.savez(tmp_path / "any.npz", a=1)
+    assert watch(detector, one, tmp_path, state="any.npz") == 2
+    assert "about" in capsys.readouterr().err
     (tmp_path / "state.npz").write_bytes(b"none")
     assert watch(detector, one, tmp_path) == 2
     assert "not an .npz archive" in capsys.readouterr().err
