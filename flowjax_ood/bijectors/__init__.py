@@ -3,6 +3,7 @@
 from flowjax_ood.bijectors.actnorm import ActNorm, actnorm_forward, actnorm_inverse
 from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves, walk
 from flowjax_ood.bijectors.combinators import Chain, FactorOut, Inverse
+from flowjax_ood.bijectors.condition_affine import ConditionAffine
 from flowjax_ood.bijectors.conv1x1 import InvertibleConv1x1, mix_channels
 from flowjax_ood.bijectors.coupling import (
     AffineCoupling,
@@ -10,6 +11,7 @@ from flowjax_ood.bijectors.coupling import (
     affine_forward,
     affine_inverse,
 )
+from flowjax_ood.bijectors.haar import Haar, haar_forward, haar_inverse
 from flowjax_ood.bijectors.logit import Logit, logit_forward, logit_inverse
 from flowjax_ood.bijectors.permutation import ChannelPermutation, permute
 from flowjax_ood.bijectors.repeat import Repeat, stack_layers, unstack_layers
@@ -28,9 +30,11 @@ __all__ = [
     "Bijector",
     "Chain",
     "ChannelPermutation",
+    "ConditionAffine",
     "Coupling",
     "Event",
     "FactorOut",
+    "Haar",
     "Inverse",
     "InvertibleConv1x1",
     "Logit",
@@ -42,6 +46,8 @@ __all__ = [
     "affine_forward",
     "affine_inverse",
     "event_size",
+    "haar_forward",
+    "haar_inverse",
     "leaves",
     "logit_forward",
     "logit_inverse",

@@ -21,8 +21,8 @@ class Bijector(nn.Module):
     """`z = f(x)`, with `inverse(forward(x)) = x` and `logdet = log |det dz/dx|`.
 
     Subclasses define `forward` and `inverse`, and `latent_shape` where the shape of the
-    event changes. `cond` is an optional conditioning vector `[B, K]`; bijectors without
-    a use for it ignore it.
+    event changes. `cond` is an optional condition, a vector `[B, K]` or an image
+    `[B, h, w, K]`; bijectors without a use for it ignore it.
     """
 
     def forward(self, x: Event, cond: jax.Array | None = None):

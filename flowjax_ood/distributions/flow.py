@@ -76,10 +76,11 @@ class Flow(nn.Module):
         x, log_prob = flow.apply(variables, key, 16, method="sample_and_log_prob")
 
     `cond` is an optional condition, a floating-point vector `[B, K]` for the bijectors,
-    st-networks and base densities this package has: one row for each event, or for each
-    sample drawn. A class is a one-hot row (`one_hot_condition`). With
-    `conditional_bijector=False` the base density alone is given it: the latents of an
-    event are then the same for all conditions, and scoring all classes costs one pass.
+    st-networks and base densities this package has, or an image `[B, h, w, K]` for
+    `networks.ImageConditioned`: one row for each event, or for each sample drawn. A
+    class is a one-hot row (`one_hot_condition`). With `conditional_bijector=False` the
+    base density alone is given it: the latents of an event are then the same for all
+    conditions, and scoring all classes costs one pass.
 
     A `cond` that nothing would use then, because the base is the default
     `StandardNormal`, raises ValueError.

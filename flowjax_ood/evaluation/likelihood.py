@@ -69,7 +69,7 @@ def evaluate_likelihood(
         key: typed PRNG key of the dequantisation.
         batch_size: how many are scored at a time.
         parallel: the devices that share every batch.
-        cond: floating-point `[N, K]`, a condition for each image.
+        cond: floating-point `[N, K]` or `[N, h, w, K]`, a condition for each image.
         bins: how many values a pixel has, as of `dequantize`.
         label: of the progress that is shown; None shows none.
 

@@ -47,6 +47,7 @@ def Glow(
     reversible: bool = False,
     precision: str | Precision = FLOAT32,
     base: nn.Module | None = None,
+    conditional_bijector: bool = True,
 ) -> Flow:
     """Build a Glow on images `[B, H, W, C]` in [0, 1).
 
@@ -62,8 +63,8 @@ def Glow(
     * `conv1x1`: "dense" (as the original) or "plu". Either starts as a rotation drawn
       by the key given to `init`; permutation and signs of a "plu" are not learned, and
       the same in all flows of one shape;
-    * `max_log_scale`, `stack`, `remat`, `reversible`, `precision`, `base`: as in
-      `RealNVP`.
+    * `max_log_scale`, `stack`, `remat`, `reversible`, `precision`, `base`,
+      `conditional_bijector`: as in `RealNVP`.
 
     ActNorm is initialised from the batch given to `init`. Raises ValueError for images
     that cannot be halved `scales` times, for numbers out of range and unknown names.
@@ -93,6 +94,6 @@ def Glow(
         return parts
 
     bijector = Chain([Logit(alpha), *scale(0)])
-    flow = Flow(bijector, shape, base or StandardNormal())
+    flow = Flow(bijector, shape, base or StandardNormal(), conditional_bijector)
     flow.latent_shape()
     return flow

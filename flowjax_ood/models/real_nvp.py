@@ -47,6 +47,7 @@ def RealNVP(
     reversible: bool = False,
     precision: str | Precision = FLOAT32,
     base: nn.Module | None = None,
+    conditional_bijector: bool = True,
 ) -> Flow:
     """Build a RealNVP on images `[B, H, W, C]` in [0, 1).
 
@@ -70,7 +71,9 @@ def RealNVP(
     * `precision`: what the st-networks compute in, "float32", "tensorfloat32",
       "bfloat16" or a `Precision` of your own; nothing else changes with it. A module
       factory as `st_net` has its own;
-    * `base`: the density of the latents, N(0, I) unless given.
+    * `base`: the density of the latents, N(0, I) unless given;
+    * `conditional_bijector`: False gives `cond` to the base alone, not to the
+      st-networks. The densities of all classes then cost one pass (`class_log_prob`).
 
     Raises ValueError, before anything is computed, for images that cannot be halved
     `scales - 1` times, unknown names, and masks that leave pixels forever unchanged.
@@ -120,7 +123,7 @@ def RealNVP(
             "to 0"
         )
     bijector = Chain([Logit(alpha), *scale(0, width)])
-    flow = Flow(bijector, shape, base or StandardNormal())
+    flow = Flow(bijector, shape, base or StandardNormal(), conditional_bijector)
     flow.latent_shape()  # refuses image sizes and masks that do not fit
     if scales == 1:
         _check_coverage(strategy, couplings or 4, flow.event_shape)
@@ -139,6 +142,7 @@ def TabularRealNVP(
     max_log_scale: float | None = None,
     precision: str | Precision = FLOAT32,
     base: nn.Module | None = None,
+    conditional_bijector: bool = True,
 ) -> Flow:
     """Build a RealNVP on vectors `[B, dim]`: MLP couplings that alternate the halves.
 
@@ -147,7 +151,7 @@ def TabularRealNVP(
     flow in half the width, faster; "tabular" is the paper's. `max_log_scale` bounds
     every log-scale (`AffineCoupling`), and so log |det| by half of
     `couplings * dim * max_log_scale`, up to an odd dimension; None is the paper's flow.
-    `precision` and `base`: as in `RealNVP`.
+    `precision`, `base` and `conditional_bijector`: as in `RealNVP`.
 
     Raises ValueError, before anything is computed, for numbers out of range.
     """
@@ -169,7 +173,7 @@ def TabularRealNVP(
     bijector = Chain(
         [AffineCoupling(net, strategy, k, max_log_scale) for k in range(couplings)]
     )
-    flow = Flow(bijector, shape, base or StandardNormal())
+    flow = Flow(bijector, shape, base or StandardNormal(), conditional_bijector)
     flow.latent_shape()
     return flow
 

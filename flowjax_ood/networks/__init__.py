@@ -7,6 +7,7 @@ from flowjax_ood.bound import Bound
 from flowjax_ood.networks.autoencoder import Autoencoder
 from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convnets import GlowConvNet, Highway
+from flowjax_ood.networks.image_conditioned import ImageConditioned
 from flowjax_ood.networks.layers import Conv, Dense, WNConv, weight_norm
 from flowjax_ood.networks.mlp import MLP
 from flowjax_ood.networks.resnet import ResidualBlock, ResNet, ResNetAE
@@ -20,6 +21,7 @@ __all__ = [
     "Dense",
     "GlowConvNet",
     "Highway",
+    "ImageConditioned",
     "ResNet",
     "ResNetAE",
     "ResidualBlock",

@@ -132,7 +132,7 @@ def add_condition(net: nn.Module, h: jax.Array, cond) -> jax.Array:
 
     Call inside a compact method of `net`: the map becomes its layer `cond`, and
     computes in its `precision`. Raises ValueError where `net` has that layer, and cond
-    is None.
+    is None, and for a cond that is not `[B, K]`.
     """
     if cond is None:
         # Flax ignores parameters without a use: the density would be another, unnoticed
@@ -142,8 +142,22 @@ def add_condition(net: nn.Module, h: jax.Array, cond) -> jax.Array:
                 "cond to every method of the flow"
             )
         return h
+    check_vectors(cond, type(net).__name__)
     bias = Dense(h.shape[-1], precision=net.precision, name="cond")(cond)
     return h + jnp.expand_dims(bias, tuple(range(1, h.ndim - 1))).astype(h.dtype)
+
+
+def check_vectors(cond, who: str) -> None:
+    """Raise ValueError unless cond is `[B, K]`, one vector for each event."""
+    if cond.ndim == 2:
+        return
+    remedy = (
+        "; for a condition shaped like an image, [B, h, w, K], the st-network is "
+        "networks.ImageConditioned"
+        if cond.ndim > 2
+        else ""
+    )
+    raise ValueError(f"{who} needs cond [B, K], got shape {cond.shape}{remedy}")
 
 
 def normalise_pixels(

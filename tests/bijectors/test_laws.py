@@ -7,6 +7,7 @@ import pytest
 
 from flowjax_ood.bijectors import (
     ActNorm,
+    ConditionAffine,
     Coupling,
     InvertibleConv1x1,
     Repeat,
@@ -26,7 +27,7 @@ from tests.helpers.law_table import (
     case,
 )
 
-OWN_PARAMETERS = (ActNorm, Coupling, InvertibleConv1x1, Repeat)
+OWN_PARAMETERS = (ActNorm, ConditionAffine, Coupling, InvertibleConv1x1, Repeat)
 
 
 def close(actual, expected, tolerance):

@@ -1,4 +1,4 @@
-"""Every bijector, once: `{name: (constructor, event shape, cond dim or None)}`.
+"""Every bijector, once: `{name: (constructor, event shape, cond shape or None)}`.
 
 The generic laws of `test_laws.py` run over this table. Parameters are drawn at random
 instead of initialised, so that zero heads, unit gains and fresh batch statistics hide
@@ -22,7 +22,9 @@ from flowjax_ood.bijectors import (
     Bijector,
     Chain,
     ChannelPermutation,
+    ConditionAffine,
     FactorOut,
+    Haar,
     Inverse,
     InvertibleConv1x1,
     Logit,
@@ -31,7 +33,7 @@ from flowjax_ood.bijectors import (
     Squeeze,
 )
 from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
-from flowjax_ood.networks import MLP, ResNet, ResNetAE
+from flowjax_ood.networks import MLP, ImageConditioned, ResNet, ResNetAE
 
 BATCH = 3
 
@@ -39,6 +41,7 @@ bare = partial(ResNet, width=4, blocks=1, norm="none", skip=False)
 full = partial(ResNet, width=4, blocks=1, input_gain=2.0)
 narrow = partial(ResNetAE, width=4, blocks=2, latent_dim=2)
 mlp = partial(MLP, width=6, layers=1)
+viewing = partial(ImageConditioned, width=4, layers=1)
 
 
 def striped(k, shape):
@@ -101,6 +104,12 @@ COUPLINGS = {
     "tabular_cond": (coupling("tabular", 1, mlp), (5,), 2),
     "halves": (coupling("halves", net=mlp), (5,), None),
     "halves_cond": (coupling("halves", 1, mlp), (5,), 2),
+    "checkerboard_image_cond": (
+        coupling("checkerboard", net=viewing),
+        (4, 4, 1),
+        (4, 4, 2),
+    ),
+    "channel_image_cond": (coupling("channel", 1, viewing), (2, 2, 4), (2, 2, 3)),
     # no batch norm: slopes near 1e-3, as it makes here, cost float32 three digits
     "spline_checkerboard": (spline("checkerboard", bins=4), (4, 4, 1), None),
     # events in [0, 1) lie on both sides of this bound
@@ -117,6 +126,10 @@ SIMPLE = {
     "reversal": (ChannelPermutation, (2, 3, 4), None),
     "permutation": (partial(ChannelPermutation, (2, 0, 1)), (3,), None),
     "permutation_seed": (partial(ChannelPermutation, seed=1), (2, 2, 6), None),
+    "haar_channel": (Haar, (2, 3, 4), None),
+    "haar_space": (partial(Haar, "space"), (4, 6, 2), None),
+    "condition_affine": (partial(ConditionAffine, viewing), (3, 4, 2), (3, 4, 5)),
+    "condition_shift": (partial(ConditionAffine, viewing, 0), (3, 4, 2), (3, 4, 1)),
     "actnorm": (ActNorm, (4, 4, 3), None),
     "actnorm_vector": (ActNorm, (5,), None),
     "conv1x1": (InvertibleConv1x1, (3, 2, 4), None),
@@ -215,14 +228,15 @@ class Case:
 
 @cache
 def case(name: str) -> Case:
-    constructor, shape, cond_dim = ALL[name]
+    constructor, shape, cond_shape = ALL[name]
     bijector = constructor()
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     x = rng.uniform(0.02, 0.98, (BATCH, *shape)).astype(np.float32)
     x[0].flat[0], x[0].flat[1] = 0.0, 255.996 / 256  # the ends of the domain
     cond = None
-    if cond_dim:
-        cond = jnp.asarray(rng.normal(size=(BATCH, cond_dim)), jnp.float32)
+    if cond_shape:
+        cond_shape = (BATCH, *np.atleast_1d(cond_shape))
+        cond = jnp.asarray(rng.normal(size=cond_shape), jnp.float32)
     x = jnp.asarray(x)
     return Case(bijector, generic_variables(bijector, rng, x, cond), x, cond)
 
