@@ -60,10 +60,16 @@ def evaluate_accuracy(
     """Compute the fraction of `images` whose largest class score is their label's.
 
     Other arguments are those of `predict_logits`. Raises ValueError unless there is a
-    label, a non-negative integer, for each image.
+    label, a non-negative integer, for each image, and for class scores of several
+    members.
     """
     labels = class_labels(labels, len(images))
     logits = predict_logits(module, variables, images, batch_size, label, parallel)
+    if logits.ndim != 2:
+        raise ValueError(
+            f"accuracy is of class scores [N, C], got shape {logits.shape}: of several "
+            "members, take one's at a time"
+        )
     return float(np.mean(logits.argmax(-1) == labels))
 
 

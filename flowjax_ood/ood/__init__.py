@@ -7,7 +7,7 @@ from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.calibration import Calibrated, Calibration
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.detectors.adascale import AdaSCALE
-from flowjax_ood.ood.detectors.ensembles import DeepEnsemble, MCDropout
+from flowjax_ood.ood.detectors.ensembles import Coherence, DeepEnsemble, MCDropout
 from flowjax_ood.ood.detectors.features import (
     FDBD,
     KNN,
@@ -147,6 +147,7 @@ __all__ = [
     "Calibration",
     "ClusteredGaussians",
     "CodeLength",
+    "Coherence",
     "Combined",
     "ComplexityMixture",
     "DeepEnsemble",

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,7 @@ from flowjax_ood.distributions import (
     bits_per_dim,
     discrete_log_likelihood,
 )
+from flowjax_ood.ood.detectors.ensembles import cosines
 from flowjax_ood.ood.network import as_input
 
 # fields of a batch, by name; every array has a row for each example
@@ -245,11 +246,75 @@ class OutlierExposure(CrossEntropy):
         return fit + self.weight * unsure, metrics
 
 
+Agreement = Literal["logsumexp", "max", "mean"]
+
+
+@dataclass(frozen=True)
+class Diverse(OutlierExposure):
+    """`mean_m cross_entropy + weight * mean agreement` of members that should differ.
+
+    The first is of labelled images, the mean over members m; the second, `agreement` of
+    `kind`, of outliers: on them, members learn to give different answers. `module`
+    gives class scores `[B, M, C]`, as `DiverseMembers` does. With `weight` 0 each is
+    trained as if alone, at 1 / M of the rate.
+
+    Metrics: `accuracy`, the mean of the members', and `cross_entropy` of the labelled
+    images; `agreement` of the outliers. Raises ValueError for a negative `weight` and
+    an unknown `kind`. Source: Kariyappa et al. 2021, section 4; they do not publish the
+    weight.
+    """
+
+    weight: float = 1.0
+    kind: Agreement = "logsumexp"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kind not in get_args(Agreement):
+            raise ValueError(
+                f"unknown kind {self.kind!r}; known: {', '.join(get_args(Agreement))}"
+            )
+
+    def loss(self, outputs: jax.Array, batch: Batch) -> tuple[jax.Array, dict]:
+        if outputs.ndim != 3 or outputs.shape[1] < 2:
+            raise ValueError(
+                "Diverse needs class scores [B, M, C] of two members or more, got "
+                f"shape {outputs.shape}: DiverseMembers makes them of a classifier"
+            )
+        by_member = jnp.moveaxis(outputs, 1, 0)
+        labelled = len(batch["label"])
+        fits = [cross_entropy(z[:labelled], batch["label"]) for z in by_member]
+        fit = sum(loss for loss, _ in fits) / len(fits)
+        agreed = jnp.mean(agreement(by_member[:, labelled:], self.kind))
+        accuracy = sum(metrics["accuracy"] for _, metrics in fits) / len(fits)
+        metrics = {"accuracy": accuracy, "cross_entropy": fit, "agreement": agreed}
+        return fit + self.weight * agreed, metrics
+
+
+def agreement(logits: jax.Array, kind: Agreement = "logsumexp") -> jax.Array:
+    """Of the `cosines` of every two members the largest, the mean, or between: `[B]`.
+
+    "logsumexp" is `log(mean exp cos)`, smooth, between "mean" and "max". All lie in
+    [0, 1]: 1 where all members agree, 0 where no two of them share a class. `logits`
+    `[M, B, C]`.
+    """
+    pairs = cosines(logits)
+    if kind == "max":
+        return jnp.max(pairs, axis=0)
+    if kind == "mean":
+        return jnp.mean(pairs, axis=0)
+    return jax.nn.logsumexp(pairs, axis=0) - math.log(len(pairs))
+
+
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, dict]:
     """`(mean -log p(label), {"accuracy": ...})`; `logits [B, C]`, `labels` int `[B]`.
 
-    NaN where a label is of no class.
+    NaN where a label is of no class. ValueError for scores of several members.
     """
+    if logits.ndim != 2:
+        raise ValueError(
+            f"class scores must be [B, C], got shape {logits.shape}; those of several "
+            "members, [B, M, C], are of the objective Diverse"
+        )
     # a sum over classes rather than a look-up: a split batch stays where it is
     own = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     log_prob = jnp.sum(own * jax.nn.log_softmax(logits), -1)

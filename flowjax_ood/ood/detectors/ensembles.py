@@ -1,4 +1,4 @@
-"""Detectors of several predictions of one input: deep ensembles and MC dropout."""
+"""Detectors of several predictions of one input: ensembles and MC dropout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
@@ -90,7 +91,7 @@ def _log_odds(log_rest):
     return _log_rest(log_rest) - log_rest
 
 
-@partial(compiled, static_argnums=1)
+@partial(compiled, static_argnames="score")
 def _ensemble_score(logits, score):
     return ensemble_score(jnp.stack(logits), score)
 
@@ -111,27 +112,77 @@ class DeepEnsemble(Detector):
         check_score(self.scoring)
 
     def fit(self, network: Sequence[Network], given: Given | None = None) -> Fitted:
-        if isinstance(network, Network):
-            raise TypeError(
-                "an ensemble is fitted to several networks, got one: fit([first, ...])"
-            )
-        networks = tuple(network)
-        for member in networks:
-            self.check(member, Given())
-        if len(networks) < 2:
+        del given
+        chosen = {"scoring": self.scoring}
+        return _fitted(
+            self, network, lambda z: _ensemble_score(z, self.scoring), chosen
+        )
+
+
+def cosines(logits: jax.Array) -> jax.Array:
+    """Cosine of the probabilities of every two members: `[M (M - 1) / 2, B]`.
+
+    `logits` `[M, B, C]`. Probabilities are not negative, so it lies in [0, 1]: 1 where
+    two members agree in all classes, 0 where they share none.
+    """
+    p = jax.nn.softmax(logits, axis=-1)
+    p = p * jax.lax.rsqrt(jnp.sum(p * p, axis=-1, keepdims=True))
+    first, second = np.triu_indices(len(logits), 1)
+    return jnp.sum(p[first] * p[second], axis=-1)
+
+
+@dataclass(frozen=True)
+class Coherence(Detector):
+    """The largest cosine of two members' probabilities, in [0, 1] (`cosines`).
+
+    Members of an ensemble agree on what they were trained on; those that were trained
+    to differ elsewhere (the objective `Diverse`) do so less on outliers. In float32,
+    cosines of 1 and of 1 - 3e-8 are the same. `fit` takes the networks, as
+    `DeepEnsemble` does. Source: the coherence of Kariyappa et al. (2021), "Protecting
+    DNNs from theft using an ensemble of diverse models", as a score.
+    """
+
+    label: str = "Coherence"
+    requires = Requires(retraining=True)
+
+    def fit(self, network: Sequence[Network], given: Given | None = None) -> Fitted:
+        del given
+        return _fitted(self, network, _coherence)
+
+
+@compiled
+def _coherence(logits):
+    # rounding may pass 1
+    return jnp.minimum(jnp.max(cosines(jnp.stack(logits)), axis=0), 1.0)
+
+
+def _fitted(detector, network, program, chosen=()) -> Fitted:
+    """Fit a detector of several networks; `program` takes the logits of all of them."""
+    if isinstance(network, Network):
+        raise TypeError(
+            "an ensemble is fitted to several networks, got one: fit([first, ...])"
+        )
+    networks = tuple(network)
+    for member in networks:
+        detector.check(member, Given())
+    if len(networks) < 2:
+        raise ValueError(f"an ensemble has two members or more, got {len(networks)}")
+
+    def score(x, batch_size):
+        return in_batches(of, x, at_once(x, batch_size))
+
+    def of(rows):
+        # one after the other: members of one architecture share a program
+        logits = [logits_of(n, rows) for n in networks]
+        classes = sorted({z.shape[-1] for z in logits})
+        if len(classes) > 1:
             raise ValueError(
-                f"an ensemble has two members or more, got {len(networks)}"
+                f"members of an ensemble have the same classes, these have {classes}"
             )
+        return program(logits)
 
-        def score(x, batch_size):
-            return in_batches(of, x, at_once(x, batch_size))
-
-        def of(rows):
-            # one after the other: members of one architecture share a program
-            return _ensemble_score([logits_of(n, rows) for n in networks], self.scoring)
-
-        chosen = {"members": len(networks), "scoring": self.scoring}
-        return Fitted(self.name, self.requires, networks, score, False, chosen)
+    chosen = {"members": len(networks), **dict(chosen)}
+    return Fitted(detector.name, detector.requires, networks, score, False, chosen)
 
 
 @dataclass(frozen=True)
