@@ -6,14 +6,17 @@ from flowjax_ood.models.glow import Glow
 from flowjax_ood.models.lenet import LeNet
 from flowjax_ood.models.real_nvp import RealNVP, TabularRealNVP
 from flowjax_ood.models.sequence_lstm import BiLSTM
+from flowjax_ood.models.wavelet_flow import LevelLogProb, WaveletFlow
 
 __all__ = [
     "BiLSTM",
     "EfficientNetLite0",
     "Glow",
     "LeNet",
+    "LevelLogProb",
     "RealNVP",
     "ResNet34",
     "TabularRealNVP",
+    "WaveletFlow",
     "encoder_images",
 ]

@@ -57,6 +57,24 @@ def vector_batches(vectors: np.ndarray, batch_size: int, seed: int) -> Batches:
     return Stream({"x": vectors}, batch_size, seed)
 
 
+def conditional_batches(
+    x: np.ndarray, cond: np.ndarray, batch_size: int, seed: int
+) -> Batches:
+    """`batches(step)` of events and their conditions, in the order of `image_batches`.
+
+    `x` floating-point `[N, ...]` and `cond` floating-point `[N, ...]`, one row for each
+    event: a batch holds both, and `index` (see `Stream`). Raises ValueError for another
+    number of rows.
+    """
+    if len(x) != len(cond):
+        raise ValueError(
+            f"there must be one row of cond for each of the {len(x)} events, got "
+            f"{len(cond)}"
+        )
+    columns = {"x": np.asarray(x), "cond": np.asarray(cond)}
+    return Stream(columns, batch_size, seed)
+
+
 def labelled_batches(
     examples: np.ndarray, labels: np.ndarray, batch_size: int, seed: int
 ) -> Batches:
