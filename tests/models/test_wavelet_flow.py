@@ -64,6 +64,19 @@ def test_the_parts_of_a_volume_make_it_again(axis):
     np.testing.assert_allclose(run(there_and_back, x)[1], x, atol=1e-6)
 
 
+def test_a_smaller_level_is_given_all_pixels_of_the_measurement():
+    """The 2x2 pixels, and 4x4, that fall into one of the level, as channels of it."""
+    flow = small((8, 8, 1), levels=2, axis="space")
+    y = np.zeros((1, 8, 8, VIEWS), np.float32)
+    y[0, 5, 2, 1] = 1
+    for which, sides, at in ((1, 4, (2, 1)), (2, 2, (1, 0)), ("coarse", 2, (1, 0))):
+        coarse = np.zeros((1, sides, sides, 1), np.float32)
+        own = VIEWS * (8 // sides) ** 2 + (which != "coarse")
+        cond = np.asarray(flow.condition(which, coarse, y))
+        assert cond.shape == (1, sides, sides, own)
+        assert cond.sum() == cond[0, at[0], at[1]].max() == 1
+
+
 def test_planes_are_halved_level_by_level():
     shapes = small((8, 8, 4), levels=2).shapes()
     assert shapes == ((8, 8, 2), (8, 8, 1), (8, 8, 1))
