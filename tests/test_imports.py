@@ -34,6 +34,7 @@ ARROWS = {
     "data": {"runtime"},  # files alone: nothing heavy
     "evaluation": {"distributions", "ood", "data", "runtime"},
     "training": {"evaluation", "distributions", "ood", "data", "runtime"},
+    "defence": {"ood", "training", "evaluation", "data", "runtime"},
     "novelty": {"ood", "models", "interop", "training", "runtime"},
     "estimators": {"novelty"},
     # what is installed as a command
