@@ -151,6 +151,21 @@ def test_members_do_not_hear_of_each_other_without_weight():
         )
 
 
+def test_parts_of_a_batch_average_to_the_whole():
+    """As the step averages them over devices that share a batch."""
+    objective = Diverse(None, weight=0.7)
+    labels = np.arange(8, dtype=np.int32) % CLASSES
+    own, others = np.split(np.random.default_rng(4).normal(size=(16, 3, CLASSES)), 2)
+
+    def loss(rows):
+        outputs = jnp.asarray(np.concatenate([own[rows], others[rows]]))
+        return objective.loss(outputs, {"label": labels[rows]})
+
+    whole, parts = loss(slice(None)), [loss(slice(k, k + 2)) for k in (0, 2, 4, 6)]
+    found = jax.tree.map(lambda *a: np.mean(a), *parts)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), found, whole)
+
+
 @pytest.mark.parametrize("weight", [0.0, 3.0])
 def test_members_that_differ_little_part_by_the_weight_alone(weight):
     """Where they are alike they have one gradient, and stay so."""
