@@ -9,13 +9,9 @@ import optax
 import pytest
 from scipy import special
 
+from flowjax_ood.training import objectives
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
-from flowjax_ood.training.objectives import (
-    CrossEntropy,
-    Diverse,
-    OutlierExposure,
-    agreement,
-)
+from flowjax_ood.training.objectives import CrossEntropy, Diverse, OutlierExposure
 from flowjax_ood.training.state import create_state, fine_tuning_state
 from flowjax_ood.training.step import make_train_step
 from tests.helpers.tiny_members import (
@@ -27,6 +23,7 @@ from tests.helpers.tiny_members import (
 )
 
 KINDS = ("logsumexp", "max", "mean")
+agreement = jax.jit(objectives.agreement, static_argnums=1)
 LOGITS = np.random.default_rng(0).normal(size=(4, 9, CLASSES)) * 2
 LABELS = (images()[:, 0, 0, 0] // 64).astype(np.int32)
 OUTLIERS = 255 - images(40, seed=1)
@@ -88,7 +85,7 @@ def test_the_smooth_agreement_is_between_mean_and_largest():
 @pytest.mark.parametrize("kind", KINDS)
 def test_certain_members_have_a_finite_gradient(kind):
     certain = 1e4 * jnp.eye(CLASSES)[jnp.array([[0, 1], [0, 2], [1, 1]])]
-    gradient = jax.grad(lambda z: agreement(z, kind).sum())(certain)
+    gradient = jax.jit(jax.grad(lambda z: agreement(z, kind).sum()))(certain)
     assert np.isfinite(gradient).all()
 
 
@@ -157,9 +154,11 @@ def test_parts_of_a_batch_average_to_the_whole():
     labels = np.arange(8, dtype=np.int32) % CLASSES
     own, others = np.split(np.random.default_rng(4).normal(size=(16, 3, CLASSES)), 2)
 
+    loss_of = jax.jit(objective.loss)
+
     def loss(rows):
         outputs = jnp.asarray(np.concatenate([own[rows], others[rows]]))
-        return objective.loss(outputs, {"label": labels[rows]})
+        return loss_of(outputs, {"label": labels[rows]})
 
     whole, parts = loss(slice(None)), [loss(slice(k, k + 2)) for k in (0, 2, 4, 6)]
     found = jax.tree.map(lambda *a: np.mean(a), *parts)
