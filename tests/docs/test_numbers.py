@@ -258,6 +258,23 @@ def drift(rows, results):
         yield [number for number in found if number is not None]
 
 
+def novelty(rows, results):
+    by_name = {(row["collection"], row["method"]): row for row in results["rows"]}
+    methods = ("pixels", "encoder", "both")
+    for collection, scored, *_ in rows:
+        own = [by_name[collection, method] for method in methods]
+        if scored == "unseen normal images":
+            rates = [row["false_alarms"] for row in own]
+            areas = []
+        else:
+            kinds = {name.replace("_", " "): name for name in own[0]["kinds"]}
+            found = [row["kinds"][kinds[scored]] for row in own]
+            rates = [kind["found"] for kind in found]
+            areas = [kind["auroc"]["mean"] for kind in found]
+        shares = [rate["0.01"]["mean"] for rate in rates] + [rates[2]["0.05"]["mean"]]
+        yield [*areas, *(100 * share for share in shares)]
+
+
 # `results: (columns of labels, the numbers of its rows)`
 TABLES = {
     "demo": (1, demo),
@@ -268,6 +285,7 @@ TABLES = {
     "decide_fashion_mnist": (1, decide),
     "drift_fashion_mnist": (1, drift),
     "tabular_breast_cancer0": (2, tabular),
+    "novelty": (2, novelty),
     "batchnorm_cpu": (1, batch_norm),
     "input_pipeline": (1, input_pipeline),
     "pytorch_cpu": (1, pytorch),

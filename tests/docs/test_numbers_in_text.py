@@ -238,6 +238,21 @@ TEXT = [
         "drift_fashion_mnist",
         "rows/2/monitors/jumper/changes/fog 1, all/median_delay",
     ),
+    (
+        "docs/new_images.md",
+        "(AUROC 0.682 and 0.621), pixels do not see scanned text (0.757); together "
+        "they see\n  all three (0.997, 0.950 and 0.974)",
+        "novelty",
+        "rows/7/kinds/cells/auroc/mean & rows/7/kinds/moon/auroc/mean & "
+        "rows/6/kinds/scanned text/auroc/mean & rows/8/kinds/cells/auroc/mean & "
+        "rows/8/kinds/moon/auroc/mean & rows/8/kinds/scanned text/auroc/mean",
+    ),
+    (
+        "docs/new_images.md",
+        "An AUROC of 0.955 for digits",
+        "novelty",
+        "rows/2/kinds/digits/auroc/mean",
+    ),
 ]
 
 
