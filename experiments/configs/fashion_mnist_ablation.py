@@ -40,8 +40,8 @@ def get_config(variant: str = ""):
         config.ablate.seeds = (0, 1)
         config.data.image_size = 8
         config.ablate.grids = (
-            {"model.mask": ("checkerboard", "cycle")},
-            {"model.st_net": ("resnet_ae",), "model.latent_dim": (8, 2)},
+            {"model.mask": ("cycle",)},
+            {"model.st_net": ("resnet_ae",), "model.latent_dim": (2,)},
         )
         config.model.update(scales=1, couplings=4)
     return config
