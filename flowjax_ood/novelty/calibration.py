@@ -58,6 +58,11 @@ class NormalScores:
     def least_p(self) -> float:
         return self.of_distinct.least_p
 
+    def expected(self, alpha: float) -> float:
+        """The mean rate of p <= alpha among normal vectors."""
+        count = len(self.of_distinct.scores) + 1
+        return np.floor(alpha * count * (1 + 1e-12)) / count
+
     def false_alarms(self, alpha: float) -> Estimate:
         """The rate of p <= alpha among normal vectors, with its 95 % interval."""
         return self.of_distinct.false_alarms(alpha)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from importlib import import_module
 
+from flowjax_ood import __version__
 from flowjax_ood.interface import environment, streams
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.interface.machine_errors import of_the_machine
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="flowjax-ood", description=DESCRIPTION, epilog=EPILOG, **options
     )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, summary: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -99,7 +101,7 @@ def _score(parser: argparse.ArgumentParser) -> None:
         type=_level,
         metavar="SHARE",
         help="call an image new if its p-value is at most this: the share of normal "
-        "images that are called new (0.01 unless --fdr is given)",
+        "images that are called new (0.01, or 0.05 where fewer than 99 calibrate)",
     )
     level.add_argument(
         "--fdr",
@@ -129,9 +131,7 @@ at most 1 / --alarm. Frames of one film do not come so: one is like the last."""
 def _watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("detector", type=directory, metavar="DETECTOR")
     parser.add_argument("path", metavar="PATH", help="a folder, or -")
-    parser.add_argument(
-        "--alpha", type=_level, metavar="SHARE", help="as of score (0.01)"
-    )
+    parser.add_argument("--alpha", type=_level, metavar="SHARE", help="as of score")
     parser.add_argument(
         "--alarm",
         type=number(1.0),

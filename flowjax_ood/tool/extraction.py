@@ -16,7 +16,7 @@ from flowjax_ood.runtime.progress import progress
 from flowjax_ood.tool.reading import Examples, digest
 
 # images between two looks at the clock, and between what is kept
-CHUNK = 256
+CHUNK = 64
 # longest side of the small pictures on the page
 THUMBNAIL = 64
 # at most so long, pictures are kept exactly

@@ -28,6 +28,7 @@ from flowjax_ood.tool.extraction import Extracted, extract, packed
 from flowjax_ood.tool.reading import Examples, Header, read_examples
 from flowjax_ood.tool.subject import (
     NORMAL,
+    changes,
     chosen_features,
     described,
     promises,
@@ -40,6 +41,8 @@ MOST_UNREADABLE = 0.05
 NAMED = 3  # images named in a warning
 # images of a class, for a covariance within classes
 LEAST_OF_CLASS = 5
+# shorter sides are told of
+LEAST_SIDE = 8
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     others = read_examples(args.calibrate) if args.calibrate else None
     check_kinds(examples, others)
     check_enough(len(examples), None if others is None else len(others))
+    _tell_loose(examples)
     given = len(examples)
     if others is None:
         # before anything is looked at: what calibrates must not choose
@@ -58,6 +62,12 @@ def run(args: argparse.Namespace) -> int:
         others = examples.rows(np.sort(order[:count]))
         examples = examples.rows(np.sort(order[count:]))
     features, why, headers = _features(args.method, examples)
+    sizes = sorted({tuple(map(int, h.size)) for h in headers})
+    colour = any(h.colour for h in headers)
+    if args.calibrate and features is not None:
+        there = [h for h in others.headers() if h is not None]
+        for change in changes(there, sizes, colour, "images that calibrate"):
+            warn(change)
     _check_memory(features, given + len(others))
     with writing("--out", args.out):
         (args.out / UNFINISHED).mkdir(parents=True, exist_ok=True)
@@ -66,6 +76,11 @@ def run(args: argparse.Namespace) -> int:
             held = _read(others, features, "reading to calibrate by", args.out)
             check_enough(len(fitted.rows), len(held.rows))
             repeated = find_repeated(fitted.digests, held.digests)
+            if repeated.all():
+                raise UserError(
+                    f"all {len(repeated)} images that calibrate are among those to fit "
+                    "to, or copies of one another: give others"
+                )
             settings = features.settings if features else (NoveltySettings(),)
             with user_errors(""):
                 detector = NoveltyDetector.fit(
@@ -89,14 +104,19 @@ def run(args: argparse.Namespace) -> int:
             "features": described(features),
             "method": "vectors" if features is None else features.name,
             "why": why,
-            "sizes": sorted({tuple(map(int, h.size)) for h in headers})[:100],
-            "colour": any(h.colour for h in headers),
+            "sizes": sizes[:100],
+            "colour": colour,
             "counts": {
                 "images": given,
                 "unreadable": len(fitted.problems) + len(held.problems),
                 "copies": copies,
                 "fitted": len(fitted.rows),
                 "calibrated": len(held.rows),
+            },
+            "left_out": {
+                source.names[row]: problem
+                for source, found in ((examples, fitted), (others, held))
+                for row, problem in found.problems.items()
             },
             "classes": list(examples.classes),
             "promises": promises(detector),
@@ -185,9 +205,25 @@ def _features(
             f"{colour} of {len(headers)} images are in colour, the others grey; all "
             "count as colour. Convert them to one kind if that is by chance"
         )
+    tiny = sum(min(header.size) < LEAST_SIDE for header in headers)
+    if tiny:
+        warn(
+            f"{tiny} of {len(headers)} images have a side below {LEAST_SIDE} pixels: "
+            "are they whole?"
+        )
     features, why = chosen_features(method, headers)
     say(f"comparing {features.name}: {why}")
     return features, why, headers
+
+
+def _tell_loose(examples: Examples) -> None:
+    """Warn where a few images outside of class folders leave these without a use."""
+    loose = [name for name in examples.names if "/" not in name]
+    if examples.paths and 0 < len(loose) < len(examples) / 2:
+        warn(
+            f"folders are not taken for classes: {len(loose)} of {len(examples)} "
+            f"images are outside of them ({', '.join(loose[:NAMED])})"
+        )
 
 
 def _labels(examples: Examples, fitted: Extracted) -> np.ndarray | None:
@@ -216,15 +252,15 @@ def _check_memory(features: Features | None, count: int) -> None:
 def _read(examples: Examples, features, label: str, out: Path) -> Extracted:
     found = extract(examples, features, label, out / UNFINISHED)
     bad = len(found.problems)
-    if bad:
-        first = next(iter(found.problems.values()))
+    if bad > max(1, MOST_UNREADABLE * len(examples)):
         names = ", ".join(examples.names[row] for row in list(found.problems)[:NAMED])
-        if bad > max(1, MOST_UNREADABLE * len(examples)):
-            raise UserError(
-                f"{bad} of {len(examples)} images in {examples.source} cannot be read "
-                f"({names}): {first}; mend or remove them"
-            )
-        warn(f"left out {bad} of {len(examples)} images ({names}): {first}")
+        first = next(iter(found.problems.values()))
+        raise UserError(
+            f"{bad} of {len(examples)} images in {examples.source} cannot be read "
+            f"({names}): {first}; mend or remove them"
+        )
+    for row, problem in found.problems.items():
+        warn(f"left out {examples.names[row]}: {problem}")
     return found
 
 

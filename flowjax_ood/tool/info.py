@@ -26,10 +26,13 @@ def run(args: argparse.Namespace) -> int:
         "fitted to": f"{counts['fitted']} of {counts['images']} images in "
         f"{facts['source']}",
         "calibrated by": f"{counts['calibrated']}, {by}",
-        "unreadable": str(counts["unreadable"]),
+        "left out": "\n".join(
+            f"{name}: {problem}" for name, problem in facts["left_out"].items()
+        )
+        or "none",
         "copies": f"{counts['copies']} of those that calibrate",
         "classes": ", ".join(facts["classes"]) or "none given",
-        "compares": "; ".join(
+        "compares": "\n".join(
             " ".join(
                 f"{k} {v}" if k != "name" else v
                 for k, v in view.items()
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             for view in views
         ),
         "because": facts["why"],
-        "statistics": ", ".join(detector.names),
+        "statistics": "\n".join(detector.names),
         "made": f"{facts['made']}, in {facts['seconds']} s",
         "versions": ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
     }

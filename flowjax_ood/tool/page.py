@@ -62,6 +62,8 @@ def page(
             f"{known} of these images are among those that the detector was fitted to "
             "or calibrated by; what is said of them promises nothing."
         )
+    calibration = subject.detector.calibration
+    steps = [p for p in STEPS if calibration.expected(p) > 0]
     document.table(
         ["p-value at most", "images", "share", "if all were normal"],
         [
@@ -69,9 +71,9 @@ def page(
                 f"{p:g}",
                 int((scored.p <= p).sum()),
                 f"{(scored.p <= p).mean():.1%}",
-                f"{p:.1%}",
+                f"{calibration.expected(p):.1%}",
             ]
-            for p in STEPS
+            for p in steps
         ],
         "How many images are how unusual",
     )

@@ -6,8 +6,9 @@ import io
 import json
 from pathlib import Path
 
-from flowjax_ood.interface.errors import writing
+from flowjax_ood.interface.errors import UserError, writing
 from flowjax_ood.interface.text import print_table
+from flowjax_ood.novelty.storage import is_detector
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.messages import warn
 from flowjax_ood.tool.page import page
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         warn(change)
     rule = rule_of(subject, args.alpha, args.fdr, len(examples))
     if args.out is not None:
+        check_out(args.out, args.images)
         with writing("--out", args.out):
             args.out.mkdir(parents=True, exist_ok=True)
     scored = score(subject, examples)
@@ -52,6 +54,16 @@ def run(args: argparse.Namespace) -> int:
     return FOUND if args.fail and found else 0
 
 
+def check_out(out: Path, images: Path) -> None:
+    """Raise UserError for a detector or the images themselves; say what is replaced."""
+    if is_detector(out) or out.resolve() == images.resolve():
+        raise UserError(
+            f"--out {out} holds a detector or the images; name another directory"
+        )
+    if (out / "decisions.jsonl").exists():
+        warn(f"the report in {out} is replaced")
+
+
 def write_records(out: Path, records: list[dict]) -> None:
     """Write `decisions.csv` and `decisions.jsonl`."""
     lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
@@ -59,18 +71,16 @@ def write_records(out: Path, records: list[dict]) -> None:
     parts = next((list(r["parts"]) for r in records if "parts" in r), [])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["image", "decision", "p_value", "adjusted", "score", "fitted", "nearest"]
-        + [f"p: {name}" for name in parts]
-        + ["problem"]
-    )
+    head = ["image", "decision", "problem", "p_value", "adjusted", "score", "fitted"]
+    writer.writerow([*head, "nearest", *(f"p: {name}" for name in parts)])
     for r in records:
-        nearest = r.get("nearest", [""])[0] if r.get("nearest") else ""
+        p = r.get("parts", {})
+        numbers = [r.get(name) for name in ("p_value", "adjusted", "score")]
         writer.writerow(
-            [r["image"], r["decision"], r["p_value"], r.get("adjusted"), r.get("score")]
-            + [r.get("fitted"), nearest]
-            + [r.get("parts", {}).get(name) for name in parts]
-            + [r.get("problem", "")]
+            [r["image"], r["decision"], r.get("problem", "")]
+            + [None if n is None else f"{n:.6g}" for n in numbers]
+            + [r.get("fitted"), (r.get("nearest") or [""])[0]]
+            + [f"{p[name]:.6g}" if name in p else None for name in parts]
         )
     # names of files may be no UTF-8
     content = text.getvalue().encode("utf-8", "backslashreplace")
@@ -101,8 +111,8 @@ def tell(subject: Subject, records: list[dict], rule: Rule, out: Path | None) ->
         left=2,
     )
     print(f"{len(new)} of {len(read)} images are {rule.words}")
-    if rule.control == "each":
-        expected = rule.level * len(read)
+    if rule.control == "each" and not known:
+        expected = subject.detector.calibration.expected(rule.level) * len(read)
         print(f"Were all of them normal, about {expected:.3g} would be called new.")
     if out is not None:
         print(f"{out / 'report.html'} shows them; decisions.csv and .jsonl have all")

@@ -136,9 +136,11 @@ def most_unusual_first(scored: Scored) -> np.ndarray:
 
 
 def spoke(parts: dict[str, float]) -> str:
-    """The statistic of the least p-value."""
-    name = min(parts, key=parts.get)
-    return f"{name} ({parts[name]:.2g})"
+    """The statistic of the least p-value, and how many others have the same."""
+    least = min(parts.values())
+    names = [name for name, p in parts.items() if p == least]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more} ({least:.2g})"
 
 
 def rule_of(

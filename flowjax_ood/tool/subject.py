@@ -101,30 +101,38 @@ class Subject:
                 f"{self.path} was fitted to images; {examples.source} holds "
                 "embeddings: give images"
             )
-        return self._changes([h for h in examples.headers() if h is not None])
+        headers = [h for h in examples.headers() if h is not None]
+        return changes(headers, self.facts["sizes"], self.facts["colour"], "images")
 
-    def _changes(self, headers: list[Header]) -> list[str]:
-        said = []
-        sizes = {header.size for header in headers}
-        fitted = {tuple(size) for size in self.facts["sizes"]}
-        if len(fitted) == 1 and sizes - fitted:
-            (size,), other = fitted, sorted(sizes - fitted)[0]
-            said.append(
-                f"images of {other[0]} x {other[1]} pixels, where those it was fitted "
-                f"to are {size[0]} x {size[1]}: a change in sharpness counts as unusual"
-            )
-        colour = sum(header.colour for header in headers)
-        if colour and not self.facts["colour"]:
-            said.append(
-                f"{colour} of {len(headers)} images are in colour, those it was fitted "
-                "to are grey: colours of pixels are not looked at"
-            )
-        if self.facts["colour"] and colour < len(headers):
-            said.append(
-                f"{len(headers) - colour} of {len(headers)} images are grey, those it "
-                "was fitted to are in colour: grey counts as unusual"
-            )
-        return said
+
+def changes(
+    headers: Sequence[Header], fitted: Sequence[Sequence[int]], colour: bool, what: str
+) -> list[str]:
+    """What differs in images from those of `fitted` sizes and that `colour`.
+
+    `what` these are called in the sentences.
+    """
+    said = []
+    sizes = {header.size for header in headers}
+    known = {tuple(size) for size in fitted}
+    if len(known) == 1 and sizes - known:
+        (size,), other = known, sorted(sizes - known)[0]
+        said.append(
+            f"{what} of {other[0]} x {other[1]} pixels, where those fitted to are "
+            f"{size[0]} x {size[1]}: a change in sharpness counts as unusual"
+        )
+    coloured = sum(header.colour for header in headers)
+    if coloured and not colour:
+        said.append(
+            f"{coloured} of {len(headers)} {what} are in colour, those fitted to are "
+            "grey: colours of pixels are not looked at"
+        )
+    if colour and coloured < len(headers):
+        said.append(
+            f"{len(headers) - coloured} of {len(headers)} {what} are grey, those "
+            "fitted to are in colour: grey counts as unusual"
+        )
+    return said
 
 
 def features_of(described: Sequence[Mapping[str, Any]] | None) -> Features | None:

@@ -133,7 +133,9 @@ def run(args: argparse.Namespace) -> int:
         f"independent of the other, an alarm comes with a probability of at most "
         f"{watch.monitor.false_alarm_bound:g}, ever"
     )
-    told = compared = False
+    told, compared = watch.rung, False
+    if told:
+        say(f"drift was found at image {int(watch.state.alarm_at)}, in an earlier run")
     source = _lines(subject) if stream else _arrivals(folder, watch, args)
     with on_all_devices():
         try:
@@ -227,7 +229,10 @@ def _arrivals(folder: Path, watch: Watch, args) -> Iterator[Examples]:
 
 
 def _lines(subject: Subject) -> Iterator[Examples]:
-    """Examples that JSON lines on standard input name, one by one."""
+    """Examples that JSON lines on standard input name, one by one.
+
+    A line that cannot be used is told of, and those after it are read.
+    """
     number, lines = 0, iter(sys.stdin)
     while True:
         number += 1
@@ -236,30 +241,30 @@ def _lines(subject: Subject) -> Iterator[Examples]:
             line = next(lines, None)
             if line is None:
                 return
-            if not line.strip():
-                continue
-            given = json.loads(line)
-            path, vector = given.get("path"), given.get("vector")
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise UserError(
-                f'{where} is not {{"path": FILE}} or {{"vector": [...]}}: {error}'
-            ) from error
-        yield _example(subject, path, vector, where)
+            if line.strip():
+                yield _example(subject, json.loads(line), where)
+        except (ValueError, TypeError, RecursionError) as error:
+            record = {"image": where, "decision": UNREADABLE, "problem": str(error)}
+            print(json.dumps(record), flush=True)
 
 
-def _example(subject: Subject, path, vector, where: str) -> Examples:
+def _example(subject: Subject, given: Any, where: str) -> Examples:
+    """Raises ValueError for what the detector cannot score."""
+    if not isinstance(given, dict):
+        raise ValueError('not {"path": FILE} or {"vector": [...]}')
     if subject.features is not None:
+        path = given.get("path")
         if not isinstance(path, str):
-            raise UserError(f'{where} has no "path"; the detector is of images')
+            raise ValueError('no "path"; the detector is of images')
         return Examples(STREAM, (path,), paths=(Path(path),))
     try:
         with np.errstate(over="ignore"):
-            numbers = np.asarray(vector, np.float32)
+            numbers = np.asarray(given.get("vector"), np.float32)
     except (TypeError, ValueError, OverflowError):
         numbers = np.zeros(0, np.float32)
     if numbers.shape != (subject.detector.dims,) or not np.isfinite(numbers).all():
-        raise UserError(
-            f'{where} has no "vector" of {subject.detector.dims} finite numbers, '
-            "which the detector was fitted to"
+        raise ValueError(
+            f'no "vector" of {subject.detector.dims} finite numbers, as those that the '
+            "detector was fitted to"
         )
     return Examples(STREAM, (where,), vectors=numbers[None])

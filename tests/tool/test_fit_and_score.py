@@ -59,9 +59,9 @@ def test_both_files_say_the_same(scored):
     for row, record in zip(rows, records(scored), strict=True):
         assert row["image"] == record["image"]
         assert row["decision"] == record["decision"]
-        assert float(row["p_value"]) == record["p_value"]
+        assert float(row["p_value"]) == pytest.approx(record["p_value"], rel=1e-5)
         for name, p in record["parts"].items():
-            assert float(row[f"p: {name}"]) == p
+            assert float(row[f"p: {name}"]) == pytest.approx(p, rel=1e-5)
 
 
 def test_the_nearest_of_a_normal_image_is_like_it(detector, scored):
@@ -120,10 +120,12 @@ def test_unreadable_images_and_copies_are_told_of(tmp_path, capsys):
         shutil.copy(folder / f"{i:03d}.png", folder / f"copy{i}.png")
     assert fit(folder, tmp_path / "out") == 0
     said = capsys.readouterr()
-    assert "images (broken.png)" in said.err
+    assert "left out broken.png: " in said.err
     assert "images that calibrate are copies of others" in said.err
     run(["info", str(tmp_path / "out"), "--json"])
-    counts = json.loads(capsys.readouterr().out)["facts"]["counts"]
+    facts = json.loads(capsys.readouterr().out)["facts"]
+    counts = facts["counts"]
+    assert list(facts["left_out"]) == ["broken.png"]
     assert (counts["images"], counts["unreadable"]) == (81, 1)
     assert counts["fitted"] + counts["calibrated"] == 80
     assert 5 < counts["copies"] < 20
@@ -139,7 +141,11 @@ def test_images_to_calibrate_may_be_given(tmp_path, capsys):
     assert "1 of 26 images that calibrate are copies" in said.err
     assert "fitted to 40 images and calibrated by 26 others" in said.out
     assert fit(folder, tmp_path / "none", "--calibrate", str(folder)) == 2
-    assert "40 examples calibrate, 0 of which" in capsys.readouterr().err
+    assert "all 40 images that calibrate are among those" in capsys.readouterr().err
+    large = np.repeat(np.repeat(normal_images(25, 6), 2, 1), 2, 2)
+    larger = write(tmp_path / "larger", large)
+    assert fit(folder, tmp_path / "l", "--calibrate", str(larger)) == 0
+    assert "images that calibrate of 24 x 24 pixels" in capsys.readouterr().err
 
 
 def test_what_calibrates_does_not_choose_what_is_compared(tmp_path):
@@ -203,12 +209,27 @@ def test_archives_of_images_and_embeddings_take_the_same_way(tmp_path, capsys):
     assert "embeddings of 5 numbers" in capsys.readouterr().err
 
 
+def test_a_report_replaces_another_and_nothing_else(detector, mixed, scored, capsys):
+    for out in (detector, mixed):
+        assert run(["score", str(detector), str(mixed), "--out", str(out)]) == 2
+        assert "name another directory" in capsys.readouterr().err
+    assert run(["score", str(detector), str(mixed), "--out", str(scored)]) == 0
+    assert "is replaced" in capsys.readouterr().err
+
+
+def test_p_values_that_cannot_be_are_in_no_table(scored):
+    page = (scored / "report.html").read_text()
+    assert '<th scope="row" class="l">0.05</th>' in page
+    # of 28 that calibrate
+    assert '<th scope="row" class="l">0.01</th>' not in page
+
+
 def test_other_sizes_and_colours_are_warned_of(detector, tmp_path, capsys):
     images = np.repeat(np.repeat(normal_images(2, 6), 2, 1), 2, 2)
     folder = write(tmp_path / "images", [np.stack([image] * 3, -1) for image in images])
     assert run(["score", str(detector), str(folder)]) == 0
     said = capsys.readouterr().err
-    assert "images of 24 x 24 pixels, where those it was fitted to are 12 x 12" in said
+    assert "images of 24 x 24 pixels, where those fitted to are 12 x 12" in said
     assert "2 of 2 images are in colour" in said
 
 
@@ -217,6 +238,16 @@ def test_a_folder_for_every_image_is_no_class(tmp_path, capsys):
         write(tmp_path / "in" / f"patient{i}", [image])
     assert fit(tmp_path / "in", tmp_path / "out") == 0
     assert "classes are left aside: one has 1 images" in capsys.readouterr().err
+
+
+def test_images_outside_of_class_folders_are_told_of(tmp_path, capsys):
+    for name in ("a", "b"):
+        write(tmp_path / "in" / name, normal_images(30, ord(name)))
+    write(tmp_path / "in", normal_images(1, 4), "loose")
+    assert fit(tmp_path / "in", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert "not taken for classes: 1 of 61 images" in said
+    assert "(loose000.png)" in said
 
 
 def test_classes_of_folders_are_used(tmp_path, capsys):

@@ -68,7 +68,7 @@ def test_drift_rings_and_stays_known(detector, tmp_path, capsys):
     write(folder, normal_images(1, 1), "z")
     assert watch(detector, folder, tmp_path, "--fail") == 3
     said = capsys.readouterr()
-    assert "warning: drift, at image" in said.err
+    assert "in an earlier run" in said.err
     assert len(said.out.splitlines()) == 1
 
 
@@ -83,9 +83,14 @@ def test_json_lines_are_watched_too(detector, tmp_path, capsys, monkeypatch):
         str(folder / f"00{i}.png") for i in (0, 1)
     ]
     for bad in ("[1]", "no", '{"vector": [1]}', '{"path": 3}'):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(bad + "\n"))
-        assert run(["watch", str(detector), "-", *state]) == 2
-        assert "line 1 of standard input" in capsys.readouterr().err
+        text = f"{bad}\n{files[0]}\n"
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        assert run(["watch", str(detector), "-", *state]) == 0
+        first, second = lines(capsys)
+        assert first["image"] == "line 1 of standard input"
+        assert first["decision"] == "unreadable"
+        # and those after it are read
+        assert second["decision"] == "normal"
 
 
 def test_vectors_on_standard_input(tmp_path, capsys, monkeypatch):
@@ -99,8 +104,8 @@ def test_vectors_on_standard_input(tmp_path, capsys, monkeypatch):
     assert lines(capsys)[0]["decision"] == "new"
     for bad in ("[9, 9]", f"[1, 1, {10**400}]", "[1, 1, 1e39]", '"a"'):
         monkeypatch.setattr(sys, "stdin", io.StringIO(f'{{"vector": {bad}}}\n'))
-        assert run(["watch", path, "-"]) == 2
-        assert 'no "vector" of 3 finite numbers' in capsys.readouterr().err
+        assert run(["watch", path, "-"]) == 0
+        assert 'no "vector" of 3 finite numbers' in lines(capsys)[0]["problem"]
     assert run(["watch", path, str(tmp_path)]) == 2
     assert "is of embeddings, which no folder has" in capsys.readouterr().err
 
