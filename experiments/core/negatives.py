@@ -6,6 +6,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.loaders import load_set
+from flowjax_ood.data.checks import among
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.interface.errors import UserError
@@ -51,8 +52,7 @@ def check_apart(
 
 def count_common(images: np.ndarray, others: np.ndarray) -> int:
     """Count the images, byte for byte, that are among the others."""
-    known = {image.tobytes() for image in others}
-    return sum(image.tobytes() in known for image in images)
+    return int(among(images, others).sum())
 
 
 def exposed(

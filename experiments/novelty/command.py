@@ -28,7 +28,7 @@ from flowjax_ood.novelty.features import (
     has_encoder,
     pixel_features,
 )
-from flowjax_ood.ood import Calibration, auroc
+from flowjax_ood.ood import Calibration, auroc, reject
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.tool.devices import on_all_devices
@@ -186,7 +186,7 @@ def one_split(
 
 def share(p: np.ndarray, level: float) -> float:
     """The share of p-values of at most a level."""
-    return float((p <= level * (1 + 1e-12)).mean())
+    return float(reject(p, level, "each").reject.mean())
 
 
 def mean_of(values: Sequence[float]) -> dict[str, Any]:

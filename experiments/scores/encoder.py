@@ -10,13 +10,13 @@ import numpy as np
 
 from flowjax_ood import ood
 from flowjax_ood.novelty.density import Density, FlowSettings
+from flowjax_ood.novelty.detector import BATCH, coordinates
 from flowjax_ood.novelty.features import EncoderFeatures, encoder_features, has_encoder
-from flowjax_ood.novelty.parts import Coordinates, Neighbours, Part, Projection
-from flowjax_ood.ood.batched import compiled, in_batches
+from flowjax_ood.novelty.parts import Neighbours, Part, Projection
+from flowjax_ood.ood.batched import compiled, in_blocks
 
 # components and neighbours, as `flowjax-ood fit` has them
 COMPONENTS, NEAR, NEIGHBOURS = 256, 64, 5
-ROWS = 512
 # sets whose features are remembered: several scores look at each
 REMEMBERED = 4
 
@@ -88,14 +88,9 @@ def _fitted(fit: Callable, x: np.ndarray, seed: int) -> Callable:
         standardize=True,
         seed=seed,
     )
-    part = fit(in_batches(partial(_project, projection), x.astype(np.float32), ROWS))
+    part = fit(coordinates(projection, x.astype(np.float32)))
     score = partial(_score, projection, part)
-    return lambda features: in_batches(score, features.astype(np.float32), ROWS)
-
-
-@compiled
-def _project(projection: Projection, x) -> Coordinates:
-    return projection(x)
+    return lambda features: in_blocks(score, features.astype(np.float32), BATCH)
 
 
 @compiled

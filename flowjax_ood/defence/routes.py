@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from flowjax_ood.data.checks import among
 from flowjax_ood.defence.answers import answer, logits_of_queries
 from flowjax_ood.ood.network import Network
 
@@ -136,11 +137,10 @@ def perceptual(
 
 
 def _check_apart(own, others) -> None:
-    known = {row.tobytes() for row in np.ascontiguousarray(others)}
-    same = [row.tobytes() in known for row in np.ascontiguousarray(own)]
-    if any(same):
+    same = among(own, others)
+    if same.any():
         raise ValueError(
-            f"{sum(same)} of {len(same)} training images of the hash network are the "
-            f"ensemble's as well, the first is number {same.index(True)}: train it on "
+            f"{same.sum()} of {len(same)} training images of the hash network are the "
+            f"ensemble's as well, the first is number {same.argmax()}: train it on "
             "another data set"
         )

@@ -10,12 +10,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from flowjax_ood.novelty.detector import LEAST_FITTED, calibration_count
-from flowjax_ood.ood.batched import in_batches
 from flowjax_ood.ood.calibration import Calibration
 from flowjax_ood.ood.p_values import largest_rank
 
-# Rows scored together, always so many: a row's score is then of one program, and the
-# same alone and among others. Programs of other shapes round otherwise.
+# rows scored together
 BLOCK = 256
 # lengths of the interquartile range below the first quartile (Tukey 1977)
 FENCE = 1.5
@@ -144,13 +142,6 @@ def fence(scores: np.ndarray) -> float:
     """`q1 - 1.5 (q3 - q1)` of quartiles: the lower inner fence of Tukey (1977)."""
     low, high = np.percentile(scores, [25, 75])
     return float(low - FENCE * (high - low))
-
-
-def in_blocks(program, x: np.ndarray):
-    """Results of a program for rows `[N, ...]`, by one compiled shape for any N."""
-    missing = -len(x) % BLOCK
-    filled = np.concatenate([x, np.broadcast_to(x[:1], (missing, *x.shape[1:]))])
-    return in_batches(program, filled, BLOCK)[: len(x)]
 
 
 def check_whole(least: int, **given) -> None:

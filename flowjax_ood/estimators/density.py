@@ -10,10 +10,10 @@ import numpy as np
 import optax
 
 from flowjax_ood.distributions import Flow
-from flowjax_ood.estimators.base import in_blocks
+from flowjax_ood.estimators.base import BLOCK
 from flowjax_ood.models.real_nvp import TabularRealNVP
 from flowjax_ood.novelty.parts import ROWS, drawn
-from flowjax_ood.ood.batched import compiled
+from flowjax_ood.ood.batched import compiled, in_blocks
 
 # rows of a step, drawn with replacement: as many of small tables, for one shape
 BATCH = 128
@@ -92,7 +92,7 @@ class FlowDensity:
 
     def log_prob(self, z: np.ndarray) -> np.ndarray:
         """Log-density of rows `[N, V]`: float64 `[N]`, nats."""
-        found = in_blocks(partial(_log_prob, self.flow, self.params), z)
+        found = in_blocks(partial(_log_prob, self.flow, self.params), z, BLOCK)
         found = np.asarray(found, np.float64)
         return np.where(np.isfinite(found), np.maximum(found, LOWEST), LOWEST)
 

@@ -6,12 +6,12 @@ from typing import Literal
 import jax
 import numpy as np
 
-from flowjax_ood.estimators.base import OutlierDetector, check_whole, in_blocks
+from flowjax_ood.estimators.base import BLOCK, OutlierDetector, check_whole
 from flowjax_ood.estimators.columns import Columns
 from flowjax_ood.novelty.combination import RankGauss
 from flowjax_ood.novelty.density import FlowSettings
 from flowjax_ood.novelty.detector import NoveltyModel, NoveltySettings, fit_model
-from flowjax_ood.ood.batched import compiled
+from flowjax_ood.ood.batched import compiled, in_blocks
 
 
 class EmbeddingOutlierDetector(OutlierDetector):
@@ -93,7 +93,7 @@ class EmbeddingOutlierDetector(OutlierDetector):
         return np.asarray(_combined(model.combination, ranked), np.float64)
 
     def _score(self, x: np.ndarray) -> np.ndarray:
-        found = in_blocks(partial(_scores, self.model_), self.columns_(x))
+        found = in_blocks(partial(_scores, self.model_), self.columns_(x), BLOCK)
         return np.asarray(found, np.float64)
 
 

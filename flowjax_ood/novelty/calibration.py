@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from flowjax_ood.data.checks import row_digests
 from flowjax_ood.ood.calibration import Calibration
 from flowjax_ood.ood.intervals import Estimate
 
@@ -58,11 +59,6 @@ class NormalScores:
     def least_p(self) -> float:
         return self.of_distinct.least_p
 
-    def expected(self, alpha: float) -> float:
-        """The mean rate of p <= alpha among normal vectors."""
-        count = len(self.of_distinct.scores) + 1
-        return np.floor(alpha * count * (1 + 1e-12)) / count
-
     def false_alarms(self, alpha: float) -> Estimate:
         """The rate of p <= alpha among normal vectors, with its 95 % interval."""
         return self.of_distinct.false_alarms(alpha)
@@ -75,10 +71,9 @@ def with_tolerance(scores):
 
 def find_repeated(x: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """Which rows `[c]` are among those of `x`, or among the rows before them."""
-    seen = {row.tobytes() for row in np.ascontiguousarray(x)}
+    seen = set(row_digests(x))
     repeated = np.zeros(len(held_out), bool)
-    for number, row in enumerate(np.ascontiguousarray(held_out)):
-        key = row.tobytes()
-        repeated[number] = key in seen
-        seen.add(key)
+    for number, digest in enumerate(row_digests(held_out)):
+        repeated[number] = digest in seen
+        seen.add(digest)
     return repeated

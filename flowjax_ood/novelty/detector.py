@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +24,7 @@ from flowjax_ood.novelty.parts import (
     Residual,
     drawn,
 )
-from flowjax_ood.ood.batched import compiled, in_batches
+from flowjax_ood.ood.batched import compiled, in_blocks
 from flowjax_ood.ood.features import checked
 from flowjax_ood.ood.flows.neighbours import k_means
 from flowjax_ood.ood.p_values import two_sided_p
@@ -234,7 +233,7 @@ class NoveltyDetector:
         x = np.asarray(checked(x, self.dims), np.float32)
         count = min(count, len(self.references))
         find = partial(_nearest, self.model.views[0], count)
-        return self.references[_in_batches(find, x)]
+        return self.references[in_blocks(find, x, BATCH)]
 
 
 def calibration_count(total: int) -> int:
@@ -314,7 +313,7 @@ def _view(x, labels, rows, size: int, settings: NoveltySettings, label) -> View:
         standardize=settings.standardize,
         seed=settings.seed,
     )
-    at = _coordinates(projection, fitted)
+    at = coordinates(projection, fitted)
     rank = at.values.shape[1]
     edges = [edge for edge in EDGES if edge < rank] + [rank]
     parts: dict[str, Part] = {
@@ -358,22 +357,16 @@ def _nearest(view: View, count: int, x) -> jax.Array:
     return view.nearest(x, count)
 
 
-def _coordinates(projection: Projection, x: np.ndarray) -> Coordinates:
-    return _in_batches(partial(_project, projection), x)
+def coordinates(projection: Projection, x: np.ndarray) -> Coordinates:
+    """Project vectors `[N, D]`, in NumPy."""
+    return in_blocks(partial(_project, projection), x, BATCH)
 
 
 def _values(model: NoveltyModel, x: np.ndarray) -> np.ndarray:
-    return np.asarray(_in_batches(partial(_run_values, model), x), np.float64)
+    return np.asarray(in_blocks(partial(_run_values, model), x, BATCH), np.float64)
 
 
 def model_scores(model: NoveltyModel, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`(score [N], statistics [N, J])` of finite float32 `[N, D]`, float64."""
-    score, values = _in_batches(partial(_run, model), x)
+    score, values = in_blocks(partial(_run, model), x, BATCH)
     return np.asarray(score, np.float64), np.asarray(values, np.float64)
-
-
-def _in_batches(program, x: np.ndarray) -> Any:
-    """Results of a program for vectors, few or many, by one compiled shape."""
-    missing = np.broadcast_to(x[:1], (-len(x) % BATCH, x.shape[1]))
-    found = in_batches(program, np.concatenate([x, missing]), BATCH)
-    return jax.tree.map(lambda a: a[: len(x)], found)

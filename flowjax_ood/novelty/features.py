@@ -12,7 +12,7 @@ import numpy as np
 from flowjax_ood.interop.efficientnet import SHA256, load_efficientnet_lite0
 from flowjax_ood.models.efficientnet import FEATURES, encoder_images
 from flowjax_ood.novelty.detector import NoveltySettings
-from flowjax_ood.ood.batched import compiled, in_batches
+from flowjax_ood.ood.batched import compiled, in_blocks
 
 # images of at most so many numbers are compared as they are; others are shrunk
 MOST_NUMBERS, SHRUNK = 4096, 32
@@ -96,24 +96,16 @@ class EncoderFeatures:
         return self._network[0].apply(variables, x, method="features")
 
     def vectors(self, images: np.ndarray) -> np.ndarray:
-        module, variables = self._network
         on_cpu = jax.default_backend() == "cpu"
         # of each device, where batches are spread over them
         batch = (CPU_BATCH if on_cpu else OTHER_BATCH) * jax.local_device_count()
-
-        def encode(part):
-            return _encode(module, self.side, variables, part)
-
-        # filled up: one program serves any number of images
-        missing = np.broadcast_to(images[:1], (-len(images) % batch, *images.shape[1:]))
-        found = in_batches(encode, np.concatenate([images, missing]), batch)
-        return np.asarray(found[: len(images)], np.float32)
+        encode = partial(_encode, self, self.variables())
+        return np.asarray(in_blocks(encode, images, batch), np.float32)
 
 
-@partial(compiled, static_argnums=(0, 1))
-def _encode(module, side: int, variables, images):
-    x = encoder_images(images, side)
-    return module.apply(variables, x, method="features")
+@partial(compiled, static_argnums=0)
+def _encode(view: EncoderFeatures, variables, images):
+    return view.apply(variables, images)
 
 
 View = PixelFeatures | EncoderFeatures

@@ -123,3 +123,14 @@ def in_batches(function: Callable[[Any], Any], x, batch_size: int) -> Any:
     """Concatenate the results of `batches`: arrays `[N, ...]`."""
     parts = list(batches(function, x, batch_size))
     return jax.tree.map(lambda *a: np.concatenate(a), *parts)
+
+
+def in_blocks(function: Callable[[Any], Any], x: np.ndarray, size: int) -> Any:
+    """`in_batches` of exactly `size` rows each, filled up by the first row of all.
+
+    One compiled program serves any number of rows, and those of a row are the same
+    alone and among others: programs of other shapes round otherwise.
+    """
+    missing = np.broadcast_to(x[:1], (-len(x) % size, *x.shape[1:]))
+    found = in_batches(function, np.concatenate([x, missing]), size)
+    return jax.tree.map(lambda a: a[: len(x)], found)

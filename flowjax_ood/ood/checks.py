@@ -1,9 +1,9 @@
 """Checks of what detectors are fitted to: activations, labels and the last layer."""
 
-import hashlib
-
 import jax
 import numpy as np
+
+from flowjax_ood.data.checks import among
 
 # rows of training outputs that the last layer is compared on
 COMPARED = 1024
@@ -155,18 +155,12 @@ def check_not_negative(outputs, name: str) -> None:
 def check_disjoint(held_out, known, name: str, what: str, remedy: str) -> None:
     """Raise ValueError where calibration images are among those known: equal bytes.
 
-    Both `[N, ...]`, of one dtype; rows are told apart by 16 bytes of their BLAKE2b.
-    `what` the known ones are, `name` and `remedy` are for the message.
+    Both `[N, ...]`, of one dtype. `what` the known ones are, `name` and `remedy` are
+    for the message.
     """
-    seen = set(_digests(known))
-    same = np.array([digest in seen for digest in _digests(held_out)], bool)
+    same = among(held_out, known)
     if same.any():
         raise ValueError(
             f"{name}: {same.sum()} of {len(same)} calibration images are {what} as "
             f"well, the first is number {int(same.argmax())}: {remedy}"
         )
-
-
-def _digests(rows):
-    for row in np.ascontiguousarray(rows):
-        yield hashlib.blake2b(row.tobytes(), digest_size=16).digest()

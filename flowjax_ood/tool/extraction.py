@@ -36,17 +36,6 @@ class Extracted:
     thumbnails: list[bytes]
     problems: dict[int, str]
 
-    def take(self, at: np.ndarray) -> "Extracted":
-        """Take some of those that could be read."""
-        thumbnails = [self.thumbnails[i] for i in at]
-        return Extracted(
-            self.rows[at],
-            self.vectors[at],
-            self.digests[at],
-            thumbnails,
-            self.problems,
-        )
-
 
 def extract(
     examples: Examples,

@@ -63,7 +63,7 @@ def page(
             "or calibrated by; what is said of them promises nothing."
         )
     calibration = subject.detector.calibration
-    steps = [p for p in STEPS if calibration.expected(p) > 0]
+    expected = {p: calibration.false_alarms(p).value for p in STEPS}
     document.table(
         ["p-value at most", "images", "share", "if all were normal"],
         [
@@ -71,9 +71,10 @@ def page(
                 f"{p:g}",
                 int((scored.p <= p).sum()),
                 f"{(scored.p <= p).mean():.1%}",
-                f"{calibration.expected(p):.1%}",
+                f"{rate:.1%}",
             ]
-            for p in steps
+            for p, rate in expected.items()
+            if rate > 0
         ],
         "How many images are how unusual",
     )

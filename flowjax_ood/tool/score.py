@@ -32,7 +32,7 @@ SHOWN = 10
 
 def run(args: argparse.Namespace) -> int:
     """Score images; write and print what came out."""
-    subject = Subject.read(args.detector)
+    subject = Subject.read(args.detector).load_encoder()
     examples = read_examples(args.images)
     for change in subject.check(examples):
         warn(change)
@@ -112,7 +112,8 @@ def tell(subject: Subject, records: list[dict], rule: Rule, out: Path | None) ->
     )
     print(f"{len(new)} of {len(read)} images are {rule.words}")
     if rule.control == "each" and not known:
-        expected = subject.detector.calibration.expected(rule.level) * len(read)
+        rate = subject.detector.calibration.false_alarms(rule.level).value
+        expected = rate * len(read)
         print(f"Were all of them normal, about {expected:.3g} would be called new.")
     if out is not None:
         print(f"{out / 'report.html'} shows them; decisions.csv and .jsonl have all")

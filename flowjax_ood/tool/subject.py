@@ -47,7 +47,7 @@ class Subject:
 
     @classmethod
     def read(cls, path: Path) -> "Subject":
-        """Raises UserError for what is no detector, or needs what is not installed."""
+        """Raises UserError for what is no detector."""
         with user_errors(""):
             detector, facts = load(path)
             try:
@@ -68,17 +68,25 @@ class Subject:
                     f"release has {EncoderFeatures.sha256}: fit it again"
                 )
         features = features_of(facts["features"])
-        if features is not None:
-            if features.dims != detector.dims:
-                raise ValueError(
-                    f"{path} is damaged: features of {features.dims} numbers, a "
-                    f"detector of {detector.dims}; fit it again"
-                )
-            features.variables()
+        if features is not None and features.dims != detector.dims:
+            raise ValueError(
+                f"{path} is damaged: features of {features.dims} numbers, a "
+                f"detector of {detector.dims}; fit it again"
+            )
         names = tuple(json.loads(str(normal["names"])))
         pictures = unpacked(normal["bytes"], normal["ends"])
         known = frozenset(row.tobytes() for row in normal["digests"])
         return cls(path, detector, facts, features, known, names, tuple(pictures))
+
+    def load_encoder(self) -> "Subject":
+        """Read the encoder's weights, where there is one, before work that needs them.
+
+        Raises UserError where they are not installed.
+        """
+        if self.features is not None:
+            with user_errors(""):
+                self.features.variables()
+        return self
 
     def check(self, examples: Examples) -> list[str]:
         """Raise UserError for examples of another kind; say what is changed in them."""

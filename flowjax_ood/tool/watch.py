@@ -22,6 +22,7 @@ from flowjax_ood.interface.errors import (
 )
 from flowjax_ood.novelty.storage import read_manifest
 from flowjax_ood.ood.drift import DriftMonitor, DriftReport, DriftState
+from flowjax_ood.ood.rejection import reject
 from flowjax_ood.runtime.messages import say, warn
 from flowjax_ood.tool.devices import on_all_devices
 from flowjax_ood.tool.extraction import CHUNK, extract_rows, of_vectors
@@ -111,7 +112,7 @@ class Watch:
 
 def run(args: argparse.Namespace) -> int:
     """Watch until there is no more, or for ever."""
-    subject = Subject.read(args.detector)
+    subject = Subject.read(args.detector).load_encoder()
     stream = args.path == STREAM
     folder = Path(args.path).expanduser()
     if not stream and not folder.is_dir():
@@ -185,10 +186,11 @@ def _take_in(subject: Subject, watch: Watch, examples: Examples, rule: Rule) -> 
 def _records(
     examples: Examples, scored: Scored, report: DriftReport | None, alpha: float
 ) -> Iterator[dict[str, Any]]:
+    rejected = reject(scored.p, alpha, "each").reject if len(scored.p) else ()
     for k, row in enumerate(scored.rows.astype(int)):
         yield {
             "image": examples.names[row],
-            "decision": NEW if scored.p[k] <= alpha * (1 + 1e-12) else NORMAL,
+            "decision": NEW if rejected[k] else NORMAL,
             "p_value": float(scored.p[k]),
             "score": float(scored.score[k]),
             "log_wealth": float(report.log_wealth[k]),

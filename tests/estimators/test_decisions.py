@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from flowjax_ood.estimators import EmbeddingOutlierDetector, FlowOutlierDetector
-from flowjax_ood.estimators.base import BLOCK, fence, in_blocks
+from flowjax_ood.estimators.base import BLOCK, fence
+from flowjax_ood.ood.batched import in_blocks
 
 DETECTORS = [
     FlowOutlierDetector(couplings=2, width=16, steps=50, random_state=0),
@@ -69,7 +70,7 @@ def test_programs_are_of_one_shape():
             shapes.append(part.shape)
             return part.sum(1)
 
-        np.testing.assert_array_equal(in_blocks(program, x), x.sum(1))
+        np.testing.assert_array_equal(in_blocks(program, x, BLOCK), x.sum(1))
         assert set(shapes) == {(BLOCK, 6)}
 
 
