@@ -1,11 +1,11 @@
 """Options that commands share; light to import."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flowjax_ood.interface.errors import UserError
-from flowjax_ood.interface.options import directory
+from flowjax_ood.interface.options import SEED, directory, whole_number
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -30,6 +30,51 @@ def add_workdir(parser: argparse.ArgumentParser, text: str, **changes) -> None:
 def add_out(parser: argparse.ArgumentParser, text: str, **changes) -> None:
     """Add the option `--out`, of a directory; None where it is left out."""
     parser.add_argument("--out", type=directory, metavar="DIR", help=text, **changes)
+
+
+def add_counts(
+    parser: argparse.ArgumentParser, counts: Iterable[tuple[str, int, int, str]]
+) -> None:
+    """Add options of whole numbers: `(name, least, default, meaning)` each."""
+    for name, least, default, text in counts:
+        parser.add_argument(
+            f"--{name}",
+            type=whole_number(least),
+            default=default,
+            metavar="N",
+            help=f"{text} (default: %(default)s)",
+        )
+
+
+def add_seed(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the option `--seed`; `text` says of what it is."""
+    parser.add_argument(
+        "--seed",
+        type=whole_number(most=SEED),
+        default=0,
+        metavar="N",
+        help=f"{text} (default: %(default)s)",
+    )
+
+
+def add_kept_scores(
+    parser: argparse.ArgumentParser, command: str, detectors: str
+) -> None:
+    """Add options of commands that read the scores of a `detect` run.
+
+    `detectors` says what its option is like, and which ones there are without it.
+    """
+    add_workdir(parser, "directory of a finished `detect`")
+    text = f"directory of what is written (default: {command} in --workdir)"
+    add_out(parser, text)
+    parser.add_argument(
+        "--detectors", default="", metavar="NAME[,NAME...]", help=detectors
+    )
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="a folder of DIR/scores, such as seed_1 (default: the first)",
+    )
 
 
 def refuse_overrides(command: str, overrides: Sequence[str], why: str = "") -> None:

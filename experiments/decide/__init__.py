@@ -2,8 +2,7 @@
 
 import argparse
 
-from experiments.core.options import add_out, add_workdir
-from flowjax_ood.interface.options import SEED, whole_number
+from experiments.core.options import add_counts, add_kept_scores, add_seed
 
 SUMMARY = "turn kept scores into decisions, and measure false alarms, finds and errors"
 EPILOG = """\
@@ -21,44 +20,22 @@ Writes in OUT results.json, table.md, decisions.html and decisions.png."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `decide`."""
-    add_workdir(parser, "directory of a finished `detect`")
-    add_out(parser, "directory of what is written (default: decide in --workdir)")
-    add = parser.add_argument
-    add(
-        "--detectors",
-        default="",
-        metavar="NAME[,NAME...]",
-        help="as the table names them (default: all, but those that chose by real "
-        "outliers)",
+    add_kept_scores(
+        parser,
+        "decide",
+        "as the table names them (default: all, but those that chose by real outliers)",
     )
-    add(
-        "--network",
-        metavar="NAME",
-        help="a folder of DIR/scores, such as seed_1 (default: the first)",
-    )
-    for name, least, default, text in (
+    counts = (
         ("calibrate", 20, 2000, "most scores of a split that calibrate"),
         ("test", 200, 2000, "most scores of a split that test"),
         ("splits", 1, 10, "random splits"),
         ("batches", 1, 50, "batches of each split"),
-    ):
-        add(
-            f"--{name}",
-            type=whole_number(least),
-            default=default,
-            metavar="N",
-            help=f"{text} (default: %(default)s)",
-        )
-    add(
+    )
+    add_counts(parser, counts)
+    parser.add_argument(
         "--abstain",
         default="MSP",
         metavar="NAME",
         help="the detector that a classifier abstains by (default: %(default)s)",
     )
-    add(
-        "--seed",
-        type=whole_number(most=SEED),
-        default=0,
-        metavar="N",
-        help="of splits and batches (default: %(default)s)",
-    )
+    add_seed(parser, "of splits and batches")

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.core import drawing
 from experiments.core.kept_scores import KeptScores, read_scores
 from experiments.core.options import known_names, refuse_overrides
-from experiments.core.results import versions, write_json
+from experiments.core.reports import leave
+from experiments.core.results import versions
 from experiments.core.workdir import check_writable
 from experiments.decide import measures
 from experiments.decide.abstention import abstention
@@ -75,14 +75,15 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     }
     if "abstention" not in results["left_out"]:
         results["abstain"] = abstention(args.abstain, kept, drawn)
-    write_json(out / "results.json", results)
-    picture = out / PICTURE
-    drawn_it = drawing.draw(picture, lambda: figure(results))
-    page = document(results, picture.read_bytes() if drawn_it else None)
-    page.write(out / "table.md")
-    page.write(out / "decisions.html")
-    print_table(results)
-    print(f"results.json, table.md, decisions.html and {PICTURE} are in {out}")
+    leave(
+        out,
+        results,
+        "decisions",
+        PICTURE,
+        lambda: figure(results),
+        document,
+        print_table,
+    )
 
 
 def summary(rows: list[dict]) -> dict:

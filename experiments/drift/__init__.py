@@ -2,8 +2,8 @@
 
 import argparse
 
-from experiments.core.options import add_out, add_workdir
-from flowjax_ood.interface.options import SEED, number, whole_number
+from experiments.core.options import add_counts, add_kept_scores, add_seed
+from flowjax_ood.interface.options import number
 
 SUMMARY = "send kept scores as streams that change, and measure alarms and delays"
 EPILOG = """\
@@ -18,45 +18,24 @@ Writes in OUT results.json, table.md, drift.html and drift.png."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `drift`."""
-    add_workdir(parser, "directory of a finished `detect`")
-    add_out(parser, "directory of what is written (default: drift in --workdir)")
-    add = parser.add_argument
-    add(
-        "--detectors",
-        default="",
-        metavar="NAME[,NAME...]",
-        help="as detect's table names them (default: a handful)",
+    add_kept_scores(
+        parser,
+        "drift",
+        "as detect's table names them (default: a handful)",
     )
-    add(
-        "--network",
-        metavar="NAME",
-        help="a folder of DIR/scores, such as seed_1 (default: the first)",
-    )
-    for name, least, default, text in (
+    counts = (
         ("calibrate", 20, 1000, "calibration scores of a stream"),
         ("streams", 1, 200, "streams of every change"),
         ("steps", 2, 1000, "length of a stream"),
         ("change", 1, 300, "the last step before the change"),
         ("window", 8, 100, "scores of a window of the baselines"),
-    ):
-        add(
-            f"--{name}",
-            type=whole_number(least),
-            default=default,
-            metavar="N",
-            help=f"{text} (default: %(default)s)",
-        )
-    add(
+    )
+    add_counts(parser, counts)
+    parser.add_argument(
         "--alarm",
         type=number(1.0),
         default=100.0,
         metavar="W",
         help="the wealth that rings (default: %(default)g)",
     )
-    add(
-        "--seed",
-        type=whole_number(most=SEED),
-        default=0,
-        metavar="N",
-        help="of the streams (default: %(default)s)",
-    )
+    add_seed(parser, "of the streams")

@@ -7,10 +7,10 @@ drift.png.
 from argparse import Namespace
 from collections.abc import Sequence
 
-from experiments.core import drawing
 from experiments.core.kept_scores import read_scores
 from experiments.core.options import known_names, refuse_overrides
-from experiments.core.results import versions, write_json
+from experiments.core.reports import leave
+from experiments.core.results import versions
 from experiments.core.workdir import check_writable
 from experiments.drift.measures import BOTH, DELTA, EVERY, KS, LEVEL, POWER, row
 from experiments.drift.page import document, figure
@@ -63,14 +63,9 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         else {"classes that vanish": "scores/ holds no classes: run detect again"},
         "versions": versions(),
     }
-    write_json(out / "results.json", results)
-    picture = out / PICTURE
-    drawn = drawing.draw(picture, lambda: figure(results))
-    page = document(results, picture.read_bytes() if drawn else None)
-    page.write(out / "table.md")
-    page.write(out / "drift.html")
-    print_table(results)
-    print(f"results.json, table.md, drift.html and {PICTURE} are in {out}")
+    leave(
+        out, results, "drift", PICTURE, lambda: figure(results), document, print_table
+    )
 
 
 def print_table(results: dict) -> None:

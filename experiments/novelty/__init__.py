@@ -2,8 +2,8 @@
 
 import argparse
 
-from experiments.core.options import add_out
-from flowjax_ood.interface.options import SEED, directory, several, whole_number
+from experiments.core.options import add_counts, add_out, add_seed
+from flowjax_ood.interface.options import directory, several
 
 SUMMARY = "measure what flowjax-ood promises: false alarms, and what it finds"
 EPILOG = """\
@@ -39,22 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of pixels, encoder, both (default: all)",
     )
     add("--data", type=directory, metavar="DIR", help="IDX files of FashionMNIST")
-    for name, least, default, text in (
+    counts = (
         ("splits", 2, 10, "random parts, each fitted and tested"),
         ("images", 60, 5000, "normal images that `fit` is given, at most"),
         ("test", 20, 2000, "unseen normal images, and outliers of each kind, at most"),
-    ):
-        add(
-            f"--{name}",
-            type=whole_number(least),
-            default=default,
-            metavar="N",
-            help=f"{text} (default: %(default)s)",
-        )
-    add(
-        "--seed",
-        type=whole_number(most=SEED),
-        default=0,
-        metavar="N",
-        help="of the parts (default: %(default)s)",
     )
+    add_counts(parser, counts)
+    add_seed(parser, "of the parts")

@@ -2,8 +2,8 @@
 
 import argparse
 
-from experiments.core.options import add_out, add_workdir
-from flowjax_ood.interface.options import SEED, number, several, whole_number
+from experiments.core.options import add_out, add_seed, add_workdir
+from flowjax_ood.interface.options import number, several, whole_number
 
 SUMMARY = "draw samples of one or more runs at several temperatures, in one figure"
 EPILOG = """\
@@ -37,10 +37,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="samples shown in a group (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed",
-        type=whole_number(most=SEED),
-        default=0,
-        metavar="N",
-        help="of the noise (default: %(default)s)",
-    )
+    add_seed(parser, "of the noise")

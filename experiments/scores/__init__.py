@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from experiments.core.options import add_out, add_workdir
-from flowjax_ood.interface.options import SEED, directory, whole_number
+from experiments.core.options import add_counts, add_out, add_seed, add_workdir
+from flowjax_ood.interface.options import directory, whole_number
 
 SUMMARY = "compare scores of trained flows, and controls, on many kinds of outliers"
 EPILOG = """\
@@ -39,25 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_out(parser, "directory of what is written", required=True)
     add = parser.add_argument
-    for name, least, default, text in (
+    counts = (
         ("fit", 20, 2000, "most images that scores are fitted to"),
         ("calibrate", 20, 2000, "most images that scores are calibrated on"),
         ("test", 20, 1000, "most test images, and outliers of each kind"),
-    ):
-        add(
-            f"--{name}",
-            type=whole_number(least),
-            default=default,
-            metavar="N",
-            help=f"{text} (default: %(default)s)",
-        )
-    add(
-        "--seed",
-        type=whole_number(most=SEED),
-        default=0,
-        metavar="N",
-        help="of the outliers, and of which images are for what (default: %(default)s)",
     )
+    add_counts(parser, counts)
+    add_seed(parser, "of the outliers, and of which images are for what")
     add("--lock", action="store_true", help="look at the kinds that are kept back")
     add(
         "--passes",

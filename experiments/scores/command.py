@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from experiments.core import drawing, score_cache
+from experiments.core import score_cache
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
-from experiments.core.results import versions, write_json
+from experiments.core.reports import leave
+from experiments.core.results import versions
 from experiments.core.workdir import check_writable
 from experiments.scores import lock as locks
 from experiments.scores.images import battery, check_alike, check_kind, split, told_of
@@ -132,11 +133,12 @@ def _rows(
 
 def write(out: Path, results: dict) -> None:
     """Write the results, and print the table."""
-    write_json(out / "results.json", results)
-    picture = out / PICTURE
     shown = [row for row in results["rows"] if not row["part"]]
-    drawn = drawing.draw(
-        picture,
+    leave(
+        out,
+        results,
+        "scores",
+        PICTURE,
         lambda: figures.auroc_heat_map(
             {r["score"]: {k: a["auroc"] for k, a in r["kinds"].items()} for r in shown},
             results["blocks"],
@@ -147,12 +149,9 @@ def write(out: Path, results: dict) -> None:
             "Statistics that are there to be combined are in the tables. Mean and "
             "worst are of all kinds of a block.",
         ),
+        document,
+        print_table,
     )
-    page = document(results, picture.read_bytes() if drawn else None)
-    page.write(out / "table.md")
-    page.write(out / "scores.html")
-    print_table(results)
-    print(f"results.json, table.md, scores.html and {PICTURE} are in {out}")
 
 
 def print_table(results: dict) -> None:

@@ -36,6 +36,11 @@ def write(folder: Path, images, prefix: str = "") -> Path:
     return folder
 
 
+def fit(images, out, *more) -> int:
+    """Fit a detector by pixels; returns the exit status."""
+    return run(["fit", str(images), "--out", str(out), "--method", "pixels", *more])
+
+
 @pytest.fixture(scope="session")
 def normal(tmp_path_factory) -> Path:
     """A folder of 70 normal images."""
@@ -46,5 +51,5 @@ def normal(tmp_path_factory) -> Path:
 def detector(normal, tmp_path_factory) -> Path:
     """Fitted to 42 of them, calibrated by 28."""
     path = tmp_path_factory.mktemp("detectors") / "discs"
-    assert run(["fit", str(normal), "--out", str(path), "--method", "pixels"]) == 0
+    assert fit(normal, path) == 0
     return path
