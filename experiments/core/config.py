@@ -10,16 +10,21 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments.core.checks import as_type, check, check_sections, shown, type_words
-from experiments.core.keys import ROWS, among, flatten, kind, put
+from experiments.core.keys import ROWS, SYSTEMS, Kind, among, flatten, kind, put
 from experiments.core.options import CONFIGS, known_configs
 from flowjax_ood.interface.errors import UserError
 
 
-def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
+def load_config(
+    where: str, overrides: Sequence[str] = (), system: Kind | None = None
+) -> ConfigDict:
     """The config of `PATH[:VARIANT]` with `a.b=value` overrides applied, checked.
 
+    `system`: the kind of a command that takes no other, see `keys.SYSTEMS`.
+
     Raises UserError for a missing or broken file, an unknown variant or key (with the
-    nearest known one), and for values that no run can have: see `checks.check`.
+    nearest known one), a config of another command, and for values that no run can
+    have: see `checks.check`.
     """
     path, variant = _file_and_variant(where)
     get_config = _get_config(path)
@@ -36,10 +41,25 @@ def load_config(where: str, overrides: Sequence[str] = ()) -> ConfigDict:
         )
     where = f"config file {path}"
     check_sections(config, where)
+    _check_command(config, where, system)
     for override in overrides:
         _apply(config, override)
     check(config, where)
     return config
+
+
+def _check_command(config: ConfigDict, where: str, system: Kind | None) -> None:
+    """Raise UserError for a config that another command takes."""
+    of = kind(config)
+    if of is system or (system is None and of not in SYSTEMS):
+        return
+    if system is None:
+        raise UserError(f"{where} describes {of.value}; use the command `{of.command}`")
+    section, command = SYSTEMS[system]
+    raise UserError(
+        f"{where} has no section {section!r}, which says what `{command}` does; its "
+        f"configs are those of experiments/configs with such a section"
+    )
 
 
 def _file_and_variant(where: str) -> tuple[str, str]:

@@ -16,22 +16,39 @@ from flowjax_ood.interface.options import SEED
 
 
 class Kind(enum.Enum):
-    """Kind of an experiment: it trains a flow, or classifiers to compare detectors."""
+    """Kind of an experiment: a flow, classifiers to compare detectors, or a system."""
 
     IMAGES = "a flow on images"
     VECTORS = "a flow on vectors"
     CLASSIFIER = "classifiers of images"
     TOKENS = "classifiers of tokens"
+    LIGHT_FIELD = "volumes from light fields"
+    SCENES = "a monitor of scenes"
+    SERVED = "an ensemble that is served"
+    CLIENTS = "clients that learn together"
 
     @property
     def classifies(self) -> bool:
         """Whether it is for the command `detect`."""
         return self in CLASSIFIERS
 
+    @property
+    def command(self) -> str | None:
+        """The one command that such a config is for; None for flows and classifiers."""
+        return SYSTEMS[self][1] if self in SYSTEMS else None
+
 
 IMAGES, VECTORS, TOKENS = Kind.IMAGES, Kind.VECTORS, Kind.TOKENS
 FLOWS, CLASSIFIERS = (IMAGES, VECTORS), (Kind.CLASSIFIER, TOKENS)
 ALL = FLOWS + CLASSIFIERS
+# experiments of a command of their own: the section that tells them, and the command
+SYSTEMS = {
+    Kind.LIGHT_FIELD: ("light_field", "reconstruct"),
+    Kind.SCENES: ("scenes", "monitor"),
+    Kind.SERVED: ("served", "steal"),
+    Kind.CLIENTS: ("clients", "federated"),
+}
+EVERY = ALL + tuple(SYSTEMS)
 
 # `model.name`, and what such a model is of
 MODELS = {
@@ -46,8 +63,11 @@ MODELS = {
 
 def kind(config: ConfigDict | dict) -> Kind:
     """The kind of an experiment; of an unknown model, what its sections look like."""
+    for system, (section, _) in SYSTEMS.items():
+        if section in config:
+            return system
     likely = Kind.CLASSIFIER if "detect" in config else IMAGES
-    name = config["model"].get("name")
+    name = config.get("model", {}).get("name")
     known = MODELS.get(name, likely) if isinstance(name, str) else likely
     return known if known.classifies == likely.classifies else likely
 
@@ -166,14 +186,16 @@ NOISE = ("repository", "uniform", "validation")
 BASELINES = ("mahalanobis", "nearest_neighbors")
 
 TABLE = (
-    Key("seed", int, least=0, most=SEED, pooled=True),
+    Key("seed", int, EVERY, least=0, most=SEED, pooled=True),
     Key("parallel", str, choices=MODES, resume=no_dropout, column=3),
     Key("fsdp", int, least=1, resume=True),
-    Key("data.source", str, evaluate=True),
-    Key("data.path", str, resume=True, per_host=True, evaluate=True, pooled=True),
-    Key("data.train", str),
-    Key("data.test", str, scored=True),
-    Key("data.ood", (str,), scored=True),
+    Key("data.source", str, EVERY, evaluate=True),
+    Key(
+        "data.path", str, EVERY, resume=True, per_host=True, evaluate=True, pooled=True
+    ),
+    Key("data.train", str, EVERY),
+    Key("data.test", str, EVERY, scored=True),
+    Key("data.ood", (str,), EVERY, scored=True),
     Key("data.ood_source", (str,), scored=True),
     Key("data.ood_path", (str,), scored=True, resume=True, per_host=True),
     Key("data.altered", (str,), scored=True, off=()),
@@ -205,10 +227,10 @@ TABLE = (
         per_host=True,
         reading=True,
     ),
-    Key("data.limit_train", int, least=0),
-    Key("data.limit_test", int, least=0, scored=True),
-    Key("data.image_size", int, least=0, most=SIDE, off=0),
-    Key("data.channels", int, least=0, off=0, evaluate=True),
+    Key("data.limit_train", int, EVERY, least=0),
+    Key("data.limit_test", int, EVERY, least=0, scored=True),
+    Key("data.image_size", int, EVERY, least=0, most=SIDE, off=0),
+    Key("data.channels", int, EVERY, least=0, off=0, evaluate=True),
     Key("data.bins", int, (IMAGES,), least=2, most=MOST_BINS, older=256),
     Key("data.leave_out", (int,), (IMAGES,), least=0, older=()),
     Key("data.mutated", float, (IMAGES,), least=0, most=1, older=0.0),
@@ -347,11 +369,13 @@ def missing(config: ConfigDict | dict) -> list[str]:
 
     But for those of `model`, which differ by the model's name.
     """
-    common = (key.section for key in TABLE if key.kinds == ALL)
-    sections = [name for name in dict.fromkeys(common) if name not in config]
+    own = kind(config)
+    common = EVERY if own in SYSTEMS else ALL
+    shared = (key.section for key in TABLE if set(common) <= set(key.kinds))
+    sections = [name for name in dict.fromkeys(shared) if name not in config]
     if sections:
         return sections
-    flat, own = flatten(config), kind(config)
+    flat = flatten(config)
     needed = (
         key
         for key in TABLE

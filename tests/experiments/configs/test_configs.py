@@ -339,6 +339,8 @@ def test_smoke_variants_run_through(tmp_path, name):
         # and in detect/test_runs.py
         - {f"{name}_detect.py" for name in ("fashion_mnist", "cifar10", "genomics")}
         - {f for f in known_configs() if twin(f[:-3]) != f[:-3]}
+        # and in the tests of their commands
+        - {f for f in known_configs() if "system_config(" in (CONFIGS / f).read_text()}
     ),
 )
 def test_smoke_variants_of_other_experiments_run_through(tmp_path, file):

@@ -1,0 +1,52 @@
+"""Runs of the commands that train a system of their own, in stages."""
+
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments.core import json_file
+from experiments.core.config import load_config
+from experiments.core.keys import Kind
+from experiments.core.loaders import load_set
+from experiments.core.results import write_json
+from experiments.core.run_config import keep_config
+from experiments.core.workdir import check_writable, locked
+from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.interface.errors import user_errors
+
+
+@contextmanager
+def opened(
+    args: Namespace, overrides: Sequence[str], system: Kind
+) -> Iterator[ConfigDict]:
+    """The config of `--config`, with `--workdir` held, and kept in it.
+
+    Raises UserError for a config of another command, a workdir of another config or in
+    use, and before anything is computed.
+    """
+    config = load_config(args.config, overrides, system)
+    check_writable("--workdir", args.workdir)
+    with locked(args.workdir):
+        keep_config(config, args.workdir)
+        yield config
+
+
+def images(config: ConfigDict, spec: str, limit: int = 0) -> ImageSet:
+    """The set `name:split`, from where `config.data` says; UserError with a remedy."""
+    with user_errors("config.data"):
+        return load_set(config, spec, limit, config.data.source, config.data.path)
+
+
+def stage(workdir: Path, name: str, compute: Callable[[], dict]) -> dict:
+    """What `compute()` returned, kept in stages/NAME.json: computed once in a workdir.
+
+    A command that was interrupted goes on after the last stage that ended.
+    """
+    file = workdir / "stages" / f"{name}.json"
+    if not file.exists():
+        write_json(file, compute())
+    # read again the first time, too: tuples have become lists
+    return json_file.read(file, remedy="delete it, and that stage runs again")

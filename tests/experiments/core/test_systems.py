@@ -1,0 +1,81 @@
+"""Configs of systems go to their own command; stages are computed once."""
+
+from argparse import Namespace
+
+import pytest
+
+from experiments.core.config import load_config
+from experiments.core.keys import SYSTEMS, Kind, kind
+from experiments.core.systems import images, opened, stage
+from experiments.core.workdir import InUseError
+from flowjax_ood.interface.errors import UserError
+
+CONFIG = """
+from experiments.configs.shared.systems import system_config
+
+def get_config(variant=""):
+    sets = ("fashion_mnist:train", "fashion_mnist:test", ("mnist:test",))
+    return system_config(*sets, {section!r}, {{}})
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    file = tmp_path / "system.py"
+    file.write_text(CONFIG.format(section="light_field"))
+    return str(file)
+
+
+def test_a_config_of_a_system_is_told_by_its_section():
+    for system, (section, command) in SYSTEMS.items():
+        assert kind({section: {}}) is system
+        assert system.command == command
+        assert not system.classifies
+    assert Kind.IMAGES.command is None
+
+
+def test_other_commands_refuse_it_and_its_own_refuses_others(config_file):
+    with pytest.raises(UserError, match="use the command `reconstruct`"):
+        load_config(config_file)
+    with pytest.raises(UserError, match="no section 'scenes', which says what `monit"):
+        load_config(config_file, (), Kind.SCENES)
+    with pytest.raises(UserError, match="no section 'light_field'"):
+        load_config("experiments/configs/mnist_glow.py", (), Kind.LIGHT_FIELD)
+
+
+def test_values_are_checked(config_file):
+    own = Kind.LIGHT_FIELD
+    with pytest.raises(UserError, match="limit_test must be at least 0"):
+        load_config(config_file, ["data.limit_test=-1"], own)
+    with pytest.raises(UserError, match=r"unknown config key .data\.sorce.*source"):
+        load_config(config_file, ["data.sorce=idx"], own)
+    with pytest.raises(UserError, match="ood holds the test set itself"):
+        load_config(config_file, ["data.ood=fashion_mnist:test"], own)
+    config = load_config(config_file, ["data.source=nowhere"], own)
+    with pytest.raises(UserError, match=r"config.data: .*'nowhere'"):
+        images(config, config.data.test)
+
+
+def test_a_run_keeps_its_config_and_its_stages(config_file, tmp_path):
+    args = Namespace(config=config_file, workdir=tmp_path / "run")
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"pair": (1, 2)}
+
+    with opened(args, [], Kind.LIGHT_FIELD) as config:
+        assert images(config, config.data.test, 5).images.shape == (5, 28, 28, 1)
+        kept = [stage(args.workdir, "first", compute) for _ in range(2)]
+        with pytest.raises(InUseError), opened(args, [], Kind.LIGHT_FIELD):
+            pass
+    assert kept == [{"pair": [1, 2]}] * 2
+    assert calls == [1]
+    with (
+        pytest.raises(UserError, match="belongs to another config: seed"),
+        opened(args, ["seed=1"], Kind.LIGHT_FIELD),
+    ):
+        pass
+    (args.workdir / "stages" / "first.json").write_text('{"pair')
+    with pytest.raises(UserError, match=r"first\.json.*delete it"):
+        stage(args.workdir, "first", compute)
