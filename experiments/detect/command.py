@@ -250,7 +250,7 @@ def check_names(config: ConfigDict) -> None:
     c = config.detect
     listed = [*detectors.plain(config, ("a layer",), 1), *detectors.chosen(config, 1)]
     known = [d.name for d in listed]
-    known += [scores.ENSEMBLE] if c.networks > 1 else []
+    known += [scores.ENSEMBLE, scores.COHERENCE] if c.networks > 1 else []
     known += [exposure.NAME] if config.exposure.source else []
     unknown = [n for n in c.detectors if n not in known]
     if unknown:

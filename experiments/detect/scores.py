@@ -22,6 +22,7 @@ from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.progress import progress
 
 ENSEMBLE = "Deep Ensembles"
+COHERENCE = ood.Coherence().name
 # of members' probabilities, as in the papers; and of mean logits, as peers have it
 SCORINGS = (
     *("mean_max", "max_mean"),
@@ -217,20 +218,28 @@ def _jobs(config: ConfigDict, sets: Sets, network: Network) -> list[Job]:
 def ensemble_runs(
     config: ConfigDict, networks: list[Network], tests: dict, directory: Path
 ) -> dict[tuple[str, str], list[Scored]]:
-    """Score by Deep Ensembles, all of `SCORINGS`; none of a single network."""
-    if len(networks) < 2 or not detectors.wanted(config, ENSEMBLE):
+    """Score by Deep Ensembles, all of `SCORINGS`, and by Coherence.
+
+    There are none of a single network.
+    """
+    listed: list[ood.Detector] = []
+    if detectors.wanted(config, ENSEMBLE):
+        names = {way: f"{ENSEMBLE} ({way.replace('_', ' ')})" for way in SCORINGS}
+        listed += [ood.DeepEnsemble(way, label) for way, label in names.items()]
+    if detectors.wanted(config, COHERENCE):
+        listed.append(ood.Coherence())
+    if len(networks) < 2 or not listed:
         return {}
     size = config.eval.batch_size
     key = score_cache.digest([n.variables for n in networks], tests, size)
 
-    def scored(ensemble: ood.DeepEnsemble) -> Scored:
+    def scored(ensemble: ood.Detector) -> Scored:
         with user_errors(f"detector {ensemble.name}", ValueError, remedy=REMEDY):
             return timed(ensemble.fit(networks), tests, size)
 
     runs, sizes = {}, {n: len(x) for n, x in tests.items()}
-    for scoring in SCORINGS:
-        name = f"{ENSEMBLE} ({scoring.replace('_', ' ')})"
-        compute = partial(scored, ood.DeepEnsemble(scoring=scoring, label=name))
-        run = score_cache.kept(directory, name, key, sizes, compute)
-        runs[name, detectors.NONE] = [run]
+    for ensemble in listed:
+        compute = partial(scored, ensemble)
+        run = score_cache.kept(directory, ensemble.name, key, sizes, compute)
+        runs[ensemble.name, detectors.NONE] = [run]
     return runs

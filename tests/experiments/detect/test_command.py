@@ -168,6 +168,7 @@ def test_protocols_take_apart_what_they_test_on(smoke):
     [
         ({"detectors": ("MPS",)}, "there is no 'MPS' in this config; known: .*MSP"),
         ({"detectors": ("Deep Ensembles",), "networks": 1}, "no 'Deep Ensembles'"),
+        ({"detectors": ("Coherence",), "networks": 1}, "no 'Coherence'"),
     ],
 )
 def test_what_cannot_be_detected_is_said_first(smoke, keys, match):

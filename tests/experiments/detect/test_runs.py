@@ -10,14 +10,14 @@ from experiments.core.config import load_config
 from experiments.detect import command as detect
 from experiments.detect import detectors, flow_scores
 from experiments.detect import flows as detect_flows
-from experiments.detect.scores import ENSEMBLE
+from experiments.detect.scores import COHERENCE, ENSEMBLE
 from flowjax_ood import figures, ood
 from flowjax_ood.data.corruptions import corrupt
 from tests.helpers import detect_stubs as stubs
 from tests.helpers.detect_stubs import ID_NAME, OOD_NAMES
 
 # of the stubs: all that are followed along severity, and FSSD by both protocols
-ROWS = (*(name for name, _ in detectors.SEVERITY), "FSSD", ENSEMBLE)
+ROWS = (*(name for name, _ in detectors.SEVERITY), "FSSD", ENSEMBLE, COHERENCE)
 WAYS = (
     *("mean max", "max mean", "msp of mean logits", "max mean logit"),
     "energy of mean logits",
@@ -91,9 +91,11 @@ def test_two_ood_sets_flows_and_corruptions(stubbed, tmp_path, monkeypatch, caps
     protocols = (detectors.REPOSITORY, detectors.LEAK_FREE)
     expected |= {(name, protocol) for name in both for protocol in protocols}
     expected |= {(f"{ENSEMBLE} ({way})", "none") for way in WAYS}
+    expected.add((COHERENCE, "none"))
     assert set(rows) == expected | {(name, "none") for name in TERMS | OF_FLOW}
+    together = TERMS | OF_FLOW | {COHERENCE}
     for (name, _), row in rows.items():
-        count = 1 if name in TERMS | OF_FLOW or name.startswith(ENSEMBLE) else 2
+        count = 1 if name in together or name.startswith(ENSEMBLE) else 2
         areas = row["auroc_per_network"]
         assert {n: len(a) for n, a in areas.items()} == dict.fromkeys(OOD_NAMES, count)
     means = [list(row["auroc_mean"].values()) for row in results["rows"]]
@@ -223,7 +225,7 @@ def listed(config, negative):
         and detectors.wanted(config, d.name)
     }
     # one name is of all ensembles
-    others = {ENSEMBLE: [f"{ENSEMBLE} ({way})" for way in WAYS]}
+    others = {ENSEMBLE: [f"{ENSEMBLE} ({way})" for way in WAYS], COHERENCE: [COHERENCE]}
     if config.exposure.source:
         others["Outlier Exposure"] = ["Outlier Exposure"]
     for name, its_rows in others.items():

@@ -324,6 +324,7 @@ OF_MEAN = {
 
 def test_one_network_is_no_ensemble(tmp_path):
     assert ensemble(tmp_path, seeds=(0,)) == {}
+    assert ensemble(tmp_path, seeds=(0,), detectors=("Coherence",)) == {}
     assert ensemble(tmp_path, detectors=("MSP",)) == {}
     assert list(tmp_path.iterdir()) == []
 
@@ -331,13 +332,26 @@ def test_one_network_is_no_ensemble(tmp_path):
 def test_an_ensemble_has_all_definitions_and_is_kept(tmp_path, monkeypatch):
     found = ensemble(tmp_path)
     ways = ("mean max", "max mean", *OF_MEAN)
-    assert list(found) == [(f"Deep Ensembles ({way})", detectors.NONE) for way in ways]
+    *members, coherence = found.items()
+    assert [row for row, _ in members] == [
+        (f"Deep Ensembles ({way})", detectors.NONE) for way in ways
+    ]
+    assert coherence[0] == ("Coherence", detectors.NONE)
+    alone = ensemble(tmp_path / "alone", detectors=("Coherence",))
+    assert list(alone) == [coherence[0]]
+    for name, scores in coherence[1][0].scores.items():
+        np.testing.assert_array_equal(alone[coherence[0]][0].scores[name], scores)
     config, sets = stubs.config(), stubs.sets()
     tests = detectors.evaluated(sets, config)
-    for (run,), way in zip(found.values(), ways, strict=True):
+    for (_, (run,)), way in zip([*members, coherence], (*ways, None), strict=True):
         for name, x in tests.items():
             logits = [stubs.network(seed).collect(x).logits for seed in (0, 1)]
             p = np.asarray(jax.nn.softmax(np.stack(logits), axis=-1), np.float64)
+            if way is None:
+                first, second = p / np.linalg.norm(p, axis=2, keepdims=True)
+                cosine = (first * second).sum(1)
+                np.testing.assert_allclose(run.scores[name], cosine, rtol=1e-5)
+                continue
             p = p.max(-1).mean(0) if way == "mean max" else p.mean(0).max(-1)
             expected = np.log(p / (1 - p))
             if way in OF_MEAN:
