@@ -337,10 +337,6 @@ def test_an_ensemble_has_all_definitions_and_is_kept(tmp_path, monkeypatch):
         (f"Deep Ensembles ({way})", detectors.NONE) for way in ways
     ]
     assert coherence[0] == ("Coherence", detectors.NONE)
-    alone = ensemble(tmp_path / "alone", detectors=("Coherence",))
-    assert list(alone) == [coherence[0]]
-    for name, scores in coherence[1][0].scores.items():
-        np.testing.assert_array_equal(alone[coherence[0]][0].scores[name], scores)
     config, sets = stubs.config(), stubs.sets()
     tests = detectors.evaluated(sets, config)
     for (_, (run,)), way in zip([*members, coherence], (*ways, None), strict=True):
@@ -366,3 +362,8 @@ def test_an_ensemble_has_all_definitions_and_is_kept(tmp_path, monkeypatch):
     ensemble(tmp_path, seeds=(0, 2))
     again = stubs.kept_files(tmp_path)
     assert all(again[name] != kept[name] for name in kept)
+    # by its own name, alone
+    alone = ensemble(tmp_path / "alone", detectors=("Coherence",))
+    assert list(alone) == [coherence[0]]
+    for name, scores in coherence[1][0].scores.items():
+        np.testing.assert_array_equal(alone[coherence[0]][0].scores[name], scores)
