@@ -11,6 +11,7 @@ from flowjax_ood.data.outliers.battery import battery
 from flowjax_ood.data.outliers.battery_splits import battery_splits
 from flowjax_ood.data.outliers.mutated import mutated
 from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
+from flowjax_ood.data.scenes import Scenes, exchanged, outfit_scenes
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.data.splits import hold_back
 from flowjax_ood.data.streaming import StreamedImageSet, stream
@@ -18,13 +19,16 @@ from flowjax_ood.data.streaming import StreamedImageSet, stream
 __all__ = [
     "SOURCES",
     "ImageSet",
+    "Scenes",
     "StreamedImageSet",
     "batch_indices",
     "battery",
     "battery_splits",
+    "exchanged",
     "hold_back",
     "load",
     "mutated",
+    "outfit_scenes",
     "padded_batches",
     "resize_center_crop",
     "stream",

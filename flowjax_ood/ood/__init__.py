@@ -5,6 +5,7 @@ Scores are higher for more in-distribution input, everywhere.
 
 from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.calibration import Calibrated, Calibration
+from flowjax_ood.ood.context import Context, ContextModel
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.detectors.adascale import AdaSCALE
 from flowjax_ood.ood.detectors.ensembles import Coherence, DeepEnsemble, MCDropout
@@ -22,6 +23,7 @@ from flowjax_ood.ood.detectors.fssd import FSSD
 from flowjax_ood.ood.detectors.gradients import GradUncertainty, GrOOD
 from flowjax_ood.ood.detectors.gram import Gram
 from flowjax_ood.ood.detectors.iodin import IODIN
+from flowjax_ood.ood.detectors.joint import JointDensity
 from flowjax_ood.ood.detectors.logits import (
     GEN,
     MSP,
@@ -49,6 +51,7 @@ from flowjax_ood.ood.detectors.unit_mahalanobis import (
 )
 from flowjax_ood.ood.detectors.weiper import WeiPer
 from flowjax_ood.ood.drift import DriftMonitor, DriftReport, DriftState
+from flowjax_ood.ood.explanations import explanation
 from flowjax_ood.ood.flows.background import BackgroundRatio
 from flowjax_ood.ood.flows.code_lengths import code_length
 from flowjax_ood.ood.flows.combined import Combined
@@ -104,6 +107,7 @@ from flowjax_ood.ood.metrics import (
     roc_curve,
     threshold,
 )
+from flowjax_ood.ood.monitor import Monitor, Verdict
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.p_values import combine_p, high_p, low_p, two_sided_p
@@ -150,6 +154,8 @@ __all__ = [
     "Coherence",
     "Combined",
     "ComplexityMixture",
+    "Context",
+    "ContextModel",
     "DeepEnsemble",
     "Detector",
     "DoSE",
@@ -172,6 +178,7 @@ __all__ = [
     "GroupTypicality",
     "InputComplexity",
     "InputGradients",
+    "JointDensity",
     "KLMatching",
     "LatentLikelihood",
     "LatentSpread",
@@ -186,6 +193,7 @@ __all__ = [
     "MahalanobisPlusPlus",
     "MaxLogit",
     "MeanIntensity",
+    "Monitor",
     "NNGuide",
     "NearestNeighbors",
     "NeighbourDistance",
@@ -216,6 +224,7 @@ __all__ = [
     "Tuned",
     "TwoSided",
     "Typicality",
+    "Verdict",
     "ViM",
     "WeiPer",
     "abstain",
@@ -226,6 +235,7 @@ __all__ = [
     "combine_p",
     "control_risk",
     "detection_accuracy",
+    "explanation",
     "fit_stream",
     "flow_only",
     "fpr_at_tpr",
