@@ -36,6 +36,7 @@ ARROWS = {
     "evaluation": {"distributions", "ood", "data", "runtime"},
     "training": {"evaluation", "distributions", "ood", "data", "runtime"},
     "defence": {"ood", "training", "evaluation", "data", "runtime"},
+    "federated": {"ood", "training", "evaluation", "data", "runtime"},
     "novelty": {"ood", "models", "interop", "training", "runtime"},
     "estimators": {"novelty"},
     # what is installed as a command
