@@ -47,6 +47,12 @@ def main(config: ConfigDict, workdir: Path) -> None:
     Raises UserError before anything is trained for a row that cannot be, and at the
     end, after all others are done, for runs that diverged.
     """
+    if config.train.max_seconds:
+        raise UserError(
+            "config.train.max_seconds is for `train`: the rows of a grid are trained "
+            "to the end. Set it to 0; stopped with Ctrl-C or SIGTERM, a grid goes on "
+            "where it was"
+        )
     grid = cells(config)
     sets = _Sets()
     for cell in grid:

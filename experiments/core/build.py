@@ -226,9 +226,10 @@ def prefetch(config: ConfigDict) -> Prefetch:
 def plan(config: ConfigDict, num_steps: int) -> Plan:
     """How long to train, and when to log and save, by `config.train`."""
     c = config.train
-    return Plan(
-        num_steps, c.log_every, c.checkpoint_every, c.keep_checkpoints, c.steps_per_call
-    )
+    # classifiers, which are trained to the end, have no such key
+    limit = {"max_seconds": c.get("max_seconds", 0.0)}
+    often = (c.log_every, c.checkpoint_every, c.keep_checkpoints, c.steps_per_call)
+    return Plan(num_steps, *often, **limit)
 
 
 class Training(NamedTuple):

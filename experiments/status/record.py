@@ -131,6 +131,8 @@ def state_of(files: RunFiles, now: float) -> tuple[str, str]:
         return "crashed", str(marker.get("error", "by an error"))
     if event == "interrupted":
         return "stopped", f"by {marker.get('signal', 'a signal')}; {again}"
+    if event == "out_of_time":
+        return "stopped", f"train.max_seconds were over; {again}"
     if event == "started":
         return "crashed", "it ended without a word: killed, or the machine went away"
     if _evaluated(files):

@@ -40,4 +40,9 @@ def main(config: ConfigDict, workdir: Path, **observed) -> None:
         rate = f" at {run.images_per_second:.0f} {what}/s" if run.images else ""
         best = ", the best of the validation set" if run.validation else ""
         print(f"trained to step {trained.step}{best}{rate}")
+        if run.out_of_time:
+            print(
+                f"train.max_seconds={config.train.max_seconds:g} are over: the same "
+                "command trains on from there"
+            )
     run_outputs.main(trained)

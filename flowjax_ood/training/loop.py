@@ -22,6 +22,7 @@ from flowjax_ood.training.logs.metrics import MetricLog
 from flowjax_ood.training.logs.profiling import StepProfiler
 from flowjax_ood.training.logs.window import MetricWindow, check_metrics, check_state
 from flowjax_ood.training.state import TrainState
+from flowjax_ood.training.time_limit import TimeLimit
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,10 @@ class Plan:
         steps_per_call: how many steps are dispatched to the devices at a time. Logging,
             saving and validation come after the steps they are due at, whatever that
             number is, so one that divides those intervals makes the fewest programs.
+        max_seconds: of this session, compilation included; 0 is no limit. Training
+            ends, saved, at the last record of metrics for which there is time.
 
-    Raises ValueError for numbers below 1.
+    Raises ValueError for numbers below 1, and for seconds that are negative or NaN.
     """
 
     num_steps: int
@@ -45,11 +48,14 @@ class Plan:
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     steps_per_call: int = 1
+    max_seconds: float = 0.0
 
     def __post_init__(self):
         for name in ("num_steps", "log_every", "checkpoint_every", "steps_per_call"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if not self.max_seconds >= 0:
+            raise ValueError(f"max_seconds must be at least 0, got {self.max_seconds}")
 
     def saves(self, step: int) -> bool:
         """Whether a checkpoint is due after `step`."""
@@ -70,7 +76,8 @@ class Run:
 
     `seconds` and `images` are those of the timed steps of all its sessions: without
     the first step of each, which compiles, and without writing checkpoints. Of vectors,
-    `images` counts those.
+    `images` counts those. `out_of_time`: it ended before its last step, for the plan's
+    `max_seconds`; the same call goes on.
 
     With early stopping, `state` is that of the best validation score, and `validation`
     says which: `score`, its `step`, and `since`, how many scores came after it.
@@ -80,6 +87,7 @@ class Run:
     seconds: float
     images: int
     validation: dict | None = None
+    out_of_time: bool = False
 
     @property
     def images_per_second(self) -> float:
@@ -151,7 +159,7 @@ def fit(
             "steps is never validated; make it longer, or validate more often"
         )
     parallel.check_batch_size(batch_size)
-    workdir = Path(workdir)
+    workdir, limit = Path(workdir), TimeLimit(plan.max_seconds)
     log = MetricLog(workdir / "metrics.jsonl")
     events = EventLog(workdir / "events.jsonl")
     on_lead(log.create)
@@ -182,6 +190,7 @@ def fit(
                 train_step, state, key, parallel, feed, plan.steps_per_call, profiler
             )
             del state  # its copies are on the devices
+            late = False
             while trainer.done < plan.num_steps and not early.exhausted:
                 done = plan.next_stop(trainer.done, validate)
                 window.add(*trainer.advance(done))
@@ -197,6 +206,8 @@ def fit(
                         window.start_clock()
                     for each in logs:
                         each.write(done, **values)
+                    late = limit.reached() and done < plan.num_steps
+                    saving = saving or late
                     feed.waited = 0.0
                     shown.advance(done, **_summary(values))
                 if saving:
@@ -209,16 +220,19 @@ def fit(
                 if stopping:
                     checkpoints.wait()
                     raise Interrupted(stopping, done)
+                if late:
+                    break
             checkpoints.wait()
             if stopping := stop.at_end():
                 # while the last checkpoint was written
                 raise Interrupted(stopping, trainer.done)
-        events.write("finished", step=trainer.done)
+        ended = late and not early.exhausted
+        events.write("out_of_time" if ended else "finished", step=trainer.done)
         if best := early.facts():
             state = early.best(jax.eval_shape(initial))
         else:
             state = parallel.global_state(trainer.state)
-        return Run(state, **window.facts(), **best)
+        return Run(state, **window.facts(), **best, out_of_time=ended)
 
 
 def _restore(initial, checkpoints, early, events, batch_size):

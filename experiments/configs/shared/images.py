@@ -133,6 +133,9 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 "batch_size": 32,
                 # the paper's code runs one epoch more than --num_epochs
                 "num_epochs": 82,
+                # stop in time, saved and evaluated, after so many seconds; the same
+                # command goes on; 0 is no limit
+                "max_seconds": 0.0,
                 # "name:split" of images to find unlikely, from data.source: negative
                 # training; "" is without
                 "negative": "",

@@ -16,10 +16,11 @@ Every line has `time` (UTC, ISO 8601 with milliseconds: `2025-03-01T09:30:00.125
 | `interrupted` | stopped by a signal, all saved        | `signal` (its name), `step`  |
 | `diverged`    | loss, gradient or state is not finite | `step`, `what`               |
 | `failed`      | it ended by any other error           | `error`; `step` if known     |
+| `out_of_time` | stopped in time, all saved            | `step`                       |
 | `finished`    | training is done                      | `step`                       |
 
 `step` counts finished steps. A session is `started` and all up to the next `started`,
-but for a `fallback`, which comes before it. The last four end it (`ENDINGS`); a session
+but for a `fallback`, which comes before it. The last five end it (`ENDINGS`); a session
 without an ending was killed, or is still running.
 
 Unlike metrics.jsonl, this file is never trimmed when a run is resumed: it is a history.
@@ -47,7 +48,7 @@ NAME = "events.jsonl"
 # facts that are numbers, of whatever event
 NUMBERS = ("step", "num_steps", "to", "seconds", "bytes")
 NUMBERS += ("processes", "devices", "pid")
-ENDINGS = ("interrupted", "diverged", "failed", "finished")
+ENDINGS = ("interrupted", "diverged", "failed", "out_of_time", "finished")
 
 
 class EventLog:

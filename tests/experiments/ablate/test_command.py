@@ -314,3 +314,10 @@ def test_data_is_read_anew_where_a_row_has_other_data(monkeypatch):
     for c in config.values():
         c.data.update(source="embedded", validation=8)
     assert sets.of(config[0]) is not sets.of(config[1])
+
+
+def test_rows_are_trained_to_the_end(config_file, tmp_path, capsys):
+    command = ["ablate", f"--config={config_file}", f"--workdir={tmp_path}"]
+    assert run([*command, "--config.train.max_seconds=60"]) == 2
+    assert "max_seconds is for `train`" in only_error(capsys.readouterr().err)
+    assert not any(tmp_path.iterdir())

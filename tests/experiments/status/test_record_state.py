@@ -30,6 +30,12 @@ from tests.helpers.status_runs import (
             "by SIGTERM; run the same command again",
         ),
         (
+            [started(), event(9, "out_of_time", step=400)],
+            {"results": {"steps": 400}},
+            "stopped",
+            "train.max_seconds were over; run the same command again",
+        ),
+        (
             [started(), event(9, "diverged", step=401, what="loss nan")],
             {},
             "diverged",

@@ -50,6 +50,27 @@ def sets_error(*overrides, config=f"{CONFIGS / 'hepmass.py'}:smoke") -> str:
     return str(caught.value)
 
 
+def test_a_run_that_stops_in_time_is_evaluated_and_goes_on(
+    vector_run, tmp_path, capsys
+):
+    command = ["train", SMOKE, f"--workdir={tmp_path}"]
+    assert run([*command, "--config.train.max_seconds=0.001"]) == 0
+    assert (
+        "train.max_seconds=0.001 are over: the same command" in capsys.readouterr()[0]
+    )
+
+    def saved(workdir):
+        return max(int(p.name) for p in (workdir / "checkpoints").iterdir())
+
+    assert saved(tmp_path) < saved(vector_run)
+    assert read_results(tmp_path)["steps"] <= saved(tmp_path)
+    assert run(command) == 0
+    assert saved(tmp_path) == saved(vector_run)
+    found, expected = read_nats(tmp_path), read_nats(vector_run)
+    for name, nats in expected.items():
+        np.testing.assert_array_equal(found[name], nats)
+
+
 def test_a_run_leaves_what_one_of_images_does(vector_run):
     assert {p.name for p in vector_run.iterdir()} == {
         ".lock",
