@@ -29,6 +29,7 @@ COMMANDS = {
     "drift": "experiments.drift",
     "scores": "experiments.scores",
     "novelty": "experiments.novelty",
+    "reconstruct": "experiments.reconstruct",
     "inspect": "experiments.inspect",
     "samples": "experiments.samples",
     "embed": "experiments.embed",

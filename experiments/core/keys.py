@@ -345,6 +345,33 @@ TABLE = (
     Key("detect.corrupted", (str,), CLASSIFIERS, off=(), **LATER),
     Key("detect.severities", (int,), CLASSIFIERS, **LATER),
     Key("detect.corrupted_images", int, CLASSIFIERS, least=0, **LATER),
+    *(
+        Key(f"light_field.{name}", int, (Kind.LIGHT_FIELD,), least=least, most=most)
+        for name, least, most in (
+            ("planes", 2, SIDE),
+            ("views", 1, SIDE),
+            ("levels", 1, LAYERS),
+            ("couplings", 1, LAYERS),
+            ("width", 1, WIDTH),
+            ("layers", 1, LAYERS),
+            ("kernel", 1, SIDE),
+            ("steps", 1, None),
+            ("adapt_steps", 1, None),
+            ("batch_size", 1, BATCH),
+            ("train_volumes", 1, None),
+            ("calibrate_volumes", 20, None),
+            ("test_volumes", 20, None),
+            ("stream_before", 1, None),
+            ("stream_after", 1, None),
+            ("adapt_pairs", 1, None),
+            ("recalibrate_pairs", 20, None),
+        )
+    ),
+    Key("light_field.noise", float, (Kind.LIGHT_FIELD,), least=0),
+    Key("light_field.other_scale", float, (Kind.LIGHT_FIELD,), least=0),
+    Key("light_field.weight", float, (Kind.LIGHT_FIELD,), least=0, below=1),
+    Key("light_field.learning_rate", float, (Kind.LIGHT_FIELD,), above=0),
+    Key("light_field.alarm", float, (Kind.LIGHT_FIELD,), above=1),
     # a grid of flows, which no single run has
     Key("ablate.seeds", (int,), (), least=0, most=SEED),
     Key("ablate.grids", (dict,), ()),

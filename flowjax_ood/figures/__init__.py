@@ -19,6 +19,7 @@ from flowjax_ood.figures.drift import drift_panels
 from flowjax_ood.figures.heat_map import auroc_heat_map
 from flowjax_ood.figures.latents import latent_panels
 from flowjax_ood.figures.layout import png_bytes, save
+from flowjax_ood.figures.light_fields import light_field_panels
 from flowjax_ood.figures.likelihoods import likelihood_histograms, split_likelihood
 from flowjax_ood.figures.sample_groups import sample_groups
 from flowjax_ood.figures.samples import sample_comparison, sample_grid
@@ -41,6 +42,7 @@ __all__ = [
     "drift_panels",
     "latent_panels",
     "layer_analysis",
+    "light_field_panels",
     "likelihood_histograms",
     "plot_auroc_by_severity",
     "png_bytes",

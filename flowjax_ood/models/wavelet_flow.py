@@ -68,6 +68,8 @@ class WaveletFlow:
     * `coarse`: "regression" of c_L on y, the mean of a Gaussian of unit variance, whose
       likelihood is least squares and is no density of volumes; or "flow", of `block`;
     * `width`, `layers`: of every st-network (`ImageConditioned`);
+    * `kernel`: of that of `ConditionAffine`. Its reach, `kernel // 2 + layers` pixels,
+      should be as far as a voxel is moved in the views; couplings have 3;
     * `max_log_scale`: a bound on the log-scales of `ConditionAffine`.
 
     Plain functions of `(variables, inputs)`, under jit, too. Source: Page Vizcaino et
@@ -84,6 +86,7 @@ class WaveletFlow:
     couplings: int = 4
     width: int = 32
     layers: int = 2
+    kernel: int = 3
     coarse: str = "regression"
     max_log_scale: float = 2.0
     precision: str | Precision = FLOAT32
@@ -94,8 +97,10 @@ class WaveletFlow:
             raise ValueError(f"volume_shape must be (H, W, D), got {shape}")
         object.__setattr__(self, "volume_shape", shape)
         object.__setattr__(self, "precision", as_precision(self.precision))
-        for name in ("views", "levels", "couplings", "width", "layers"):
+        for name in ("views", "levels", "couplings", "width", "layers", "kernel"):
             whole_number(name, getattr(self, name), 1)
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {self.kernel}")
         for name, known in (("block", BLOCKS), ("coarse", COARSE)):
             value = getattr(self, name)
             if value not in known:
@@ -136,9 +141,10 @@ class WaveletFlow:
             layers=self.layers,
             precision=self.precision,
         )
+        wide = Bound(net, kernel=self.kernel)
         last = at == self.levels
         bound = 0.0 if last and self.coarse == "regression" else self.max_log_scale
-        parts = [ConditionAffine(net, bound)]
+        parts = [ConditionAffine(wide, bound)]
         if bound and self.block == "coupling":
             strategy = masks.alternate_checkerboard
             parts += [AffineCoupling(net, strategy, k) for k in range(self.couplings)]

@@ -13,22 +13,27 @@ from flowjax_ood.precision import FLOAT32, Precision
 class ImageConditioned(nn.Module):
     """`conv(relu(conv(... concat(x, cond))))`: pixel (i, j) sees cond around (i, j).
 
-    `layers` 3x3 convolutions of `width` channels, each followed by ReLU, and a last
-    one, which starts at zero: so does a coupling as the identity. Called as
+    `layers` convolutions of `width` channels, the first of `kernel` x `kernel` pixels,
+    others of 3x3, each followed by ReLU; and a last one, 3x3, which starts at zero: so
+    does a coupling as the identity. A pixel sees `kernel // 2 + layers` pixels to each
+    side. Called as
     `net(x [B, h, w, C], features, cond [B, h, w, K])`; x None convolves cond alone,
     as `ConditionAffine` asks for. Returns `[B, h, w, features]`.
 
     Raises ValueError where cond is None, not `[B, h, w, K]`, or not of the rows and
-    sides of x, and for `width` or `layers` under 1.
+    sides of x, for `width` or `layers` under 1, and for an even `kernel`.
     """
 
     width: int = 32
     layers: int = 2
+    kernel: int = 3
     precision: Precision = FLOAT32
 
     def __post_init__(self):
         whole_number("width", self.width, 1)
         whole_number("layers", self.layers, 1)
+        if whole_number("kernel", self.kernel, 1) % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {self.kernel}")
         super().__post_init__()
 
     @nn.compact
@@ -39,7 +44,8 @@ class ImageConditioned(nn.Module):
         if x is not None:
             h = jnp.concatenate([x, cond.astype(x.dtype)], axis=-1)
         for i in range(self.layers):
-            h = nn.relu(conv(self.width, name=f"conv_{i}")(h))
+            side = 3 if i else self.kernel
+            h = nn.relu(conv(self.width, side, name=f"conv_{i}")(h))
         return conv(features, kernel_init=nn.initializers.zeros, name="out_conv")(h)
 
 

@@ -223,6 +223,19 @@ def test_one_more_level_leaves_the_finer_ones_as_they_are():
     jax.tree.map(np.testing.assert_array_equal, one["level_1"], two["level_1"])
 
 
+def test_the_kernel_is_of_what_is_computed_from_the_condition_alone():
+    flow = small((8, 8, 4), levels=1, kernel=5, couplings=2)
+    shapes = jax.eval_shape(flow.init, jax.random.key(0), *inputs(flow))
+    found = {
+        jax.tree_util.keystr(path): leaf.shape[:2]
+        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes["level_1"])
+        if "conv_0" in jax.tree_util.keystr(path) and leaf.ndim == 4
+    }
+    assert len(found) == 3
+    for path, sides in found.items():
+        assert sides == ((5, 5) if "bijectors_0" in path else (3, 3)), path
+
+
 def test_a_level_is_scored_like_any_flow():
     flow, (x, y) = AFFINE, inputs(AFFINE)
     rows = {k: np.asarray(v) for k, v in flow.examples(2, x, y).items()}
@@ -260,6 +273,7 @@ def test_equal_flows_are_one_static_argument():
         ({"volume_shape": (8, 8)}, r"must be \(H, W, D\)"),
         ({"levels": 0}, "levels must be at least 1, got 0"),
         ({"views": 0}, "views must be at least 1"),
+        ({"kernel": 4}, "kernel must be odd, got 4"),
         ({"axis": "depth"}, "unknown axis 'depth'"),
         ({"block": "spline"}, "unknown block 'spline'; known: coupling, affine"),
         ({"coarse": "none"}, "unknown coarse 'none'; known: regression, flow"),

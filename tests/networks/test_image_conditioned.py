@@ -37,18 +37,21 @@ def test_it_convolves_x_and_cond_side_by_side(x):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_pixel_sees_the_condition_around_it():
-    """Two layers of 3x3: two pixels far."""
-    variables = generic_variables(NET, RNG, X, 2, COND)
+@pytest.mark.parametrize(("kernel", "reach"), [(3, 2), (1, 1), (5, 3)])
+def test_a_pixel_sees_the_condition_around_it(kernel, reach):
+    """Half a kernel, and a pixel for the 3x3 of the last layer."""
+    net = ImageConditioned(width=4, layers=1, kernel=kernel)
+    cond = jnp.asarray(RNG.normal(size=(2, 6, 9, 3)), jnp.float32)
+    variables = generic_variables(net, RNG, None, 2, cond)
 
     def output(cond):
-        return NET.apply(variables, X, 2, cond)[0, 3, 3].sum()
+        return net.apply(variables, None, 2, cond)[0, 3, 4].sum()
 
-    seen = np.abs(jax.grad(output)(COND)).sum(-1) > 0
+    seen = np.abs(jax.grad(output)(cond)).sum(-1) > 0
     assert not seen[1].any()
-    far = np.maximum(abs(np.arange(6) - 3)[:, None], abs(np.arange(7) - 3))
-    assert not seen[0][far > 2].any()
-    assert seen[0][far <= 1].all()
+    far = np.maximum(abs(np.arange(6) - 3)[:, None], abs(np.arange(9) - 4))
+    assert not seen[0][far > reach].any()
+    assert seen[0][:, [4 - reach, 4 + reach]].any(0).all()
 
 
 def test_it_starts_at_zero():
@@ -78,7 +81,10 @@ def test_networks_of_vector_conditions_name_this_one(net):
         net.init(jax.random.key(0), x, 2, COND)
 
 
-@pytest.mark.parametrize("arguments", [{"width": 0}, {"layers": 0}, {"width": 1.5}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"width": 0}, {"layers": 0}, {"width": 1.5}, {"kernel": 0}, {"kernel": 4}],
+)
 def test_numbers_out_of_range(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ImageConditioned(**arguments)
