@@ -30,6 +30,7 @@ COMMANDS = {
     "scores": "experiments.scores",
     "novelty": "experiments.novelty",
     "reconstruct": "experiments.reconstruct",
+    "steal": "experiments.steal",
     "inspect": "experiments.inspect",
     "samples": "experiments.samples",
     "embed": "experiments.embed",

@@ -49,7 +49,7 @@ ARROWS = {
 COMMANDS = {
     *("ablate", "benchmark", "decide", "demo", "detect", "drift", "embed", "evaluate"),
     *("inspect", "novelty", "peers", "precision", "reconstruct", "report", "samples"),
-    *("scores", "status", "train"),
+    *("scores", "status", "steal", "train"),
 }
 EXPERIMENT_ARROWS = {
     "__init__": set(),

@@ -49,6 +49,7 @@ SYSTEMS = {
     Kind.CLIENTS: ("clients", "federated"),
 }
 EVERY = ALL + tuple(SYSTEMS)
+SERVED = (Kind.SERVED,)
 
 # `model.name`, and what such a model is of
 MODELS = {
@@ -372,6 +373,28 @@ TABLE = (
     Key("light_field.weight", float, (Kind.LIGHT_FIELD,), least=0, below=1),
     Key("light_field.learning_rate", float, (Kind.LIGHT_FIELD,), above=0),
     Key("light_field.alarm", float, (Kind.LIGHT_FIELD,), above=1),
+    Key("served.seeds", int, SERVED, least=1, most=100),
+    Key("served.members", int, SERVED, least=2, most=LAYERS),
+    Key("served.epochs", int, SERVED, least=1),
+    Key("served.joint_epochs", int, SERVED, least=1),
+    Key("served.weight", float, SERVED, least=0),
+    Key("served.agreement", str, SERVED, choices=("logsumexp", "max", "mean")),
+    Key("served.batch_size", int, SERVED, least=1, most=BATCH),
+    Key("served.learning_rate", float, SERVED, above=0),
+    Key("served.checkpoint_every", int, SERVED, least=1, resume=True),
+    Key("served.held_out_class", int, SERVED, least=0),
+    Key("served.similar", int, SERVED, least=1),
+    Key("served.queries", str, SERVED),
+    Key("served.limit_queries", int, SERVED, least=0),
+    Key("served.hash", str, SERVED),
+    Key("served.hash_source", str, SERVED),
+    Key("served.hash_path", str, SERVED, resume=True),
+    Key("served.hash_epochs", int, SERVED, least=1),
+    Key("served.clone_epochs", int, SERVED, least=1),
+    Key("served.repeats", int, SERVED, least=2, most=1000),
+    Key("served.jitter", int, SERVED, least=1, most=255),
+    Key("served.corrupted", (str,), SERVED),
+    Key("served.severity", int, SERVED, least=1, most=5),
     # a grid of flows, which no single run has
     Key("ablate.seeds", (int,), (), least=0, most=SEED),
     Key("ablate.grids", (dict,), ()),

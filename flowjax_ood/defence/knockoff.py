@@ -1,7 +1,7 @@
 """The attack: a classifier trained on another's answers to images at hand."""
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
@@ -122,10 +122,10 @@ def knockoff(
     classes = checked_shape(logits, one, "the student")
     answers = ask(target, queries, classes, output, repeats, jitter, seed)
     if optimizer is None:
-        rate = make_schedule(1e-3, "cosine", steps)
-        optimizer = make_optimizer(rate, l2=0.0, scales_apart=False)
-    state = create_state(student, optimizer, key, queries[:1])
-    advance = jax.jit(make_train_step(Imitation(student), optimizer))
+        begin, advance = _adam(student, steps)
+    else:
+        begin, advance = _programs(student, optimizer)
+    state = begin(key, jnp.zeros(one.shape, one.dtype))
     batches = Stream({"image": queries, "answer": answers}, batch_size, seed)
     losses = []
     with progress(label, steps, "steps") as shown:
@@ -191,6 +191,19 @@ def _probabilities(answers, classes, output) -> np.ndarray:
             f"the student has {classes} classes, the target {answers.shape[1]}"
         )
     return np.asarray(answers, np.float64)
+
+
+def _programs(student, optimizer) -> tuple:
+    """`(begin(key, x) -> state, advance(state, batch, key))`, compiled when called."""
+    begin = jax.jit(partial(create_state, student, optimizer))
+    return begin, jax.jit(make_train_step(Imitation(student), optimizer))
+
+
+@lru_cache(maxsize=8)
+def _adam(student, steps: int) -> tuple:
+    """Compiled once for all clones of that many steps: of a sweep over targets, say."""
+    rate = make_schedule(1e-3, "cosine", steps)
+    return _programs(student, make_optimizer(rate, l2=0.0, scales_apart=False))
 
 
 def _first_logits(student, key, x):

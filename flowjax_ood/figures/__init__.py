@@ -25,6 +25,7 @@ from flowjax_ood.figures.sample_groups import sample_groups
 from flowjax_ood.figures.samples import sample_comparison, sample_grid
 from flowjax_ood.figures.severities import plot_auroc_by_severity
 from flowjax_ood.figures.style import FLOW_COLORS, ID_COLOR, OOD_COLORS
+from flowjax_ood.figures.theft import theft_panels
 
 __all__ = [
     "FLOW_COLORS",
@@ -53,5 +54,6 @@ __all__ = [
     "save",
     "score_histograms",
     "split_likelihood",
+    "theft_panels",
     "training_curves",
 ]
