@@ -326,6 +326,11 @@ def _summary(values: dict) -> dict:
         shown = {"loss": f"{values['loss']:.3f}", "accuracy": accuracy}
     elif "bits_per_dim" in values:
         shown = {"bpd": f"{values['bits_per_dim']:.3f}"}
+    elif "squared_error" in values:
+        shown = {
+            k.replace("_", " "): f"{values[k]:.4f}" for k in ("loss", "squared_error")
+        }
+        unit = "rows/s"
     else:
         shown, unit = {"nats": f"{-values['loss']:.3f}"}, "vectors/s"
     if "validation" in values:

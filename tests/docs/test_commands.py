@@ -7,6 +7,7 @@ import pytest
 
 from experiments.cli import parser, split_overrides
 from experiments.core.config import load_config
+from experiments.core.keys import SYSTEMS
 from flowjax_ood.tool import cli as tool
 from tests.docs.manual import NAMES, ROOT, blocks, read
 
@@ -38,7 +39,8 @@ def test_a_command_parses_and_its_config_exists(name, call, monkeypatch):
     assert args.command
     # a config is loaded with the keys that are set; so a wrong one fails, too
     if getattr(args, "config", None):
-        load_config(args.config, overrides)
+        systems = (system for system in SYSTEMS if system.command == args.command)
+        load_config(args.config, overrides, next(systems, None))
 
 
 TOOL = "flowjax-ood "
