@@ -88,31 +88,32 @@ def mended(
     """Measure `of` on the new optics, and on the old ones, which it may forget.
 
     `p_old`: of p-values by the calibration scores that the alarm came from; `p_new`: by
-    scores of the `recalibrate` pairs. Each has the share of p <= 0.05 and the p-value
-    of a Kolmogorov-Smirnov test of uniformity. `log10_wealth`: of a monitor that starts
-    anew with the latter.
+    scores of the `recalibrate` pairs. Each has the share of p <= 0.05; `same`, the
+    p-value of a Kolmogorov-Smirnov test of two samples, that scores and calibration
+    have one law, and p-values a uniform one; and of a monitor that starts anew with
+    that calibration `log10_wealth` by step and `alarm_at`.
     """
     from scipy import stats
 
-    after = stream["after"]
+    after, monitor = stream["after"], _monitor(config)
     scores = of.score(after)
     fresh = of.score(stream["recalibrate"])
     found = {}
     for name, known in (("p_old", calibration), ("p_new", fresh)):
         fitted = ood.Calibration.fit(known)
-        uniform = stats.kstest(fitted.p_values(scores, key=config.seed), "uniform")
+        # not of the p-values, which few calibration scores make uneven in common
+        same = stats.ks_2samp(scores, known)
+        _, report = monitor.update(monitor.start(known), scores)
         found[name] = {
             "found": share_of(fitted.p_values(scores)),
-            "uniform": float(uniform.pvalue),
+            "same": float(same.pvalue),
+            "log10_wealth": _log10(report.log_wealth),
+            "alarm_at": report.alarm_at,
         }
-    monitor = _monitor(config)
-    _, report = monitor.update(monitor.start(fresh), scores)
     return found | {
         "psnr": psnr(of.reconstruct(after.y), after.x),
         "psnr_old_optics": psnr(of.reconstruct(old.y), old.x),
         "mean_log_prob": float(scores.mean()),
-        "log10_wealth": _log10(report.log_wealth),
-        "alarm_at": report.alarm_at,
     }
 
 

@@ -66,7 +66,7 @@ def light_field_panels(
     left.axvline(change, color=style.MUTED, lw=1, linestyle=(0, (3, 2)))
     style.title(left, "The optics change at the dashed line")
     _wealth(right, again, alarm)
-    style.title(right, "New optics, monitors calibrated anew")
+    style.title(right, "New optics, monitors that start anew")
     caption = (
         "Planes and views side by side, white 1. Wealth: of bets that nothing changed; "
         f"it reaches {alarm:g} (line) in one stream of {alarm:g} where nothing does."

@@ -101,6 +101,11 @@ def test_the_stream_rings_after_the_change_and_closed_form_adapts(found):
     assert after["psnr"] > before["psnr"]
     assert after["psnr_old_optics"] < before["psnr_old_optics"]
     assert before["p_old"]["found"] > 0.9
+    assert before["p_old"]["alarm_at"] < 20
+    # new optics among new optics: whatever the score
+    for of in adapted.values():
+        assert of["p_new"]["same"] > 1e-3
+        assert len(of["p_new"]["log10_wealth"]) == 40
 
 
 def test_the_files_show_the_numbers(workdir, found):
@@ -108,7 +113,7 @@ def test_the_files_show_the_numbers(workdir, found):
         (workdir / name).read_text() for name in ("table.md", "reconstruct.html")
     )
     value, low, high = found["rows"][2]["sets"][DIGITS]["auroc"]
-    assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in table
+    assert f"{value:.3f} [{low:.2f}, {high:.2f}]" in table
     assert f"{found['rows'][0]['psnr'][OWN]:.1f}" in table
     assert "http://" not in page
     assert (workdir / "reconstruct.png").read_bytes()[:4] == b"\x89PNG"
