@@ -31,6 +31,7 @@ COMMANDS = {
     "novelty": "experiments.novelty",
     "reconstruct": "experiments.reconstruct",
     "steal": "experiments.steal",
+    "federated": "experiments.federated",
     "inspect": "experiments.inspect",
     "samples": "experiments.samples",
     "embed": "experiments.embed",

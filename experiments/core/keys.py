@@ -50,6 +50,7 @@ SYSTEMS = {
 }
 EVERY = ALL + tuple(SYSTEMS)
 SERVED = (Kind.SERVED,)
+CLIENTS = (Kind.CLIENTS,)
 
 # `model.name`, and what such a model is of
 MODELS = {
@@ -395,6 +396,19 @@ TABLE = (
     Key("served.jitter", int, SERVED, least=1, most=255),
     Key("served.corrupted", (str,), SERVED),
     Key("served.severity", int, SERVED, least=1, most=5),
+    Key("clients.count", int, CLIENTS, least=2, most=LAYERS),
+    Key("clients.classes", int, CLIENTS, least=2),
+    Key("clients.seeds", int, CLIENTS, least=1, most=LAYERS),
+    Key("clients.rounds", int, CLIENTS, least=1),
+    Key("clients.begin", int, CLIENTS, least=0),
+    Key("clients.steps", int, CLIENTS, least=1),
+    Key("clients.batch_size", int, CLIENTS, least=1, most=BATCH),
+    Key("clients.learning_rate", float, CLIENTS, above=0),
+    Key("clients.weight", float, CLIENTS, least=0),
+    Key("clients.kind", str, CLIENTS, choices=("uniform", "energy")),
+    Key("clients.generator_steps", int, CLIENTS, least=1),
+    Key("clients.generator_rate", float, CLIENTS, above=0),
+    Key("clients.draws", int, CLIENTS, least=1),
     # a grid of flows, which no single run has
     Key("ablate.seeds", (int,), (), least=0, most=SEED),
     Key("ablate.grids", (dict,), ()),

@@ -146,7 +146,7 @@ class Federation:
             init(self._key(INITIAL), self._example())["params"]
         )
         key = self._key(GENERATOR)
-        variables = jax.jit(self.generator.init)(key, jnp.zeros(1, jnp.int32), key)
+        variables = _initial(self.generator)(key, jnp.zeros(1, jnp.int32), key)
         optimizer = self.settings.generator_optimizer()
         return FederationState(
             round=jnp.zeros((), jnp.int32),
@@ -310,7 +310,14 @@ def _continued(
     return state.replace(step=state.step + done, opt_state=opt_state)
 
 
-# one compiled program for all federations of a module
+# compiled programs are those of all federations of a module
+
+
+@lru_cache(maxsize=16)
+def _initial(module: nn.Module):
+    return jax.jit(module.init)
+
+
 @lru_cache(maxsize=16)
 def _client_step(module: nn.Module, recipe: Recipe, objective: VirtualOutliers | None):
     step = make_client_step(module, recipe.optimizer(), objective)

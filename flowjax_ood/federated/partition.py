@@ -37,7 +37,7 @@ def partition(
     class that no client would have, and a client that is left with fewer than two
     classes. Source: Yu et al. 2023, section 5; Hsu et al. 2019 for Dirichlet shares.
     """
-    labels = class_labels(labels, len(labels))
+    labels = class_labels(labels, 0 if labels is None else len(labels))
     clients = whole_number("clients", clients, 1)
     if (classes_per_client is None) == (dirichlet is None):
         raise ValueError(

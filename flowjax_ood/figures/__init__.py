@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from flowjax_ood.figures import detectors
 from flowjax_ood.figures.ablations import ablation_rows, bottleneck_curves
+from flowjax_ood.figures.clients import client_panels
 from flowjax_ood.figures.coadaptation import coadaptation_panels
 from flowjax_ood.figures.couplings import coupling_pages, coupling_panels
 from flowjax_ood.figures.curves import roc_curves, training_curves
@@ -34,6 +35,7 @@ __all__ = [
     "ablation_rows",
     "auroc_heat_map",
     "bottleneck_curves",
+    "client_panels",
     "coadaptation_panels",
     "coupling_pages",
     "coupling_panels",

@@ -1,0 +1,131 @@
+"""Federations of one seed: their rows, and rounds that are kept."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from flowjax_ood import federated, models
+from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.federated import FederationState, Rounds, Settings
+from flowjax_ood.training.checkpoints.checkpoints import Checkpoints
+
+HEAD = "fc2"
+ALONE, ONE_HEAD = "local only", "FedAvg, one head"
+PLAIN = "FedAvg, local heads"
+TAILS, FOSTER = "own-class tails (as VOS)", "generated (FOSTER)"
+ORACLE = "real outliers (oracle)"
+# `Settings` of each row; PLAIN and those below it are the same until outliers begin
+ROWS = {
+    ALONE: {"private": ("conv1", "conv2", "fc1", HEAD)},
+    ONE_HEAD: {"private": (), "restricted": False},
+    PLAIN: {},
+    TAILS: {"outliers": "own_tails"},
+    FOSTER: {"outliers": "generated"},
+    ORACLE: {"outliers": "real"},
+}
+WARM_UP = "warm-up"
+
+
+@dataclass(frozen=True, eq=False)
+class Clients:
+    """The clients of one seed: rows of the training set, and how they are trained."""
+
+    module: models.LeNet
+    train: ImageSet
+    parts: list[np.ndarray]
+    settings: Settings
+    seed: int
+
+    @classmethod
+    def of(cls, config: ConfigDict, train: ImageSet, seed: int) -> "Clients":
+        """The clients of a config. Raises ValueError as `Federation` does."""
+        c = config.clients
+        parts = federated.partition(train.labels, c.count, c.classes, seed=seed)
+        pixels = train.images.reshape(-1, train.images.shape[-1]) / 255
+        module = models.LeNet(
+            classes=int(train.labels.max()) + 1,
+            mean=tuple(np.round(pixels.mean(0), 4).tolist()),
+            std=tuple(np.round(pixels.std(0), 4).tolist()),
+        )
+        settings = Settings(
+            rounds=c.rounds,
+            steps=c.steps,
+            batch_size=c.batch_size,
+            learning_rate=c.learning_rate,
+            private=(HEAD,),
+            begin=c.begin,
+            objective=federated.virtual_outliers(c.weight, c.kind),
+            generator_steps=c.generator_steps,
+            generator_rate=c.generator_rate,
+            draws=c.draws,
+        )
+        clients = cls(module, train, parts, settings, seed)
+        # errors now, not after hours: those of the row that asks for most
+        clients.federation(**ROWS[FOSTER])
+        return clients
+
+    def federation(self, **changes) -> federated.Federation:
+        """The federation of a row."""
+        return federated.Federation(
+            *(self.module, self.parts, self.train.images, self.train.labels),
+            replace(self.settings, **changes),
+            jax.random.key(self.seed),
+        )
+
+    def trained(self, row: str, workdir: Path, tick: Callable[[], None]) -> Rounds:
+        """Train the federation of a row, or resume it; `tick` counts its rounds.
+
+        The last round is kept in `workdir`; rounds before outliers are trained once for
+        all rows that share them. The log ends with the last round.
+        """
+        begin, start = min(self.settings.begin, self.settings.rounds), None
+        if row in (PLAIN, TAILS, FOSTER, ORACLE):
+            shown = tick if row == PLAIN else lambda: None
+            start = self._kept(WARM_UP, {}, workdir, None, begin, shown).state
+        return self._kept(row, ROWS[row], workdir, start, None, tick)
+
+    def _kept(
+        self,
+        row: str,
+        changes: dict,
+        workdir: Path,
+        start: FederationState | None,
+        until: int | None,
+        tick: Callable[[], None],
+    ) -> Rounds:
+        name = "".join(c if c.isalnum() else "_" for c in row)
+        with Checkpoints(workdir / f"seed_{self.seed}" / name, keep=1) as checkpoints:
+            checkpoints.clean()
+            facts, first = {}, 0 if start is None else int(start.round)
+            if checkpoints.steps():
+                template = jax.eval_shape(self.federation(**changes).start)
+                start, facts, _ = checkpoints.restore_newest(template)
+                for _ in range(first, int(start.round)):
+                    tick()
+
+            def keep(state: FederationState, metrics: dict) -> None:
+                checkpoints.save(int(state.round), state, metrics)
+                tick()
+
+            run = federated.rounds(
+                *(self.module, self.parts, self.train.images, self.train.labels),
+                replace(self.settings, **changes),
+                jax.random.key(self.seed),
+                start=start,
+                until=until,
+                kept=keep,
+            )
+            # the last round's, where all were kept
+            return replace(run, log=run.log or [facts])
+
+
+def rounds_of(config: ConfigDict) -> dict[str, int]:
+    """Rounds that a seed trains, by row; the warm-up is counted with PLAIN."""
+    c = config.clients
+    after = c.rounds - min(c.begin, c.rounds)
+    shared = dict.fromkeys((TAILS, FOSTER, ORACLE), after)
+    return {row: shared.get(row, c.rounds) for row in ROWS}
