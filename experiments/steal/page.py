@@ -142,7 +142,9 @@ def _detection(page: Document, results: dict) -> None:
     lines = []
     for row in results["detection"]:
         areas = row["auroc"].values()
-        cells = ["–" if a is None else plus_minus(a["mean"], a["std"]) for a in areas]
+        cells = [
+            "–" if a is None else plus_minus(a["mean"], a["std"], 2) for a in areas
+        ]
         lines.append([row["name"], *cells])
     page.table(["detector", *map(_set_name, sets)], lines, "AUROC")
     page.section("Coherence").text(COHERENT)
