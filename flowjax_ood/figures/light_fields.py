@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # inches of an image, of a line of wealth
-TILE, WEALTH = 0.62, 3.0
+TILE, WEALTH = 0.62, 3.5
 # white pixels between images of a volume
 GAP = 2
 
@@ -69,7 +69,8 @@ def light_field_panels(
     style.title(right, "New optics, monitors that start anew")
     caption = (
         "Planes and views side by side, white 1. Wealth: of bets that nothing changed; "
-        f"it reaches {alarm:g} (line) in one stream of {alarm:g} where nothing does."
+        f"it reaches {alarm:g} (line) in one stream of {alarm:g} where nothing does. "
+        "Calibration is of the old optics unless a name says otherwise."
     )
     return layout.frame(figure, title, caption=caption)
 
@@ -93,5 +94,12 @@ def _wealth(axes: Axes, curves: Mapping[str, Sequence[float]], alarm: float) -> 
     axes.set_ylim(low, high)
     ticks = np.arange(np.ceil(low), high, max(1, (high - low) // 6))
     axes.set_yticks(ticks, [f"1e{t:.0f}" if t else "1" for t in ticks])
-    axes.legend(fontsize=style.SMALL, frameon=False, loc="best")
     style.style_axes(axes, "frame", "wealth", grid="y")
+    # below: wealth goes anywhere within
+    axes.legend(
+        fontsize=style.SMALL,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.2),
+        ncols=2,
+    )
