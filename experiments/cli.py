@@ -29,6 +29,7 @@ COMMANDS = {
     "drift": "experiments.drift",
     "scores": "experiments.scores",
     "novelty": "experiments.novelty",
+    "monitor": "experiments.monitor",
     "reconstruct": "experiments.reconstruct",
     "steal": "experiments.steal",
     "federated": "experiments.federated",

@@ -48,8 +48,8 @@ ARROWS = {
 # Of the experiments: every command uses core and itself.
 COMMANDS = {
     *("ablate", "benchmark", "decide", "demo", "detect", "drift", "embed", "evaluate"),
-    *("federated", "inspect", "novelty", "peers", "precision", "reconstruct"),
-    *("report", "samples", "scores", "status", "steal", "train"),
+    *("federated", "inspect", "monitor", "novelty", "peers", "precision"),
+    *("reconstruct", "report", "samples", "scores", "status", "steal", "train"),
 }
 EXPERIMENT_ARROWS = {
     "__init__": set(),

@@ -409,6 +409,28 @@ TABLE = (
     Key("clients.generator_steps", int, CLIENTS, least=1),
     Key("clients.generator_rate", float, CLIENTS, above=0),
     Key("clients.draws", int, CLIENTS, least=1),
+    *(
+        Key(f"scenes.{name}", int, (Kind.SCENES,), least=least, most=most)
+        for name, least, most in (
+            ("networks", 1, 100),
+            ("epochs", 1, None),
+            ("steps", 0, None),
+            ("held_back", 1, None),
+            ("per_scene", 2, None),
+            ("train", 1, None),
+            ("calibrate", 1, None),
+            ("test", 2, None),
+            ("inputs", 1, WIDTH),
+            ("grid", 1, SIDE),
+            ("couplings", 2, LAYERS),
+            ("width", 1, WIDTH),
+            ("flow_steps", 1, None),
+            ("context_steps", 1, None),
+            ("severity", 1, 5),
+        )
+    ),
+    Key("scenes.alpha", float, (Kind.SCENES,), above=0, below=1),
+    Key("scenes.corrupted", (str,), (Kind.SCENES,)),
     # a grid of flows, which no single run has
     Key("ablate.seeds", (int,), (), least=0, most=SEED),
     Key("ablate.grids", (dict,), ()),

@@ -13,7 +13,7 @@ import numpy as np
 from flowjax_ood.data.checks import row_digests
 from flowjax_ood.data.scenes import Scenes, check_adjacency
 from flowjax_ood.ood.batched import compiled, in_batches
-from flowjax_ood.ood.descent import minimised
+from flowjax_ood.ood.descent import minimised, started
 from flowjax_ood.ood.network import Network
 from flowjax_ood.ood.settings import (
     COUNT,
@@ -112,9 +112,7 @@ class ContextModel:
         counts = _class_counts(scenes.labels, classes)
         model = _ByNeighbours(self.hidden, self.layers)
         adjacency = scenes.adjacency.astype(np.float32)
-        params = model.init(
-            jax.random.key(self.seed), jnp.zeros((1, *z.shape[1:])), adjacency
-        )["params"]
+        params = started(model, self.seed, z[:1], adjacency)
         context = Context(
             network, model, params, np.log(counts / counts.sum()), _digests(scenes)
         )

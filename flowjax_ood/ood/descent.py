@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +68,15 @@ def minimised(
                 f"{learning_rate:g}"
             )
     return jax.device_get(state[0])
+
+
+def started(module: nn.Module, seed: int, *inputs) -> Any:
+    """The parameters that a module starts from, for inputs of those shapes."""
+    # runs once: on CPU, XLA's optimisation passes would cost more than they save
+    quick = {"xla_backend_optimization_level": 0}
+    options = quick if jax.default_backend() == "cpu" else None
+    init = jax.jit(module.init, compiler_options=options)
+    return init(jax.random.key(seed), *inputs).get("params", {})
 
 
 def _optimizer() -> optax.GradientTransformation:

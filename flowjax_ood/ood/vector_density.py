@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import compiled, in_batches
-from flowjax_ood.ood.descent import minimised
+from flowjax_ood.ood.descent import minimised, started
 from flowjax_ood.ood.features import checked, inverse_root
 
 # standard deviations beyond which all values count alike: squares stay finite
@@ -86,11 +86,9 @@ class VectorDensity:
             )
         made = flow(rank)
         x = _whitened(u, mean, whiten)
-        # uncompiled: it runs once, and compiling takes longer
-        params = made.init(jax.random.key(seed), jnp.asarray(x[:2]))
         params = minimised(
             _NegativeLogLikelihood(made),
-            params.get("params", {}),
+            started(made, seed, x[:2]),
             {"x": x},
             steps=steps,
             batch_size=batch_size,

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 
-import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,25 +11,12 @@ from flowjax_ood.models import TabularRealNVP
 from flowjax_ood.ood import Given, JointDensity, Network, Requires, auroc, explanation
 from flowjax_ood.ood.vector_density import VectorDensity
 from tests.helpers import blobs
+from tests.helpers.gaussian_joint import GAUSSIAN, GIVEN, Gaussian
 
 SMALL = partial(
     TabularRealNVP, couplings=2, width=8, layers=1, mask="halves", max_log_scale=1.0
 )
 JOINT = JointDensity(inputs=4, grid=2, flow=SMALL, steps=50, batch_size=64)
-GIVEN = Given(train_inputs=blobs.TRAIN)
-
-
-class Gaussian(nn.Module):
-    """N(0, I): what the flow of a Gaussian is."""
-
-    dims: int
-
-    @nn.compact
-    def __call__(self, x):
-        return self.log_prob(x)
-
-    def log_prob(self, x):
-        return -jnp.sum(x**2, 1) / 2 - self.dims / 2 * jnp.log(2 * jnp.pi)
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +46,18 @@ def test_parts_are_components_logits_and_explanation(fitted):
 
 
 def test_of_a_gaussian_flow_it_is_the_gaussian_of_the_vectors():
-    fitted = replace(JOINT, flow=Gaussian).fit(blobs.NETWORK, GIVEN)
+    fitted = GAUSSIAN.fit(blobs.NETWORK, GIVEN)
     u, v = fitted.parts(blobs.TRAIN), fitted.parts(blobs.TEST)
     np.testing.assert_allclose(fitted.score(blobs.TEST), log_normal(u, v), rtol=1e-4)
 
 
 def test_apart_it_is_the_sum_over_parts():
-    fitted = replace(JOINT, flow=Gaussian, apart=True).fit(blobs.NETWORK, GIVEN)
+    fitted = replace(GAUSSIAN, apart=True).fit(blobs.NETWORK, GIVEN)
     u, v = fitted.parts(blobs.TRAIN), fitted.parts(blobs.TEST)
     groups = (slice(0, 4), slice(4, 7), slice(7, 11))
     expected = sum(log_normal(u[:, g], v[:, g]) for g in groups)
     np.testing.assert_allclose(fitted.score(blobs.TEST), expected, rtol=1e-4)
-    joint = replace(JOINT, flow=Gaussian).fit(blobs.NETWORK, GIVEN)
+    joint = GAUSSIAN.fit(blobs.NETWORK, GIVEN)
     assert np.abs(joint.score(blobs.TEST) - expected).max() > 1
 
 
@@ -151,10 +137,9 @@ def test_outliers_batches_and_calibration(fitted):
 
 
 def test_of_parts_alone():
-    plain = replace(JOINT, flow=Gaussian)
-    one = replace(plain, parts=("outputs", "inputs")).fit(blobs.NETWORK, GIVEN)
+    one = replace(GAUSSIAN, parts=("outputs", "inputs")).fit(blobs.NETWORK, GIVEN)
     assert one.parts(blobs.TEST).shape == (90, 7)
-    integrated = replace(plain, explanation="integrated", parts=("explanation",))
+    integrated = replace(GAUSSIAN, explanation="integrated", parts=("explanation",))
     found = integrated.fit(blobs.NETWORK, GIVEN).parts(blobs.TEST)
     expected = explanation(
         blobs.NETWORK, blobs.TEST, "integrated", 2, baseline=blobs.TRAIN.mean(0)

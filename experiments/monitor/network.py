@@ -1,0 +1,67 @@
+"""The classifier of a run, trained or resumed in a directory of its own."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.models import LeNet
+from flowjax_ood.ood import Network
+from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.runtime.processes import fetch
+from flowjax_ood.training.batches import labelled_batches
+from flowjax_ood.training.loop import Plan, fit
+from flowjax_ood.training.objectives import CrossEntropy
+from flowjax_ood.training.optimizers import make_optimizer, make_schedule
+from flowjax_ood.training.state import create_state
+from flowjax_ood.training.step import make_train_step
+
+# as `detect` trains its LeNet
+BATCH, DECAY = 64, 0.7
+# steps between checkpoints
+CHECKPOINT = 100
+
+
+def trained_network(
+    config: ConfigDict, number: int, train: ImageSet, workdir: Path
+) -> Network:
+    """Train the classifier of that number, or resume it; raises as `fit` does."""
+    seed, c = config.seed + number, config.scenes
+    pixels = train.images / 255
+    axes = (0, 1, 2)
+    module = LeNet(
+        classes=int(train.labels.max()) + 1,
+        mean=tuple(pixels.mean(axes).tolist()),
+        std=tuple(pixels.std(axes).tolist()),
+    )
+    size = min(BATCH, len(train))
+    per_epoch = len(train) / size
+    steps = c.steps or max(1, round(c.epochs * per_epoch))
+    rate = make_schedule(
+        1.0, "epoch_decay", steps, decay=DECAY, steps_per_epoch=per_epoch
+    )
+    optimizer = make_optimizer(
+        rate, name="adadelta", clip_norm=0.0, l2=0.0, scales_apart=False
+    )
+    start, noise = jax.random.split(jax.random.key(seed))
+    example = jnp.zeros((1, *train.images.shape[1:]), jnp.uint8)
+    run = fit(
+        lambda: create_state(module, optimizer, start, example),
+        make_train_step(CrossEntropy(module), optimizer),
+        labelled_batches(train.images, train.labels, size, seed),
+        Plan(steps, log_every=min(50, steps), checkpoint_every=min(CHECKPOINT, steps)),
+        key=noise,
+        batch_size=size,
+        parallel=Parallel("jit"),
+        workdir=workdir / "networks" / f"seed_{seed}",
+        label=f"classifier {number + 1} of {c.networks}",
+    )
+    return Network.of(module, fetch(run.state.variables()))
+
+
+def accuracy(network: Network, images: np.ndarray, labels: np.ndarray) -> float:
+    """The share of images that the network labels rightly."""
+    return float((network.collect(images).logits.argmax(1) == labels).mean())

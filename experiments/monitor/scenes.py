@@ -1,0 +1,106 @@
+"""The scenes of a run: to learn from, to calibrate by, and to test."""
+
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.core.set_names import ood_names
+from experiments.core.systems import images
+from flowjax_ood.data import Scenes, exchanged, outfit_scenes
+from flowjax_ood.data.corruptions import corrupt
+from flowjax_ood.data.random import permutation
+from flowjax_ood.data.scenes import OUTFITS, STRAY
+from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.interface.errors import UserError, user_errors
+from flowjax_ood.ood.p_values import ROUNDING
+
+
+class RunScenes(NamedTuple):
+    """Images to train on, the scenes of a run, and items to put in place of items 0.
+
+    * `outliers`: `{set: uint8 [S, H, W, C]}`, one for each scene of `test`;
+    * `others`: those that are of other sets, not made of the items they replace;
+    * `before`, `after`: scenes whose items 0 were exchanged.
+    """
+
+    train: ImageSet
+    learn: Scenes
+    calibrate: Scenes
+    test: Scenes
+    outliers: dict[str, np.ndarray]
+    others: tuple[str, ...]
+    before: Scenes
+    after: Scenes
+
+
+def run_scenes(config: ConfigDict) -> RunScenes:
+    """Load the sets of a config and draw its scenes.
+
+    Classifier, density and context see the first training images, calibration scenes
+    are of the last, and those tested of the test images. Raises UserError for sets
+    that are too small.
+    """
+    c, d = config.scenes, config.data
+    every = images(config, d.train, d.limit_train)
+    tested = images(config, d.test, d.limit_test)
+    _check(config, every)
+    others = {}
+    for name, spec in zip(ood_names(d.test, d.ood), d.ood, strict=True):
+        pool = images(config, spec).images
+        if len(pool) < c.test:
+            raise UserError(
+                f"{spec} has {len(pool)} images, and there are {c.test} scenes to put "
+                "one in: set config.scenes.test to less"
+            )
+        rows = permutation(len(pool), config.seed, "outliers", name)[: c.test]
+        others[name] = pool[rows]
+    cut = len(every) - c.held_back
+    train, held_out = every.at(slice(cut)), every.at(slice(cut, None))
+    counts = {"items": c.per_scene, "seed": config.seed}
+    with user_errors("config.scenes", ValueError):
+        learn = outfit_scenes(train, count=c.train, **counts)
+        calibrate = outfit_scenes(held_out, count=c.calibrate, **counts)
+        test = outfit_scenes(tested, count=c.test, **counts)
+        before, after = exchanged(test)
+        made = {
+            kind: corrupt(test.items[:, 0], kind, c.severity, config.seed)
+            for kind in c.corrupted
+        }
+    outliers, names = others | made, tuple(others)
+    return RunScenes(train, learn, calibrate, test, outliers, names, before, after)
+
+
+def _check(config: ConfigDict, train: ImageSet) -> None:
+    """Raise UserError for settings that would fail once a classifier is trained."""
+    c = config.scenes
+    if c.held_back >= len(train):
+        raise UserError(
+            f"config.scenes.held_back={c.held_back} of {len(train)} training images "
+            "leaves none to train on: give less"
+        )
+    height, width, _ = train.images.shape[1:]
+    if height % c.grid or width % c.grid:
+        raise UserError(
+            f"config.scenes.grid={c.grid} does not divide images of {height} x {width} "
+            "pixels: give a divisor of both sides"
+        )
+    if 2 / (c.calibrate + 1) > c.alpha * (1 + ROUNDING):
+        raise UserError(
+            f"config.scenes.calibrate={c.calibrate} scenes give no p-value as small as "
+            f"alpha={c.alpha:g} of two layers: the monitor would never ring"
+        )
+
+
+def exact_log_prob(scenes: Scenes) -> np.ndarray:
+    """`log p(class of item 0 | true classes of the others)`, float64 `[S]`.
+
+    By the law that outfits are drawn from: what a context could know at best.
+    """
+    classes = np.unique(np.concatenate(OUTFITS))
+    weights = np.array([np.where(np.isin(classes, o), 1.0, STRAY) for o in OUTFITS])
+    log_rates = np.log(weights / weights.sum(1, keepdims=True))
+    log_rates = log_rates[:, np.searchsorted(classes, scenes.labels)]  # [C, S, N]
+    log_context = log_rates[..., 1:].sum(-1)
+    log_context -= np.logaddexp.reduce(log_context, axis=0)
+    return np.logaddexp.reduce(log_context + log_rates[..., 0], axis=0)
