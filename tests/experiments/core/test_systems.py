@@ -9,21 +9,12 @@ from experiments.core.keys import SYSTEMS, Kind, kind
 from experiments.core.systems import images, opened, stage
 from experiments.core.workdir import InUseError
 from flowjax_ood.interface.errors import UserError
-
-CONFIG = """
-from experiments.configs.shared.systems import system_config
-
-def get_config(variant=""):
-    sets = ("fashion_mnist:train", "fashion_mnist:test", ("mnist:test",))
-    return system_config(*sets, {section!r}, {{}})
-"""
+from tests.helpers.experiment_runs import CONFIGS
 
 
 @pytest.fixture
-def config_file(tmp_path):
-    file = tmp_path / "system.py"
-    file.write_text(CONFIG.format(section="light_field"))
-    return str(file)
+def config_file():
+    return f"{CONFIGS / 'fashion_mnist_light_field.py'}:smoke"
 
 
 def test_a_config_of_a_system_is_told_by_its_section():
@@ -65,7 +56,7 @@ def test_a_run_keeps_its_config_and_its_stages(config_file, tmp_path):
         return {"pair": (1, 2)}
 
     with opened(args, [], Kind.LIGHT_FIELD) as config:
-        assert images(config, config.data.test, 5).images.shape == (5, 28, 28, 1)
+        assert images(config, config.data.test, 5).images.shape == (5, 8, 8, 1)
         kept = [stage(args.workdir, "first", compute) for _ in range(2)]
         with pytest.raises(InUseError), opened(args, [], Kind.LIGHT_FIELD):
             pass
