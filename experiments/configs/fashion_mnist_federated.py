@@ -49,7 +49,9 @@ def get_config(variant: str = ""):
     elif variant == "smoke":
         config.data.update({"limit_train": 400, "limit_test": 120, "image_size": 10})
         small = {"count": 4, "seeds": 2, "rounds": 2, "begin": 1, "steps": 2}
-        config.clients.update(small | {"batch_size": 16, "generator_steps": 3})
+        config.clients.update(
+            small | {"batch_size": 16, "generator_steps": 3, "draws": 100}
+        )
     elif variant:
         raise ValueError(f"unknown variant {variant!r}; known: cpu, smoke")
     return config
