@@ -217,7 +217,7 @@ def alarms(verdict: ood.Verdict, alpha: float) -> dict[str, float]:
 
 
 def _short(values: np.ndarray) -> list[float]:
-    """Of 7 digits, as float32 has: the same order, in a smaller file."""
+    """Of 9 digits, as float32 needs: the same order, in a smaller file."""
     return [float(f"{v:.9g}") for v in np.asarray(values, np.float64)]
 
 
