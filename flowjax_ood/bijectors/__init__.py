@@ -1,6 +1,12 @@
 """The algebra: each file holds a pure function pair and the Flax module around it."""
 
 from flowjax_ood.bijectors.actnorm import ActNorm, actnorm_forward, actnorm_inverse
+from flowjax_ood.bijectors.autoregressive import (
+    Autoregressive,
+    MaskedAffine,
+    MaskedSpline,
+    autoregressive_order,
+)
 from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves, walk
 from flowjax_ood.bijectors.combinators import Chain, FactorOut, Inverse
 from flowjax_ood.bijectors.condition_affine import ConditionAffine
@@ -11,10 +17,13 @@ from flowjax_ood.bijectors.coupling import (
     affine_forward,
     affine_inverse,
 )
+from flowjax_ood.bijectors.elementwise import ElementAffine, Exp, Softplus, Tanh
 from flowjax_ood.bijectors.haar import Haar, haar_forward, haar_inverse
+from flowjax_ood.bijectors.householder import Householder, reflect
 from flowjax_ood.bijectors.logit import Logit, logit_forward, logit_inverse
 from flowjax_ood.bijectors.permutation import ChannelPermutation, permute
 from flowjax_ood.bijectors.repeat import Repeat, stack_layers, unstack_layers
+from flowjax_ood.bijectors.reshape import Patches, Reshape, Reverse
 from flowjax_ood.bijectors.restack import restack, unstacked
 from flowjax_ood.bijectors.spline import (
     SplineCoupling,
@@ -27,24 +36,36 @@ from flowjax_ood.bijectors.squeeze import Squeeze, squeeze, unsqueeze
 __all__ = [
     "ActNorm",
     "AffineCoupling",
+    "Autoregressive",
     "Bijector",
     "Chain",
     "ChannelPermutation",
     "ConditionAffine",
     "Coupling",
+    "ElementAffine",
     "Event",
+    "Exp",
     "FactorOut",
     "Haar",
+    "Householder",
     "Inverse",
     "InvertibleConv1x1",
     "Logit",
+    "MaskedAffine",
+    "MaskedSpline",
+    "Patches",
     "Repeat",
+    "Reshape",
+    "Reverse",
+    "Softplus",
     "SplineCoupling",
     "Squeeze",
+    "Tanh",
     "actnorm_forward",
     "actnorm_inverse",
     "affine_forward",
     "affine_inverse",
+    "autoregressive_order",
     "event_size",
     "haar_forward",
     "haar_inverse",
@@ -53,6 +74,7 @@ __all__ = [
     "logit_inverse",
     "mix_channels",
     "permute",
+    "reflect",
     "restack",
     "spline_forward",
     "spline_inverse",

@@ -126,6 +126,14 @@ def _corners(spline: Spline, at) -> tuple[Spline, Spline]:
     return Spline(*lower), Spline(*upper)
 
 
+def check_spline(bins: int, bound: float) -> None:
+    """Raise ValueError for `bins` and `bound` that no spline has."""
+    if not 1 <= whole_number("bins", bins) < 1 / MIN_SIZE:
+        raise ValueError(f"a spline needs 1 <= bins < {1 / MIN_SIZE:.0f}, got {bins}")
+    if not 0 < bound < math.inf:
+        raise ValueError(f"bound must be positive and finite, got {bound}")
+
+
 class SplineCoupling(Coupling):
     """`z = spline(x)` on the changed part, its knots computed from the seen part.
 
@@ -142,12 +150,7 @@ class SplineCoupling(Coupling):
     bound: float = 5.0
 
     def __post_init__(self):
-        if not 1 <= whole_number("bins", self.bins) < 1 / MIN_SIZE:
-            raise ValueError(
-                f"a spline needs 1 <= bins < {1 / MIN_SIZE:.0f}, got {self.bins}"
-            )
-        if not 0 < self.bound < math.inf:
-            raise ValueError(f"bound must be positive and finite, got {self.bound}")
+        check_spline(self.bins, self.bound)
         super().__post_init__()
 
     @property

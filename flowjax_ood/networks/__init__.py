@@ -9,10 +9,12 @@ from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convnets import GlowConvNet, Highway
 from flowjax_ood.networks.image_conditioned import ImageConditioned
 from flowjax_ood.networks.layers import Conv, Dense, WNConv, weight_norm
+from flowjax_ood.networks.made import MADE
 from flowjax_ood.networks.mlp import MLP
 from flowjax_ood.networks.resnet import ResidualBlock, ResNet, ResNetAE
 
 __all__ = [
+    "MADE",
     "MLP",
     "Autoencoder",
     "BatchNorm",

@@ -7,8 +7,10 @@ import pytest
 
 from flowjax_ood.bijectors import (
     ActNorm,
+    Autoregressive,
     ConditionAffine,
     Coupling,
+    Householder,
     InvertibleConv1x1,
     Repeat,
     event_size,
@@ -27,7 +29,8 @@ from tests.helpers.law_table import (
     case,
 )
 
-OWN_PARAMETERS = (ActNorm, ConditionAffine, Coupling, InvertibleConv1x1, Repeat)
+OWN_PARAMETERS = (ActNorm, Autoregressive, ConditionAffine, Coupling, Householder)
+OWN_PARAMETERS += (InvertibleConv1x1, Repeat)
 
 
 def close(actual, expected, tolerance):

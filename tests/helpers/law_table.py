@@ -23,17 +23,27 @@ from flowjax_ood.bijectors import (
     Chain,
     ChannelPermutation,
     ConditionAffine,
+    ElementAffine,
+    Exp,
     FactorOut,
     Haar,
+    Householder,
     Inverse,
     InvertibleConv1x1,
     Logit,
+    MaskedAffine,
+    MaskedSpline,
+    Patches,
     Repeat,
+    Reshape,
+    Reverse,
+    Softplus,
     SplineCoupling,
     Squeeze,
+    Tanh,
 )
 from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
-from flowjax_ood.networks import MLP, ImageConditioned, ResNet, ResNetAE
+from flowjax_ood.networks import MADE, MLP, ImageConditioned, ResNet, ResNetAE
 
 BATCH = 3
 
@@ -41,6 +51,13 @@ bare = partial(ResNet, width=4, blocks=1, norm="none", skip=False)
 full = partial(ResNet, width=4, blocks=1, input_gain=2.0)
 narrow = partial(ResNetAE, width=4, blocks=2, latent_dim=2)
 mlp = partial(MLP, width=6, layers=1)
+
+
+def net(*hidden):
+    """The conditioner of an autoregressive map."""
+    return partial(MADE, hidden)
+
+
 viewing = partial(ImageConditioned, width=4, layers=1)
 
 
@@ -130,10 +147,48 @@ SIMPLE = {
     "haar_space": (partial(Haar, "space"), (4, 6, 2), None),
     "condition_affine": (partial(ConditionAffine, viewing), (3, 4, 2), (3, 4, 5)),
     "condition_shift": (partial(ConditionAffine, viewing, 0), (3, 4, 2), (3, 4, 1)),
+    "element_affine": (partial(ElementAffine, -2.0, 0.3), (2, 3, 1), None),
+    # from inside an interval to all numbers, which these laws draw as latents
+    "tanh": (lambda: Inverse(Tanh()), (5,), None),
+    "softplus": (
+        lambda: Chain([ElementAffine(0.9, 0.1), Inverse(Softplus())]),
+        (2, 3, 1),
+        None,
+    ),
+    "exp": (lambda: Chain([ElementAffine(0.9, 0.1), Inverse(Exp())]), (5,), None),
+    "householder": (partial(Householder, 3), (2, 2, 4), None),
+    "reshape": (partial(Reshape, (2, 3, 2), (4, 3)), (2, 3, 2), None),
+    "patches": (partial(Patches, (4, 6, 2), 2), (4, 6, 2), None),
+    "reverse": (Reverse, (4, 3), None),
     "actnorm": (ActNorm, (4, 4, 3), None),
     "actnorm_vector": (ActNorm, (5,), None),
     "conv1x1": (InvertibleConv1x1, (3, 2, 4), None),
     "conv1x1_plu": (partial(InvertibleConv1x1, "plu", 1), (3, 2, 4), None),
+}
+
+AUTOREGRESSIVE = {
+    "masked_affine": (partial(MaskedAffine, net(9, 8)), (5,), None),
+    "masked_affine_cond": (
+        partial(MaskedAffine, net(7), "reversed", "sequential", max_log_scale=None),
+        (5,),
+        3,
+    ),
+    "masked_affine_columns": (
+        partial(MaskedAffine, net(12), "columns", tol=0.0),
+        (2, 3, 2),
+        None,
+    ),
+    "masked_spline": (partial(MaskedSpline, net(8), 3, bins=4, bound=0.7), (5,), None),
+    "inverse_masked_affine": (
+        lambda: Inverse(MaskedAffine(net(8), (2, 0, 3, 1), "sequential")),
+        (4,),
+        2,
+    ),
+    "repeat_masked_affine": (
+        lambda: Repeat(Chain([MaskedAffine(net(6), tol=0.0), Reverse()]), 3),
+        (4,),
+        2,
+    ),
 }
 
 COMBINATORS = {
@@ -205,7 +260,7 @@ LARGE = {
     ),
 }
 
-TABLE = SIMPLE | COUPLINGS | COMBINATORS | MODELS
+TABLE = SIMPLE | COUPLINGS | AUTOREGRESSIVE | COMBINATORS | MODELS
 ALL = TABLE | LARGE
 # couplings that run another's code, on another mask: what depends on the mask is
 # checked in float64, what depends on the code alone is not checked again
