@@ -61,6 +61,7 @@ def client_panels(
     left.set_ylim(len(names) - 0.4, -0.6)
     for axes in (middle, right):
         axes.tick_params(axis="y", labelleft=False, length=0)
+    right.locator_params(axis="x", nbins=4)
     left.axvline(0.5, color=style.MUTED, lw=1, zorder=0)
     middle.axvline(0, color=style.MUTED, lw=1, zorder=0)
     style.style_axes(left, f"AUROC by {score}", grid="x")
