@@ -5,7 +5,7 @@ import numpy as np
 from experiments.monitor.measures import AFTER, BEFORE, FIRST, USUAL
 from flowjax_ood import figures
 from flowjax_ood.interface.document import Document
-from flowjax_ood.interface.text import interval, share
+from flowjax_ood.interface.text import decimals, share
 
 ABOUT = """\
 A scene is an outfit of clothing: a context is drawn, then the class of every item from
@@ -21,7 +21,7 @@ more usual, and none is turned round."""
 AREAS = """\
 AUROC against the items that were left as they are; of exchanged items, against the same
 images in their own scenes, so that whatever looks at single items has 0.500. Means over
-networks, with the 95 % interval of the items in brackets."""
+networks."""
 ABLATION = """\
 AUROC of the joint density less that of each ablation, of the same items and averaged
 over networks, with 95 % intervals (DeLong). Where an interval holds 0, the part adds
@@ -47,7 +47,7 @@ def figure(results: dict, examples: dict):
         for name, of in examples.items()
     }
     areas = {
-        row: {name: a["auroc"] for name, a in of.items()}
+        _short(row): {name: a["auroc"] for name, a in of.items()}
         for row, of in results["rows"].items()
     }
     alarms = {
@@ -59,7 +59,7 @@ def figure(results: dict, examples: dict):
         scenes,
         areas,
         alarms,
-        results["differences"],
+        {_short(row): of for row, of in results["differences"].items()},
         alpha=results["settings"]["alpha"],
         usual=USUAL,
     )
@@ -88,18 +88,20 @@ def document(results: dict, picture: bytes | None) -> Document:
     rows = results["rows"]
     sets = list(rows[FIRST])
     page.section("What each layer sees").text(AREAS)
-    lines = [[row, *(_cell(of.get(name)) for name in sets)] for row, of in rows.items()]
-    page.table(["row", *sets], lines, "AUROC")
-    lines = [
-        [row, *(_spread(of.get(name)) for name in sets)] for row, of in rows.items()
-    ]
+    captions = {"AUROC": _area, "95 % intervals of the items": _interval}
     if len(results["networks"]) > 1:
-        page.table(["row", *sets], lines, "Lowest and highest AUROC of the networks")
+        captions["Lowest and highest of the networks"] = _spread
+    for caption, cell in captions.items():
+        lines = [
+            [_short(row), *("–" if name not in of else cell(of[name]) for name in sets)]
+            for row, of in rows.items()
+        ]
+        page.table(["row", *sets], lines, caption)
     page.section("Is it the joint that helps?").text(ABLATION)
     of = results["differences"]
     sets = [name for name in sets if name != AFTER]
-    lines = [[row, *(_difference(of[row][name]) for name in sets)] for row in of]
-    page.table(["joint density less", *sets], lines, "Differences of AUROC")
+    lines = [[_short(row), *(_difference(of[row][n]) for n in sets)] for row in of]
+    page.table(["less", *sets], lines, "Differences of AUROC")
     page.section("Alarms").text(ALARMS)
     keys = ("alarm", "first", "second", "first_alone", "second_alone", "neighbours")
     lines = [
@@ -114,17 +116,25 @@ def document(results: dict, picture: bytes | None) -> Document:
     return page
 
 
-def _cell(area: dict | None) -> str:
-    return "–" if area is None else interval(area["auroc"], *area["interval"])
+def _short(row: str) -> str:
+    """`without inputs`, where it is clear of what."""
+    return row.removeprefix("joint density ")
 
 
-def _spread(area: dict | None) -> str:
-    if area is None:
-        return "–"
+def _area(area: dict) -> str:
+    return decimals(area["auroc"])
+
+
+def _interval(area: dict) -> str:
+    low, high = (decimals(end, 2) for end in area["interval"])
+    return f"{low} ... {high}"
+
+
+def _spread(area: dict) -> str:
     of = area["per_network"]
-    return f"{min(of):.3f} ... {max(of):.3f}"
+    return f"{decimals(min(of), 2)} ... {decimals(max(of), 2)}"
 
 
 def _difference(ends: list[float]) -> str:
-    value, low, high = (f"{v:+.3f}" for v in ends)
+    value, low, high = (f"{v:+.2f}" for v in ends)
     return f"{value} [{low}, {high}]"

@@ -68,7 +68,7 @@ def monitor_panels(
     }
     caption = (
         f"Scenes: an alarm has a frame in the colour of its layer; below, the p-values "
-        f"of both layers. Dots: AUROC, 0.5 is chance (line). Alarms at p ≤ {alpha:g} "
+        f"of layers 1 and 2. Dots: AUROC, 0.5 is chance (line). Alarms: p ≤ {alpha:g} "
         f"(line). Differences: with 95 % intervals; at the line, the part adds nothing."
     )
     return layout.frame(figure, title, key=layout.line_key(key), caption=caption)
