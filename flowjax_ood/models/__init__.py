@@ -4,11 +4,14 @@ from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.models.efficientnet import EfficientNetLite0, encoder_images
 from flowjax_ood.models.glow import Glow
 from flowjax_ood.models.lenet import LeNet
+from flowjax_ood.models.maf import IAF, MAF
 from flowjax_ood.models.real_nvp import RealNVP, TabularRealNVP
 from flowjax_ood.models.sequence_lstm import BiLSTM
 from flowjax_ood.models.wavelet_flow import LevelLogProb, WaveletFlow
 
 __all__ = [
+    "IAF",
+    "MAF",
     "BiLSTM",
     "EfficientNetLite0",
     "Glow",
