@@ -1,81 +1,37 @@
 """One row per config key: the only table that knows about keys.
 
 What a key means and its default stand in experiments/configs/shared; what the commands
-may do with it stands here. To add a key is to add a line in each.
+may do with it stands here, those of a system in `system_keys`. To add a key is to add a
+line in each.
 """
 
-import enum
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import groupby
 
 from ml_collections import ConfigDict
 
+from experiments.core.key import (
+    AHEAD,
+    ALL,
+    BATCH,
+    CLASSIFIERS,
+    EVERY,
+    FLOWS,
+    IMAGES,
+    LAYERS,
+    MODELS,
+    READERS,
+    SIDE,
+    SYSTEMS,
+    TOKENS,
+    VECTORS,
+    WIDTH,
+    Key,
+    Kind,
+    kind,
+)
+from experiments.core.system_keys import SYSTEM_ROWS
 from flowjax_ood.interface.options import SEED
-
-
-class Kind(enum.Enum):
-    """Kind of an experiment: a flow, classifiers to compare detectors, or a system."""
-
-    IMAGES = "a flow on images"
-    VECTORS = "a flow on vectors"
-    CLASSIFIER = "classifiers of images"
-    TOKENS = "classifiers of tokens"
-    LIGHT_FIELD = "volumes from light fields"
-    SCENES = "a monitor of scenes"
-    SERVED = "an ensemble that is served"
-    CLIENTS = "clients that learn together"
-
-    @property
-    def classifies(self) -> bool:
-        """Whether it is for the command `detect`."""
-        return self in CLASSIFIERS
-
-    @property
-    def command(self) -> str | None:
-        """The one command that such a config is for; None for flows and classifiers."""
-        return SYSTEMS[self][1] if self in SYSTEMS else None
-
-
-IMAGES, VECTORS, TOKENS = Kind.IMAGES, Kind.VECTORS, Kind.TOKENS
-FLOWS, CLASSIFIERS = (IMAGES, VECTORS), (Kind.CLASSIFIER, TOKENS)
-ALL = FLOWS + CLASSIFIERS
-# experiments of a command of their own: the section that tells them, and the command
-SYSTEMS = {
-    Kind.LIGHT_FIELD: ("light_field", "reconstruct"),
-    Kind.SCENES: ("scenes", "monitor"),
-    Kind.SERVED: ("served", "steal"),
-    Kind.CLIENTS: ("clients", "federated"),
-}
-EVERY = ALL + tuple(SYSTEMS)
-SERVED = (Kind.SERVED,)
-CLIENTS = (Kind.CLIENTS,)
-
-# `model.name`, and what such a model is of
-MODELS = {
-    "real_nvp": IMAGES,
-    "glow": IMAGES,
-    "tabular_real_nvp": VECTORS,
-    "lenet": Kind.CLASSIFIER,
-    "resnet34": Kind.CLASSIFIER,
-    "bilstm": TOKENS,
-}
-
-
-def kind(config: ConfigDict | dict) -> Kind:
-    """The kind of an experiment; of an unknown model, what its sections look like."""
-    for system, (section, _) in SYSTEMS.items():
-        if section in config:
-            return system
-    likely = Kind.CLASSIFIER if "detect" in config else IMAGES
-    name = config.get("model", {}).get("name")
-    known = MODELS.get(name, likely) if isinstance(name, str) else likely
-    return known if known.classifies == likely.classifies else likely
-
-
-# whether another value of a key makes no difference, by the flat config it is in
-Condition = bool | Callable[[dict], bool]
 
 
 def no_validation(config: dict) -> bool:
@@ -96,58 +52,6 @@ def constant_rate(config: dict) -> bool:
 def no_dropout(config: dict) -> bool:
     """Tell whether no mode of parallelism decides what a classifier drops."""
     return "detect.networks" not in config
-
-
-@dataclass(frozen=True)
-class Key:
-    """A config key and what the commands may do with it.
-
-    Args:
-        name: such as "data.limit_test".
-        type: of its values, `(str,)` being a tuple of text; by kind where these differ.
-        kinds: the kinds of experiment whose configs have it.
-        least: least value, of each number of a tuple.
-        most: greatest value, of each number of a tuple; of integers `COUNT` or less.
-        above: all values are above this.
-        below: all values are below this.
-        choices: names it takes, each of a tuple's; by kind where these differ.
-        off: of a key that acts on images alone, the value for all else.
-        resume: when it may differ as a run goes on.
-        per_host: may differ between the processes of a run.
-        scored: says what is scored: not how rows of one table differ.
-        evaluate: may be set for a trained run (`scored` may, too).
-        pooled: when it may differ among runs that a report pools (`scored` may, too).
-        reading: how images are read, of which a training step knows nothing.
-        column: which column of every table of `benchmark` it is; 0 is none.
-        older: of a key that came later, the value of configs written before it.
-    """
-
-    name: str
-    type: type | tuple[type] | dict[Kind, type | tuple[type]]
-    kinds: tuple[Kind, ...] = ALL
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    below: float | None = None
-    choices: tuple[str, ...] | dict[Kind, tuple[str, ...]] = ()
-    off: object = None
-    resume: Condition = False
-    per_host: bool = False
-    scored: bool = False
-    evaluate: bool = False
-    pooled: Condition = False
-    reading: bool = False
-    column: int = 0
-    older: object = None
-
-    @property
-    def section(self) -> str:
-        """The part of the name before the first dot; a key without one is its own."""
-        return self.name.partition(".")[0]
-
-    def type_of(self, of: Kind) -> type | tuple[type] | None:
-        """The type of its values in an experiment of that kind, if it has the key."""
-        return self.type.get(of) if isinstance(self.type, dict) else self.type
 
 
 def _by_family(flows: tuple[str, ...], classifiers: tuple[str, ...]) -> dict:
@@ -173,8 +77,6 @@ UNREAD = {"resume": no_validation, "pooled": no_validation}
 ANEW = {"resume": True, "evaluate": True}
 # of keys of what is fitted to classifiers after their training
 LATER = {"resume": True}
-# greatest values, beyond any machine, or any patience, of today: a slip of the keyboard
-WIDTH, LAYERS, BATCH, AHEAD, READERS, SIDE = 2**16, 1000, 2**24, 2**16, 256, 2**13
 # what 16 bits hold
 MOST_BINS = 2**16
 # samples drawn at once, into one picture
@@ -347,90 +249,7 @@ TABLE = (
     Key("detect.corrupted", (str,), CLASSIFIERS, off=(), **LATER),
     Key("detect.severities", (int,), CLASSIFIERS, **LATER),
     Key("detect.corrupted_images", int, CLASSIFIERS, least=0, **LATER),
-    *(
-        Key(f"light_field.{name}", int, (Kind.LIGHT_FIELD,), least=least, most=most)
-        for name, least, most in (
-            ("planes", 2, SIDE),
-            ("views", 1, SIDE),
-            ("levels", 1, LAYERS),
-            ("couplings", 1, LAYERS),
-            ("width", 1, WIDTH),
-            ("layers", 1, LAYERS),
-            ("kernel", 1, SIDE),
-            ("steps", 1, None),
-            ("adapt_steps", 1, None),
-            ("batch_size", 1, BATCH),
-            ("train_volumes", 1, None),
-            ("calibrate_volumes", 20, None),
-            ("test_volumes", 20, None),
-            ("stream_before", 1, None),
-            ("stream_after", 1, None),
-            ("adapt_pairs", 1, None),
-            ("recalibrate_pairs", 20, None),
-        )
-    ),
-    Key("light_field.noise", float, (Kind.LIGHT_FIELD,), least=0),
-    Key("light_field.other_scale", float, (Kind.LIGHT_FIELD,), least=0),
-    Key("light_field.weight", float, (Kind.LIGHT_FIELD,), least=0, below=1),
-    Key("light_field.learning_rate", float, (Kind.LIGHT_FIELD,), above=0),
-    Key("light_field.alarm", float, (Kind.LIGHT_FIELD,), above=1),
-    Key("served.seeds", int, SERVED, least=1, most=100),
-    Key("served.members", int, SERVED, least=2, most=LAYERS),
-    Key("served.epochs", int, SERVED, least=1),
-    Key("served.joint_epochs", int, SERVED, least=1),
-    Key("served.weight", float, SERVED, least=0),
-    Key("served.agreement", str, SERVED, choices=("logsumexp", "max", "mean")),
-    Key("served.batch_size", int, SERVED, least=1, most=BATCH),
-    Key("served.learning_rate", float, SERVED, above=0),
-    Key("served.checkpoint_every", int, SERVED, least=1, resume=True),
-    Key("served.held_out_class", int, SERVED, least=0),
-    Key("served.similar", int, SERVED, least=1),
-    Key("served.queries", str, SERVED),
-    Key("served.limit_queries", int, SERVED, least=0),
-    Key("served.hash", str, SERVED),
-    Key("served.hash_source", str, SERVED),
-    Key("served.hash_path", str, SERVED, resume=True),
-    Key("served.hash_epochs", int, SERVED, least=1),
-    Key("served.clone_epochs", int, SERVED, least=1),
-    Key("served.repeats", int, SERVED, least=2, most=1000),
-    Key("served.jitter", int, SERVED, least=1, most=255),
-    Key("served.corrupted", (str,), SERVED),
-    Key("served.severity", int, SERVED, least=1, most=5),
-    Key("clients.count", int, CLIENTS, least=2, most=LAYERS),
-    Key("clients.classes", int, CLIENTS, least=2),
-    Key("clients.seeds", int, CLIENTS, least=1, most=LAYERS),
-    Key("clients.rounds", int, CLIENTS, least=1),
-    Key("clients.begin", int, CLIENTS, least=0),
-    Key("clients.steps", int, CLIENTS, least=1),
-    Key("clients.batch_size", int, CLIENTS, least=1, most=BATCH),
-    Key("clients.learning_rate", float, CLIENTS, above=0),
-    Key("clients.weight", float, CLIENTS, least=0),
-    Key("clients.kind", str, CLIENTS, choices=("uniform", "energy")),
-    Key("clients.generator_steps", int, CLIENTS, least=1),
-    Key("clients.generator_rate", float, CLIENTS, above=0),
-    Key("clients.draws", int, CLIENTS, least=1),
-    *(
-        Key(f"scenes.{name}", int, (Kind.SCENES,), least=least, most=most)
-        for name, least, most in (
-            ("networks", 1, 100),
-            ("epochs", 1, None),
-            ("steps", 0, None),
-            ("held_back", 1, None),
-            ("per_scene", 2, None),
-            ("train", 1, None),
-            ("calibrate", 1, None),
-            ("test", 2, None),
-            ("inputs", 1, WIDTH),
-            ("grid", 1, SIDE),
-            ("couplings", 2, LAYERS),
-            ("width", 1, WIDTH),
-            ("flow_steps", 1, None),
-            ("context_steps", 1, None),
-            ("severity", 1, 5),
-        )
-    ),
-    Key("scenes.alpha", float, (Kind.SCENES,), above=0, below=1),
-    Key("scenes.corrupted", (str,), (Kind.SCENES,)),
+    *SYSTEM_ROWS,
     # a grid of flows, which no single run has
     Key("ablate.seeds", (int,), (), least=0, most=SEED),
     Key("ablate.grids", (dict,), ()),

@@ -1,0 +1,93 @@
+"""The rows of keys of the commands that train a system of their own."""
+
+from experiments.core.key import BATCH, LAYERS, SIDE, WIDTH, Key, Kind
+
+VOLUMES, SCENES = (Kind.LIGHT_FIELD,), (Kind.SCENES,)
+SERVED, CLIENTS = (Kind.SERVED,), (Kind.CLIENTS,)
+
+SYSTEM_ROWS = (
+    *(
+        Key(f"light_field.{name}", int, VOLUMES, least=least, most=most)
+        for name, least, most in (
+            ("planes", 2, SIDE),
+            ("views", 1, SIDE),
+            ("levels", 1, LAYERS),
+            ("couplings", 1, LAYERS),
+            ("width", 1, WIDTH),
+            ("layers", 1, LAYERS),
+            ("kernel", 1, SIDE),
+            ("steps", 1, None),
+            ("adapt_steps", 1, None),
+            ("batch_size", 1, BATCH),
+            ("train_volumes", 1, None),
+            ("calibrate_volumes", 20, None),
+            ("test_volumes", 20, None),
+            ("stream_before", 1, None),
+            ("stream_after", 1, None),
+            ("adapt_pairs", 1, None),
+            ("recalibrate_pairs", 20, None),
+        )
+    ),
+    Key("light_field.noise", float, VOLUMES, least=0),
+    Key("light_field.other_scale", float, VOLUMES, least=0),
+    Key("light_field.weight", float, VOLUMES, least=0, below=1),
+    Key("light_field.learning_rate", float, VOLUMES, above=0),
+    Key("light_field.alarm", float, VOLUMES, above=1),
+    Key("served.seeds", int, SERVED, least=1, most=100),
+    Key("served.members", int, SERVED, least=2, most=LAYERS),
+    Key("served.epochs", int, SERVED, least=1),
+    Key("served.joint_epochs", int, SERVED, least=1),
+    Key("served.weight", float, SERVED, least=0),
+    Key("served.agreement", str, SERVED, choices=("logsumexp", "max", "mean")),
+    Key("served.batch_size", int, SERVED, least=1, most=BATCH),
+    Key("served.learning_rate", float, SERVED, above=0),
+    Key("served.checkpoint_every", int, SERVED, least=1, resume=True),
+    Key("served.held_out_class", int, SERVED, least=0),
+    Key("served.similar", int, SERVED, least=1),
+    Key("served.queries", str, SERVED),
+    Key("served.limit_queries", int, SERVED, least=0),
+    Key("served.hash", str, SERVED),
+    Key("served.hash_source", str, SERVED),
+    Key("served.hash_path", str, SERVED, resume=True),
+    Key("served.hash_epochs", int, SERVED, least=1),
+    Key("served.clone_epochs", int, SERVED, least=1),
+    Key("served.repeats", int, SERVED, least=2, most=1000),
+    Key("served.jitter", int, SERVED, least=1, most=255),
+    Key("served.corrupted", (str,), SERVED),
+    Key("served.severity", int, SERVED, least=1, most=5),
+    Key("clients.count", int, CLIENTS, least=2, most=LAYERS),
+    Key("clients.classes", int, CLIENTS, least=2),
+    Key("clients.seeds", int, CLIENTS, least=1, most=LAYERS),
+    Key("clients.rounds", int, CLIENTS, least=1),
+    Key("clients.begin", int, CLIENTS, least=0),
+    Key("clients.steps", int, CLIENTS, least=1),
+    Key("clients.batch_size", int, CLIENTS, least=1, most=BATCH),
+    Key("clients.learning_rate", float, CLIENTS, above=0),
+    Key("clients.weight", float, CLIENTS, least=0),
+    Key("clients.kind", str, CLIENTS, choices=("uniform", "energy")),
+    Key("clients.generator_steps", int, CLIENTS, least=1),
+    Key("clients.generator_rate", float, CLIENTS, above=0),
+    Key("clients.draws", int, CLIENTS, least=1),
+    *(
+        Key(f"scenes.{name}", int, SCENES, least=least, most=most)
+        for name, least, most in (
+            ("networks", 1, 100),
+            ("epochs", 1, None),
+            ("steps", 0, None),
+            ("held_back", 1, None),
+            ("per_scene", 2, None),
+            ("train", 1, None),
+            ("calibrate", 1, None),
+            ("test", 2, None),
+            ("inputs", 1, WIDTH),
+            ("grid", 1, SIDE),
+            ("couplings", 2, LAYERS),
+            ("width", 1, WIDTH),
+            ("flow_steps", 1, None),
+            ("context_steps", 1, None),
+            ("severity", 1, 5),
+        )
+    ),
+    Key("scenes.alpha", float, SCENES, above=0, below=1),
+    Key("scenes.corrupted", (str,), SCENES),
+)
