@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 
 from experiments.core.keys import Kind
 from experiments.core.score_cache import Scored
+from experiments.scores import encoder, lock
 from experiments.scores import images as chosen
-from experiments.scores import lock
 from experiments.scores.images import check_alike, split
 from experiments.scores.measures import table_rows, worst_intervals
 from experiments.scores.rows import Row, rows
@@ -289,6 +289,15 @@ def test_scores_of_an_encoder_join_where_it_is_installed(monkeypatch):
         assert np.median(far) < np.median(inside)
     # once each, for both scores
     assert seen == [100, 30, 30]
+    # as many as there is room for: a whole block of sets, and no more than that
+    features = listed["5-NN of encoder features"].score.features
+    sets = [images[i : i + 9] for i in range(20)]
+    first = [features(x) for x in sets]
+    for x, expected in zip(sets, first, strict=True):
+        assert features(x) is expected
+    monkeypatch.setattr(encoder, "REMEMBERED", 3 * first[0].nbytes)
+    features(images)
+    assert len(encoder._remembered) <= 3
 
 
 def test_the_interval_of_the_worst_covers_a_tie():
