@@ -261,21 +261,34 @@ def areas(runs: list[dict], row: str) -> dict[str, dict]:
     return found
 
 
-def differences(runs: list[dict]) -> dict[str, dict[str, list[float]]]:
-    """`{ablation: {set: [difference, low, high]}}`: what the joint density gains.
+def differences(runs: list[dict]) -> dict[str, dict[str, dict]]:
+    """`{ablation: {set: ...}}`: what the joint density gains over each.
 
-    AUROC of the joint density less that of the ablation, of the same items (DeLong),
-    placements averaged over networks.
+    * `difference`: `[difference, low, high]` of AUROC, that of the joint density less
+      that of the ablation, of the same items (DeLong), placements averaged over
+      networks: the interval is of the items alone;
+    * `per_network`: the difference of each;
+    * `shown`: whether the interval is on one side of 0 and there are several networks,
+      all on that side.
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, dict]] = {}
+    joint = areas(runs, FIRST)
     for row in ABLATIONS:
-        for name in areas(runs[:1], row):
+        for name, of in areas(runs, row).items():
             if name == AFTER:
                 continue
             whole, part = (_placed(runs, r, name) for r in (FIRST, row))
             paired = name not in runs[0]["other_sets"]
             estimate = difference_of(whole, part, paired=paired)
-            found.setdefault(row, {})[name] = [float(v) for v in estimate]
+            value, low, high = (float(v) for v in estimate)
+            both = joint[name]["per_network"], of["per_network"]
+            each = [a - b for a, b in zip(*both, strict=True)]
+            one_side = min(low, *each) > 0 or max(high, *each) < 0
+            found.setdefault(row, {})[name] = {
+                "difference": [value, low, high],
+                "per_network": each,
+                "shown": one_side and len(runs) > 1,
+            }
     return found
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
 from flowjax_ood.data.sets import ImageSet
@@ -60,8 +59,3 @@ def trained_network(
         label=f"classifier {number + 1} of {c.networks}",
     )
     return Network.of(module, fetch(run.state.variables()))
-
-
-def accuracy(network: Network, images: np.ndarray, labels: np.ndarray) -> float:
-    """The share of images that the network labels rightly."""
-    return float((network.collect(images).logits.argmax(1) == labels).mean())

@@ -15,6 +15,10 @@ from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.ood.p_values import ROUNDING
 
+# scenes that are drawn, each with a seed of its own: contexts and classes are functions
+# of the seed, whatever the images
+ROLES = ("train", "calibrate", "test")
+
 
 class RunScenes(NamedTuple):
     """Images to train on, the scenes of a run, and items to put in place of items 0.
@@ -38,8 +42,9 @@ def run_scenes(config: ConfigDict) -> RunScenes:
     """Load the sets of a config and draw its scenes.
 
     Classifier, density and context see the first training images, calibration scenes
-    are of the last, and those tested of the test images. Raises UserError for sets
-    that are too small.
+    are of the last, and those tested of the test images. Contexts and classes of each
+    are drawn apart from those of the others. Raises UserError for sets that are too
+    small.
     """
     c, d = config.scenes, config.data
     every = images(config, d.train, d.limit_train)
@@ -57,16 +62,24 @@ def run_scenes(config: ConfigDict) -> RunScenes:
         others[name] = pool[rows]
     cut = len(every) - c.held_back
     train, held_out = every.at(slice(cut)), every.at(slice(cut, None))
-    counts = {"items": c.per_scene, "seed": config.seed}
     with user_errors("config.scenes", ValueError):
-        learn = outfit_scenes(train, count=c.train, **counts)
-        calibrate = outfit_scenes(held_out, count=c.calibrate, **counts)
-        test = outfit_scenes(tested, count=c.test, **counts)
+        learn, calibrate, test = (
+            outfit_scenes(
+                of,
+                items=c.per_scene,
+                count=c[role],
+                seed=len(ROLES) * config.seed + number,
+            )
+            for number, (role, of) in enumerate(
+                zip(ROLES, (train, held_out, tested), strict=True)
+            )
+        )
         before, after = exchanged(test)
         made = {
             kind: corrupt(test.items[:, 0], kind, c.severity, config.seed)
             for kind in c.corrupted
         }
+    _check_learning(config, train, learn)
     outliers, names = others | made, tuple(others)
     return RunScenes(train, learn, calibrate, test, outliers, names, before, after)
 
@@ -89,6 +102,29 @@ def _check(config: ConfigDict, train: ImageSet) -> None:
         raise UserError(
             f"config.scenes.calibrate={c.calibrate} scenes give no p-value as small as "
             f"alpha={c.alpha:g} of two layers: the monitor would never ring"
+        )
+
+
+def _check_learning(config: ConfigDict, train: ImageSet, learn: Scenes) -> None:
+    """The same, of what the joint density and the context are learned from."""
+    c, pixels = config.scenes, int(np.prod(train.images.shape[1:]))
+    if c.inputs > pixels:
+        raise UserError(
+            f"config.scenes.inputs={c.inputs} principal components of images of "
+            f"{pixels} pixels: give at most {pixels}"
+        )
+    classes = int(train.labels.max()) + 1
+    if (numbers := c.inputs + classes + c.grid**2) >= len(train):
+        raise UserError(
+            f"config.scenes.inputs={c.inputs}, {classes} classes and "
+            f"grid={c.grid} squared are {numbers} numbers of an image, and a density "
+            f"of them needs more than the {len(train)} images there are to train on: "
+            "give less inputs, or less held_back"
+        )
+    if absent := sorted({*range(classes)} - {*learn.labels.ravel().tolist()}):
+        raise UserError(
+            f"none of config.scenes.train={c.train} scenes has an item of class "
+            f"{', '.join(map(str, absent))}: give more"
         )
 
 

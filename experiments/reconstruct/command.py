@@ -34,7 +34,8 @@ from flowjax_ood.interface.errors import user_errors
 
 # names of rows: page.py says what they are
 BLOCKS = {"coupling": "couplings", "affine": "affine"}
-LINEAR, RESIDUAL, GAUSSIAN = "local linear", "residual", "PCA Gaussian"
+LINEAR, GAUSSIAN = "local linear", "PCA Gaussian"
+RESIDUAL, OPTICS = "residual", "known optics"
 PICTURE = "reconstruct.png"
 
 
@@ -74,11 +75,16 @@ def main(config: ConfigDict, workdir: Path) -> tuple[dict, dict]:
         compute = partial(_row, name, of.score, of.reconstruct, data)
         rows.append(stage(workdir, f"row_{number}", compute))
 
-    def left(p: Pairs) -> np.ndarray:
-        views = seen(main_flow.reconstruct(p.y), config, noise=0.0)
-        return -np.mean((p.y - views) ** 2, axis=(1, 2, 3), dtype=np.float64)
+    def left(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        views = seen(x, config, noise=0.0)
+        return -np.mean((y - views) ** 2, axis=(1, 2, 3), dtype=np.float64)
 
-    for name, score in ((RESIDUAL, left), (GAUSSIAN, lambda p: gaussian(p.x))):
+    scores = {
+        RESIDUAL: lambda p: left(main_flow.reconstruct(p.y), p.y),
+        OPTICS: lambda p: left(p.x, p.y),
+        GAUSSIAN: lambda p: gaussian(p.x),
+    }
+    for name, score in scores.items():
         compute = partial(_row, name, score, None, data)
         rows.append(stage(workdir, f"row_{len(rows)}", compute))
 

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.reconstruct.pairs import Pairs
-from flowjax_ood.bijectors import Haar
 from flowjax_ood.models import WaveletFlow
 
 # rows and columns on each side of a pixel that a patch reaches
@@ -69,7 +68,7 @@ class LocalLinearGaussian:
 
     def reconstruct(self, y: np.ndarray) -> np.ndarray:
         """The mean volume of every measurement, coarsest part first: float32."""
-        haar, found = Haar(self.flow.axis), []
+        found = []
         for rows in _chunks(len(y)):
             coarse = None
             for at, which in reversed(list(enumerate(_parts(self.flow)))):
@@ -78,8 +77,7 @@ class LocalLinearGaussian:
                 if which == "coarse":
                     coarse = jnp.asarray(part)
                 else:
-                    z = jnp.concatenate([coarse, part], axis=-1)
-                    coarse = haar.inverse(z)[0]
+                    coarse = self.flow.join(coarse, part)
             found.append(np.asarray(coarse))
         return np.concatenate(found)
 

@@ -20,6 +20,8 @@ def certificate(name: str, scores: dict[str, np.ndarray], test: str) -> dict:
     `scores`: `{set: [N]}`, with "calibration" and the set `test` among them. Of every
     other set: AUROC of the score, and of the two-sided p-value, each with its 95 %
     interval; `found` and `found_two_sided`, the share of pairs with p <= `ALPHA`.
+    `promised`: the expected share of the test pairs, and where it is for 95 % of
+    calibration and test pairs (`promised_share`).
     Raises UserError for scores that are not finite.
     """
     for of, values in scores.items():
@@ -50,16 +52,32 @@ def certificate(name: str, scores: dict[str, np.ndarray], test: str) -> dict:
             "found": share_of(p["low"][other]),
             "found_two_sided": share_of(p["two"][other]),
         }
-    promised = {
-        name: sides[side].false_alarms(ALPHA)
-        for name, side in (("low", "low"), ("two", "two"))
-    }
     return {
         "name": name,
         "false_alarms": {side: share_of(of[test]) for side, of in p.items()},
-        "promised": {k: [e.value, e.low, e.high] for k, e in promised.items()},
+        "promised": {
+            side: promised_share(of, len(scores[test])) for side, of in sides.items()
+        },
         "sets": sets,
     }
+
+
+def promised_share(calibration: ood.Calibration, count: int) -> list[float]:
+    """`[expected, low, high]`: the share of `count` new pairs with p <= `ALPHA`.
+
+    The rate given n calibration scores is of the law Beta(k, n + 1 - k), of mean
+    k / (n + 1) (`Calibration.false_alarms`), so the number of `count` pairs is
+    beta-binomial: both draw anew. low and high hold 95 % or more of it.
+    """
+    rate = calibration.false_alarms(ALPHA).value
+    ends = len(calibration) + 1
+    k = round(rate * ends)
+    if k in (0, ends):
+        return [rate, rate, rate]
+    from scipy import stats
+
+    low, high = stats.betabinom(count, k, ends - k).ppf([0.025, 0.975]) / count
+    return [rate, float(low), float(high)]
 
 
 def share_of(p: np.ndarray) -> float:

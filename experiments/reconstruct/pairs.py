@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.loaders import load_set
+from experiments.core.set_names import ood_names
+from experiments.core.systems import images as image_set
 from flowjax_ood.data.light_field import BELOW_ONE, light_field, shifted, volumes
-from flowjax_ood.interface.errors import UserError, user_errors
+from flowjax_ood.interface.errors import UserError
 
 # shares of the training images: no image is in two of these
 ROLES = {"train": 0.6, "calibrate": 0.2, "adapt": 0.1, "recalibrate": 0.1}
@@ -44,10 +45,10 @@ def load_images(config: ConfigDict) -> Images:
     Raises UserError for images in colour, and for too few of them.
     """
     c = config.data
-    with user_errors("config.data"):
-        train = load_set(config, c.train, c.limit_train, c.source, c.path)
-        test = load_set(config, c.test, c.limit_test, c.source, c.path)
-        others = [load_set(config, o, c.limit_test, c.source, c.path) for o in c.ood]
+    names = ood_names(c.test, c.ood)
+    train = image_set(config, c.train, c.limit_train)
+    test = image_set(config, c.test, c.limit_test)
+    others = [image_set(config, spec, c.limit_test) for spec in c.ood]
     for images in (train, test, *others):
         if images.images.shape[1:] != (*train.images.shape[1:3], 1):
             raise UserError(
@@ -70,8 +71,8 @@ def load_images(config: ConfigDict) -> Images:
             f"{10 * LEAST} or more, or 0 for all"
         )
     roles |= {"test": test.images, "stream": test.images}
-    names = {o.name: o.images for o in others}
-    return Images(roles, names, train.name, test.name)
+    pools = {n: of.images for n, of in zip(names, others, strict=True)}
+    return Images(roles, pools, train.name, test.name)
 
 
 def pairs(

@@ -68,8 +68,9 @@ def light_field_panels(
     _wealth(right, again, alarm)
     style.title(right, "New optics, monitors that start anew")
     caption = (
-        "Planes and views side by side, white 1. Wealth: of bets that nothing changed; "
-        f"it reaches {alarm:g} (line) in one stream of {alarm:g} where nothing does. "
+        "Planes and views side by side, white 1. Wealth: of bets against no "
+        f"change; without one, it reaches {alarm:g} (line) in at most one stream of "
+        f"{alarm:g}. "
         "Calibration is of the old optics unless a name says otherwise."
     )
     return layout.frame(figure, title, caption=caption)

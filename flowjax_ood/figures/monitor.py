@@ -55,7 +55,7 @@ def monitor_panels(
     parts = figure.subfigures(
         3 if scenes else 2,
         1,
-        height_ratios=_ratios([strip] if scenes else [], height, lower),
+        height_ratios=[*([strip] if scenes else []), height, lower],
     )
     if scenes:
         _scenes(parts[0], scenes)
@@ -69,13 +69,10 @@ def monitor_panels(
     caption = (
         f"Scenes: an alarm has a frame in the colour of its layer; below, the p-values "
         f"of layers 1 and 2. Dots: AUROC, 0.5 is chance (line). Alarms: p ≤ {alpha:g} "
-        f"(line). Differences: with 95 % intervals; at the line, the part adds nothing."
+        f"(line). Differences: with 95 % intervals of the items; at the line, the part "
+        f"adds nothing."
     )
     return layout.frame(figure, title, key=layout.line_key(key), caption=caption)
-
-
-def _ratios(strip: list[float], height: float, lower: float) -> list[float]:
-    return [*strip, height, lower]
 
 
 def _scenes(part, scenes: Mapping) -> None:

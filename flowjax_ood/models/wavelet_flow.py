@@ -162,7 +162,7 @@ class WaveletFlow:
             raise ValueError(f"parts of a volume have shapes {shapes}, got {given}")
         *details, coarse = parts
         for part in reversed(details):
-            coarse = self._join(coarse, part)
+            coarse = self.join(coarse, part)
         return coarse
 
     def condition(self, which: int | str, coarse, y) -> jax.Array:
@@ -241,7 +241,7 @@ class WaveletFlow:
             draw = partial(self.level(which).apply, variables[self.names[at]])
             heat = 0.0 if mean_alone else temperature
             part = draw(keys[at], len(y), heat, cond, method="sample")
-            coarse = part if which == "coarse" else self._join(coarse, part)
+            coarse = part if which == "coarse" else self.join(coarse, part)
         return coarse
 
     def _position(self, which) -> int:
@@ -279,7 +279,8 @@ class WaveletFlow:
             kept.append(coarse)
         return (*details, coarse), kept
 
-    def _join(self, coarse, details):
+    def join(self, coarse, details) -> jax.Array:
+        """The coarse volume of the level above: one step of `compose`."""
         z = jnp.concatenate([coarse, details], axis=-1)
         return Haar(self.axis).inverse(z)[0]
 

@@ -75,7 +75,9 @@ class ContextModel:
     `learning_rate` to 0, on items' labels given their neighbours'. Where a label is not
     known (-1), one is drawn in every step from q, the classifier's softmax; then, in
     each of `rounds`, q becomes `softmax(z + log p)`, z the classifier's logits, and p
-    is trained further. Scenes all of whose labels are known need no q and no rounds.
+    is trained further. A label that is known is kept: q of that item is certain of it.
+    Scenes all of whose labels are known need no rounds, and those without any links no
+    training: the answer is the class frequency.
 
     The published monitor names a graph Markov neural network (Qu, Bengio & Tang 2019)
     and no settings. In that network's code every node is linked to itself, so that a
@@ -116,12 +118,14 @@ class ContextModel:
         context = Context(
             network, model, params, np.log(counts / counts.sum()), _digests(scenes)
         )
+        if not scenes.adjacency.any():
+            return context
         every_known = (scenes.labels >= 0).all()
-        log_q = _log_softmax(z)
+        log_q = _certain(_log_softmax(z), scenes.labels)
         for number in range(1 if every_known else 1 + self.rounds):
             if number:
                 log_p = context.log_prob(log_q, scenes.adjacency)
-                log_q = _log_softmax(z + log_p)
+                log_q = _certain(_log_softmax(z + log_p), scenes.labels)
             columns = {
                 "labels": scenes.labels.astype(np.int32),
                 "log_q": log_q,
@@ -216,6 +220,13 @@ def _log_softmax(z) -> np.ndarray:
     z = np.asarray(z, np.float64)
     z = z - z.max(-1, keepdims=True)
     return np.asarray(z - np.log(np.exp(z).sum(-1, keepdims=True)), np.float32)
+
+
+def _certain(log_q: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`log_q [S, N, K]`, but certain of every label `[S, N]` that is known."""
+    own = labels[..., None] == np.arange(log_q.shape[-1])
+    certain = np.where(own, np.float32(0), np.float32(-np.inf))
+    return np.where(labels[..., None] >= 0, certain, log_q)
 
 
 def _class_counts(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -162,7 +162,7 @@ class Fitted:
 
         Raises ValueError for images that are known, and as `score` does.
         """
-        known = {} if given is None else _fitted_inputs(self.requires, given)
+        known = {} if given is None else fitted_inputs(self.requires, given)
         for what, inputs in known.items():
             remedy = "calibrate by others"
             checks.check_disjoint(images, inputs, self.name, what, remedy)
@@ -196,7 +196,7 @@ class Staged:
         return self.finish(self.measure(x, batch_size), batch_size)
 
 
-def _fitted_inputs(requires: Requires, given: Given) -> dict[str, np.ndarray]:
+def fitted_inputs(requires: Requires, given: Given) -> dict[str, np.ndarray]:
     """Give the inputs that are at hand of those a detector was fitted to."""
     found = {
         "training images (Given.train_inputs)": given.train_inputs,

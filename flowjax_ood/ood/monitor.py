@@ -8,7 +8,9 @@ import numpy as np
 from flowjax_ood.data.checks import row_digests
 from flowjax_ood.data.scenes import Scenes
 from flowjax_ood.ood.calibration import Scorer
+from flowjax_ood.ood.checks import check_disjoint
 from flowjax_ood.ood.context import Context
+from flowjax_ood.ood.detector import Given, Requires, fitted_inputs
 from flowjax_ood.ood.p_values import ROUNDING, bonferroni, low_ranks, warn_of_few
 from flowjax_ood.ood.thresholds import check_scores
 
@@ -54,17 +56,29 @@ class Monitor:
     # of calibration, ascending `[S * N]`: those of each layer
     scores: tuple[Any, ...] = field(default=(), repr=False)
 
-    def calibrate(self, scenes: Scenes, alpha: float = 0.05) -> "Monitor":
+    def calibrate(
+        self, scenes: Scenes, alpha: float = 0.05, given: Given | None = None
+    ) -> "Monitor":
         """Keep both layers' scores of in-distribution scenes of no training.
 
+        Scenes are told from what the layers were fitted to by the bytes of their items.
+        A `JointDensity` and the context know their images; of another first layer they
+        are those that `given`, what it was fitted to, holds, and without it nobody
+        checks.
+
         Warns where there are too few scenes for any alarm: below 2 / alpha - 1. Raises
-        ValueError for images that one of the layers was fitted to, for scores that are
-        NaN, and for alpha outside (0, 1).
+        ValueError for images that a layer is known to have been fitted to, for scores
+        that are NaN, and for alpha outside (0, 1).
         """
         consequence = "the monitor never rings"
         warn_of_few(alpha, len(scenes), consequence, sides=2)
-        self._check_unknown(scenes)
-        scores = tuple(np.sort(s.ravel()) for s in self.layer_scores(scenes))
+        self._check_unknown(scenes, given)
+        layers = zip(("first", "second"), self.layer_scores(scenes), strict=True)
+        # before they are sorted: NaN would be last, as what is most usual
+        scores = tuple(
+            np.sort(check_scores(f"calibration scores of the {name} layer", s.ravel()))
+            for name, s in layers
+        )
         return replace(
             self,
             alpha=alpha,
@@ -120,7 +134,12 @@ class Monitor:
             )
         return scenes
 
-    def _check_unknown(self, scenes: Scenes) -> None:
+    def _check_unknown(self, scenes: Scenes, given: Given | None) -> None:
+        if given is not None:
+            requires = getattr(self.first, "requires", Requires())
+            for what, inputs in fitted_inputs(requires, given).items():
+                remedy = "calibrate by scenes of other images"
+                check_disjoint(scenes.flat, inputs, "the first layer", what, remedy)
         layers = {"first": self.first, "second": self.second}
         digests = list(row_digests(scenes.flat))
         for name, layer in layers.items():

@@ -10,6 +10,7 @@ import pytest
 from flowjax_ood.data import Scenes
 from flowjax_ood.data.scenes import complete
 from flowjax_ood.ood import ContextModel, Network
+from flowjax_ood.ood import context as module
 from flowjax_ood.ood.context import _ByNeighbours, _CrossEntropy
 
 RNG = np.random.default_rng(0)
@@ -142,6 +143,44 @@ def test_unknown_labels_are_drawn_from_the_classifier():
     rows["labels"] = hidden
     drawn = [float(loss(start, rows, jax.random.key(k))) for k in (0, 1)]
     assert drawn[0] != drawn[1]
+
+
+def test_a_label_that_is_known_is_kept(monkeypatch):
+    """q is certain of it, and so its neighbours learn of it: without, of nothing.
+
+    The classifier has no idea. By q alone, the context of an item without a label were
+    the same for all scenes, and half of its mass on the classes of either context.
+    """
+    seen = []
+    whole = module.minimised
+
+    def noted(*arguments, **options):
+        seen.append(np.asarray(arguments[2]["log_q"]))
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(module, "minimised", noted)
+    labels = two_contexts(400)
+    hidden = np.random.default_rng(1).random(labels.shape) < 0.4
+    scenes = replace(scenes_of(labels), labels=np.where(hidden, -1, labels))
+    ContextModel().fit(Network(lambda _, x: ({}, jnp.zeros((len(x), 4)))), scenes)
+    assert len(seen) == 2
+    for log_q in seen:
+        np.testing.assert_array_equal(
+            np.exp(log_q[~hidden]), np.eye(CLASSES)[labels[~hidden]]
+        )
+    np.testing.assert_allclose(np.exp(seen[0][hidden]), 0.25, rtol=1e-6)
+    own = np.exp(seen[1]).reshape(*labels.shape, 2, 2).sum(-1)
+    own = np.take_along_axis(own, labels[..., None] // 2, -1)[..., 0]
+    assert own[hidden].mean() > 0.7
+
+
+def test_without_any_link_it_is_the_class_frequency():
+    labels = np.random.default_rng(3).choice(CLASSES, (50, 3), p=(0.4, 0.3, 0.2, 0.1))
+    apart = np.zeros((3, 3), bool)
+    fitted = ContextModel().fit(NET, scenes_of(labels, apart))
+    test = scenes_of(np.arange(3)[None], apart)
+    expected = np.log(np.bincount(labels.ravel()) / labels.size)[:3]
+    np.testing.assert_allclose(fitted.score(test)[0], expected, rtol=1e-6)
 
 
 def test_what_it_refuses(context):

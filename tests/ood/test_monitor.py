@@ -8,7 +8,7 @@ import pytest
 from flowjax_ood.data import Scenes
 from flowjax_ood.data.checks import row_digests
 from flowjax_ood.data.scenes import complete
-from flowjax_ood.ood import Monitor, Verdict
+from flowjax_ood.ood import Given, Monitor, Verdict
 
 ITEMS = 3
 
@@ -140,3 +140,27 @@ def test_what_it_refuses():
         CALIBRATED(replace(scenes(3, 0), adjacency=path))
     with pytest.raises(ValueError, match="second"):
         CALIBRATED.verdict(scenes(1, 0), np.ones((1, 3)), np.full((1, 3), np.nan))
+
+
+def test_what_a_layer_that_keeps_nothing_was_fitted_to_is_given():
+    held_out = scenes(50, 4)
+    train = np.concatenate([scenes(9, 5).flat, held_out.items[7, 1:2]])
+    with pytest.raises(ValueError, match=r"first layer: 1 of 150 .* number 22: calib"):
+        MONITOR.calibrate(held_out, given=Given(train_inputs=train))
+    others = Given(train_inputs=train[:-1])
+    assert len(MONITOR.calibrate(held_out, given=others).scores[0]) == 150
+
+
+def test_scores_that_are_nan_calibrate_nothing():
+    """Sorted, NaN would count as most usual, and make p-values too small."""
+    held_out = scenes(50, 4)
+    whole = Level.score
+
+    class Broken(Level):
+        def score(self, x, batch_size=250):
+            found = whole(self, x)
+            found[22] = np.nan
+            return found
+
+    with pytest.raises(ValueError, match=r"of the first layer\[22\] is NaN"):
+        Monitor(Broken(), Neighbour()).calibrate(held_out)

@@ -27,7 +27,8 @@ BOUNDED_FLOW = partial(
     zero_init=True,
     max_log_scale=1.0,
 )
-# images that principal components are found of, at most
+# images that principal components are found of, at most; at even steps through all, as
+# sets may be in order of their classes
 ROWS = 10_000
 
 
@@ -49,7 +50,8 @@ class Description:
     @classmethod
     def fit(cls, network: Network, x: np.ndarray, settings) -> "Description":
         """Find the components of images; ValueError where there are not as many."""
-        rows = _pixels(x[:ROWS])
+        count = min(len(x), ROWS)
+        rows = _pixels(x[np.arange(count) * len(x) // count])
         mean = rows.mean(0)
         variances, basis = np.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
         variances, basis = variances[::-1], basis[:, ::-1]

@@ -85,11 +85,46 @@ def test_numbers_are_those_of_the_scores_that_are_kept(workdir, results):
     assert found["interval"] == [expected.low, expected.high]
     both = np.array(kept["scores"][measures.BOTH]["mnist"])
     assert results["alarms"]["mnist"]["alarm"] == (both <= 0.05).mean()
-    difference = results["differences"][measures.APART]["mnist"][0]
+    found = results["differences"][measures.APART]["mnist"]
     areas = [
         results["rows"][r]["mnist"]["auroc"] for r in (measures.FIRST, measures.APART)
     ]
-    assert difference == pytest.approx(areas[0] - areas[1], abs=1e-12)
+    assert found["difference"][0] == pytest.approx(areas[0] - areas[1], abs=1e-12)
+    assert found["per_network"] == [areas[0] - areas[1]]
+    # one network agrees with nobody
+    assert not found["shown"]
+
+
+def test_a_gain_is_one_that_all_networks_show():
+    """Of three networks: all gain, all lose, one differs, and nobody differs."""
+    rng = np.random.default_rng(0)
+    usual, odd = rng.normal(size=(2, 300))
+
+    def run_of(gains: dict) -> dict:
+        """By `gains`, outliers are less unusual to the ablations than to the joint."""
+        part = {name: odd - 1 + gain for name, gain in gains.items()}
+        joint = dict.fromkeys(gains, odd - 1)
+        scores = {row: {"clothing": usual, **part} for row in measures.ABLATIONS}
+        scores[measures.FIRST] = {"clothing": usual, **joint}
+        return {"scores": scores, "other_sets": list(gains)}
+
+    gains = [
+        {"gain": 1, "loss": -1, "mixed": 1, "none": 0},
+        {"gain": 1, "loss": -1, "mixed": 1, "none": 0},
+        {"gain": 1, "loss": -1, "mixed": -0.1, "none": 0},
+    ]
+    runs = [run_of(of) for of in gains]
+    found = measures.differences(runs)[measures.APART]
+    assert {k: of["shown"] for k, of in found.items()} == {
+        "gain": True,
+        "loss": True,
+        "mixed": False,
+        "none": False,
+    }
+    # although the mean of the three is a gain, by its interval
+    assert found["mixed"]["difference"][1] > 0
+    assert [np.sign(v) for v in found["mixed"]["per_network"]] == [1, 1, -1]
+    assert found["none"]["per_network"] == [0, 0, 0]
 
 
 def test_ablations_are_densities_of_some_parts():
@@ -123,6 +158,18 @@ def test_sets_do_not_share_images(scenes):
     again = once.over(once.images)
     for name, each in around.items():
         np.testing.assert_array_equal(again[name], each.items)
+
+
+def test_contexts_and_classes_are_drawn_apart(scenes):
+    """Of any two roles, contexts agree by chance, 1/3, and classes, 1/9.
+
+    Of twelve places in contexts, two classes have two and eight have one, but for
+    strays: (2 * 4 + 8) / 144. Drawn by one seed, all would agree.
+    """
+    learn, calibrate, test = scenes[1:4]
+    for a, b in ((learn, calibrate), (learn, test), (calibrate, test)):
+        assert abs((a.contexts == b.contexts).mean() - 1 / 3) < 4 * np.sqrt(2 / 9 / 60)
+        assert abs((a.labels == b.labels).mean() - 1 / 9) < 0.1
 
 
 def test_the_exact_probability_by_hand(scenes):
@@ -166,3 +213,12 @@ def test_what_it_refuses(tmp_path, capsys):
     (tmp_path / "run" / "config.json").unlink()
     assert "per_scene must be at least 2" in said("scenes.per_scene=1")
     assert "config.scenes: 'fogg' is not" in said("scenes.corrupted=fogg")
+    for overrides, found in {
+        ("inputs=197",): "inputs=197 principal components of images of 196 pixels",
+        ("inputs=190", "held_back=1000"): "are 204 numbers of an image, .* 200 images",
+        ("train=1",): "none of config.scenes.train=1 scenes has an item of class",
+    }.items():
+        (tmp_path / "run" / "config.json").unlink()
+        assert re.search(found, said(*(f"scenes.{o}" for o in overrides)))
+    # no classifier was trained for any of these
+    assert not (tmp_path / "run" / "networks").exists()

@@ -9,7 +9,7 @@ import pytest
 from experiments.cli import run
 from experiments.configs.fashion_mnist_light_field import get_config
 from experiments.core.options import CONFIGS
-from experiments.reconstruct import command
+from experiments.reconstruct import command, training
 from experiments.reconstruct.pairs import changed_pairs, load_images, pairs
 from tests.helpers.experiment_runs import only_error
 
@@ -20,18 +20,33 @@ OWN, DIGITS = "fashion_mnist", "mnist"
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """Interrupted after the first flow's coarse volume, and run again."""
+    """Interrupted within a level, then between two adaptations, and run again."""
     workdir = tmp_path_factory.mktemp("run")
-    whole = command.train
+    fit, train = training.fit, command.train
 
-    def stopped(flow, pairs, config, where, label, **how):
-        if flow.block == "affine":
+    def in_a_level(initial, step, batches, plan, *, workdir, **how):
+        def stopped(number, *part):
+            if workdir.name == "level_2" and number == 3:
+                raise KeyboardInterrupt
+            return batches(number, *part)
+
+        return fit(initial, step, stopped, plan, workdir=workdir, **how)
+
+    def between(*arguments, **how):
+        if arguments[-1] == "anew":
             raise KeyboardInterrupt
-        return whole(flow, pairs, config, where, label, **how)
+        return train(*arguments, **how)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "train", stopped)
+        # a checkpoint before the step at which it stops
+        patch.setattr(training, "SAVE_EVERY", 2)
+        patch.setattr(training, "fit", in_a_level)
         assert run([*ARGUMENTS, f"--workdir={workdir}"]) == 130
+    assert not (workdir / "stages").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "train", between)
+        assert run([*ARGUMENTS, f"--workdir={workdir}"]) == 130
+    assert (workdir / "adapted" / "fine_tuned").exists()
     assert not (workdir / "results.json").exists()
     assert run([*ARGUMENTS, f"--workdir={workdir}"]) == 0
     return workdir
@@ -43,13 +58,24 @@ def found(workdir):
 
 
 def test_it_goes_on_where_it_was_interrupted(workdir):
-    for level in ("coarse", "level_2", "level_1"):
-        events = (workdir / "flows" / "coupling" / level / "events.jsonl").read_text()
+    expected = {
+        "flows/coupling/coarse": [0, 4, 4],
+        "flows/coupling/level_2": [0, 2, 4],
+        "flows/coupling/level_1": [0, 4],
+        "adapted/fine_tuned/level_1": [0, 4],
+        "adapted/anew/level_1": [0],
+    }
+    for where, steps in expected.items():
+        events = (workdir / where / "events.jsonl").read_text()
         started = [
             e for e in map(json.loads, events.splitlines()) if "started" in e["event"]
         ]
-        # trained by the first run, found whole by the second
-        assert [e.get("step", 0) for e in started] == [0, 4]
+        assert [e.get("step", 0) for e in started] == steps
+
+
+def test_interrupted_or_not_the_numbers_are_the_same(found, tmp_path):
+    assert run([*ARGUMENTS, f"--workdir={tmp_path}"]) == 0
+    assert json.loads((tmp_path / "results.json").read_text()) == found
 
 
 def test_run_again_it_computes_nothing(workdir, found, monkeypatch):
@@ -69,6 +95,7 @@ def test_every_score_is_measured_on_every_set(found):
         "affine",
         "local linear",
         "residual",
+        "known optics",
         "PCA Gaussian",
     ]
     for row in rows.values():
@@ -81,6 +108,15 @@ def test_every_score_is_measured_on_every_set(found):
     alone = rows["PCA Gaussian"]["sets"]
     assert [alone[name]["auroc"][0] for name in sets[:4]] == [0.5] * 4
     assert alone["inverted"]["auroc"][0] > 0.9
+    # of the reconstruction: another volume's views are as good as its own
+    assert abs(rows["residual"]["sets"]["views exchanged"]["auroc"][0] - 0.5) < 0.01
+    # all that is noise, and of contents nothing
+    optics = rows["known optics"]
+    assert [optics["sets"][name]["auroc"][0] for name in sets[:4]] == [1] * 4
+    for name in sets[4:]:
+        assert abs(optics["sets"][name]["auroc"][0] - 0.5) < 0.2
+    assert optics["psnr"] is None
+    assert optics["mean_score"] == pytest.approx(-(0.02**2), rel=0.05)
     # linear in the views, it sees what is wrong with them
     linear = rows["local linear"]
     assert min(linear["sets"][name]["auroc"][0] for name in sets[:4]) > 0.9
@@ -138,6 +174,17 @@ def test_roles_share_no_image_and_views_belong_to_their_volumes():
         x, y = changed[name]
         np.testing.assert_allclose(y[..., 2], x.mean(-1), atol=1e-6)
     np.testing.assert_allclose(changed["dimmed by half"].y, test.y / 2, atol=1e-6)
+
+
+def test_splits_of_the_test_set_have_a_name_of_their_own():
+    """And replace neither the test pairs nor each other."""
+    config = get_config("smoke")
+    config.data.ood = ("fashion_mnist:train", "mnist:test", "mnist:train")
+    images = load_images(config)
+    assert list(images.others) == ["fashion_mnist:train", "mnist:test", "mnist:train"]
+    train, a, b = images.others.values()
+    np.testing.assert_array_equal(train, images.roles["train"][: len(train)])
+    assert (a != b).any()
 
 
 def test_what_cannot_be_reconstructed(workdir, tmp_path, capsys):

@@ -1,5 +1,7 @@
 """The controls are what they say: least squares on patches, and Gaussians."""
 
+from math import comb
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ from experiments.reconstruct.controls import (
     patches,
     volume_gaussian,
 )
-from experiments.reconstruct.measures import certificate, psnr
+from experiments.reconstruct.measures import certificate, promised_share, psnr
 from experiments.reconstruct.pairs import Pairs
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.models import WaveletFlow
+from flowjax_ood.ood import Calibration
 
 RNG = np.random.default_rng(0)
 FLOW = WaveletFlow((4, 8, 2), views=2, levels=1)
@@ -87,6 +90,28 @@ def test_a_certificate_of_known_scores():
         assert rate == pytest.approx(0.05, abs=0.02)
     with pytest.raises(UserError, match=r"score scores pair 2 of 'own' as nan"):
         certificate("score", scores | {"own": np.array([0, 1, np.nan])}, "own")
+
+
+@pytest.mark.parametrize(("side", "k"), [("low", 3), ("two", 2)])
+def test_the_share_of_false_alarms_is_of_both_draws(side, k):
+    """By counting: all orders of n calibration and m test scores are equally likely.
+
+    j test scores beyond the k most unusual calibration scores have
+    C(j + k - 1, j) C(m - j + n - k, m - j) / C(n + m, m) of them.
+    """
+    n, m = 60, 50
+    ways = [comb(j + k - 1, j) * comb(m - j + n - k, m - j) for j in range(m + 1)]
+    assert sum(ways) == comb(n + m, m)
+    up_to = np.cumsum(ways) / sum(ways)
+    ends = [np.searchsorted(up_to, q) / m for q in (0.025, 0.975)]
+    calibration = Calibration.fit(RNG.normal(size=n), side=side)
+    rate, *found = promised_share(calibration, m)
+    assert rate == pytest.approx(k / (n + 1))
+    assert found == ends
+    # wider than where the rate itself may lie
+    assert found[1] > calibration.false_alarms(0.05).high
+    few = Calibration.fit(RNG.normal(size=5), side=side)
+    assert promised_share(few, m) == [0, 0, 0]
 
 
 def test_psnr_is_of_a_peak_of_one():

@@ -9,6 +9,7 @@ import pytest
 
 from flowjax_ood.models import TabularRealNVP
 from flowjax_ood.ood import Given, JointDensity, Network, Requires, auroc, explanation
+from flowjax_ood.ood.detectors import joint
 from flowjax_ood.ood.vector_density import VectorDensity
 from tests.helpers import blobs
 from tests.helpers.gaussian_joint import GAUSSIAN, GIVEN, Gaussian
@@ -43,6 +44,17 @@ def test_parts_are_components_logits_and_explanation(fitted):
     c = np.cov(fitted.parts(blobs.TRAIN)[:, :4].T, bias=True)
     largest = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1][:4]
     np.testing.assert_allclose(c, np.diag(largest), atol=1e-6)
+
+
+def test_components_are_of_images_from_first_to_last(monkeypatch):
+    """Of a set in order of its classes, the first rows would be of one class alone."""
+    monkeypatch.setattr(joint, "ROWS", 100)
+    x = blobs.TRAIN[np.argsort(blobs.TRAIN.mean((1, 2, 3)))]
+    found = joint.Description.fit(blobs.NETWORK, x, JOINT)
+    rows = np.float64(x).reshape(300, -1)
+    np.testing.assert_allclose(found.mean, rows[::3].mean(0))
+    assert np.abs(found.mean - rows.mean(0)).max() < 0.05
+    assert np.abs(rows[:100].mean(0) - rows.mean(0)).max() > 0.1
 
 
 def test_of_a_gaussian_flow_it_is_the_gaussian_of_the_vectors():
