@@ -62,15 +62,16 @@ def _hash(events: np.ndarray) -> str:
 
 
 def keep_data(
-    train: StoredSet,
+    train: StoredSet | np.ndarray,
     workdir: Path,
     negative: ImageSet | None = None,
     **others: np.ndarray,
 ) -> None:
     """Write data.json, or check that a run goes on with the data it began with.
 
-    `negative`: the images of negative training, which are data of the run as well, and
-    so are `others`, by the name they are called in errors.
+    `train`: a set, or an array of images. `negative`: the images of negative training,
+    which are data of the run as well, and so are `others`, by the name they are called
+    in errors.
 
     Raises UserError, changing nothing, for other data, wherever it came from.
     """
@@ -96,7 +97,7 @@ def _check_equal(own: dict, lead: dict) -> None:
         )
 
 
-def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) -> None:
+def _keep(file: Path, now: dict, train, workdir: Path, others: list) -> None:
     if not file.exists():
         write_bytes(file, f"{json.dumps(now, indent=2)}\n".encode())
         return
@@ -108,8 +109,9 @@ def _keep(file: Path, now: dict, train: StoredSet, workdir: Path, others: list) 
             "run, or another --workdir"
         )
     if not _agree(before, now):
+        kind = "images" if isinstance(train, np.ndarray) else train.KIND
         raise UserError(
-            f"the training {train.KIND} are not those {workdir} was trained on: shape "
+            f"the training {kind} are not those {workdir} was trained on: shape "
             f"{before.get('shape')} there, {now['shape']} now, or other values; "
             "give the data of that run (config.data), or another --workdir"
         )

@@ -34,9 +34,9 @@ class Attack:
 ATTACKS = (
     *(Attack(target, DIGITS) for target in (ONE, PLAIN, KEYED, PERCEPTUAL)),
     *(Attack(target, DIGITS, LABELS) for target in (ONE, PLAIN, KEYED)),
-    Attack(KEYED, DIGITS, adaptive=True),
+    *(Attack(target, DIGITS, adaptive=True) for target in (PLAIN, KEYED)),
     *(Attack(target, SIMILAR) for target in (ONE, KEYED)),
-    *(Attack(target, UPPER) for target in (ONE, PLAIN, TOLD)),
+    *(Attack(target, UPPER) for target in (ONE, PLAIN, KEYED, TOLD)),
 )
 
 
@@ -64,7 +64,6 @@ def measure(attack: Attack, config: ConfigDict, trained: Trained) -> dict:
         seed=int(bits(1, trained.seed, "clone")[0] >> np.uint64(33)),
         output=attack.output,
         batch_size=c.batch_size,
-        label=f"{trained.label}, clone of {attack.name.replace(';', ',')}",
         **often,
     )
     found = defence.fidelity(clone, target, images.test, images.test_labels)

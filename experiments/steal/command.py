@@ -5,9 +5,8 @@ stopped, in networks/; what was measured is kept in stages/.
 """
 
 import re
-import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -15,16 +14,17 @@ from ml_collections import ConfigDict
 from experiments.core.keys import Kind
 from experiments.core.reports import leave
 from experiments.core.results import mean_std, versions
-from experiments.core.systems import opened, stage
+from experiments.core.systems import opened, stage, stage_file
 from experiments.steal import attacks, detection, images
 from experiments.steal.attacks import ATTACKS, Attack
 from experiments.steal.page import document, figure
 from experiments.steal.targets import ONE, Trained
 from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import user_errors
-from flowjax_ood.runtime.messages import say
+from flowjax_ood.runtime.progress import progress
 
 PICTURE = "steal.png"
+DETECTION = "detection"
 ACCURACIES = ("target", "clone", "relative", "agreement")
 
 
@@ -32,11 +32,13 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `steal`."""
     with opened(args, overrides, Kind.SERVED) as config:
         loaded = images.load(config)
-        kept = stage(args.workdir, "images", loaded.identity)
-        images.check_same(args.workdir, kept, loaded)
+        loaded.keep(args.workdir)
         with user_errors("config.served", ValueError):
-            measured = _measured(config, loaded, args.workdir)
-        results = summary(config, loaded, *measured)
+            trained = [
+                Trained(config, loaded, args.workdir, number)
+                for number in range(config.served.seeds)
+            ]
+        results = summary(config, loaded, *_measured(config, trained, args.workdir))
         leave(
             args.workdir,
             results,
@@ -48,55 +50,31 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         )
 
 
-def _measured(config: ConfigDict, loaded: images.Images, workdir: Path) -> tuple:
-    """`({attack: [of each seed]}, [detection of each seed])`, each a stage."""
-    seeds = config.served.seeds
-    clones: dict[str, list[dict]] = {attack.name: [] for attack in ATTACKS}
-    detected = []
-    told = _Remaining(seeds * (len(ATTACKS) + 1))
-    for number in range(seeds):
-        trained = Trained(config, loaded, workdir, number)
-        prefix = f"seed_{trained.seed}"
-        of = told.timed(
-            workdir, f"{prefix}_detection", lambda t=trained: detection.measure(t)
-        )
-        detected.append(of)
-        for attack in ATTACKS:
-            name = re.sub(r"\W+", "_", f"{prefix}_{attack.name}")
-
-            def compute(attack=attack, trained=trained):
-                return attacks.measure(attack, config, trained)
-
-            clones[attack.name].append(told.timed(workdir, name, compute))
-    return clones, detected
+def _measured(config: ConfigDict, trained: Sequence[Trained], workdir: Path) -> tuple:
+    """`({attack: [of each seed]}, [detection of each seed])`."""
+    seeds = [_stages(config, seed, workdir) for seed in trained]
+    clones = {attack.name: [of[attack.name] for of in seeds] for attack in ATTACKS}
+    return clones, [of[DETECTION] for of in seeds]
 
 
-class _Remaining:
-    """Says after each stage how many there are, and when the last is likely to end."""
-
-    def __init__(self, total: int):
-        self.total, self.done, self.computed = total, 0, 0
-        self.start = time.monotonic()
-
-    def timed(self, workdir: Path, name: str, compute: Callable[[], dict]) -> dict:
-        """The stage, computed or kept."""
-        new = []
-
-        def counted() -> dict:
-            new.append(name)
-            return compute()
-
-        found = stage(workdir, name, counted)
-        self.done += 1
-        self.computed += len(new)
-        if new:
-            seconds = time.monotonic() - self.start
-            left = (self.total - self.done) * seconds / self.computed
-            say(
-                f"stage {self.done} of {self.total}: {name.replace('_', ' ')}; about "
-                f"{text.duration(left)} left"
-            )
-        return found
+def _stages(config: ConfigDict, seed: Trained, workdir: Path) -> dict[str, dict]:
+    """What is measured of a seed, by name; each a stage, computed or kept."""
+    compute = {DETECTION: lambda: detection.measure(seed)}
+    for attack in ATTACKS:
+        compute[attack.name] = lambda a=attack: attacks.measure(a, config, seed)
+    files = {what: re.sub(r"\W+", "_", f"seed_{seed.seed}_{what}") for what in compute}
+    new = [what for what in files if not stage_file(workdir, files[what]).exists()]
+    if new:
+        # before stages are timed: the first would train for all that follow
+        seed.train()
+    found, done = {}, len(files) - len(new)
+    label = f"{seed.label}, detection and clones" if new else None
+    with progress(label, len(files), "stages", done) as shown:
+        for what, file in files.items():
+            found[what] = stage(workdir, file, compute[what])
+            done += what in new
+            shown.advance(done)
+    return found
 
 
 def summary(
@@ -148,7 +126,10 @@ def summary(
             for name, own in areas[0].items()
         ],
         "coherence": {
-            members: {n: _over([m[members][n] for m in means]) for n in of}
+            members: {
+                n: None if of[n] is None else _over([m[members][n] for m in means])
+                for n in of
+            }
             for members, of in means[0].items()
         },
         "versions": versions(),

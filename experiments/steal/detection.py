@@ -23,7 +23,11 @@ def row_name(target: str, detector: str) -> str:
 
 
 def measure(trained: Trained) -> dict:
-    """`auroc` of every row by set, and mean coherence of members by set."""
+    """`auroc` of every row by set, and mean coherence of members by set, in [0, 1].
+
+    Members are not asked about digits where they were told of half of these: neither
+    has an AUROC (it is left out) nor a coherence (None).
+    """
     images = trained.images
     scores = {PCA: pixel_gaussian(images.train, images.sets)}
     for name, network in ((f"{ONE}: MSP", trained.one), (EXPOSED, trained.exposed)):
@@ -36,13 +40,15 @@ def measure(trained: Trained) -> dict:
             scores[row_name(target, name)] = {
                 n: fitted.score(x) for n, x in images.sets.items()
             }
+    told = row_name(TOLD, "")
     means = {
         MEMBERS[t]: {
-            n: float(np.mean(s)) for n, s in scores[row_name(t, COHERENCE)].items()
+            # the score is the largest cosine less 1; half of digits were told
+            n: None if t == TOLD and n == DIGITS else 1 + float(np.mean(s))
+            for n, s in scores[row_name(t, COHERENCE)].items()
         }
         for t in (PLAIN, KEYED, TOLD)
     }
-    told = row_name(TOLD, "")
     return {
         "auroc": {
             name: {

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.data_identity import fingerprint
+from experiments.core.data_identity import keep_data
 from experiments.core.loaders import load_set
+from experiments.core.systems import check_alike
 from experiments.core.systems import images as loaded
 from flowjax_ood.data.checks import among
 from flowjax_ood.data.corruptions import corrupt
 from flowjax_ood.data.outliers.images import KINDS, NOISE, pseudo_outliers
+from flowjax_ood.data.random import bits
 from flowjax_ood.interface.errors import UserError, user_errors
 
 # Made outliers that are like a set they are tested on are left out: blurred images, and
@@ -58,12 +60,19 @@ class Images:
         """Which of these classes are in the upper half of the queries': bool."""
         return classes > np.median(np.unique(self.query_classes))
 
-    def identity(self) -> dict:
-        """Fingerprints of all arrays that a run depends on."""
-        arrays = {"train": self.train, "similar": self.similar, "hashed": self.hashed}
-        arrays |= {"queries": self.queries} | self.sets
-        arrays |= {"labels": self.labels, "test_labels": self.test_labels}
-        return {name: fingerprint(array) for name, array in arrays.items()}
+    def keep(self, workdir: Path) -> None:
+        """Write data.json, or raise UserError where a run began with other images."""
+        arrays = {
+            "labels": self.labels,
+            "test labels": self.test_labels,
+            "attacker's images": self.similar,
+            "queries": self.queries,
+            "classes of queries": self.query_classes,
+            "images of the hash network": self.hashed,
+            "labels of the hash network": self.hash_labels,
+        }
+        arrays |= {f"set {name!r}": x for name, x in self.sets.items()}
+        keep_data(self.train, workdir, **arrays)
 
 
 def load(config: ConfigDict) -> Images:
@@ -75,16 +84,9 @@ def load(config: ConfigDict) -> Images:
     queries = loaded(config, c.queries, c.limit_queries)
     with user_errors("config.served.hash"):
         hashed = load_set(config, c.hash, c.limit_queries, c.hash_source, c.hash_path)
-    shape = train.images.shape[1:]
     sets = {d.train: train, d.test: test, c.queries: queries, c.hash: hashed}
-    for spec, each in (sets | others).items():
-        if each.images.shape[1:] != shape:
-            raise UserError(
-                f"{spec} has images of {each.images.shape[1:]}, {d.train} of {shape}: "
-                "set config.data.image_size and config.data.channels"
-            )
-        if each.labels is None:
-            raise UserError(f"{spec} has no labels, which `steal` needs")
+    # of the first, the upper half of the classes is a set of its own
+    check_alike(sets | others, labelled=[*sets, *d.ood[:1]])
     classes = int(train.labels.max()) + 1
     held = c.held_out_class
     for spec, each in ((d.train, train), (d.test, test)):
@@ -148,14 +150,6 @@ def _add_outliers(found: Images, config: ConfigDict, others: dict, held) -> None
                 found.test, kind, severity, config.seed
             )
     sets[HELD_OUT] = held
-    sets[MADE_OF_TEST] = pseudo_outliers(found.test, config.seed, MADE)[0]
-
-
-def check_same(workdir: Path, kept: dict, images: Images) -> None:
-    """Raise UserError where a run in `workdir` began with other images."""
-    now = images.identity()
-    if changed := [name for name in now if kept.get(name) != now[name]]:
-        raise UserError(
-            f"{workdir} was begun with other images ({', '.join(changed)}): give "
-            "another --workdir, or the same data to go on"
-        )
+    # not the seed of outliers to train on: rows would be changed in the same ways
+    seed = int(bits(1, config.seed, "made of test")[0] >> np.uint64(33))
+    sets[MADE_OF_TEST] = pseudo_outliers(found.test, seed, MADE)[0]

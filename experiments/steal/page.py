@@ -28,7 +28,8 @@ no training; made outliers are of test images, in the ways that diverse members 
 told of. Those told of lower digits are asked about upper ones alone."""
 COHERENT = """\
 The largest cosine of two members' probabilities, mean of all images of a set: 1 where
-all agree. Test images are those to agree on."""
+all agree. Test images are those to agree on. Members that were told of lower digits are
+not asked about all digits."""
 
 
 def figure(results: dict):
@@ -45,7 +46,7 @@ def figure(results: dict):
         if row["name"] in shown
     }
     coherence = {
-        members: {_set_name(n): m["mean"] for n, m in of.items()}
+        members: {_set_name(n): m and m["mean"] for n, m in of.items()}
         for members, of in results["coherence"].items()
     }
     areas = {d: {_set_name(n): a for n, a in of.items()} for d, of in areas.items()}
@@ -80,7 +81,8 @@ def document(results: dict, picture: bytes | None) -> Document:
     _clones(page, results)
     _detection(page, results)
     page.section("Expected, and measured").text(
-        "What was written down before the run, of means over seeds."
+        "The first five lines were written down before the run; the last two are "
+        "questions of ours that were added later. All are of means over seeds."
     )
     page.table(
         ["expected", "measured", "so it is"], expectations(results), "Expectations"
@@ -150,7 +152,7 @@ def _detection(page: Document, results: dict) -> None:
     page.section("Coherence").text(COHERENT)
     sets = list(next(iter(results["coherence"].values())))
     lines = [
-        [members, *(decimals(of[n]["mean"]) for n in sets)]
+        [members, *(decimals(of[n]["mean"]) if of[n] else "–" for n in sets)]
         for members, of in results["coherence"].items()
     ]
     page.table(["members", *map(_set_name, sets)], lines, "Mean coherence")

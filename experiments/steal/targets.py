@@ -8,7 +8,6 @@ as before, the diverse ones with outliers, for as many images of the training se
 from functools import cached_property
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +15,9 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.core.build import random_key
+from experiments.core.classifier import classifier
 from experiments.steal.images import Images
-from flowjax_ood import defence, models
+from flowjax_ood import defence
 from flowjax_ood.data.random import bits, generator
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.parallel import Parallel
@@ -48,6 +48,11 @@ class Trained:
         self.label = f"seed {number + 1} of {c.seeds}"
         self.module = classifier(images.train, images.classes)
         self.members = DiverseMembers(self.module, c.members)
+
+    def train(self) -> None:
+        """Train all networks, or restore them."""
+        for name in ("plain", "diverse", "told", "exposed", "hash_network"):
+            getattr(self, name)
 
     def served(self, name: str) -> defence.Served:
         """What answers queries, by its name."""
@@ -181,11 +186,3 @@ class Trained:
     def _draw(self, name: str) -> int:
         """A seed of its own for each training."""
         return int(bits(1, self.seed, name)[0] >> np.uint64(33))
-
-
-def classifier(images: np.ndarray, classes: int) -> nn.Module:
-    """A LeNet that normalises by the mean and deviation of these pixels, [0, 1]."""
-    pixels = np.asarray(images, np.float64).reshape(-1, images.shape[-1]) / 255
-    mean, std = pixels.mean(0), np.maximum(pixels.std(0), 1 / 255)
-    rounded = (tuple(map(float, np.round(a, 4))) for a in (mean, std))
-    return models.LeNet(classes, *rounded)

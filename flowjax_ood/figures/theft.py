@@ -20,7 +20,7 @@ DOT = {"s": 34, "lw": 0, "alpha": 0.75, "zorder": 3, "clip_on": False}
 def theft_panels(
     clones: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     areas: Mapping[str, Mapping[str, float | None]],
-    coherence: Mapping[str, Mapping[str, float]],
+    coherence: Mapping[str, Mapping[str, float | None]],
     *,
     id_name: str,
     title: str = "Copies of a classifier by its answers",
@@ -31,7 +31,8 @@ def theft_panels(
         clones: `{attack: (accuracy of the target, of its clone)}`, one value a seed,
             rows from the top.
         areas: `{detector: {OOD set: AUROC}}`, None where it is not scored; up to 8.
-        coherence: `{members: {set: mean coherence}}`, of the same sets; up to 8.
+        coherence: `{members: {set: mean coherence}}` of the same sets, None where it is
+            not measured; up to 8.
         id_name: the in-distribution set, of `coherence`.
         title: above everything.
     """

@@ -294,7 +294,7 @@ class Diverse(OutlierExposure):
     The first is of labelled images, the mean over members m; the second, `agreement` of
     `kind`, of outliers: on them, members learn to give different answers. `module`
     gives class scores `[B, M, C]`, as `DiverseMembers` does. With `weight` 0 each is
-    trained as if alone, at 1 / M of the rate.
+    trained as if alone, with 1 / M of the gradient.
 
     Metrics: `accuracy`, the mean of the members', and `cross_entropy` of the labelled
     images; `agreement` of the outliers. Raises ValueError for a negative `weight` and

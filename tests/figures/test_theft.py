@@ -8,7 +8,10 @@ from flowjax_ood.figures.theft import theft_panels
 
 CLONES = {"one": ([0.8, 0.9], [0.5, 0.6]), "many": ([0.7], [0.2])}
 AREAS = {"pixels": {"digits": 0.9, "fog": None}, "members": {"digits": 0.4, "fog": 0.7}}
-COHERENCE = {"members": {"test": 0.9, "digits": 0.3, "fog": 0.5}}
+COHERENCE = {
+    "members": {"test": 0.9, "digits": 0.3, "fog": 0.5},
+    "told": {"test": 0.8, "digits": None, "fog": 0.4},
+}
 
 
 def points(axes):
@@ -29,7 +32,9 @@ def test_numbers_stand_where_they_belong():
     np.testing.assert_allclose(members[:, 0], [0.4, 0.7])
     assert (np.diff(members[:, 1]) == 1).all()
     assert [t.get_text() for t in areas.get_yticklabels()] == ["digits", "fog"]
-    np.testing.assert_allclose(points(coherence)[0][:, 0], [0.9, 0.3, 0.5])
+    whole, told = points(coherence)
+    np.testing.assert_allclose(whole[:, 0], [0.9, 0.3, 0.5])
+    np.testing.assert_allclose(told[:, 0], [0.8, 0.4])
     assert png_bytes(figure)[:4] == b"\x89PNG"
 
 

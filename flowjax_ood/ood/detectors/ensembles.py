@@ -133,11 +133,16 @@ def cosines(logits: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class Coherence(Detector):
-    """The largest cosine of two members' probabilities, in [0, 1] (`cosines`).
+    """`max_{i<j} cos(p_i, p_j) - 1`, cosines of two members' probabilities: [-1, 0].
 
     Members of an ensemble agree on what they were trained on; those that were trained
-    to differ elsewhere (the objective `Diverse`) do so less on outliers. In float32,
-    cosines of 1 and of 1 - 3e-8 are the same. `fit` takes the networks, as
+    to differ elsewhere (the objective `Diverse`) do so less on outliers. It is 0 where
+    two members agree in all classes, -1 where no two share one, and ranks as the
+    largest cosine does.
+
+    Of confident members, cosines are 1 in float32. So the score is computed as `-min
+    |u_i - u_j|^2 / 2` of the unit vectors `u = p / |p|`, which differ exactly: members
+    that differ in probabilities of 1e-10 are told apart. `fit` takes the networks, as
     `DeepEnsemble` does. Source: the coherence of Kariyappa et al. (2021), "Protecting
     DNNs from theft using an ensemble of diverse models", as a score.
     """
@@ -152,8 +157,19 @@ class Coherence(Detector):
 
 @compiled
 def _coherence(logits):
-    # rounding may pass 1
-    return jnp.minimum(jnp.max(cosines(jnp.stack(logits)), axis=0), 1.0)
+    z = jnp.stack(logits)
+    top = jax.nn.one_hot(jnp.argmax(z, axis=-1), z.shape[-1], dtype=z.dtype)
+    # p over its largest entry, without it
+    rest = jnp.where(top > 0, 0.0, jnp.exp(z - jnp.max(z, axis=-1, keepdims=True)))
+    square = jnp.sum(rest * rest, axis=-1, keepdims=True)
+    length = jnp.sqrt(1 + square)
+    # u less the top class: next to 1, u is rounded, and what it lacks of 1 is not
+    away = jnp.where(top > 0, -square / (length * (1 + length)), rest / length)
+    first, second = np.triu_indices(len(z), 1)
+    apart = (away[first] - away[second]) + (top[first] - top[second])
+    score = jnp.max(-jnp.sum(apart * apart, axis=-1) / 2, axis=0)
+    # rounding may pass -1, and of NaN this is NaN
+    return jnp.maximum(score, -1.0)
 
 
 def _fitted(detector, network, program, chosen=()) -> Fitted:

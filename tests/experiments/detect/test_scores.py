@@ -346,7 +346,7 @@ def test_an_ensemble_has_all_definitions_and_is_kept(tmp_path, monkeypatch):
             if way is None:
                 first, second = p / np.linalg.norm(p, axis=2, keepdims=True)
                 cosine = (first * second).sum(1)
-                np.testing.assert_allclose(run.scores[name], cosine, rtol=1e-5)
+                np.testing.assert_allclose(1 + run.scores[name], cosine, rtol=1e-5)
                 continue
             p = p.max(-1).mean(0) if way == "mean max" else p.mean(0).max(-1)
             expected = np.log(p / (1 - p))

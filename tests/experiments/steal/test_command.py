@@ -11,10 +11,13 @@ from experiments.core.config import load_config
 from experiments.core.keys import Kind
 from experiments.core.pixel_gaussian import NAME as PCA
 from experiments.core.pixel_gaussian import pixel_gaussian
-from experiments.steal import attacks, detection, images
+from experiments.steal import attacks, command, detection, images
 from experiments.steal.attacks import ATTACKS, DIGITS, SIMILAR, UPPER, queries_of
+from experiments.steal.page import _attack_name
 from experiments.steal.targets import KEYED, MEMBERS, ONE, PERCEPTUAL, TOLD, Trained
 from flowjax_ood import ood
+from flowjax_ood.data.outliers.images import pseudo_outliers
+from flowjax_ood.runtime.progress import progress
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results
 
 CONFIG = f"{CONFIGS / 'fashion_mnist_steal.py'}:smoke"
@@ -55,6 +58,16 @@ def test_each_side_sees_its_own_images(loaded):
     assert not {"blurred", "uniform_noise", "clouds"} & {*images.MADE}
     assert len(loaded.made(0)) == len(loaded.train)
     assert (loaded.made(0) != loaded.made(1)).any()
+    # tested images are changed in ways of their own, row by row
+    tested = loaded.sets[images.MADE_OF_TEST]
+    alike = tested == pseudo_outliers(loaded.test, 0, images.MADE)[0]
+    assert alike.all(axis=(1, 2, 3)).mean() < 0.5
+
+
+def test_sets_beyond_the_first_need_no_labels():
+    keys = ["data.ood=mnist:test,emoji:things", "data.channels=1"]
+    found = images.load(load_config(CONFIG, keys, Kind.SERVED))
+    assert len(found.sets["emoji:things"]) == 60
 
 
 def test_the_rows_are_those_of_the_table(workdir, loaded):
@@ -96,9 +109,11 @@ def test_the_control_has_no_network_and_what_was_told_is_not_tested(workdir, loa
         missing = {n for n, a in areas.items() if a is None}
         assert missing == ({images.DIGITS} if name in told else set())
     assert {"fog", images.HELD_OUT, images.MADE_OF_TEST} <= {*rows[PCA]}
-    for of in results["coherence"].values():
+    for members, of in results["coherence"].items():
         assert set(of) == {*loaded.sets}
-        assert all(0 <= m["mean"] <= 1 for m in of.values())
+        unknown = {images.DIGITS} if members == MEMBERS[TOLD] else set()
+        assert {n for n, m in of.items() if m is None} == unknown
+        assert all(0 <= m["mean"] <= 1 for n, m in of.items() if n not in unknown)
 
 
 def test_members_are_those_that_were_measured(workdir, loaded):
@@ -112,9 +127,11 @@ def test_members_are_those_that_were_measured(workdir, loaded):
     found = read_results(workdir)["coherence"][MEMBERS[KEYED]][images.CLOTHING]
     assert found["mean"] == pytest.approx(float(cosine), rel=1e-4)
     assert len({*trained.served(KEYED).member(loaded.test)}) == 2
-    kept = (workdir / "config.json").read_text() + (workdir / "table.md").read_text()
-    assert trained.secret.hex() not in kept
-    assert "secret" not in json.loads((workdir / "config.json").read_text())["served"]
+    # no file has the secret, in whatever form
+    secret = trained.secret
+    forms = (secret, secret.hex().encode(), repr(secret).encode())
+    files = [f.read_bytes() for f in workdir.rglob("*") if f.is_file()]
+    assert not any(form in kept for form in forms for kept in files)
     other = Trained(load_config(CONFIG, (), Kind.SERVED), loaded, workdir, 1)
     assert other.secret != trained.secret == Trained(*_of(trained, workdir)).secret
 
@@ -125,9 +142,8 @@ def _of(trained, workdir):
 
 def test_a_run_that_was_interrupted_goes_on(workdir, tmp_path, monkeypatch, capsys):
     copy = shutil.copytree(workdir, tmp_path / "copy")
-    done = sorted((copy / "stages").iterdir(), key=lambda f: f.stat().st_mtime)
-    for file in done[-1:]:
-        file.unlink()
+    stages = sorted((copy / "stages").iterdir(), key=lambda f: f.stat().st_mtime)
+    stages[-1].unlink()
     (copy / "results.json").unlink()
     with monkeypatch.context() as patch:
 
@@ -138,7 +154,23 @@ def test_a_run_that_was_interrupted_goes_on(workdir, tmp_path, monkeypatch, caps
         assert steal(copy) == 130
     assert "run it again" in capsys.readouterr().err
     assert not (copy / "results.json").exists()
-    assert steal(copy) == 0
+    events = []
+    with monkeypatch.context() as patch:
+        train = Trained.train
+
+        def trained(self):
+            train(self)
+            events.append("trained")
+
+        def counted(label, total, unit, done=0):
+            events.append((total, done))
+            return progress(None, total, unit, done)
+
+        patch.setattr(Trained, "train", trained)
+        patch.setattr(command, "progress", counted)
+        assert steal(copy) == 0
+    # neither trainings nor stages that were kept are part of what is timed
+    assert events == ["trained", (len(stages), len(stages) - 1)]
     assert read_results(copy) == read_results(workdir)
     # all stages are there: nothing is computed
     monkeypatch.setattr(attacks, "measure", None)
@@ -150,10 +182,18 @@ def test_a_run_that_was_interrupted_goes_on(workdir, tmp_path, monkeypatch, caps
 def test_the_files_show_the_numbers(workdir):
     results = read_results(workdir)
     table, page = ((workdir / f).read_text() for f in ("table.md", "steal.html"))
+    lines = [[c.strip() for c in line.split("|")] for line in table.splitlines()]
     for a in results["attacks"]:
-        assert f"{100 * a['clone']['mean']:.1f}" in table
-    area = next(r for r in results["detection"] if r["name"] == PCA)["auroc"]["fog"]
-    assert f"{area['mean']:.2f}" in table
+        cells = [f"{100 * a[key]['mean']:.1f}" for key in ("target", "clone")]
+        cells = [f"{a['asked']}", *cells]
+        (row,) = [line for line in lines if line[1:2] == [_attack_name(a)]]
+        assert row[2:5] == cells
+    for r in results["detection"]:
+        areas = ["–" if a is None else f"{a['mean']:.2f}" for a in r["auroc"].values()]
+        assert ["", r["name"], *areas, ""] in lines
+    for members, of in results["coherence"].items():
+        means = ["–" if m is None else f"{m['mean']:.3f}" for m in of.values()]
+        assert ["", members, *means, ""] in lines
     assert "no security guarantee" in table
     assert "no security guarantee" in page
     assert (workdir / "steal.png").read_bytes()[:4] == b"\x89PNG"
@@ -173,6 +213,12 @@ def test_the_files_show_the_numbers(workdir):
         (["served.queries=mnist:tset"], "tset"),
         (["served.members=1"], "members"),
         (["served.agreement=median"], "median"),
+        (["data.image_size=5"], "images of 5 x 5 are too small"),
+        (
+            ["data.ood=emoji:things"],
+            "emoji:things has images of (8, 8, 3), fashion_mnist",
+        ),
+        (["data.ood=emoji:things", "data.channels=1"], "emoji:things has no labels"),
     ],
 )
 def test_what_is_refused_before_anything_is_trained(keys, said, tmp_path, capsys):
@@ -183,11 +229,16 @@ def test_what_is_refused_before_anything_is_trained(keys, said, tmp_path, capsys
 
 def test_a_run_goes_on_with_its_own_images_alone(workdir, tmp_path, capsys):
     copy = shutil.copytree(workdir, tmp_path / "copy")
-    file = copy / "stages" / "images.json"
-    kept = json.loads(file.read_text())
-    kept["queries"]["sha256"] = "0" * 64
-    file.write_text(json.dumps(kept))
+    file = copy / "data.json"
+    data = json.loads(file.read_text())
+    for name in ("queries", "classes of queries", "labels of the hash network"):
+        changed = data | {name: data[name] | {"sha256": "0" * 64}}
+        file.write_text(json.dumps(changed))
+        assert steal(copy) == 2
+        said = only_error(capsys.readouterr().err)
+        assert f"the {name} of {copy} were others" in said
+    file.write_text(json.dumps(data | {"sha256": "0" * 64}))
     assert steal(copy) == 2
-    assert "begun with other images (queries)" in only_error(capsys.readouterr().err)
+    assert "the training images are not those" in only_error(capsys.readouterr().err)
     assert run(["steal", f"--config={CONFIGS / 'demo.py'}", f"--workdir={copy}"]) == 2
     assert "no section 'served'" in only_error(capsys.readouterr().err)

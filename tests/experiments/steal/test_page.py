@@ -12,7 +12,7 @@ from experiments.steal import detection, images
 from experiments.steal.attacks import ATTACKS, DIGITS, SOFT
 from experiments.steal.command import summary
 from experiments.steal.page import document, expectations, figure
-from experiments.steal.targets import KEYED, MEMBERS, ONE, PLAIN
+from experiments.steal.targets import KEYED, MEMBERS, ONE, PLAIN, TOLD
 from tests.helpers.experiment_runs import CONFIGS
 
 CONFIG = f"{CONFIGS / 'fashion_mnist_steal.py'}:smoke"
@@ -41,9 +41,10 @@ def results(agreed=0.2, averaged=0.1, own=0.8):
     coherent = {images.CLOTHING: 0.95} | dict.fromkeys(SETS, agreed)
     areas = {n: {s: 0.9 if n == PCA else 0.8 for s in SETS} for n in ROWS}
     areas[detection.row_name(KEYED, "coherence")]["fog"] = 0.95
-    detected = [
-        {"auroc": areas, "coherence": {m: coherent for m in MEMBERS.values()}}
-    ] * 2
+    by_members = dict.fromkeys(MEMBERS.values(), coherent)
+    # half of these digits were told
+    by_members[MEMBERS[TOLD]] = coherent | {images.DIGITS: None}
+    detected = [{"auroc": areas, "coherence": by_members}] * 2
     loaded = SimpleNamespace(
         train=np.zeros(9),
         similar=np.zeros(3),
@@ -106,6 +107,8 @@ def test_the_page_and_the_figure_have_all_rows():
     for name in ROWS:
         assert f"| {name} |" in text
     assert f"| {PLAIN} | 80.0 ± 0.0 | 50.0 ± 0.0 |" in text
+    # the first is of test images
+    assert f"| {MEMBERS[TOLD]} | 0.950 | – | 0.200 |" in text
     clones, areas, coherence = figure(found).axes
     assert len(clones.get_yticks()) == len(ATTACKS)
     assert len(areas.get_yticks()) == len(SETS)
