@@ -4,9 +4,8 @@
         --config=experiments/configs/fashion_mnist_federated.py:cpu --workdir=DIR
 
 FOSTER and its baselines: ten clients share a LeNet but for their heads; images are the
-embedded sample. `:cpu` has fewer and shorter rounds than the default, so that three
-seeds fit in about an hour of one core. `:smoke` runs through in half a minute, and its
-numbers mean nothing.
+embedded sample. `:cpu` has fewer and shorter rounds than the default. `:smoke` runs
+through, and its numbers mean nothing.
 """
 
 from experiments.configs.shared.systems import system_config

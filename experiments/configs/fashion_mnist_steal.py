@@ -3,9 +3,8 @@
     python -m experiments steal --workdir=runs/steal \
         --config=experiments/configs/fashion_mnist_steal.py:cpu
 
-`:cpu` is the committed result: the 10,000 embedded images of clothing, three seeds, and
-less training than the default, which takes hours on two cores. `:smoke` runs through,
-and says nothing.
+`:cpu` has the 10,000 embedded images of clothing, three seeds, and less training than
+the default. `:smoke` runs through, and says nothing.
 """
 
 from experiments.configs.shared.systems import system_config

@@ -3,68 +3,45 @@
 Writes results.json, table.md, federated.html and federated.png.
 """
 
+import itertools
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from experiments.core.keys import Kind
 from experiments.core.pixel_gaussian import NAME as PIXELS
 from experiments.core.reports import leave
 from experiments.core.results import versions
-from experiments.core.set_names import ood_names
-from experiments.core.systems import images, opened, stage
+from experiments.core.systems import opened, stage, stage_file
 from experiments.federated import measures
+from experiments.federated.images import Images, load
 from experiments.federated.page import document, figure
-from experiments.federated.training import ROWS, Clients, rounds_of
+from experiments.federated.training import ROWS, Clients
 from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.runtime.progress import progress
 
 PICTURE = "federated.png"
+# directory of the rounds that are kept
+ROUNDS = "rounds"
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `federated`."""
     with opened(args, overrides, Kind.CLIENTS) as config:
-        c, data = config.clients, config.data
-        train = images(config, data.train, data.limit_train)
-        test = images(config, data.test, data.limit_test)
-        names = ood_names(data.test, data.ood)
-        sets = {
-            name: images(config, spec, data.limit_test)
-            for name, spec in zip(names, data.ood, strict=True)
-        }
-        others = {name: of.images for name, of in sets.items()}
-        seeds = range(config.seed, config.seed + c.seeds)
+        found = load(config)
+        found.keep(args.workdir)
+        seeds = range(config.seed, config.seed + config.clients.seeds)
         with user_errors("config.clients", ValueError):
-            every = [Clients.of(config, train, seed) for seed in seeds]
-        costs = rounds_of(config)
-        by_seed = []
-        done, total = 0, len(every) * sum(costs.values())
-        with progress("federated", total, "rounds") as shown:
-            for clients in every:
-                by_seed.append({})
-                for row in ROWS:
-                    tick = _counting(shown, done)
-
-                    def measured(row=row, clients=clients, tick=tick):
-                        found = clients.trained(row, args.workdir / "rounds", tick)
-                        return measures.row_of(found, test, others)
-
-                    name = f"seed_{clients.seed} {row}"
-                    by_seed[-1][row] = stage(args.workdir, name, measured)
-                    done += costs[row]
-                    shown.advance(done)
-                by_seed[-1][PIXELS] = stage(
-                    args.workdir,
-                    f"seed_{clients.seed} pixels",
-                    lambda clients=clients: measures.pixels_of(clients, test, others),
-                )
+            every = [Clients.of(config, found.train, seed) for seed in seeds]
+        by_seed = _measured(every, found, args.workdir)
         rows = measures.summary(by_seed)
         results = {
             "config": config.to_dict(),
-            "train": train.describe(),
-            "test": test.describe(),
-            "outliers": {name: of.describe() for name, of in sets.items()},
+            "train": found.train.describe(),
+            "test": found.test.describe(),
+            "outliers": {name: of.describe() for name, of in found.outliers.items()},
             "seeds": [clients.seed for clients in every],
             "verdict": measures.verdict(rows),
             "rows": rows,
@@ -78,16 +55,54 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         )
 
 
-def _counting(shown, done: int) -> Callable[[], None]:
-    """A function that shows one more round at each call."""
-    count = done
+def _measured(
+    every: Sequence[Clients], images: Images, workdir: Path
+) -> list[dict[str, dict]]:
+    """Measures of all rows of every seed, each a stage, computed or kept."""
+    kept = sum(
+        clients.rounds_of(row)
+        if stage_file(workdir, _stage_name(clients, row)).exists()
+        else clients.kept_rounds(row, workdir / ROUNDS)
+        for clients in every
+        for row in ROWS
+    )
+    total = sum(clients.rounds_of(row) for clients in every for row in ROWS)
+    by_seed = []
+    with progress("federated", total, "rounds", kept) as shown:
+        done = itertools.count(kept + 1)
 
-    def tick() -> None:
-        nonlocal count
-        count += 1
-        shown.advance(count)
+        def tick() -> None:
+            shown.advance(next(done))
 
-    return tick
+        for clients in every:
+            compute = {
+                row: partial(_row, clients, row, images, workdir, tick) for row in ROWS
+            }
+            compute[PIXELS] = partial(
+                measures.pixels_of, clients, images.test, images.others
+            )
+            by_seed.append(
+                {
+                    row: stage(workdir, _stage_name(clients, row), of)
+                    for row, of in compute.items()
+                }
+            )
+    return by_seed
+
+
+def _row(
+    clients: Clients,
+    row: str,
+    images: Images,
+    workdir: Path,
+    tick: Callable[[], None],
+) -> dict:
+    trained = clients.trained(row, workdir / ROUNDS, tick)
+    return measures.row_of(trained, images.test, images.others)
+
+
+def _stage_name(clients: Clients, row: str) -> str:
+    return f"seed_{clients.seed} {'pixels' if row == PIXELS else row}"
 
 
 def print_table(results: dict) -> None:

@@ -87,12 +87,19 @@ def document(results: dict, picture: bytes | None) -> Document:
         ]
         page.table(["clients", "accuracy", *sets], lines, "Means over clients")
         lines = [
-            [row["name"], *(_gain(row["difference"][score][n]) for n in sets)]
+            [
+                row["name"],
+                _gain(row["accuracy_difference"]),
+                *(_gain(row["difference"][score][n]) for n in sets),
+            ]
             for row in rows
             if row["name"] not in (PLAIN, PIXELS)
         ]
-        caption = f"AUROC less that of {PLAIN}, and how many clients of all seeds gain"
-        page.table(["clients", *sets], lines, caption)
+        caption = (
+            f"Accuracy and AUROC, as fractions, less those of {PLAIN}, and how many "
+            "clients of all seeds gain"
+        )
+        page.table(["clients", "accuracy", *sets], lines, caption)
     _traffic(page, results["bytes_a_round"])
     _last_round(page, results)
     page.section("Measured with")

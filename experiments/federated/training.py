@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core.classifier import classifier
 from flowjax_ood import federated, models
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.federated import FederationState, Rounds, Settings
@@ -27,7 +28,7 @@ ROWS = {
     FOSTER: {"outliers": "generated"},
     ORACLE: {"outliers": "real"},
 }
-WARM_UP = "warm-up"
+WARM_UP, WARM = "warm-up", (PLAIN, TAILS, FOSTER, ORACLE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +43,18 @@ class Clients:
 
     @classmethod
     def of(cls, config: ConfigDict, train: ImageSet, seed: int) -> "Clients":
-        """The clients of a config. Raises ValueError as `Federation` does."""
+        """The clients of a config.
+
+        Raises ValueError as `Federation` does, and where outliers never begin.
+        """
         c = config.clients
+        if c.begin >= c.rounds:
+            raise ValueError(
+                f"outliers begin in round {c.begin}, counted from 0, and there are "
+                f"{c.rounds} rounds: set begin to less than rounds"
+            )
         parts = federated.partition(train.labels, c.count, c.classes, seed=seed)
-        pixels = train.images.reshape(-1, train.images.shape[-1]) / 255
-        module = models.LeNet(
-            classes=int(train.labels.max()) + 1,
-            mean=tuple(np.round(pixels.mean(0), 4).tolist()),
-            std=tuple(np.round(pixels.std(0), 4).tolist()),
-        )
+        module = classifier(train.images, int(train.labels.max()) + 1)
         settings = Settings(
             rounds=c.rounds,
             steps=c.steps,
@@ -77,15 +81,15 @@ class Clients:
         )
 
     def trained(self, row: str, workdir: Path, tick: Callable[[], None]) -> Rounds:
-        """Train the federation of a row, or resume it; `tick` counts its rounds.
+        """Train the federation of a row, or resume it; `tick` counts trained rounds.
 
         The last round is kept in `workdir`; rounds before outliers are trained once for
         all rows that share them. The log ends with the last round.
         """
-        begin, start = min(self.settings.begin, self.settings.rounds), None
-        if row in (PLAIN, TAILS, FOSTER, ORACLE):
-            shown = tick if row == PLAIN else lambda: None
-            start = self._kept(WARM_UP, {}, workdir, None, begin, shown).state
+        start = None
+        if row in WARM:
+            begin = self.settings.begin
+            start = self._kept(WARM_UP, {}, workdir, None, begin, tick).state
         return self._kept(row, ROWS[row], workdir, start, None, tick)
 
     def _kept(
@@ -97,15 +101,12 @@ class Clients:
         until: int | None,
         tick: Callable[[], None],
     ) -> Rounds:
-        name = "".join(c if c.isalnum() else "_" for c in row)
-        with Checkpoints(workdir / f"seed_{self.seed}" / name, keep=1) as checkpoints:
+        with Checkpoints(self._directory(row, workdir), keep=1) as checkpoints:
             checkpoints.clean()
-            facts, first = {}, 0 if start is None else int(start.round)
+            facts = {}
             if checkpoints.steps():
                 template = jax.eval_shape(self.federation(**changes).start)
                 start, facts, _ = checkpoints.restore_newest(template)
-                for _ in range(first, int(start.round)):
-                    tick()
 
             def keep(state: FederationState, metrics: dict) -> None:
                 checkpoints.save(int(state.round), state, metrics)
@@ -122,10 +123,23 @@ class Clients:
             # the last round's, where all were kept
             return replace(run, log=run.log or [facts])
 
+    def _directory(self, row: str, workdir: Path) -> Path:
+        name = "".join(c if c.isalnum() else "_" for c in row)
+        return workdir / f"seed_{self.seed}" / name
 
-def rounds_of(config: ConfigDict) -> dict[str, int]:
-    """Rounds that a seed trains, by row; the warm-up is counted with PLAIN."""
-    c = config.clients
-    after = c.rounds - min(c.begin, c.rounds)
-    shared = dict.fromkeys((TAILS, FOSTER, ORACLE), after)
-    return {row: shared.get(row, c.rounds) for row in ROWS}
+    def rounds_of(self, row: str) -> int:
+        """Rounds that a row trains; those before outliers are counted with PLAIN."""
+        every = self.settings.rounds
+        return every - self.settings.begin if row in WARM and row != PLAIN else every
+
+    def kept_rounds(self, row: str, workdir: Path) -> int:
+        """How many of these are kept in `workdir`, and need no training."""
+
+        def newest(row: str) -> int:
+            with Checkpoints(self._directory(row, workdir), keep=1) as checkpoints:
+                return checkpoints.latest_step() or 0
+
+        if row == PLAIN:
+            return max(newest(WARM_UP), newest(PLAIN))
+        before = self.rounds_of(PLAIN) - self.rounds_of(row)
+        return max(newest(row) - before, 0)

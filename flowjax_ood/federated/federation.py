@@ -64,7 +64,8 @@ class Federation:
 
     Raises ValueError for rows that are out of range or given twice, a client with fewer
     examples than a batch or fewer than two classes, one that has all classes where
-    outliers are wanted, private names that are no layers, another number of logits, and
+    outliers are wanted, a class that no client has where they are generated or real,
+    private names that are no layers, another number of logits, and
     a module with batch norm.
     """
 
@@ -85,6 +86,14 @@ class Federation:
         self.counts = np.stack(
             [np.bincount(self.labels[p], minlength=classes) for p in self.parts]
         )
+        # a generator learns every class of a head, which nobody has for such a class
+        absent = np.flatnonzero(self.counts.sum(axis=0) == 0)
+        if settings.outliers in ("generated", "real") and len(absent):
+            raise ValueError(
+                f"no client has class {absent[0]}, and outliers={settings.outliers!r} "
+                "are of all classes: give it to a client, or drop its images, and "
+                "number the labels anew"
+            )
         known = [np.flatnonzero(count) for count in self.counts]
         every = [np.arange(classes)] * len(known)
         self.own = known if settings.restricted else every

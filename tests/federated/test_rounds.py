@@ -173,6 +173,7 @@ class Normed(Small):
 
 
 TWICE = [PARTS[0], PARTS[0], *PARTS[2:]]
+LACKING = [part[LABELS[part] != 3] for part in partition(LABELS, 2, 3, seed=1)]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +186,13 @@ TWICE = [PARTS[0], PARTS[0], *PARTS[2:]]
         (MODULE, TWICE, {}, "client 1 has rows that are given twice"),
         (MODULE, [np.flatnonzero(LABELS == 2)], {}, "client 0 has fewer than two cl"),
         (MODULE, [np.arange(160)], {}, "client 0 has all 4 classes"),
+        (MODULE, LACKING, {"outliers": "generated"}, "no client has class 3"),
+        (
+            MODULE,
+            LACKING,
+            {"outliers": "real"},
+            "no client has class 3, and outliers='",
+        ),
         (Small(classes=7), PARTS, {}, "7 logits, and labels are of 4 classes"),
         (Normed(), PARTS, {}, "batch statistics"),
     ],

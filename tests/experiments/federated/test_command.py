@@ -2,6 +2,8 @@
 
 import json
 import re
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from experiments.core.config import load_config
 from experiments.core.keys import Kind
 from experiments.core.pixel_gaussian import NAME as PIXELS
 from experiments.core.systems import images
+from experiments.federated import command as federated
 from experiments.federated import measures
 from experiments.federated.training import (
     ALONE,
@@ -35,7 +38,13 @@ def command(workdir, *options: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def counted():
+    """`[total, done at the start, those shown]` of each run of `finished`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, counted):
     """`(workdir, rounds that were trained)` of a run that was stopped in between."""
     workdir = tmp_path_factory.mktemp("federated")
     rounds, plain = [], Federation.advance
@@ -46,8 +55,15 @@ def finished(tmp_path_factory):
             raise KeyboardInterrupt
         return plain(self, state, order)
 
+    @contextmanager
+    def progress(label, total, unit, done=0):
+        shown = []
+        counted.append((total, done, shown))
+        yield SimpleNamespace(advance=shown.append)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Federation, "advance", advance)
+        patch.setattr(federated, "progress", progress)
         assert command(workdir) == 130
         assert not (workdir / "results.json").exists()
         assert command(workdir) == 0
@@ -72,6 +88,14 @@ def test_a_round_is_trained_once_and_one_more_where_it_was_stopped(finished):
     # stopped in the second round of the second row, which begins again
     assert rounds[3] == rounds[4]
     assert rounds[3][1] == 1
+
+
+def test_rounds_that_are_kept_are_no_work_that_is_timed(finished, counted):
+    total = SEEDS * (3 * ROUNDS + 3 * (ROUNDS - BEGIN))
+    first, second = counted
+    assert first == (total, 0, [1, 2, 3])
+    # of local heads, rounds before outliers are counted once
+    assert second == (total, 3, list(range(4, total + 1)))
 
 
 def test_a_resumed_row_is_that_of_a_whole_federation(finished, seed, tmp_path):
@@ -108,7 +132,7 @@ def test_measures_are_those_of_each_clients_network(finished, seed):
                 area = ood.auroc(scores[inside], scores[~inside]).value
                 near = found["auroc"][name][measures.NEAR]
                 assert near == pytest.approx(area, abs=2e-3)
-    assert len(ticks) == 2 * ROUNDS
+    assert not ticks
 
 
 def test_rows_share_the_rounds_before_outliers(finished):
@@ -134,6 +158,10 @@ def test_the_files_show_the_numbers(finished):
         near = f"{row['auroc']['MSP'][measures.NEAR]['mean']:.3f}"
         assert near in table
         assert near in page
+        if "accuracy" in row and row["name"] != PLAIN:
+            found = row["accuracy_difference"]
+            gain = f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+            assert f"| {row['name']} | {gain}, {found['gain']} of 8 |" in table
     assert results["verdict"] in page
     assert "http://" not in page
     assert (workdir / "federated.png").read_bytes()[:4] == b"\x89PNG"
@@ -204,7 +232,14 @@ def test_what_may_be_claimed_follows_from_the_interval(gains, said):
         (["clients.kind=entropy"], "unknown 'entropy'; known: uniform, energy"),
         (["clients.round=3"], "unknown config key .*clients.round.*rounds"),
         (["clients.weight=-1"], "clients.weight must be at least 0"),
-        (["data.train=emoji:things"], "have no labels; a classifier needs them"),
+        (["clients.begin=2"], "begin in round 2, .* there are 2 rounds: set begin to"),
+        (["data.train=emoji:things"], "emoji:things has no labels: name a set that"),
+        (["data.test=emoji:people"], "emoji:people has no labels: name a set that"),
+        (
+            ["data.image_size=0"],
+            r"of \(32, 32, 1\), fashion_mnist:train of \(28, 28, 1",
+        ),
+        (["data.limit_test=4"], r"fashion_mnist:test has no image of class \d, which"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(options, said, tmp_path, capsys):
@@ -212,6 +247,24 @@ def test_what_cannot_be_trained_is_refused(options, said, tmp_path, capsys):
     assert command(tmp_path / "run", *given) == 2
     assert re.search(said, only_error(capsys.readouterr().err))
     assert not (tmp_path / "run" / "rounds").exists()
+
+
+def test_a_run_goes_on_with_its_own_images_alone(finished, tmp_path, capsys):
+    workdir, _ = finished
+    data = json.loads((workdir / "data.json").read_text())
+    (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
+    names = ("labels", "test images", "test labels", "set 'mnist'")
+    for name in names:
+        changed = data | {name: data[name] | {"sha256": "0" * 64}}
+        (tmp_path / "data.json").write_text(json.dumps(changed))
+        assert command(tmp_path) == 2
+        said = only_error(capsys.readouterr().err)
+        assert f"the {name} of {tmp_path} were others" in said
+    (tmp_path / "data.json").write_text(json.dumps(data | {"sha256": "0" * 64}))
+    assert command(tmp_path) == 2
+    assert "the training images are not those" in only_error(capsys.readouterr().err)
+    assert {*names} < {*data}
+    assert not (tmp_path / "rounds").exists()
 
 
 def test_a_config_of_another_command_is_refused(tmp_path, capsys):
