@@ -1,8 +1,9 @@
 """The images of `steal`: whose are they, and what each side may see.
 
 The owner of the classifier has training images of all classes but one, and tests on
-others. The attacker has queries, images of another set, and in one row images like the
-training images, which the owner does not have. Sets to detect are seen by nobody.
+others. The attacker has queries, images of another set, and of two targets also asks
+about images like the training images, which the owner does not have. Sets to detect are
+seen by nobody.
 """
 
 from dataclasses import dataclass
