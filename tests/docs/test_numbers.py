@@ -275,6 +275,21 @@ def novelty(rows, results):
         yield [*areas, *(100 * share for share in shares)]
 
 
+def scores(rows, *flows):
+    """Mean and worst of kinds seen and kept back, flow by flow."""
+    measured = [{row["score"]: row for row in flow["rows"]} for flow in flows]
+    assert all(flow["lock"]["open"] for flow in flows)
+    for name, *_ in rows:
+        score = name.removesuffix(" *")
+        assert measured[0][score]["control"] == name.endswith(" *")
+        blocks = [
+            flow[score]["blocks"][block]
+            for flow in measured
+            for block in ("seen", "kept back")
+        ]
+        yield [n for b in blocks for n in (b["mean"], b["worst"]["auroc"])]
+
+
 # `results: (columns of labels, the numbers of its rows)`
 TABLES = {
     "demo": (1, demo),
@@ -286,6 +301,7 @@ TABLES = {
     "drift_fashion_mnist": (1, drift),
     "tabular_breast_cancer0": (2, tabular),
     "novelty": (2, novelty),
+    "scores_realnvp": (1, scores),
     "batchnorm_cpu": (1, batch_norm),
     "input_pipeline": (1, input_pipeline),
     "pytorch_cpu": (1, pytorch),

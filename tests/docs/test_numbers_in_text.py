@@ -253,11 +253,58 @@ TEXT = [
         "novelty",
         "rows/2/kinds/digits/auroc/mean",
     ),
+    (
+        "README.md",
+        "mean 0.86, pixels alone 0.80, log p(x) 0.69. A",
+        "scores_realnvp",
+        "@flow and pixels, rank-Gauss/blocks/kept back/mean & "
+        "@pixels alone, rank-Gauss/blocks/kept back/mean & "
+        "@log p(x)/blocks/kept back/mean",
+    ),
+    (
+        "README.md",
+        "hours (3.42 bits/dim)",
+        "clothing_long_realnvp",
+        f"bits_per_dim/{CLOTHING}",
+    ),
+    (
+        "docs/scores.md",
+        "RealNVP (3.42 bits/dim)",
+        "clothing_long_realnvp",
+        f"bits_per_dim/{CLOTHING}",
+    ),
+    (
+        "docs/scores.md",
+        "Glow (3.48)",
+        "clothing_long_glow",
+        f"bits_per_dim/{CLOTHING}",
+    ),
+    ("docs/scores.md", "0.055 and", "clothing_long_realnvp", f"auroc/{DIGITS}"),
+    ("docs/scores.md", "and 0.072.", "clothing_long_glow", f"auroc/{DIGITS}"),
+    (
+        "docs/scores.md",
+        "(by 0.25), pixelation (0.30), holes\n  (0.27) and snow (0.38)",
+        "scores_realnvp",
+        " & ".join(
+            f"compared/0/kinds/{kind}/difference"
+            for kind in ("jpeg", "pixelated", "cutout", "snow")
+        ),
+    ),
+    (
+        "docs/scores.md",
+        "has 0.86 and 0.56: it",
+        "scores_realnvp",
+        "@flow and pixels, rank-Gauss/blocks/kept back/mean & "
+        "@flow and pixels, rank-Gauss/blocks/kept back/worst/auroc",
+    ),
 ]
 
 
 def at(results, path: str) -> float:
-    """The number at `a/b/0` of a JSON value."""
+    """The number at `a/b/0` of a JSON value; `@NAME/b` begins at a row of scores."""
+    if path.startswith("@"):
+        name, _, path = path[1:].partition("/")
+        (results,) = [row for row in results["rows"] if row["score"] == name]
     for step in path.split("/"):
         results = results[int(step) if isinstance(results, list) else step]
     return results
