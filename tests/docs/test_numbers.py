@@ -302,6 +302,7 @@ TABLES = {
     "tabular_breast_cancer0": (2, tabular),
     "novelty": (2, novelty),
     "scores_realnvp": (1, scores),
+    "scores_emoji_glow": (1, scores),
     "batchnorm_cpu": (1, batch_norm),
     "input_pipeline": (1, input_pipeline),
     "pytorch_cpu": (1, pytorch),
