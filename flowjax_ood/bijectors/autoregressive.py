@@ -11,7 +11,12 @@ from jax import lax
 
 from flowjax_ood.arguments import real_number, whole_number
 from flowjax_ood.bijectors.base import Bijector, event_size, sum_event
-from flowjax_ood.bijectors.coupling import affine_forward, affine_inverse
+from flowjax_ood.bijectors.coupling import (
+    affine_forward,
+    affine_inverse,
+    bounded_log_scale,
+    check_max_log_scale,
+)
 from flowjax_ood.bijectors.spline import (
     check_spline,
     spline_forward,
@@ -169,17 +174,11 @@ class MaskedAffine(Autoregressive):
     numbers = 2
 
     def __post_init__(self):
-        bound = self.max_log_scale
-        if bound is not None and not real_number("max_log_scale", bound) > 0:
-            raise ValueError(
-                f"max_log_scale must be positive, or None for no bound, got {bound}"
-            )
+        check_max_log_scale(self.max_log_scale)
         super().__post_init__()
 
     def _transform(self, x, raw, inverse):
-        s, t = raw[..., 0], raw[..., 1]
-        if self.max_log_scale is not None:
-            s = self.max_log_scale * jnp.tanh(s / self.max_log_scale)
+        s, t = bounded_log_scale(raw[..., 0], self.max_log_scale), raw[..., 1]
         return (affine_inverse if inverse else affine_forward)(x, s, t)
 
 

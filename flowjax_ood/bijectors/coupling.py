@@ -35,6 +35,19 @@ def affine_inverse(z: jax.Array, s: jax.Array, t: jax.Array, changed=True):
     return z * jnp.exp(-s) - t, -sum_event(s)
 
 
+def check_max_log_scale(bound: float | None) -> None:
+    """Raise ValueError for a bound on log-scales that is neither positive nor None."""
+    if bound is not None and not real_number("max_log_scale", bound) > 0:
+        raise ValueError(
+            f"max_log_scale must be positive, or None for no bound, got {bound}"
+        )
+
+
+def bounded_log_scale(s: jax.Array, bound: float | None) -> jax.Array:
+    """`bound * tanh(s / bound)`, of at most that size; s itself without a bound."""
+    return s if bound is None else bound * jnp.tanh(s / bound)
+
+
 class Rescale(nn.Module):
     """`y = g * v / |v| * x` per channel: a weight-normalised scale, 1 at the start.
 
@@ -168,18 +181,13 @@ class AffineCoupling(Coupling):
     numbers = 2
 
     def __post_init__(self):
-        bound = self.max_log_scale
-        if bound is not None and not real_number("max_log_scale", bound) > 0:
-            raise ValueError(
-                f"max_log_scale must be positive, or None for no bound, got {bound}"
-            )
+        check_max_log_scale(self.max_log_scale)
         super().__post_init__()
 
     def _transform(self, x, raw, changed, inverse):
         s_raw, t = jnp.split(raw, 2, axis=-1)
         s = Rescale(name="rescale")(jnp.tanh(s_raw))
-        if self.max_log_scale is not None:
-            s = self.max_log_scale * jnp.tanh(s / self.max_log_scale)
+        s = bounded_log_scale(s, self.max_log_scale)
         self.sow("intermediates", "s", s)
         self.sow("intermediates", "t", t)
         return (affine_inverse if inverse else affine_forward)(x, s, t, changed)

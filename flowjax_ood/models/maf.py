@@ -1,17 +1,23 @@
 """Masked autoregressive flows on vectors and images, and their inverses."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 
 from flowjax_ood.arguments import event_shape, real_number, whole_number
-from flowjax_ood.bijectors import Chain, Inverse, Logit, MaskedAffine, MaskedSpline
+from flowjax_ood.bijectors import (
+    Autoregressive,
+    Chain,
+    Inverse,
+    Logit,
+    MaskedAffine,
+    MaskedSpline,
+)
 from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
 from flowjax_ood.networks import MADE
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
-
-TRANSFORMS = ("affine", "spline")
 
 
 def MAF(
@@ -47,65 +53,43 @@ def MAF(
 
     Raises ValueError, before anything is computed, for what does not fit.
     """
-    return _flow(locals(), inverse=False)
+    size = event_shape("shape", (shape,) if isinstance(shape, int) else shape)
+    if len(size) not in (1, 3):
+        raise ValueError(f"shape must be D, (D,) or (H, W, C), got {shape!r}")
+    whole_number("layers", layers, 1)
+    if not 0 <= real_number("alpha", alpha) < 0.5:
+        raise ValueError(f"alpha must be at least 0 and below 0.5: {alpha}")
+    if not (orders := tuple(orders)):
+        raise ValueError("orders names no order; give at least one, such as 'raster'")
+    precision = as_precision(precision)
+    network = Bound(MADE, hidden=tuple(hidden), precision=precision)
+    if transform == "affine":
+        layer = partial(MaskedAffine, network, max_log_scale=max_log_scale)
+    elif transform == "spline":
+        layer = partial(MaskedSpline, network, bins=bins, bound=bound)
+    else:
+        raise ValueError(f"unknown transform {transform!r}; known: affine, spline")
+    first = [Logit(alpha)] if len(size) == 3 else []
+    in_turn = (orders[k % len(orders)] for k in range(layers))
+    bijector = Chain([*first, *(layer(order=o, solver=solver) for o in in_turn)])
+    flow = Flow(bijector, size, base or StandardNormal(), conditional_bijector)
+    flow.latent_shape()
+    return flow
 
 
 def IAF(
-    shape: int | tuple[int, ...],
-    *,
-    layers: int = 5,
-    hidden: Sequence[int] = (1024,),
-    orders: Sequence[str | int | tuple[int, ...]] = ("raster", "reversed"),
-    transform: str = "affine",
-    max_log_scale: float | None = 3.0,
-    bins: int = 8,
-    bound: float = 5.0,
-    solver: str = "sequential",
-    alpha: float = 0.05,
-    precision: str | Precision = FLOAT32,
-    base: nn.Module | None = None,
-    conditional_bijector: bool = True,
+    shape: int | tuple[int, ...], *, solver: str = "sequential", **arguments
 ) -> Flow:
     """Build an inverse autoregressive flow: samples in one pass, densities in many.
 
-    As `MAF`, with every layer inverted. For posteriors, whose samples are asked for:
-    to train one on data takes as many passes a step as an event has values, and to
-    differentiate that needs the solver "sequential". Source: Kingma et al. 2016.
+    As `MAF`, with its arguments, and every layer inverted. For posteriors, whose
+    samples are asked for: to train one on data takes as many passes a step as an event
+    has values, and to differentiate that needs the solver "sequential". Source: Kingma
+    et al. 2016.
     """
-    return _flow(locals(), inverse=True)
-
-
-def _flow(given: dict, inverse: bool) -> Flow:
-    size = given["shape"]
-    size = event_shape("shape", (size,) if isinstance(size, int) else size)
-    if len(size) not in (1, 3):
-        raise ValueError(f"shape must be D, (D,) or (H, W, C), got {given['shape']!r}")
-    layers = whole_number("layers", given["layers"], 1)
-    if not 0 <= real_number("alpha", given["alpha"]) < 0.5:
-        raise ValueError(f"alpha must be at least 0 and below 0.5: {given['alpha']}")
-    if not (orders := tuple(given["orders"])):
-        raise ValueError("orders names no order; give at least one, such as 'raster'")
-    precision = as_precision(given["precision"])
-    network = Bound(MADE, hidden=tuple(given["hidden"]), precision=precision)
-    if (transform := given["transform"]) not in TRANSFORMS:
-        raise ValueError(
-            f"unknown transform {transform!r}; known: {', '.join(TRANSFORMS)}"
-        )
-
-    def layer(k):
-        common = {"order": orders[k % len(orders)], "solver": given["solver"]}
-        if transform == "affine":
-            bound = given["max_log_scale"]
-            of = MaskedAffine(network, max_log_scale=bound, **common)
-        else:
-            of = MaskedSpline(
-                network, bins=given["bins"], bound=given["bound"], **common
-            )
-        return Inverse(of) if inverse else of
-
-    first = [Logit(given["alpha"])] if len(size) == 3 else []
-    bijector = Chain([*first, *(layer(k) for k in range(layers))])
-    base = given["base"] or StandardNormal()
-    flow = Flow(bijector, size, base, given["conditional_bijector"])
-    flow.latent_shape()
-    return flow
+    flow = MAF(shape, solver=solver, **arguments)
+    layers = (
+        Inverse(each) if isinstance(each, Autoregressive) else each
+        for each in flow.bijector.bijectors
+    )
+    return flow.clone(bijector=Chain(layers))
