@@ -30,7 +30,7 @@ def get_config(variant: str = ""):
         "alpha": 0.05,
         # of the joint density: principal components, and parts of the explanation
         "inputs": 64,
-        "grid": 7,
+        "explanation_grid": 7,
         # its flow
         "couplings": 8,
         "width": 128,
@@ -52,7 +52,7 @@ def get_config(variant: str = ""):
         config.scenes.update(calibrate=60, test=60, couplings=2, width=8)
         config.scenes.update(flow_steps=25, context_steps=25, corrupted=("fog",))
         # as many components as logits: densities of as many numbers share programs
-        config.scenes.update(inputs=10, grid=2)
+        config.scenes.update(inputs=10, explanation_grid=2)
     elif variant not in ("", "cpu"):
         raise ValueError(f"unknown variant {variant!r}; known: cpu, smoke")
     return config.lock()

@@ -80,7 +80,7 @@ SYSTEM_ROWS = (
             ("calibrate", 1, None),
             ("test", 2, None),
             ("inputs", 1, WIDTH),
-            ("grid", 1, SIDE),
+            ("explanation_grid", 1, SIDE),
             ("couplings", 2, LAYERS),
             ("width", 1, WIDTH),
             ("flow_steps", 1, None),

@@ -69,7 +69,12 @@ def density(config: ConfigDict) -> ood.JointDensity:
         zero_init=True,
         max_log_scale=1.0,
     )
-    return ood.JointDensity(inputs=c.inputs, grid=c.grid, flow=flow, steps=c.flow_steps)
+    return ood.JointDensity(
+        inputs=c.inputs,
+        explanation_grid=c.explanation_grid,
+        flow=flow,
+        steps=c.flow_steps,
+    )
 
 
 def ablations(joint: ood.JointDensity, train: np.ndarray, u: np.ndarray, given):
@@ -79,7 +84,7 @@ def ablations(joint: ood.JointDensity, train: np.ndarray, u: np.ndarray, given):
     `train` and `u` that the joint density describes images by: gradients are taken
     once.
     """
-    ends = joint.inputs, train.shape[1] - joint.grid**2
+    ends = joint.inputs, train.shape[1] - joint.explanation_grid**2
     columns = np.split(np.arange(train.shape[1]), ends)
 
     def log_prob(at):

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments.core.classifier import classifier
 from flowjax_ood.data.sets import ImageSet
-from flowjax_ood.models import LeNet
 from flowjax_ood.ood import Network
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
@@ -29,13 +29,7 @@ def trained_network(
 ) -> Network:
     """Train the classifier of that number, or resume it; raises as `fit` does."""
     seed, c = config.seed + number, config.scenes
-    pixels = train.images / 255
-    axes = (0, 1, 2)
-    module = LeNet(
-        classes=int(train.labels.max()) + 1,
-        mean=tuple(pixels.mean(axes).tolist()),
-        std=tuple(pixels.std(axes).tolist()),
-    )
+    module = classifier(train.images, int(train.labels.max()) + 1)
     size = min(BATCH, len(train))
     per_epoch = len(train) / size
     steps = c.steps or max(1, round(c.epochs * per_epoch))

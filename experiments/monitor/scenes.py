@@ -93,10 +93,10 @@ def _check(config: ConfigDict, train: ImageSet) -> None:
             "leaves none to train on: give less"
         )
     height, width, _ = train.images.shape[1:]
-    if height % c.grid or width % c.grid:
+    if height % c.explanation_grid or width % c.explanation_grid:
         raise UserError(
-            f"config.scenes.grid={c.grid} does not divide images of {height} x {width} "
-            "pixels: give a divisor of both sides"
+            f"config.scenes.explanation_grid={c.explanation_grid} does not divide "
+            f"images of {height} x {width} pixels: give a divisor of both sides"
         )
     if 2 / (c.calibrate + 1) > c.alpha * (1 + ROUNDING):
         raise UserError(
@@ -114,10 +114,11 @@ def _check_learning(config: ConfigDict, train: ImageSet, learn: Scenes) -> None:
             f"{pixels} pixels: give at most {pixels}"
         )
     classes = int(train.labels.max()) + 1
-    if (numbers := c.inputs + classes + c.grid**2) >= len(train):
+    if (numbers := c.inputs + classes + c.explanation_grid**2) >= len(train):
         raise UserError(
             f"config.scenes.inputs={c.inputs}, {classes} classes and "
-            f"grid={c.grid} squared are {numbers} numbers of an image, and a density "
+            f"explanation_grid={c.explanation_grid} squared are {numbers} numbers of "
+            "an image, and a density "
             f"of them needs more than the {len(train)} images there are to train on: "
             "give less inputs, or less held_back"
         )

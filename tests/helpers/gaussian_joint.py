@@ -21,4 +21,4 @@ class Gaussian(nn.Module):
 
 
 GIVEN = Given(train_inputs=blobs.TRAIN)
-GAUSSIAN = JointDensity(inputs=4, grid=2, flow=Gaussian, steps=1)
+GAUSSIAN = JointDensity(inputs=4, explanation_grid=2, flow=Gaussian, steps=1)

@@ -1,5 +1,7 @@
 """Settings of every detector: what is out of range is named when it is made."""
 
+from dataclasses import fields, is_dataclass
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,21 @@ def test_every_range_is_of_a_field():
     for cls in detectors:
         if isinstance(cls, type) and issubclass(cls, ood.Detector):
             assert set(cls.ranges) <= set(getattr(cls, "__dataclass_fields__", ())), cls
+
+
+def test_no_setting_hides_what_every_detector_has():
+    """`grid`, the settings that `Tuned` compares, was once the name of a setting."""
+    listed = [getattr(ood, name) for name in ood.__all__]
+    kinds = [c for c in listed if isinstance(c, type) and issubclass(c, ood.Detector)]
+    shared = {n for n in dir(ood.Detector) if not n.startswith("_")}
+    hidden = {c.__name__: shared & _settings(c) for c in kinds}
+    assert len(kinds) > 60
+    assert {name: h for name, h in hidden.items() if h} == {}
+
+
+def _settings(cls):
+    """The names of a detector's settings; a base of others has none."""
+    return {f.name for f in fields(cls)} if is_dataclass(cls) else set()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class Description:
                 "or more images"
             )
         basis = basis[:, : settings.inputs]
-        kept = settings.explanation, settings.grid
+        kept = settings.explanation, settings.explanation_grid
         return cls(network, mean, basis, x.shape[1:], *kept)
 
     def __call__(self, x, batch_size: int) -> dict[str, np.ndarray]:
@@ -106,9 +106,9 @@ class JointDensity(Detector):
     """`log p(u(x))`, nats: of the input, the answer and its explanation together.
 
     u(x) holds `inputs` principal components of the pixels, the logits, and the
-    `explanation` (`ood.explanation`) on `grid` by `grid` parts of the image; only those
-    named in `parts`. Its density is that of a flow of whitened u, trained on the
-    training inputs by maximum likelihood. An input may be usual, and its answer and
+    `explanation` (`ood.explanation`) on `explanation_grid` squared parts of the image;
+    only those named in `parts`. Its density is that of a flow of whitened u, trained on
+    the training inputs by maximum likelihood. An input may be usual, and its answer and
     explanation too, but not together: that is what a joint density sees.
 
     * `explanation`: "gradient_input", "integrated" or "head";
@@ -127,7 +127,7 @@ class JointDensity(Detector):
 
     inputs: int = 64
     explanation: Kind = "gradient_input"
-    grid: int = 7
+    explanation_grid: int = 7
     flow: MakeFlow = BOUNDED_FLOW
     steps: int = 600
     batch_size: int = 512
@@ -138,7 +138,7 @@ class JointDensity(Detector):
     ranges: ClassVar = ranges_of(
         inputs=COUNT,
         explanation=OneOf(KINDS),
-        grid=COUNT,
+        explanation_grid=COUNT,
         steps=COUNT,
         batch_size=COUNT,
         learning_rate=POSITIVE,
@@ -162,7 +162,7 @@ class JointDensity(Detector):
         given = given or Given()
         self.check(network, given)
         x = check_images(given.train_inputs, self.name)
-        check_kind(network, x.shape, self.explanation, self.grid)
+        check_kind(network, x.shape, self.explanation, self.explanation_grid)
         description = Description.fit(network, x, self)
         describe = partial(_described, description, self.parts)
         groups = describe(x, self.batch_size)

@@ -205,7 +205,9 @@ def test_what_it_refuses(tmp_path, capsys):
 
     assert "held_back=1200 of 1200 training images" in said("scenes.held_back=1200")
     (tmp_path / "run" / "config.json").unlink()
-    assert "grid=3 does not divide images of 14 x 14" in said("scenes.grid=3")
+    assert "grid=3 does not divide images of 14 x 14" in said(
+        "scenes.explanation_grid=3"
+    )
     (tmp_path / "run" / "config.json").unlink()
     assert "calibrate=38 scenes give no p-value" in said("scenes.calibrate=38")
     (tmp_path / "run" / "config.json").unlink()

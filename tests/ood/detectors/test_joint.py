@@ -17,7 +17,7 @@ from tests.helpers.gaussian_joint import GAUSSIAN, GIVEN, Gaussian
 SMALL = partial(
     TabularRealNVP, couplings=2, width=8, layers=1, mask="halves", max_log_scale=1.0
 )
-JOINT = JointDensity(inputs=4, grid=2, flow=SMALL, steps=50, batch_size=64)
+JOINT = JointDensity(inputs=4, explanation_grid=2, flow=SMALL, steps=50, batch_size=64)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_what_it_refuses(fitted):
     with pytest.raises(ValueError, match=r"needs network\.apply"):
         JOINT.fit(replace(blobs.NETWORK, apply=None), GIVEN)
     for changes, said in {
-        (("grid", 3),): "grid=3 does not divide images of 4 x 4",
+        (("explanation_grid", 3),): "grid=3 does not divide images of 4 x 4",
         (("inputs", 17),): "inputs=17 principal components, .* vary in 16 directions",
         (("learning_rate", 1e9),): "did not stay finite.*smaller learning_rate",
     }.items():
