@@ -244,12 +244,14 @@ def resettable_momentum(
 
 
 def named(name: str) -> Callable:
-    """`tree -> tree of bools`, true for the leaves called `name`."""
+    """`tree -> tree of bools`, true for the leaves called `name` or `..._name`."""
+
+    def called(path, _):
+        leaf = jax.tree_util.keystr(path[-1:], simple=True)
+        return leaf == name or leaf.endswith(f"_{name}")
 
     def mask(tree):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: jax.tree_util.keystr(path[-1:], simple=True) == name, tree
-        )
+        return jax.tree_util.tree_map_with_path(called, tree)
 
     return mask
 

@@ -148,6 +148,15 @@ def test_weight_decay_acts_on_kernels_alone():
     np.testing.assert_allclose(updates["dense"]["kernel"], expected, rtol=1e-6)
 
 
+def test_weight_decay_acts_on_every_kernel_of_a_layer_of_several():
+    params = {"layer_0_kernel": jnp.ones(2), "layer_0_bias": jnp.ones(2)}
+    optimizer = make_optimizer(0.1, l2=0, weight_decay=0.5)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["layer_0_kernel"], -0.05, rtol=1e-6)
+    assert not updates["layer_0_bias"].any()
+
+
 def test_weight_decay_that_acts_on_nothing_is_refused():
     optimizer = make_optimizer(0.1, weight_decay=1e-4)
     with pytest.raises(ValueError, match=r"weight_decay=0.0001 .* nothing.* l2"):
