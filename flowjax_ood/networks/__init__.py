@@ -12,6 +12,7 @@ from flowjax_ood.networks.layers import Conv, Dense, WNConv, weight_norm
 from flowjax_ood.networks.made import MADE
 from flowjax_ood.networks.mlp import MLP
 from flowjax_ood.networks.resnet import ResidualBlock, ResNet, ResNetAE
+from flowjax_ood.networks.transformer import TokenNetwork, Transformer
 
 __all__ = [
     "MADE",
@@ -27,6 +28,8 @@ __all__ = [
     "ResNet",
     "ResNetAE",
     "ResidualBlock",
+    "TokenNetwork",
+    "Transformer",
     "WNConv",
     "weight_norm",
 ]
