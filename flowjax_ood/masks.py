@@ -9,14 +9,17 @@ k-th coupling of a stack sees and changes. Any function of that form is a strate
         upper = np.arange(h)[:, None] < np.arange(w)[None, :]
         return complementary(broadcast(upper ^ (k % 2 == 1), shape))
 
-Source: Kirichenko et al. 2020, sections 6 and 7; Dinh et al. 2017, section 3.4.
+Source: Kirichenko et al. 2020, sections 6 and 7; Dinh et al. 2017, section 3.4;
+Kolesnikov et al. 2024, section 3.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from flowjax_ood.arguments import event_shape, whole_number
 from flowjax_ood.bound import Bound
 
 
@@ -179,6 +182,78 @@ def cycle(k: int, shape: Sequence[int]) -> CouplingMask:
 def sub_cycle(k: int, shape: Sequence[int]) -> CouplingMask:
     """The cycle-mask inside each tile of a 2 x 2 grid of tiles."""
     return CouplingMask(sub_quadrant(shape, k % 4), sub_quadrant(shape, (k + 1) % 4))
+
+
+JET_KINDS = ("channel",) * 4 + ("spatial",)
+# which tokens are seen first, by parity of these numbers
+JET_PLANES = {
+    "checkerboard": lambda rows, columns: rows + columns,
+    "vstripes": lambda rows, columns: columns,
+    "hstripes": lambda rows, columns: rows,
+}
+
+
+def jet(
+    kinds: Sequence[str] = JET_KINDS,
+    spatial: Sequence[str] = tuple(JET_PLANES),
+    seed: int = 0,
+    grid: tuple[int, int] | None = None,
+) -> MaskStrategy:
+    """Make the strategy of Jet for tokens `(T, C)`: coupling k is of kind `k mod n`.
+
+    * `kinds`: "channel" couplings see `C // 2` random channels of every token, drawn
+      by (`seed`, k), and change the others; "spatial" ones see whole tokens;
+    * `spatial`: planes that spatial couplings take in turn, each followed by its
+      reverse: "checkerboard", "vstripes" or "hstripes", of which tokens at even row +
+      column, column or row are seen. Of an odd number the halves are unequal, and no
+      token is left out;
+    * `grid`: rows and columns of the tokens; a square unless given.
+
+    It can be pickled, and equals another of the same arguments. Raises ValueError for
+    unknown names, and, where it is asked for a mask, for tokens that do not fill the
+    grid or cannot be halved. Source: Kolesnikov et al. 2024, section 3.
+    """
+    kinds, spatial = tuple(kinds), tuple(spatial)
+    given = (("kinds", kinds, ("channel", "spatial")), ("spatial", spatial, JET_PLANES))
+    for name, values, known in given:
+        if not values or (unknown := [v for v in values if v not in known]):
+            wrong = f"names {unknown[0]!r}" if values else "is empty"
+            raise ValueError(f"{name} {wrong}; known: {', '.join(known)}")
+    grid = None if grid is None else event_shape("grid", grid)
+    return Bound(_jet, kinds, spatial, whole_number("seed", seed, 0), grid)
+
+
+def _jet(kinds, spatial, seed, grid, k: int, shape: Sequence[int]) -> CouplingMask:
+    if len(shape) != 2:
+        raise ValueError(
+            f"masks of Jet need tokens of shape (T, C), got {tuple(shape)}; cut images "
+            "into tokens by bijectors.Patches"
+        )
+    tokens, channels = shape
+    if kinds[k % len(kinds)] == "channel":
+        if channels < 2:
+            raise ValueError(
+                f"tokens of {channels} channel cannot be halved: take larger patches, "
+                "or spatial couplings alone"
+            )
+        order = np.random.default_rng((seed, k)).permutation(channels)
+        seen = np.zeros(channels, bool)
+        seen[order[: channels // 2]] = True
+        seen = np.broadcast_to(seen, (tokens, channels)).copy()
+        return complementary(seen, layout="channel")
+    rows, columns = grid or (math.isqrt(tokens),) * 2
+    if rows * columns != tokens or min(rows, columns) < 2:
+        raise ValueError(
+            f"spatial couplings need at least 2 x 2 tokens in a grid, got {tokens} in "
+            f"one of {rows} x {columns}"
+        )
+    # spatial couplings before this one
+    before = kinds.count("spatial") * (k // len(kinds))
+    before += kinds[: k % len(kinds)].count("spatial")
+    parity = JET_PLANES[spatial[before // 2 % len(spatial)]]
+    plane = parity(np.arange(rows)[:, None], np.arange(columns)[None]) % 2 == before % 2
+    seen = np.broadcast_to(plane, (rows, columns)).reshape(tokens, 1)
+    return complementary(np.broadcast_to(seen, (tokens, channels)).copy())
 
 
 STRATEGIES: dict[str, MaskStrategy] = {

@@ -19,7 +19,7 @@ EXPERIMENTS = ROOT / "experiments"
 ARROWS = {
     "arguments": set(),
     "bound": set(),
-    "masks": {"bound"},
+    "masks": {"arguments", "bound"},
     "precision": set(),
     "runtime": set(),
     "interface": {"runtime"},

@@ -165,3 +165,92 @@ def test_a_strategy_can_be_pickled(name):
     for k in range(4):
         for got, want in zip(strategy(k, shape), masks.STRATEGIES[name](k, shape)):
             np.testing.assert_array_equal(got, want)
+
+
+# --- of Jet: tokens [T, C] ---------------------------------------------------------
+
+
+def tokens_seen(mask, grid):
+    """Which tokens a spatial mask sees, drawn as their grid."""
+    assert mask.layout == "spatial"
+    assert (mask.seen == mask.seen[:, :1]).all()
+    return mask.seen[:, 0].reshape(grid)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0, picture("101", "010", "101")),
+        (1, picture("010", "101", "010")),
+        (2, picture("101", "101", "101")),
+        (3, picture("010", "010", "010")),
+        (4, picture("111", "000", "111")),
+        (5, picture("000", "111", "000")),
+        # and again from the first
+        (6, picture("101", "010", "101")),
+    ],
+)
+def test_spatial_masks_of_jet_against_pictures(number, expected):
+    # the last of every five couplings
+    mask = masks.jet()(5 * number + 4, (9, 2))
+    np.testing.assert_array_equal(tokens_seen(mask, (3, 3)), expected)
+    assert (mask.changed ^ mask.seen).all()
+
+
+def test_jet_changes_every_token_of_an_odd_number_and_loses_none():
+    jet = masks.jet(("spatial",), grid=(5, 7))
+    for k in range(6):
+        mask = jet(k, (35, 3))
+        # the larger half of 35 tokens and the smaller one, or rows and columns of them
+        assert mask.seen.sum() + mask.changed.sum() == 35 * 3
+        assert mask.seen.any()
+        assert mask.changed.any()
+    for k in (0, 2, 4):
+        assert (jet(k, (35, 3)).changed | jet(k + 1, (35, 3)).changed).all()
+
+
+def test_channel_masks_of_jet_see_random_halves_by_seed_and_coupling():
+    jet = masks.jet(seed=3)
+    found = [jet(k, (4, 7)) for k in (0, 1, 2, 3, 5)]
+    for mask in found:
+        assert mask.layout == "channel"
+        assert (mask.seen == mask.seen[:1]).all()
+        assert mask.seen[0].sum() == 3
+        np.testing.assert_array_equal(mask.changed, ~mask.seen)
+    rows = {tuple(mask.seen[0]) for mask in found}
+    assert len(rows) > 2
+    assert rows != {tuple(masks.jet(seed=4)(k, (4, 7)).seen[0]) for k in range(4)}
+
+
+def test_kinds_of_jet_are_counted_over_repetitions_of_the_pattern():
+    jet = masks.jet(("spatial", "channel", "spatial"), ("hstripes",), grid=(2, 3))
+    layouts = [jet(k, (6, 2)).layout for k in range(6)]
+    assert layouts == ["spatial", "channel", "spatial"] * 2
+    rows = [tokens_seen(jet(k, (6, 2)), (2, 3))[:, 0].tolist() for k in (0, 2, 3, 5)]
+    assert rows == [[True, False], [False, True]] * 2
+
+
+def test_a_strategy_of_jet_equals_one_of_the_same_arguments():
+    jet = masks.jet(seed=1)
+    assert jet == pickle.loads(pickle.dumps(jet)) == masks.jet(seed=1)
+    assert jet != masks.jet(seed=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "message"),
+    [
+        ({"kinds": ()}, (4, 2), "kinds is empty; known: channel, spatial"),
+        ({"kinds": ("row",)}, (4, 2), "kinds names 'row'; known: channel, spatial"),
+        ({"spatial": ("rows",)}, (4, 2), "spatial names 'rows'; known: checkerboard"),
+        ({"seed": -1}, (4, 2), "seed must be at least 0"),
+        ({"grid": (0, 3)}, (4, 2), "grid must be a tuple of whole numbers"),
+        ({}, (4, 4, 2), r"tokens of shape \(T, C\), got \(4, 4, 2\)"),
+        ({}, (4, 1), "tokens of 1 channel cannot be halved"),
+        ({"kinds": ("spatial",)}, (6, 2), "got 6 in one of 2 x 2"),
+        ({"kinds": ("spatial",), "grid": (2, 4)}, (6, 2), "got 6 in one of 2 x 4"),
+        ({"kinds": ("spatial",), "grid": (1, 6)}, (6, 2), "got 6 in one of 1 x 6"),
+    ],
+)
+def test_bad_arguments_of_jet(arguments, shape, message):
+    with pytest.raises(ValueError, match=message):
+        masks.jet(**arguments)(0, shape)

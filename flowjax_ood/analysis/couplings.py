@@ -9,7 +9,7 @@ import numpy as np
 
 from flowjax_ood.analysis.moments import PairMoments, without_nan
 from flowjax_ood.analysis.positions import placed_leaves, to_image
-from flowjax_ood.bijectors import AffineCoupling, unstacked
+from flowjax_ood.bijectors import ShiftScaleCoupling, unstacked
 from flowjax_ood.distributions import Flow
 
 
@@ -49,7 +49,7 @@ def coupling_recorder(flow: Flow) -> Callable[..., list[CouplingRecord]]:
     return lambda variables, x, cond=None: _records(flow, sown(variables, x, cond))
 
 
-def as_record(path, coupling: AffineCoupling, sown: dict) -> CouplingRecord:
+def as_record(path, coupling: ShiftScaleCoupling, sown: dict) -> CouplingRecord:
     """Make the record of a coupling from what it sowed in `intermediates`."""
     x, s, t = (np.asarray(sown[k][0]) for k in ("x", "s", "t"))
     mask = coupling.coupling_mask(x.shape[1:])
@@ -186,7 +186,7 @@ def _records(flow: Flow, sown: dict) -> list[CouplingRecord]:
     return [
         as_record(path, bijector, node)
         for path, bijector, node in unstacked(flow.bijector, jax.device_get(sown))
-        if isinstance(bijector, AffineCoupling)
+        if isinstance(bijector, ShiftScaleCoupling)
     ]
 
 

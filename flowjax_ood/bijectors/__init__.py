@@ -14,6 +14,8 @@ from flowjax_ood.bijectors.conv1x1 import InvertibleConv1x1, mix_channels
 from flowjax_ood.bijectors.coupling import (
     AffineCoupling,
     Coupling,
+    ShiftScaleCoupling,
+    SigmoidCoupling,
     affine_forward,
     affine_inverse,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "Repeat",
     "Reshape",
     "Reverse",
+    "ShiftScaleCoupling",
+    "SigmoidCoupling",
     "Softplus",
     "SplineCoupling",
     "Squeeze",

@@ -1,5 +1,6 @@
 """Affine coupling: the layer whose inductive bias the paper is about."""
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -165,7 +166,28 @@ class Coupling(Bijector):
         return checkpoint_name(raw.astype(dtype), FLOW_NAME)
 
 
-class AffineCoupling(Coupling):
+class ShiftScaleCoupling(Coupling):
+    """`z = (x + t) * exp(s)` on the changed part, s and t computed from the seen part.
+
+    How s comes from the st-network's number, subclasses say: `_log_scale`. s and t are
+    sown in `intermediates` at the shape of the changed part.
+    """
+
+    numbers = 2
+
+    def _log_scale(self, s_raw: jax.Array) -> jax.Array:
+        """The log-scale s of each changed value, at the shape of `s_raw`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _log_scale")
+
+    def _transform(self, x, raw, changed, inverse):
+        s_raw, t = jnp.split(raw, 2, axis=-1)
+        s = self._log_scale(s_raw)
+        self.sow("intermediates", "s", s)
+        self.sow("intermediates", "t", t)
+        return (affine_inverse if inverse else affine_forward)(x, s, t, changed)
+
+
+class AffineCoupling(ShiftScaleCoupling):
     """`z = (x + t) * exp(s)` on the changed part, s and t computed from the seen part.
 
     `s = rescale * tanh(s_raw)` with one learned `rescale` per changed channel, so |s|
@@ -178,19 +200,40 @@ class AffineCoupling(Coupling):
     """
 
     max_log_scale: float | None = None
-    numbers = 2
 
     def __post_init__(self):
         check_max_log_scale(self.max_log_scale)
         super().__post_init__()
 
-    def _transform(self, x, raw, changed, inverse):
-        s_raw, t = jnp.split(raw, 2, axis=-1)
+    def _log_scale(self, s_raw):
         s = Rescale(name="rescale")(jnp.tanh(s_raw))
-        s = bounded_log_scale(s, self.max_log_scale)
-        self.sow("intermediates", "s", s)
-        self.sow("intermediates", "t", t)
-        return (affine_inverse if inverse else affine_forward)(x, s, t, changed)
+        return bounded_log_scale(s, self.max_log_scale)
+
+
+class SigmoidCoupling(ShiftScaleCoupling):
+    """`z = (x + t) * scale * sigmoid(s_raw)` on the changed part.
+
+    `s = log(sigmoid(s_raw)) + log(scale)` lies below `log(scale)`, and so does log
+    |det| below that times the number of changed values: a coupling shrinks as it
+    likes, and grows by at most `scale`. Of raw numbers 0 and scale 2 it is the
+    identity. s and t are sown in `intermediates`. The arguments are those of every
+    `Coupling`, and:
+
+    * `scale`: the bound on what a value is multiplied with, a positive number.
+
+    Source: Kolesnikov et al. 2024 (Jet), section 3.
+    """
+
+    scale: float = 2.0
+
+    def __post_init__(self):
+        if not real_number("scale", self.scale) > 0:
+            raise ValueError(f"scale must be positive, got {self.scale}")
+        super().__post_init__()
+
+    def _log_scale(self, s_raw):
+        # the logarithm of a sigmoid that has underflowed would be -inf
+        return jax.nn.log_sigmoid(s_raw) + math.log(self.scale)
 
 
 def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:

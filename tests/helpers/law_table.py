@@ -37,6 +37,7 @@ from flowjax_ood.bijectors import (
     Repeat,
     Reshape,
     Reverse,
+    SigmoidCoupling,
     Softplus,
     SplineCoupling,
     Squeeze,
@@ -74,6 +75,10 @@ def coupling(strategy, k=0, net=bare):
 
 def spline(strategy, k=0, net=bare, **args):
     return lambda: SplineCoupling(net, masks.strategy(strategy), k, **args)
+
+
+def sigmoid(strategy, k=0, net=bare, **args):
+    return lambda: SigmoidCoupling(net, masks.strategy(strategy), k, **args)
 
 
 def multi_scale():
@@ -134,6 +139,8 @@ COUPLINGS = {
     "spline_tabular": (spline("tabular", net=mlp, bound=1.0), (5,), None),
     "spline_cond": (spline("checkerboard", 1, bins=4), (4, 4, 1), 2),
     "spline_tabular_cond": (spline("tabular", 1, mlp, bins=4), (5,), 2),
+    "sigmoid_checkerboard": (sigmoid("checkerboard"), (4, 4, 1), None),
+    "sigmoid_halves_cond": (sigmoid("halves", 1, mlp, scale=3.0), (5,), 2),
 }
 
 SIMPLE = {
