@@ -192,6 +192,7 @@ TABLE = (
     Key("optimizer.l2", float, least=0),
     Key("optimizer.weight_decay", float, FLOWS, least=0),
     Key("optimizer.scales_apart", bool, FLOWS),
+    Key("optimizer.b2", float, FLOWS, least=0, below=1, older=0.999),
     Key("optimizer.ema_decay", float, FLOWS, least=0, below=1),
     Key("optimizer.momentum", float, CLASSIFIERS),
     Key("optimizer.nesterov", bool, CLASSIFIERS),

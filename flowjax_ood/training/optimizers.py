@@ -97,6 +97,7 @@ def make_optimizer(
     l2: float = 5e-5,
     weight_decay: float = 0.0,
     scales_apart: bool = True,
+    b2: float = 0.999,
     momentum: float = 0.9,
     nesterov: bool = False,
     reset_at: Sequence[int] = (),
@@ -108,7 +109,7 @@ def make_optimizer(
     Args:
         learning_rate: a number, or a schedule as `make_schedule` makes it.
         name: "adadelta", rho 0.9 and eps 1e-6 (Zeiler 2012); "sgd", with `momentum`;
-            "adam", 0.9, 0.999 and eps 1e-8; or "rmsprop", decay 0.99 and eps outside
+            "adam", 0.9, `b2` and eps 1e-8; or "rmsprop", decay 0.99 and eps outside
             the root (torch's).
         clip_norm: global-norm clipping; with `scales_apart`, the weight-norm scales g
             and all other parameters are clipped as two groups.
@@ -119,6 +120,7 @@ def make_optimizer(
             none: the length of their direction v changes nothing but how fast v turns,
             and their scale g is what `l2` decays.
         scales_apart: whether weight-norm scales are treated by themselves.
+        b2: of "adam", the decay of its second moments; 0.95 of transformers.
         momentum: of "sgd"; 0 is plain gradient descent.
         nesterov: whether the momentum of "sgd" is Nesterov's.
         reset_at: steps, counted from 0, at which the momentum of "sgd" starts anew, as
@@ -137,8 +139,9 @@ def make_optimizer(
     for key, value in numbers.items():
         if not 0 <= value < math.inf:
             raise ValueError(f"{key} must not be negative or infinite, got {value}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
+    for key, value in {"momentum": momentum, "b2": b2}.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{key} must lie in [0, 1), got {value}")
     reset_at = _check_rising("reset_at", reset_at)
     if (nesterov or reset_at) and not (name == "sgd" and momentum):
         raise ValueError(
@@ -155,7 +158,7 @@ def make_optimizer(
     if name == "adadelta":
         parts.append(optax.scale_by_adadelta(rho=0.9, eps=1e-6))
     elif name == "adam":
-        parts.append(optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8))
+        parts.append(optax.scale_by_adam(b1=0.9, b2=b2, eps=1e-8))
     elif name == "rmsprop":
         parts.append(optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False))
     elif momentum:

@@ -157,6 +157,17 @@ def test_weight_decay_acts_on_every_kernel_of_a_layer_of_several():
     assert not updates["layer_0_bias"].any()
 
 
+def test_second_moments_of_adam_decay_by_b2():
+    # gradients 1, then 0: with m = 0.09 and v = b2 (1 - b2), corrected for their start
+    params, b2 = {"bias": jnp.zeros(1)}, 0.9
+    optimizer = make_optimizer(1.0, l2=0, clip_norm=0, b2=b2)
+    state = optimizer.init(params)
+    _, state = optimizer.update({"bias": jnp.ones(1)}, state, params)
+    updates, _ = optimizer.update({"bias": jnp.zeros(1)}, state, params)
+    expected = -(0.09 / (1 - 0.9**2)) / np.sqrt(b2 * (1 - b2) / (1 - b2**2))
+    np.testing.assert_allclose(updates["bias"], expected, rtol=1e-5)
+
+
 def test_weight_decay_that_acts_on_nothing_is_refused():
     optimizer = make_optimizer(0.1, weight_decay=1e-4)
     with pytest.raises(ValueError, match=r"weight_decay=0.0001 .* nothing.* l2"):
@@ -171,6 +182,7 @@ def test_weight_decay_that_acts_on_nothing_is_refused():
         ({"l2": -5e-5}, "l2.*-5e-05"),
         ({"weight_decay": float("nan")}, "weight_decay.*nan"),
         ({"learning_rate": -1e-3}, "learning_rate.*-0.001"),
+        ({"b2": 1.0}, r"b2 must lie in \[0, 1\), got 1.0"),
     ],
 )
 def test_bad_optimisers_are_refused(arguments, message):

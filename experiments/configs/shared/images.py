@@ -126,6 +126,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # decoupled (AdamW), on kernels
                 "weight_decay": 0.0,
                 "scales_apart": True,
+                # of adam, the decay of its second moments
+                "b2": 0.999,
                 # 0 is no averaging of the parameters
                 "ema_decay": 0.0,
             },
