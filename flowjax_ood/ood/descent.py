@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from flowjax_ood.ood.batched import compiled
+from flowjax_ood.runtime.once import run_once
 
 # steps of one compiled program
 CHUNK = 25
@@ -72,11 +73,7 @@ def minimised(
 
 def started(module: nn.Module, seed: int, *inputs) -> Any:
     """The parameters that a module starts from, for inputs of those shapes."""
-    # runs once: on CPU, XLA's optimisation passes would cost more than they save
-    quick = {"xla_backend_optimization_level": 0}
-    options = quick if jax.default_backend() == "cpu" else None
-    init = jax.jit(module.init, compiler_options=options)
-    return init(jax.random.key(seed), *inputs).get("params", {})
+    return run_once(module.init, jax.random.key(seed), *inputs).get("params", {})
 
 
 def _optimizer() -> optax.GradientTransformation:

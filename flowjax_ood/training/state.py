@@ -9,6 +9,7 @@ import optax
 from flax import struct
 
 from flowjax_ood.ood.network import as_input
+from flowjax_ood.runtime.once import run_once
 
 
 @struct.dataclass
@@ -55,13 +56,10 @@ def create_state(
     def build(key, *inputs):
         return _at_start(optimizer, module.init(key, *inputs), average)
 
-    # a caller that traces (for the shapes alone) compiles by its own options
+    # a caller that traces, for the shapes alone or to compile by its own options
     if isinstance(jnp.zeros(()), jax.core.Tracer):
         return build(key, *inputs)
-    # runs once: on CPU, XLA's optimisation passes would cost more than they save
-    quick = {"xla_backend_optimization_level": 0}
-    options = quick if jax.default_backend() == "cpu" else None
-    return jax.jit(build, compiler_options=options)(key, *inputs)
+    return run_once(build, key, *inputs)
 
 
 def fine_tuning_state(
