@@ -1,11 +1,13 @@
 """Numbers in text, listed here by their words, are in their results."""
 
 import pytest
+from scipy.stats import spearmanr
 
 from tests.docs.manual import check, read, results
 
 # page, words, results, paths of its numbers
 CLOTHING, DIGITS = "fashion_mnist", "mnist"
+LATENTS = "Q 128 of latents of scale 0"
 TEXT = [
     (
         "README.md",
@@ -297,12 +299,49 @@ TEXT = [
         "@flow and pixels, rank-Gauss/blocks/kept back/mean & "
         "@flow and pixels, rank-Gauss/blocks/kept back/worst/auroc",
     ),
-    ("docs/scores.md", "(4.40 bits/dim)", "emoji_glow", "bits_per_dim/emoji"),
     (
         "docs/scores.md",
-        "(AUROC 0.205), and things are told from them by chance (0.506)",
-        "emoji_glow",
-        "auroc/emoji:hands & auroc/emoji:things",
+        "(5.09 bits/dim,\ndigits' AUROC 0.090)",
+        "clothing_short_realnvp",
+        f"bits_per_dim/{CLOTHING} & auroc/{DIGITS}",
+    ),
+    (
+        "docs/scores.md",
+        "(0.75 to",
+        "scores_realnvp_short",
+        "@input complexity (webp)/blocks/seen/mean",
+    ),
+    ("docs/scores.md", "and 0.71 to", "scores_realnvp_short", "@SITN/blocks/seen/mean"),
+    (
+        "docs/scores.md",
+        "to 0.87, and",
+        "scores_realnvp",
+        "@input complexity (webp)/blocks/seen/mean",
+    ),
+    ("docs/scores.md", "to 0.79, on", "scores_realnvp", "@SITN/blocks/seen/mean"),
+    ("docs/scores.md", "(5.12\nbits/dim)", "emoji_realnvp", "bits_per_dim/emoji"),
+    ("docs/scores.md", "(4.40).", "emoji_glow", "bits_per_dim/emoji"),
+    (
+        "docs/scores.md",
+        "(AUROC 0.247 and",
+        "emoji_realnvp",
+        "auroc/emoji:hands",
+    ),
+    ("docs/scores.md", "and 0.205), and", "emoji_glow", "auroc/emoji:hands"),
+    ("docs/scores.md", "chance (0.476", "emoji_realnvp", "auroc/emoji:things"),
+    ("docs/scores.md", "and 0.506).", "emoji_glow", "auroc/emoji:things"),
+    *(
+        (
+            "docs/scores.md",
+            words,
+            name,
+            f"@{row}/blocks/kept back/mean & @{row}/blocks/kept back/worst/auroc",
+        )
+        for words, name, row in (
+            ("0.96 and 0.85.", "scores_emoji_realnvp", "Q 128 of pixels"),
+            ("0.96 and 0.89, but", "scores_emoji_realnvp", LATENTS),
+            ("Glow's 0.87 and 0.14", "scores_emoji_glow", LATENTS),
+        )
     ),
     (
         "docs/scores.md",
@@ -334,6 +373,28 @@ def at(results, path: str) -> float:
     for step in path.split("/"):
         results = results[int(step) if isinstance(results, list) else step]
     return results
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("correlation of 0.82;", ("scores_realnvp_short", "scores_realnvp")),
+        ("other is 0.96.", ("scores_realnvp", "scores_glow")),
+    ],
+)
+def test_rank_correlations_of_scores(words, names):
+    """Of the means on kinds kept back, over the scores of a flow that both have."""
+    assert words in read("docs/scores.md")
+    found = [
+        {
+            row["score"]: row["blocks"]["kept back"]["mean"]
+            for row in results(name)["rows"]
+            if not row["control"]
+        }
+        for name in names
+    ]
+    both = sorted(found[0].keys() & found[1].keys())
+    check(words, [spearmanr(*([f[name] for name in both] for f in found)).statistic])
 
 
 @pytest.mark.parametrize(("page", "words", "name", "paths"), TEXT)

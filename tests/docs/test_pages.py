@@ -78,3 +78,13 @@ def test_the_api_pages_name_modules_that_exist():
         files = (path.with_suffix(".py"), path / "__init__.py")
         files += (path.parent.with_suffix(".py"),)
         assert any(file.is_file() for file in files), module
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "results").glob("*.json")), ids=lambda p: p.name
+)
+def test_results_name_no_folder_of_one_machine(path):
+    """Data lie in DIR: where they lay says nothing to anyone else."""
+    text = path.read_text()
+    found = re.findall(r'"(?:[^"]* )?(/(?:home|tmp|work|root|mnt|Users)/[^"]*)"', text)
+    assert found == []
