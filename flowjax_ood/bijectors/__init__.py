@@ -23,6 +23,13 @@ from flowjax_ood.bijectors.elementwise import ElementAffine, Exp, Softplus, Tanh
 from flowjax_ood.bijectors.haar import Haar, haar_forward, haar_inverse
 from flowjax_ood.bijectors.householder import Householder, reflect
 from flowjax_ood.bijectors.logit import Logit, logit_forward, logit_inverse
+from flowjax_ood.bijectors.mixture import (
+    Mixture,
+    MixtureCoupling,
+    mixture_forward,
+    mixture_inverse,
+    mixture_parameters,
+)
 from flowjax_ood.bijectors.permutation import ChannelPermutation, permute
 from flowjax_ood.bijectors.repeat import Repeat, stack_layers, unstack_layers
 from flowjax_ood.bijectors.reshape import Patches, Reshape, Reverse
@@ -55,6 +62,8 @@ __all__ = [
     "Logit",
     "MaskedAffine",
     "MaskedSpline",
+    "Mixture",
+    "MixtureCoupling",
     "Patches",
     "Repeat",
     "Reshape",
@@ -77,6 +86,9 @@ __all__ = [
     "logit_forward",
     "logit_inverse",
     "mix_channels",
+    "mixture_forward",
+    "mixture_inverse",
+    "mixture_parameters",
     "permute",
     "reflect",
     "restack",

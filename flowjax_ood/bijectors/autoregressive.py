@@ -17,12 +17,7 @@ from flowjax_ood.bijectors.coupling import (
     bounded_log_scale,
     check_max_log_scale,
 )
-from flowjax_ood.bijectors.spline import (
-    check_spline,
-    spline_forward,
-    spline_inverse,
-    spline_knots,
-)
+from flowjax_ood.bijectors.spline import Splines
 
 ORDERS = ("raster", "reversed", "columns")
 SOLVERS = ("jacobi", "sequential")
@@ -182,7 +177,7 @@ class MaskedAffine(Autoregressive):
         return (affine_inverse if inverse else affine_forward)(x, s, t)
 
 
-class MaskedSpline(Autoregressive):
+class MaskedSpline(Splines, Autoregressive):
     """`z_i = spline(x_i)`, its knots from the values before.
 
     The splines are those of `SplineCoupling`, with its `bins` and `bound`; the other
@@ -190,18 +185,6 @@ class MaskedSpline(Autoregressive):
     Durkan et al. 2019.
     """
 
-    bins: int = 8
-    bound: float = 5.0
-
-    def __post_init__(self):
-        check_spline(self.bins, self.bound)
-        super().__post_init__()
-
-    @property
-    def numbers(self) -> int:
-        return 3 * self.bins - 1
-
     def _transform(self, x, raw, inverse):
-        spline = spline_knots(raw, self.bound)
-        z, log_slope = (spline_inverse if inverse else spline_forward)(x, spline)
+        z, log_slope = self._elementwise(x, raw, inverse)
         return z, sum_event(log_slope)

@@ -236,6 +236,24 @@ class SigmoidCoupling(ShiftScaleCoupling):
         return jax.nn.log_sigmoid(s_raw) + math.log(self.scale)
 
 
+class ElementwiseCoupling(Coupling):
+    """A coupling by one map a value, of which `log dz/dx` is known.
+
+    Subclasses say which by `_elementwise`; with `numbers` of its parameters a value.
+    """
+
+    def _elementwise(self, x, raw, inverse):
+        """`(z, log dz/dx)` of x by `raw [*x.shape, numbers]`, or of the inverse."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _elementwise")
+
+    def _transform(self, x, raw, changed, inverse):
+        z, log_slope = self._elementwise(
+            x, raw.reshape(*x.shape, self.numbers), inverse
+        )
+        logdet = sum_event(jnp.where(changed, log_slope, 0))
+        return jnp.where(changed, z, x), logdet
+
+
 def _checked(mask: masks.CouplingMask, shape) -> masks.CouplingMask:
     if not isinstance(mask, masks.CouplingMask):
         raise ValueError(

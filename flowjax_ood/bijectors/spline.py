@@ -3,12 +3,12 @@
 import math
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from flowjax_ood.arguments import whole_number
-from flowjax_ood.bijectors.base import sum_event
-from flowjax_ood.bijectors.coupling import Coupling
+from flowjax_ood.bijectors.coupling import ElementwiseCoupling
 
 MIN_SIZE = 1e-3
 MIN_SLOPE = 1e-3
@@ -134,16 +134,11 @@ def check_spline(bins: int, bound: float) -> None:
         raise ValueError(f"bound must be positive and finite, got {bound}")
 
 
-class SplineCoupling(Coupling):
-    """`z = spline(x)` on the changed part, its knots computed from the seen part.
+class Splines(nn.Module):
+    """A monotonic rational-quadratic spline a value: `bins` on `[-bound, bound]`.
 
-    A monotonic rational-quadratic spline with `bins` bins on `[-bound, bound]`, the
-    identity outside; an st-network that starts at zero makes it the identity. The other
-    arguments are those of every `Coupling`. Source: Durkan et al. 2019.
-
-    In a flat bin between two steep knots the slope can be as small as 1e-7; float32
-    inverts to about `1e-7 * bound / slope`. Raises ValueError for `bins` and `bound`
-    out of range.
+    The part that all bijectors of splines have in common. Raises ValueError for `bins`
+    and `bound` out of range.
     """
 
     bins: int = 8
@@ -157,8 +152,19 @@ class SplineCoupling(Coupling):
     def numbers(self) -> int:
         return 3 * self.bins - 1
 
-    def _transform(self, x, raw, changed, inverse):
-        spline = spline_knots(raw.reshape(*x.shape, self.numbers), self.bound)
-        z, log_slope = (spline_inverse if inverse else spline_forward)(x, spline)
-        logdet = sum_event(jnp.where(changed, log_slope, 0))
-        return jnp.where(changed, z, x), logdet
+    def _elementwise(self, x, raw, inverse):
+        spline = spline_knots(raw, self.bound)
+        return (spline_inverse if inverse else spline_forward)(x, spline)
+
+
+class SplineCoupling(Splines, ElementwiseCoupling):
+    """`z = spline(x)` on the changed part, its knots computed from the seen part.
+
+    A monotonic rational-quadratic spline with `bins` bins on `[-bound, bound]`, the
+    identity outside; an st-network that starts at zero makes it the identity. The other
+    arguments are those of every `Coupling`. Source: Durkan et al. 2019.
+
+    In a flat bin between two steep knots the slope can be as small as 1e-7; float32
+    inverts to about `1e-7 * bound / slope`. Raises ValueError for `bins` and `bound`
+    out of range.
+    """

@@ -33,6 +33,7 @@ from flowjax_ood.bijectors import (
     Logit,
     MaskedAffine,
     MaskedSpline,
+    MixtureCoupling,
     Patches,
     Repeat,
     Reshape,
@@ -79,6 +80,10 @@ def spline(strategy, k=0, net=bare, **args):
 
 def sigmoid(strategy, k=0, net=bare, **args):
     return lambda: SigmoidCoupling(net, masks.strategy(strategy), k, **args)
+
+
+def mixture(strategy, k=0, net=bare, **args):
+    return lambda: MixtureCoupling(net, masks.strategy(strategy), k, **args)
 
 
 def multi_scale():
@@ -141,6 +146,14 @@ COUPLINGS = {
     "spline_tabular_cond": (spline("tabular", 1, mlp, bins=4), (5,), 2),
     "sigmoid_checkerboard": (sigmoid("checkerboard"), (4, 4, 1), None),
     "sigmoid_halves_cond": (sigmoid("halves", 1, mlp, scale=3.0), (5,), 2),
+    "mixture_checkerboard": (mixture("checkerboard", components=3), (4, 4, 1), None),
+    "mixture_channel_cond": (
+        mixture("channel", 1, components=2, max_log_scale=None),
+        (2, 2, 4),
+        2,
+    ),
+    "mixture_tabular": (mixture("tabular", net=mlp, components=5), (5,), None),
+    "mixture_of_one": (mixture("tabular", 1, mlp, components=1), (5,), None),
 }
 
 SIMPLE = {
@@ -224,6 +237,11 @@ COMBINATORS = {
         2,
     ),
     "repeat_spline": (repeat_spline, (4, 4, 1), 2),
+    "repeat_mixture": (
+        lambda: Repeat(mixture("tabular", net=mlp, components=2)(), 3),
+        (4,),
+        2,
+    ),
     "factor_out": (lambda: FactorOut(ActNorm()), (2, 2, 5), None),
     "factor_out_nested": (multi_scale, (8, 8, 1), None),
 }
