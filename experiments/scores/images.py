@@ -15,6 +15,8 @@ from experiments.scores.rows import Row
 from flowjax_ood import data
 from flowjax_ood.data.outliers.battery import Battery
 from flowjax_ood.data.random import permutation
+from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.sources import emoji
 from flowjax_ood.interface.errors import UNUSABLE, UserError, user_errors
 from flowjax_ood.runtime.messages import warn
 
@@ -24,6 +26,8 @@ ENOUGH = 257
 # sets of other images, by the names that the battery knows them by
 KNOWN = {"mnist": "digits", "glyphs": "glyphs"}
 EMOJI = "emoji"
+# sets the randomness of this choice apart
+WORD = "scores: all from the test set"
 
 
 class Images(NamedTuple):
@@ -78,7 +82,9 @@ def split(
 
     To fit and calibrate by: training images that neither a run nor one of `others` has
     seen, not even to choose its best state; where there are too few of them for some
-    scores, two thirds of the test images. UserError for too few of those, too.
+    scores, two thirds of the test images. Variants of one picture, of the embedded
+    emoji, are all in one part: a score that remembers images would know them. UserError
+    for too few images.
     """
     tested = runs[0].sets.test.images
     unseen = _unseen(runs, others)
@@ -100,14 +106,40 @@ def split(
             f"images to fit and calibrate scores by: at least {4 * LEAST} are needed; "
             "set config.data.limit_test to more"
         )
-    third = len(tested) // 3
-    order = permutation(len(tested), seed, "scores: all from the test set")
-    ends = np.cumsum([min(fit, third), min(calibrate, third), test])
-    fitted, calibrated, rest, _ = np.split(order, ends)
-    return Images(
-        *(tested[np.sort(rows)] for rows in (fitted, calibrated, rest)),
-        "the test set, of which the rest is tested on",
-    )
+    order = permutation(len(tested), seed, WORD)
+    taken_from = "the test set, of which the rest is tested on"
+    groups = _groups(runs[0].sets.test)
+    if groups is None:
+        third = len(tested) // 3
+        ends = np.cumsum([min(fit, third), min(calibrate, third), test])
+        chosen = np.split(order, ends)[:3]
+    else:
+        part = _thirds(groups, seed)[order]
+        most = (fit, calibrate, test)
+        chosen = [order[part == number][:n] for number, n in enumerate(most)]
+        taken_from += "; no part has a variant of a picture of another"
+    return Images(*(tested[np.sort(rows)] for rows in chosen), taken_from)
+
+
+def _groups(images: ImageSet) -> np.ndarray | None:
+    """The number of the picture that each image is a variant of; None without such."""
+    if (images.name, images.source) != (EMOJI, "embedded"):
+        return None
+    bases = emoji.groups(images.split)[: len(images)]
+    return np.unique(bases, return_inverse=True)[1]
+
+
+def _thirds(groups: np.ndarray, seed: int) -> np.ndarray:
+    """The part, 0, 1 or 2, of each image: whole groups, dealt by where their middle is.
+
+    Groups are in the order of the seed; parts have about a third of the images each.
+    """
+    order = permutation(groups.max() + 1, seed, WORD)
+    sizes = np.bincount(groups)[order]
+    middle = np.cumsum(sizes) - sizes / 2
+    part = np.empty(len(order), int)
+    part[order] = np.minimum(3 * middle // len(groups), 2)
+    return part[groups]
 
 
 def _unseen(

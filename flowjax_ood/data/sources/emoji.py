@@ -7,6 +7,7 @@ import numpy as np
 
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.sources.emoji_bases import base
 from flowjax_ood.data.sources.idx import decode_idx
 from flowjax_ood.data.sources.shipped import DIRECTORY, read_checked
 
@@ -28,7 +29,7 @@ def load_emoji(split: str, directory: Path = DIRECTORY) -> ImageSet:
 
     In an order that says nothing, so that the first N are a fair sample. `people` is
     `people_train`, then `people_test`: these share no base, which is a picture without
-    its skin tones, hair, gender and direction (`build_emoji.base`).
+    its skin tones, hair, gender and direction (`emoji_bases.base`).
 
     Raises ValueError for another split or a damaged file, FileNotFoundError for one
     that is missing.
@@ -56,6 +57,15 @@ def code_points(split: str, directory: Path = DIRECTORY) -> list[tuple[int, ...]
         text = lzma.decompress(read_checked(directory, file)).decode("ascii")
         found += [tuple(int(p, 16) for p in line.split()) for line in text.splitlines()]
     return found
+
+
+def groups(split: str, directory: Path = DIRECTORY) -> np.ndarray:
+    """Number the bases of the images of `emoji:split`, in order: int64 `[N]`.
+
+    Images of one number are variants of one picture. Raises as `load_emoji` does.
+    """
+    bases = [base(points) for points in code_points(split, directory)]
+    return np.unique([repr(b) for b in bases], return_inverse=True)[1]
 
 
 def images_file(part: str) -> str:

@@ -11,13 +11,8 @@ import pytest
 from flowjax_ood import data
 from flowjax_ood.data.sources import build_emoji, emoji
 from flowjax_ood.data.sources.build_embedded import main
-from flowjax_ood.data.sources.build_emoji import (
-    DEBIAN_FONT,
-    Picture,
-    base,
-    divide,
-    kind,
-)
+from flowjax_ood.data.sources.build_emoji import DEBIAN_FONT, Picture, divide
+from flowjax_ood.data.sources.emoji_bases import base, kind
 from flowjax_ood.data.sources.shipped import DIRECTORY, SUMS
 
 # all pictures of the font, as they were resized before this package had them
@@ -39,6 +34,16 @@ def parts():
 @pytest.fixture(scope="module")
 def points():
     return {part: emoji.code_points(part) for part in COUNTS}
+
+
+def test_groups_are_the_bases(points):
+    groups = emoji.groups("people")
+    people = points["people_train"] + points["people_test"]
+    assert len(groups) == len(people)
+    assert groups.max() + 1 == len(set(map(base, people))) == 96
+    where = {}
+    for number, each in zip(groups, people, strict=True):
+        assert where.setdefault(base(each), number) == number
 
 
 def test_counts_and_shapes(parts, points):

@@ -18,7 +18,8 @@ from experiments.scores import images as chosen
 from experiments.scores.images import check_alike, split
 from experiments.scores.measures import table_rows, worst_intervals
 from experiments.scores.rows import Row, rows
-from flowjax_ood import ood
+from flowjax_ood import data, ood
+from flowjax_ood.data.sources import emoji
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.models import RealNVP
 from flowjax_ood.novelty.features import EncoderFeatures
@@ -30,7 +31,7 @@ TEST = images(100, seed=4)
 
 def fake(train, validation=None, *, source="idx", kind=Kind.IMAGES, bins=256, name="a"):
     def of(x):
-        return None if x is None else SimpleNamespace(images=x)
+        return None if x is None else SimpleNamespace(images=x, name="x", source=source)
 
     sets = SimpleNamespace(
         train=of(train),
@@ -85,6 +86,24 @@ def test_without_unseen_images_the_test_set_is_split(source):
     # what is not fitted to is tested on
     few = split([fake(train, source=source)], 0, 20, 999, 999)
     assert [len(x) for x in few[:3]] == [20, 33, 47]
+
+
+def test_variants_of_a_picture_are_in_one_part():
+    """Of people of the embedded emoji, those that differ in the tone of their skin."""
+    people = data.load("emoji:people_test", source="embedded")
+    run = SimpleNamespace(sets=SimpleNamespace(test=people))
+    bases = dict(
+        zip(map(np.ndarray.tobytes, people.images), emoji.groups(people.split))
+    )
+    for seed in range(3):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chosen, "_unseen", lambda *_: None)
+            found = split([run], seed, 999, 250, 999)
+        parts = [{bases[x.tobytes()] for x in part} for part in found[:3]]
+        assert len(set.union(*parts)) == sum(map(len, parts)) == 48
+        assert all(200 < len(part) < 400 for part in found[:3])
+        assert len(found.calibrate) == 250
+        assert "no part has a variant" in found.taken_from
 
 
 def test_too_few_images_are_refused(monkeypatch):
