@@ -3,6 +3,7 @@
 from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.models.efficientnet import EfficientNetLite0, encoder_images
 from flowjax_ood.models.glow import Glow
+from flowjax_ood.models.jet import Jet
 from flowjax_ood.models.lenet import LeNet
 from flowjax_ood.models.maf import IAF, MAF
 from flowjax_ood.models.real_nvp import RealNVP, TabularRealNVP
@@ -15,6 +16,7 @@ __all__ = [
     "BiLSTM",
     "EfficientNetLite0",
     "Glow",
+    "Jet",
     "LeNet",
     "LevelLogProb",
     "RealNVP",

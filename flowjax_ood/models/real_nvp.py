@@ -126,7 +126,7 @@ def RealNVP(
     flow = Flow(bijector, shape, base or StandardNormal(), conditional_bijector)
     flow.latent_shape()  # refuses image sizes and masks that do not fit
     if scales == 1:
-        _check_coverage(strategy, couplings or 4, flow.event_shape)
+        check_coverage(strategy, couplings or 4, flow.event_shape)
     return flow
 
 
@@ -250,7 +250,8 @@ class Stacking:
         return [Repeat(body, n, self.stack, self.remat, self.reversible)]
 
 
-def _check_coverage(strategy, couplings: int, shape) -> None:
+def check_coverage(strategy, couplings: int, shape) -> None:
+    """Raise ValueError unless every value of an event is changed by some coupling."""
     changed = np.any([strategy(k, shape).changed for k in range(couplings)], axis=0)
     if not changed.all():
         raise ValueError(

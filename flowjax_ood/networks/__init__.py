@@ -13,6 +13,7 @@ from flowjax_ood.networks.made import MADE
 from flowjax_ood.networks.mlp import MLP
 from flowjax_ood.networks.resnet import ResidualBlock, ResNet, ResNetAE
 from flowjax_ood.networks.transformer import TokenNetwork, Transformer
+from flowjax_ood.networks.vit import ViT
 
 __all__ = [
     "MADE",
@@ -30,6 +31,7 @@ __all__ = [
     "ResidualBlock",
     "TokenNetwork",
     "Transformer",
+    "ViT",
     "WNConv",
     "weight_norm",
 ]

@@ -44,8 +44,8 @@ from flowjax_ood.bijectors import (
     Squeeze,
     Tanh,
 )
-from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
-from flowjax_ood.networks import MADE, MLP, ImageConditioned, ResNet, ResNetAE
+from flowjax_ood.models import Glow, Jet, RealNVP, TabularRealNVP
+from flowjax_ood.networks import MADE, MLP, ImageConditioned, ResNet, ResNetAE, ViT
 
 BATCH = 3
 
@@ -53,6 +53,7 @@ bare = partial(ResNet, width=4, blocks=1, norm="none", skip=False)
 full = partial(ResNet, width=4, blocks=1, input_gain=2.0)
 narrow = partial(ResNetAE, width=4, blocks=2, latent_dim=2)
 mlp = partial(MLP, width=6, layers=1)
+vit = partial(ViT, width=4, expansion=2)
 
 
 def net(*hidden):
@@ -154,6 +155,8 @@ COUPLINGS = {
     ),
     "mixture_tabular": (mixture("tabular", net=mlp, components=5), (5,), None),
     "mixture_of_one": (mixture("tabular", 1, mlp, components=1), (5,), None),
+    "jet_channel_cond": (sigmoid(masks.jet(), 1, vit), (4, 5), 2),
+    "jet_spatial_odd": (sigmoid(masks.jet(), 4, vit), (9, 2), None),
 }
 
 SIMPLE = {
@@ -269,6 +272,21 @@ MODELS = {
     "glow_plu": (glow((4, 4, 1), conv1x1="plu"), (4, 4, 1), None),
     "glow_checkerboard": (glow((4, 4, 1), mask="checkerboard"), (4, 4, 1), None),
     "repeat_glow": (glow((4, 4, 3), scales=2, stack="scan"), (4, 4, 3), None),
+    # two turns of channel and spatial couplings, and one coupling more
+    "repeat_jet": (
+        lambda: (
+            Jet(
+                (6, 6, 1),
+                patch=2,
+                couplings=5,
+                kinds=("channel", "spatial"),
+                width=4,
+                expansion=2,
+            ).bijector
+        ),
+        (6, 6, 1),
+        2,
+    ),
     "tabular_real_nvp": (
         lambda: TabularRealNVP(5, couplings=3, width=6).bijector,
         (5,),
