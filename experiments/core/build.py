@@ -44,6 +44,7 @@ from flowjax_ood.training.step import make_train_step
 MODELS = {
     "real_nvp": models.RealNVP,
     "glow": models.Glow,
+    "jet": models.Jet,
     "maf": models.MAF,
     "tabular_real_nvp": lambda shape, **args: models.TabularRealNVP(shape[0], **args),
     "lenet": LeNet,

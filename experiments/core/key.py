@@ -49,6 +49,7 @@ EVERY = ALL + tuple(SYSTEMS)
 MODELS = {
     "real_nvp": IMAGES,
     "glow": IMAGES,
+    "jet": IMAGES,
     "maf": IMAGES,
     "tabular_real_nvp": VECTORS,
     "lenet": Kind.CLASSIFIER,

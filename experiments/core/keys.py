@@ -84,6 +84,8 @@ SHOWN = 10_000
 # of images a number, of vectors a share
 HELD_BACK = {IMAGES: int, VECTORS: float}
 BLOCKS = {IMAGES: int, Kind.CLASSIFIER: (int,)}
+# models of which configs were written before some key of `model`
+EARLY_MODELS = ("real_nvp", "glow", "tabular_real_nvp")
 # what FSSD can measure from
 NOISE = ("repository", "uniform", "validation")
 # detectors without a flow
@@ -181,7 +183,14 @@ TABLE = (
     Key("model.bins", int, (IMAGES,), least=1, most=WIDTH),
     Key("model.bound", float, (IMAGES,), above=0),
     Key("model.solver", str, (IMAGES,)),
-    Key("model.depth", int, (TOKENS,), least=1, most=LAYERS),
+    Key("model.depth", int, (IMAGES, TOKENS), least=1, most=LAYERS),
+    Key("model.patch", int, (IMAGES,), least=1, most=SIDE),
+    Key("model.heads", int, (IMAGES,), least=1, most=WIDTH),
+    Key("model.expansion", int, (IMAGES,), least=1, most=WIDTH),
+    Key("model.kinds", (str,), (IMAGES,)),
+    Key("model.spatial", (str,), (IMAGES,)),
+    Key("model.seed", int, (IMAGES,), least=0, most=SEED),
+    Key("model.scale", float, (IMAGES,), above=0),
     Key("optimizer.name", str, choices=OPTIMIZERS),
     Key("optimizer.learning_rate", float, above=0),
     Key("optimizer.schedule", str, choices=SCHEDULES),
@@ -313,8 +322,10 @@ def missing(config: ConfigDict | dict) -> list[str]:
 def complete(config: ConfigDict | dict) -> None:
     """Set the keys that `config` was written before, to what they then were."""
     flat, own = flatten(config), kind(config)
+    early = flat.get("model.name") in EARLY_MODELS
     for key in TABLE:
         later = key.older is not None and own in key.kinds
+        later = later and (early or key.section != "model")
         if later and key.name not in flat:
             unlocked = getattr(config, "unlocked", nullcontext)
             with unlocked():

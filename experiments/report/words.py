@@ -20,6 +20,7 @@ USUAL = (28, 32)
 MODELS = {
     "real_nvp": "RealNVP",
     "glow": "Glow",
+    "jet": "Jet",
     "tabular_real_nvp": "tabular RealNVP",
 }
 # of the config: width and depth of the paper's st-networks, for grey and for colour
