@@ -1,10 +1,10 @@
 """Which pixel each value inside a flow came from.
 
-Squeezes, permutations and factor-out move values and change none of them, so at every
-layer of an image flow each value has a *source*: a position of the image. Couplings and
-all other layers keep their values in place. An invertible 1x1 convolution mixes the
-channels of a position: behind it, sources tell where in the image a value lies, and the
-channel is that of the mixture.
+Squeezes, permutations, patches and factor-out move values and change none of them, so
+at every layer of an image flow each value has a *source*: a position of the image.
+Couplings and all other layers keep their values in place. An invertible 1x1 convolution
+mixes the channels of a position: behind it, sources tell where in the image a value
+lies, and the channel is that of the mixture.
 """
 
 import math
@@ -17,11 +17,13 @@ from flowjax_ood.bijectors import (
     ChannelPermutation,
     FactorOut,
     Inverse,
+    Patches,
     Repeat,
     Squeeze,
     leaves,
     squeeze,
 )
+from flowjax_ood.bijectors.reshape import patches, unpatched
 
 
 class Placed(NamedTuple):
@@ -41,8 +43,8 @@ class Placed(NamedTuple):
 def placed_leaves(bijector: Bijector, shape) -> list[Placed]:
     """List the leaves in the order forward applies them, every `Repeat` taken apart.
 
-    `shape` is the image's `(H, W, C)`. Raises ValueError for an inverted bijector, and
-    for leaves behind a split, which have no source of their own.
+    `shape` is the image's `(H, W, C)`. Raises ValueError for an inverted bijector other
+    than `Patches`, and for leaves behind a split, which have no source of their own.
     """
     placed: list[Placed] = []
     _follow(bijector, _positions(shape), (), placed)
@@ -88,6 +90,9 @@ def _follow(bijector, source, path, placed):
             "position in the image; put it inside FactorOut"
         )
     if isinstance(bijector, Inverse):
+        if isinstance(joined := bijector.bijector, Patches):
+            bijector.latent_shape(source.shape)
+            return unpatched(source[None], joined.size, joined.shape)[0]
         raise ValueError(
             "an inverted bijector has no image layout of its own: look at the one "
             "inside"
@@ -110,6 +115,8 @@ def _follow(bijector, source, path, placed):
     bijector.latent_shape(source.shape)  # refuses what it cannot take
     if isinstance(bijector, Squeeze):
         return squeeze(source[None])[0]
+    if isinstance(bijector, Patches):
+        return patches(source[None], bijector.size)[0]
     if isinstance(bijector, ChannelPermutation):
         return source[..., bijector.resolve(source.shape[-1])]
     return source

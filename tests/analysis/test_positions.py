@@ -17,7 +17,7 @@ from flowjax_ood.bijectors import (
     Repeat,
     Squeeze,
 )
-from flowjax_ood.models import Glow, RealNVP
+from flowjax_ood.models import Glow, Jet, RealNVP
 
 
 def at_rest(flow):
@@ -50,22 +50,24 @@ def real_nvp(shape, **args):
         lambda: real_nvp((4, 6, 1), scales=1, mask="cycle"),
         lambda: resting_glow((8, 8, 3), steps=2),
         lambda: resting_glow((8, 8, 1), steps=2, stack="scan", mask="checkerboard"),
+        lambda: at_rest(Jet((4, 6, 1), patch=2, width=2)),
     ],
-    ids=["three_scales", "scan", "cycle", "glow", "glow_scan"],
+    ids=["three_scales", "scan", "cycle", "glow", "glow_scan", "jet"],
 )
 def test_sources_are_where_the_flow_takes_its_values_from(made):
-    """Couplings that are the identity let logits through: each can be followed."""
+    """Couplings that are the identity let values through: each can be followed."""
     flow, variables = made()
     x = jax.random.uniform(jax.random.key(1), (2, *flow.event_shape))
-    logits = np.asarray(Logit().apply({}, x)[0]).reshape(2, -1)
+    first = flow.bijector.bijectors[0]  # the logit, of most
+    values = np.asarray(first.apply({}, x)[0]).reshape(2, -1)
     leaves = {leaf.path: leaf for leaf in placed_leaves(flow.bijector, x.shape[1:])}
     records = coupling_recorder(flow)(variables, x)
     assert records
     for record in records:
         source = leaves[record.path].source
         assert record.x.shape[1:] == source.shape
-        # all logits differ
-        np.testing.assert_allclose(record.x, logits[:, source], atol=1e-5)
+        # all values differ
+        np.testing.assert_allclose(record.x, values[:, source], atol=1e-5)
 
 
 def test_the_way_to_the_image_is_a_linear_bijection_on_positions():
