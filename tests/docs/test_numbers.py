@@ -290,6 +290,12 @@ def scores(rows, *flows):
         yield [n for b in blocks for n in (b["mean"], b["worst"]["auroc"])]
 
 
+def monitor(rows, results):
+    """AUROC of a row on every set."""
+    for name, *_ in rows:
+        yield [of_set["auroc"] for of_set in results["rows"][name].values()]
+
+
 # `results: (columns of labels, the numbers of its rows)`
 TABLES = {
     "demo": (1, demo),
@@ -304,6 +310,7 @@ TABLES = {
     "scores_realnvp": (1, scores),
     "scores_realnvp_short": (1, scores),
     "scores_emoji_realnvp": (1, scores),
+    "monitor": (1, monitor),
     "batchnorm_cpu": (1, batch_norm),
     "input_pipeline": (1, input_pipeline),
     "pytorch_cpu": (1, pytorch),

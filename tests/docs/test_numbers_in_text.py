@@ -351,6 +351,22 @@ TEXT = [
         "@pixels alone, rank-Gauss/blocks/kept back/mean",
     ),
     (
+        "docs/monitor.md",
+        "gains 0.07 on noise and 0.01 on",
+        "monitor",
+        "differences/three densities apart/gaussian_noise/difference/0 & "
+        "differences/three densities apart/mnist/difference/0",
+    ),
+    (
+        "docs/monitor.md",
+        "worth 0.26 on noise\n  and 0.07 on fog",
+        "monitor",
+        " & ".join(
+            f"differences/joint density without explanation/{name}/difference/0"
+            for name in ("gaussian_noise", "fog")
+        ),
+    ),
+    (
         "docs/reconstruct.md",
         "(14.1 dB against\n  15.0)",
         "reconstruct",
