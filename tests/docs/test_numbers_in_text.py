@@ -301,7 +301,7 @@ TEXT = [
     ),
     (
         "docs/scores.md",
-        "(5.09 bits/dim,\ndigits' AUROC 0.090)",
+        "(5.09\nbits/dim, digits' AUROC 0.090)",
         "clothing_short_realnvp",
         f"bits_per_dim/{CLOTHING} & auroc/{DIGITS}",
     ),
@@ -319,6 +319,18 @@ TEXT = [
         "@input complexity (webp)/blocks/seen/mean",
     ),
     ("docs/scores.md", "to 0.79, on", "scores_realnvp", "@SITN/blocks/seen/mean"),
+    (
+        "docs/scores.md",
+        '`NeighbourDistance("pixels")` has 0.80',
+        "scores_realnvp",
+        "@5-NN of pixels/kinds/upside_down/auroc",
+    ),
+    (
+        "docs/scores.md",
+        "components 0.99.",
+        "scores_realnvp",
+        "@pose contrast of Q 64 of pixels/kinds/upside_down/auroc",
+    ),
     ("docs/scores.md", "(5.12\nbits/dim)", "emoji_realnvp", "bits_per_dim/emoji"),
     ("docs/scores.md", "(4.40).", "emoji_glow", "bits_per_dim/emoji"),
     (
