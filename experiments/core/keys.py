@@ -180,6 +180,8 @@ TABLE = (
     ),
     Key("model.orders", (str,), (IMAGES,)),
     Key("model.transform", str, (IMAGES,)),
+    Key("model.coupling", str, (IMAGES,)),
+    Key("model.components", int, (IMAGES,), least=1, most=WIDTH),
     Key("model.bins", int, (IMAGES,), least=1, most=WIDTH),
     Key("model.bound", float, (IMAGES,), above=0),
     Key("model.solver", str, (IMAGES,)),

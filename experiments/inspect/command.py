@@ -31,6 +31,8 @@ from experiments.inspect.measures import (
 from experiments.inspect.subject import Subject, subject
 from experiments.inspect.tables import print_tables
 from flowjax_ood import figures
+from flowjax_ood.bijectors import walk
+from flowjax_ood.bijectors.coupling import ShiftScaleCoupling
 from flowjax_ood.interface.errors import UserError
 
 DEPTH = 1  # the intervention comes between the first two couplings
@@ -44,6 +46,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 def main(trained: TrainedFlow, options: InspectOptions) -> None:
     """Measure, draw, and print; leave inspect.json and figures in DIR/inspect."""
     check(trained.sets, options)
+    check_couplings(trained)
     out = trained.workdir / "inspect"
     check_writable("--workdir", out)
     s = subject(trained, options)
@@ -83,6 +86,19 @@ def check(sets: Sets, options: InspectOptions) -> None:
                 f"--images {max(options.images)}: {name} has images 0 to "
                 f"{len(image_set) - 1}"
             )
+
+
+def check_couplings(trained: TrainedFlow) -> None:
+    """Raise UserError for a flow none of whose couplings have a scale and a shift."""
+    if not any(
+        isinstance(b, ShiftScaleCoupling) for _, b in walk(trained.flow.bijector)
+    ):
+        name = trained.config.model.name
+        kind = trained.config.model.get("coupling")
+        raise UserError(
+            f"this run's flow is {name}{f' of {kind} couplings' if kind else ''}; "
+            "inspect shows scale and shift of affine couplings, and it has none"
+        )
 
 
 def draw(s: Subject, out: Path, content: dict, likelihoods: dict, options) -> None:

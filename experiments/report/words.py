@@ -76,6 +76,8 @@ def model_words(config: dict) -> str:
             words.append(f"bottleneck {config['model.latent_dim']}")
     elif name == "glow" and config["model.mask"] != "first_half":
         words.append(f"{config['model.mask']} mask")
+    if (coupling := config.get("model.coupling", "affine")) != "affine":
+        words.append(f"{coupling} couplings")
     if config.get("train.negative"):
         words.append(f"exposed to {config['train.negative']}")
     return ", ".join(words)

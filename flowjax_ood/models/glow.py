@@ -7,7 +7,6 @@ import flax.linen as nn
 from flowjax_ood import masks
 from flowjax_ood.bijectors import (
     ActNorm,
-    AffineCoupling,
     Chain,
     FactorOut,
     InvertibleConv1x1,
@@ -16,6 +15,7 @@ from flowjax_ood.bijectors import (
 )
 from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
+from flowjax_ood.models.couplings import coupling_layers
 from flowjax_ood.models.real_nvp import Stacking, check_numbers, st_network
 from flowjax_ood.networks import GlowConvNet, Highway
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
@@ -39,7 +39,11 @@ def Glow(
     st_net: str | Callable[..., nn.Module] = "highway",
     width: int = 200,
     layers: int = 3,
+    coupling: str = "affine",
     max_log_scale: float | None = None,
+    bins: int = 8,
+    bound: float = 5.0,
+    components: int = 8,
     conv1x1: str = "dense",
     alpha: float = 0.05,
     stack: str = "chain",
@@ -51,10 +55,10 @@ def Glow(
 ) -> Flow:
     """Build a Glow on images `[B, H, W, C]` in [0, 1).
 
-    Each scale: squeeze, `steps` times (ActNorm, 1x1 convolution, affine coupling), and,
-    but for the last, half of the channels factored out. Scale by `tanh`, as in RealNVP;
-    no learned priors at the splits. Source: the paper, appendix C; Kingma and Dhariwal
-    2018.
+    Each scale: squeeze, `steps` times (ActNorm, 1x1 convolution, coupling), and, but
+    for the last, half of the channels factored out. Scale by `tanh`, as in RealNVP; no
+    learned priors at the splits. Source: the paper, appendix C; Kingma and Dhariwal
+    2018. With splines it is a neural spline flow (Durkan et al. 2019).
 
     * `mask`: "first_half" of the channels is changed in every step, as in the paper;
       "checkerboard", "cycle" and the others of `masks.STRATEGIES`, or a strategy of
@@ -63,6 +67,7 @@ def Glow(
     * `conv1x1`: "dense" (as the original) or "plu". Either starts as a rotation drawn
       by the key given to `init`; permutation and signs of a "plu" are not learned, and
       the same in all flows of one shape;
+    * `coupling`, `bins`, `bound`, `components`: as in `RealNVP`;
     * `max_log_scale`, `stack`, `remat`, `reversible`, `precision`, `base`,
       `conditional_bijector`: as in `RealNVP`.
 
@@ -81,10 +86,17 @@ def Glow(
         "glow_convnet": Bound(GlowConvNet, width=width, precision=precision),
     }
     net = st_network(st_net, known)
+    layer = coupling_layers(
+        coupling,
+        max_log_scale=max_log_scale,
+        bins=bins,
+        bound=bound,
+        components=components,
+    )
 
     def step(seed, k):
         mix = InvertibleConv1x1(conv1x1, seed)
-        return [ActNorm(), mix, AffineCoupling(net, strategy, k, max_log_scale)]
+        return [ActNorm(), mix, layer(net, strategy, k)]
 
     def scale(index):
         first = index * steps

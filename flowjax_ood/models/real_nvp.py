@@ -20,6 +20,7 @@ from flowjax_ood.bijectors import (
 from flowjax_ood.bijectors.repeat import MODES
 from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
+from flowjax_ood.models.couplings import coupling_layers
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
 
@@ -40,7 +41,11 @@ def RealNVP(
     norm_group: int = 0,
     skip: bool = True,
     zero_init: bool = False,
+    coupling: str = "affine",
     max_log_scale: float | None = None,
+    bins: int = 8,
+    bound: float = 5.0,
+    components: int = 8,
     alpha: float = 0.05,
     stack: str = "chain",
     remat: str | None = None,
@@ -64,8 +69,11 @@ def RealNVP(
     * `norm`: "batch" (paper) or "none", the latter best with `zero_init`;
     * `norm_group`: batch norm over the whole batch (0, the paper's), or over groups of
       so many examples (`networks.BatchNorm`);
+    * `coupling`: "affine"; "spline", of `bins` bins on `[-bound, bound]` behind the
+      logit (`SplineCoupling`); or "mixture", of `components` logistics
+      (`MixtureCoupling`). The last two are best with norm "none" and `zero_init`;
     * `max_log_scale`: a bound on every log-scale (`AffineCoupling`), or None, the
-      paper's: each is bounded by a number that is learned;
+      paper's: each is bounded by a number that is learned (mixtures': by 2);
     * `stack`: "chain" of separate couplings, or "scan" or "unroll" for `Repeat`, with
       its `remat` and `reversible`. `bijectors.restack` converts between them;
     * `precision`: what the st-networks compute in, "float32", "tensorfloat32",
@@ -85,10 +93,10 @@ def RealNVP(
     others = {"blocks": blocks, "norm_group": norm_group}
     shape = check_numbers("RealNVP", image_shape, alpha, positive, **others)
 
-    def coupling(k, mask_strategy, width):
+    def layer(k, mask_strategy, width):
         # the paper's code doubles the normed input where the mask is a checkerboard
         gain = 2.0 if mask_strategy is masks.alternate_checkerboard else 1.0
-        return AffineCoupling(network(width, gain), mask_strategy, k, max_log_scale)
+        return make(network(width, gain), mask_strategy, k)
 
     def network(width, gain):
         common = {"zero_init": zero_init, "precision": precision}
@@ -102,7 +110,7 @@ def RealNVP(
         return st_network(st_net, known)
 
     def run(count, mask_strategy, width):
-        return stacking.run(lambda k: [coupling(k, mask_strategy, width)], count)
+        return stacking.run(lambda k: [layer(k, mask_strategy, width)], count)
 
     def scale(index, width):
         last = index == scales - 1
@@ -113,6 +121,13 @@ def RealNVP(
             parts.append(FactorOut(Chain(scale(index + 1, wider))))
         return parts
 
+    make = coupling_layers(
+        coupling,
+        max_log_scale=max_log_scale,
+        bins=bins,
+        bound=bound,
+        components=components,
+    )
     stacking = Stacking(stack, remat, reversible)
     precision = as_precision(precision)
     if norm not in ("batch", "none"):

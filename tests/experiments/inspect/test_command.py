@@ -2,13 +2,18 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from experiments.cli import run
 from experiments.inspect import InspectOptions
+from experiments.inspect.command import check_couplings
 from flowjax_ood.analysis.coadaptation import INTERVENTIONS
+from flowjax_ood.interface.errors import UserError
+from flowjax_ood.models import Glow
 from tests.helpers.experiment_runs import TINY, only_error, read_results, snapshot
 
 FAST = ("--draws=2", "--averaged=4", "--images=1,0")
@@ -137,3 +142,10 @@ def test_the_defaults_are_the_papers():
     assert InspectOptions().draws == 40
     assert InspectOptions().count == 1000
     np.testing.assert_array_equal(InspectOptions().images, [0, 1, 2])
+
+
+def test_a_flow_without_scale_and_shift_is_refused():
+    config = ConfigDict({"model": {"name": "glow", "coupling": "spline"}})
+    flow = Glow((4, 4, 1), scales=1, steps=1, width=2, coupling="spline")
+    with pytest.raises(UserError, match="flow is glow of spline couplings; inspect"):
+        check_couplings(SimpleNamespace(config=config, flow=flow))
