@@ -46,6 +46,7 @@ MODELS = {
     "glow": models.Glow,
     "jet": models.Jet,
     "maf": models.MAF,
+    "tarflow": models.TarFlow,
     "tabular_real_nvp": lambda shape, **args: models.TabularRealNVP(shape[0], **args),
     "lenet": LeNet,
     "resnet34": ResNet34,
@@ -76,7 +77,8 @@ def flow(
     args = config.model.to_dict()
     name, trained = args.pop("name", None), args.pop("precision", FLOAT32)
     # a config cannot say None
-    for key, none in (("couplings", 0), ("max_log_scale", 0), ("remat", "none")):
+    off = {"couplings": 0, "max_log_scale": 0, "soft_clip": 0, "remat": "none"}
+    for key, none in off.items():
         if args.get(key) == none:
             args[key] = None
     args.pop("convolution", None)

@@ -51,6 +51,7 @@ MODELS = {
     "glow": IMAGES,
     "jet": IMAGES,
     "maf": IMAGES,
+    "tarflow": IMAGES,
     "tabular_real_nvp": VECTORS,
     "lenet": Kind.CLASSIFIER,
     "resnet34": Kind.CLASSIFIER,

@@ -31,8 +31,7 @@ from experiments.inspect.measures import (
 from experiments.inspect.subject import Subject, subject
 from experiments.inspect.tables import print_tables
 from flowjax_ood import figures
-from flowjax_ood.bijectors import walk
-from flowjax_ood.bijectors.coupling import ShiftScaleCoupling
+from flowjax_ood.bijectors import ShiftScaleCoupling, unstacked
 from flowjax_ood.interface.errors import UserError
 
 DEPTH = 1  # the intervention comes between the first two couplings
@@ -90,9 +89,8 @@ def check(sets: Sets, options: InspectOptions) -> None:
 
 def check_couplings(trained: TrainedFlow) -> None:
     """Raise UserError for a flow none of whose couplings have a scale and a shift."""
-    if not any(
-        isinstance(b, ShiftScaleCoupling) for _, b in walk(trained.flow.bijector)
-    ):
+    leaves = (leaf for _, leaf, _ in unstacked(trained.flow.bijector, {}))
+    if not any(isinstance(leaf, ShiftScaleCoupling) for leaf in leaves):
         name = trained.config.model.name
         kind = trained.config.model.get("coupling")
         raise UserError(

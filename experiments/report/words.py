@@ -21,6 +21,8 @@ MODELS = {
     "real_nvp": "RealNVP",
     "glow": "Glow",
     "jet": "Jet",
+    "maf": "MAF",
+    "tarflow": "TarFlow",
     "tabular_real_nvp": "tabular RealNVP",
 }
 # of the config: width and depth of the paper's st-networks, for grey and for colour

@@ -19,6 +19,8 @@ from flowjax_ood.bijectors import (
     Inverse,
     Patches,
     Repeat,
+    Reshape,
+    Reverse,
     Squeeze,
     leaves,
     squeeze,
@@ -117,6 +119,10 @@ def _follow(bijector, source, path, placed):
         return squeeze(source[None])[0]
     if isinstance(bijector, Patches):
         return patches(source[None], bijector.size)[0]
+    if isinstance(bijector, Reshape):
+        return source.reshape(bijector.latent)
+    if isinstance(bijector, Reverse):
+        return source[::-1]
     if isinstance(bijector, ChannelPermutation):
         return source[..., bijector.resolve(source.shape[-1])]
     return source

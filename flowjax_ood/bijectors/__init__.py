@@ -8,6 +8,7 @@ from flowjax_ood.bijectors.autoregressive import (
     autoregressive_order,
 )
 from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves, walk
+from flowjax_ood.bijectors.causal_affine import CausalAffine, Guidance
 from flowjax_ood.bijectors.combinators import Chain, FactorOut, Inverse
 from flowjax_ood.bijectors.condition_affine import ConditionAffine
 from flowjax_ood.bijectors.conv1x1 import InvertibleConv1x1, mix_channels
@@ -47,6 +48,7 @@ __all__ = [
     "AffineCoupling",
     "Autoregressive",
     "Bijector",
+    "CausalAffine",
     "Chain",
     "ChannelPermutation",
     "ConditionAffine",
@@ -55,6 +57,7 @@ __all__ = [
     "Event",
     "Exp",
     "FactorOut",
+    "Guidance",
     "Haar",
     "Householder",
     "Inverse",

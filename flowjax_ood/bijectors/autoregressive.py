@@ -51,11 +51,14 @@ def autoregressive_order(
     return np.random.default_rng(whole_number("order", order, 0)).permutation(size)
 
 
-def solve_jacobi(step: Callable, z: jax.Array, tol: float) -> jax.Array:
-    """The fixed point of `x <- step(x)` for an autoregressive step: `[B, D]`.
+def solve_jacobi(
+    step: Callable, z: jax.Array, tol: float
+) -> tuple[jax.Array, jax.Array]:
+    """Solve `x = step(x)` of an autoregressive step: `(x [B, D], rounds)`.
 
-    After k rounds the first k values are exact, so it ends after D rounds; it ends
-    before that once no value moves by more than `tol` times its size, or `tol`.
+    After k rounds the first k values are exact, or tokens of `[B, D, C]`: it ends after
+    D rounds, or before that once no value moves by more than `tol` times its size, or
+    `tol`.
     """
 
     def moved(carry):
@@ -70,7 +73,8 @@ def solve_jacobi(step: Callable, z: jax.Array, tol: float) -> jax.Array:
         return number + 1, step(x), x
 
     start = jnp.zeros_like(z)
-    return lax.while_loop(moved, one, (0, start, start))[1]
+    rounds, x, _ = lax.while_loop(moved, one, (0, start, start))
+    return x, rounds
 
 
 class Autoregressive(Bijector):
@@ -131,7 +135,7 @@ class Autoregressive(Bijector):
             return self._transform(v, conditioner(x), inverse=True)[0]
 
         if self.solver == "jacobi":
-            u = solve_jacobi(step, v, self.tol)
+            u, _ = solve_jacobi(step, v, self.tol)
         else:
             start = jnp.zeros_like(v)
             u = lax.fori_loop(0, v.shape[1], lambda _, x: step(x), start)

@@ -15,6 +15,7 @@ from flowjax_ood.distributions.class_conditional import (
     marginal_log_prob,
     one_hot_condition,
 )
+from flowjax_ood.distributions.denoising import denoise
 from flowjax_ood.distributions.flow import (
     Flow,
     LogProbParts,
@@ -30,6 +31,7 @@ __all__ = [
     "bits_per_dim",
     "class_log_posterior",
     "class_log_prob",
+    "denoise",
     "discrete_log_likelihood",
     "marginal_log_prob",
     "normal_log_prob",

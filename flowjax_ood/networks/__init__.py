@@ -6,6 +6,7 @@ Any Flax module called as `net(x, features, cond=None)` will do; these are the p
 from flowjax_ood.bound import Bound
 from flowjax_ood.networks.autoencoder import Autoencoder
 from flowjax_ood.networks.batch_norm import BatchNorm
+from flowjax_ood.networks.causal_transformer import CausalTransformer
 from flowjax_ood.networks.convnets import GlowConvNet, Highway
 from flowjax_ood.networks.image_conditioned import ImageConditioned
 from flowjax_ood.networks.layers import Conv, Dense, WNConv, weight_norm
@@ -21,6 +22,7 @@ __all__ = [
     "Autoencoder",
     "BatchNorm",
     "Bound",
+    "CausalTransformer",
     "Conv",
     "Dense",
     "GlowConvNet",

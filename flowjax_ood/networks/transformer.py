@@ -47,10 +47,11 @@ def block_weights(key, width: int, expansion: int) -> dict:
 
 
 def linear(weights: dict, x: jax.Array, precision: Precision) -> jax.Array:
-    """`x W + b` on the last axis, computed at `precision`, in the dtype of x."""
-    cast = precision.cast(x, weights["kernel"], weights["bias"])
-    y = jnp.matmul(*cast[:2], precision=precision.multiply) + cast[2]
-    return y.astype(x.dtype)
+    """`x W + b` on the last axis, W at `precision` and b in the dtype of x."""
+    product = jnp.matmul(
+        *precision.cast(x, weights["kernel"]), precision=precision.multiply
+    )
+    return product.astype(x.dtype) + weights["bias"].astype(x.dtype)
 
 
 def layer_norm(weights: dict, x: jax.Array, epsilon: float = 1e-5) -> jax.Array:

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from flowjax_ood.analysis.couplings import coupling_recorder, image_maps
-from flowjax_ood.analysis.positions import placed_leaves, to_image
+from flowjax_ood.analysis.positions import (
+    latent_sources,
+    placed_leaves,
+    to_image,
+)
 from flowjax_ood.bijectors import (
     ActNorm,
     Chain,
@@ -17,7 +21,7 @@ from flowjax_ood.bijectors import (
     Repeat,
     Squeeze,
 )
-from flowjax_ood.models import Glow, Jet, RealNVP
+from flowjax_ood.models import Glow, Jet, RealNVP, TarFlow
 
 
 def at_rest(flow):
@@ -111,6 +115,22 @@ def test_permutations_and_repeats_are_followed():
     z, _ = bijector.apply(at_rest, x)
     z = z[..., ::-1]  # the last permutation, undone
     np.testing.assert_array_equal(z, x.reshape(2, -1)[:, last.source])
+
+
+@pytest.mark.parametrize("stack", ["scan", "chain"])
+def test_tokens_are_followed_through_patches_and_reversals(stack):
+    """Blocks that are the identity let pixels through, in other places."""
+    flow = TarFlow((4, 6, 2), patch=2, blocks=3, width=4, layers=1, stack=stack)
+    x = jax.random.uniform(jax.random.key(1), (2, 4, 6, 2))
+    variables = flow.init(jax.random.key(0), x)
+    z = np.asarray(flow.apply(variables, x, method="latents"))
+    pixels = 2 * np.asarray(x).reshape(2, -1) - 1
+    source = latent_sources(flow.bijector, x.shape[1:])
+    assert source.shape == (4, 6, 2)
+    np.testing.assert_allclose(z, pixels[:, source], atol=1e-6)
+    # an odd number of reversals: not where it was
+    assert source[0, 0, 0] != 0
+    assert sorted(source.ravel()) == list(range(48))
 
 
 def test_what_has_no_position_is_refused():

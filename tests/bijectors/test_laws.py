@@ -8,6 +8,7 @@ import pytest
 from flowjax_ood.bijectors import (
     ActNorm,
     Autoregressive,
+    CausalAffine,
     ConditionAffine,
     Coupling,
     Householder,
@@ -29,8 +30,8 @@ from tests.helpers.law_table import (
     case,
 )
 
-OWN_PARAMETERS = (ActNorm, Autoregressive, ConditionAffine, Coupling, Householder)
-OWN_PARAMETERS += (InvertibleConv1x1, Repeat)
+OWN_PARAMETERS = (ActNorm, Autoregressive, CausalAffine, ConditionAffine, Coupling)
+OWN_PARAMETERS += (Householder, InvertibleConv1x1, Repeat)
 
 
 def close(actual, expected, tolerance):

@@ -20,6 +20,7 @@ from flowjax_ood.bijectors import (
     ActNorm,
     AffineCoupling,
     Bijector,
+    CausalAffine,
     Chain,
     ChannelPermutation,
     ConditionAffine,
@@ -44,8 +45,16 @@ from flowjax_ood.bijectors import (
     Squeeze,
     Tanh,
 )
-from flowjax_ood.models import Glow, Jet, RealNVP, TabularRealNVP
-from flowjax_ood.networks import MADE, MLP, ImageConditioned, ResNet, ResNetAE, ViT
+from flowjax_ood.models import Glow, Jet, RealNVP, TabularRealNVP, TarFlow
+from flowjax_ood.networks import (
+    MADE,
+    MLP,
+    CausalTransformer,
+    ImageConditioned,
+    ResNet,
+    ResNetAE,
+    ViT,
+)
 
 BATCH = 3
 
@@ -54,6 +63,7 @@ full = partial(ResNet, width=4, blocks=1, input_gain=2.0)
 narrow = partial(ResNetAE, width=4, blocks=2, latent_dim=2)
 mlp = partial(MLP, width=6, layers=1)
 vit = partial(ViT, width=4, expansion=2)
+causal = partial(CausalTransformer, width=4, layers=1, expansion=2)
 
 
 def net(*hidden):
@@ -214,6 +224,20 @@ AUTOREGRESSIVE = {
     ),
 }
 
+CAUSAL = {
+    "causal_affine": (partial(CausalAffine, causal), (4, 2), None),
+    "causal_affine_cond": (
+        partial(CausalAffine, causal, "softplus", None, "learned", "jacobi", tol=0.0),
+        (3, 2),
+        2,
+    ),
+    "repeat_causal_affine": (
+        lambda: Repeat(Chain([CausalAffine(causal), Reverse()]), 2, "scan", "full"),
+        (3, 2),
+        2,
+    ),
+}
+
 COMBINATORS = {
     "chain": (
         lambda: Chain([Logit(), ActNorm(), AffineCoupling(bare)]),
@@ -287,6 +311,11 @@ MODELS = {
         (6, 6, 1),
         2,
     ),
+    "repeat_tarflow": (
+        lambda: TarFlow((4, 4, 1), patch=2, blocks=3, width=4, layers=1).bijector,
+        (4, 4, 1),
+        None,
+    ),
     "tabular_real_nvp": (
         lambda: TabularRealNVP(5, couplings=3, width=6).bijector,
         (5,),
@@ -303,7 +332,7 @@ LARGE = {
     ),
 }
 
-TABLE = SIMPLE | COUPLINGS | AUTOREGRESSIVE | COMBINATORS | MODELS
+TABLE = SIMPLE | COUPLINGS | AUTOREGRESSIVE | CAUSAL | COMBINATORS | MODELS
 ALL = TABLE | LARGE
 # couplings that run another's code, on another mask: what depends on the mask is
 # checked in float64, what depends on the code alone is not checked again

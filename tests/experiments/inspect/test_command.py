@@ -13,7 +13,7 @@ from experiments.inspect import InspectOptions
 from experiments.inspect.command import check_couplings
 from flowjax_ood.analysis.coadaptation import INTERVENTIONS
 from flowjax_ood.interface.errors import UserError
-from flowjax_ood.models import Glow
+from flowjax_ood.models import Glow, TarFlow
 from tests.helpers.experiment_runs import TINY, only_error, read_results, snapshot
 
 FAST = ("--draws=2", "--averaged=4", "--images=1,0")
@@ -149,3 +149,13 @@ def test_a_flow_without_scale_and_shift_is_refused():
     flow = Glow((4, 4, 1), scales=1, steps=1, width=2, coupling="spline")
     with pytest.raises(UserError, match="flow is glow of spline couplings; inspect"):
         check_couplings(SimpleNamespace(config=config, flow=flow))
+    config = ConfigDict({"model": {"name": "tarflow"}})
+    flow = TarFlow((4, 4, 1), patch=2)
+    with pytest.raises(UserError, match="flow is tarflow; inspect shows scale and"):
+        check_couplings(SimpleNamespace(config=config, flow=flow))
+
+
+def test_the_couplings_of_a_repeat_are_seen():
+    config = ConfigDict({"model": {"name": "glow"}})
+    flow = Glow((4, 4, 1), scales=1, steps=2, width=2, stack="scan")
+    check_couplings(SimpleNamespace(config=config, flow=flow))
