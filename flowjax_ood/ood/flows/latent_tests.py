@@ -7,7 +7,13 @@ from typing import ClassVar
 import numpy as np
 
 from flowjax_ood.ood.detector import Given, Requires
-from flowjax_ood.ood.flows.latents import check_scale, described, rows, scale_shapes
+from flowjax_ood.ood.flows.latents import (
+    check_scale,
+    described,
+    position_shapes,
+    rows,
+    scale_shapes,
+)
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score, calibration
 from flowjax_ood.ood.settings import COUNT, ranges_of
@@ -116,6 +122,7 @@ class SpectrumVariation(FlowScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         check_scale(network, self.scale, self.name)
+        position_shapes(network, self.name)
         if self.scale is None:
             return lambda outputs: -variation(flat_power(outputs))
         return lambda out: -variation(position_power(out.latents[self.scale]))
@@ -156,6 +163,7 @@ class SITN(FlowScore):
     of_images: ClassVar[bool] = True
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
+        position_shapes(network, self.name)
         held_out = calibration(given, 2, self.name)
         ordered = [np.sort(values) for values in _published(held_out)]
 
@@ -198,10 +206,11 @@ class KLODS(FlowScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         size = self.block
-        count = sum((h // size) * (w // size) * c for h, w, c in scale_shapes(network))
+        shapes = position_shapes(network, self.name)
+        count = sum((h // size) * (w // size) * c for h, w, c in shapes)
         if count <= size**2:
             raise ValueError(
-                f"{self.name}: latents of shapes {scale_shapes(network)} hold {count} "
+                f"{self.name}: latents of shapes {shapes} hold {count} "
                 f"blocks of {size} x {size}, more than {size**2} are needed: give a "
                 "smaller block"
             )

@@ -20,6 +20,20 @@ def scale_shapes(network: ScoredFlow) -> tuple[tuple[int, ...], ...]:
     return tuple(shapes) if isinstance(shapes[0], tuple) else (tuple(shapes),)
 
 
+def position_shapes(network: ScoredFlow, name: str) -> tuple[tuple[int, int, int], ...]:
+    """`scale_shapes` of latents that lie at positions of an image, `(h, w, C)` each.
+
+    Raises ValueError, naming the score, for others, such as tokens.
+    """
+    shapes = scale_shapes(network)
+    if any(len(shape) != 3 for shape in shapes):
+        raise ValueError(
+            f"{name} needs the positions of latents, and this flow's are of shapes "
+            f"{shapes}; of patches, end the bijector in Inverse(Patches(shape, size))"
+        )
+    return shapes
+
+
 def check_scale(network: ScoredFlow, scale: int | None, name: str) -> None:
     """Raise ValueError for a scale that the flow does not have; None is all of them."""
     count = len(scale_shapes(network))

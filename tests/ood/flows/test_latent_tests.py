@@ -5,6 +5,8 @@ import pytest
 from scipy import stats
 
 from flowjax_ood import ood
+from flowjax_ood.bijectors import Chain, Patches
+from flowjax_ood.distributions import Flow
 from flowjax_ood.ood.flows.latent_tests import anderson_darling, variation
 from tests.helpers.scored_flows import (
     gaussian_flow,
@@ -177,6 +179,14 @@ def test_vectors_have_no_positions_and_few_have_no_test():
     one = ood.Given(id_validation=normal_outputs(noise(1)))
     with pytest.raises(ValueError, match="2 calibration images"):
         ood.SITN().fit(identity_flow(), one)
+
+
+def test_tokens_have_no_positions():
+    tokens = ood.ScoredFlow(Flow(Chain([Patches((8, 8, 1), 4)]), (8, 8, 1)), {})
+    held_out = ood.Given(id_validation=normal_outputs(noise(10)))
+    for score in (ood.SpectrumVariation(), ood.SITN(), ood.KLODS()):
+        with pytest.raises(ValueError, match=r"\(\(4, 16\),\); .* Inverse\(Patches"):
+            score.fit(tokens, held_out)
 
 
 def test_latents_that_are_nan_have_no_score():
