@@ -3,10 +3,14 @@
 from dataclasses import fields
 
 import jax
+import jax.numpy as jnp
 
 from flowjax_ood.bijectors import Bijector, CausalAffine, Guidance, walk
 from flowjax_ood.bijectors.repeat import Repeat
 from flowjax_ood.distributions import Flow
+
+# fields of every Flax module, which `clone` treats by itself
+OWN_OF_FLAX = ("parent", "name")
 
 
 def guided_sample(
@@ -35,7 +39,7 @@ def guided_sample(
             "guidance needs cond, the condition to push towards; without one, draw "
             "plain samples: flow.apply(variables, key, num, method='sample')"
         )
-    if not (flow.conditional_bijector and _guided_maps(flow.bijector)):
+    if not (flow.conditional_bijector and _has_causal_affine(flow.bijector)):
         raise ValueError(
             "guidance is of flows with a CausalAffine that is given the condition, such"
             " as models.TarFlow; this flow has none"
@@ -56,13 +60,13 @@ def drop_condition(key: jax.Array, cond: jax.Array, rate: float = 0.1) -> jax.Ar
     if not 0 <= rate <= 1:
         raise ValueError(f"rate must lie in [0, 1], got {rate}")
     kept = jax.random.bernoulli(key, 1 - rate, (len(cond), 1))
-    return jax.numpy.where(kept, cond, 0)
+    return jnp.where(kept, cond, 0)
 
 
-def _guided_maps(bijector: Bijector) -> bool:
-    """Whether it has a CausalAffine, at whatever depth."""
+def _has_causal_affine(bijector: Bijector) -> bool:
+    """Tell whether it has a CausalAffine, at whatever depth."""
     return any(
-        _guided_maps(leaf.block)
+        _has_causal_affine(leaf.block)
         if isinstance(leaf, Repeat)
         else isinstance(leaf, CausalAffine)
         for _, leaf in walk(bijector)
@@ -70,7 +74,7 @@ def _guided_maps(bijector: Bijector) -> bool:
 
 
 def _guided(bijector: Bijector, guidance: Guidance) -> Bijector:
-    """The same bijector with that guidance in every CausalAffine."""
+    """Put that guidance into every CausalAffine of the bijector."""
     if isinstance(bijector, CausalAffine):
         return bijector.clone(guidance=guidance)
 
@@ -83,7 +87,3 @@ def _guided(bijector: Bijector, guidance: Guidance) -> Bijector:
 
     own = [field.name for field in fields(bijector) if field.name not in OWN_OF_FLAX]
     return bijector.clone(**{name: inner(getattr(bijector, name)) for name in own})
-
-
-# fields of every Flax module, which `clone` treats by itself
-OWN_OF_FLAX = ("parent", "name")
