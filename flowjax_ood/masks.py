@@ -1,8 +1,9 @@
 """Masks: which part of an image a coupling layer sees, and which part it changes.
 
-A mask is a boolean array `[H, W, C]` (or `[D]` for vectors); True means *seen by the
-st-network and left unchanged*. A *strategy* `(k, shape) -> CouplingMask` says what the
-k-th coupling of a stack sees and changes. Any function of that form is a strategy:
+A mask is a boolean array `[H, W, C]` (`[D]` for vectors, `[T, C]` for tokens); True
+means *seen by the st-network and left unchanged*. A *strategy* `(k, shape) ->
+CouplingMask` says what the k-th coupling of a stack sees and changes. Any function of
+that form is a strategy:
 
     def diagonal(k, shape):
         h, w, c = shape
@@ -220,6 +221,8 @@ def jet(
             wrong = f"names {unknown[0]!r}" if values else "is empty"
             raise ValueError(f"{name} {wrong}; known: {', '.join(known)}")
     grid = None if grid is None else event_shape("grid", grid)
+    if grid is not None and len(grid) != 2:
+        raise ValueError(f"grid must be (rows, columns), got {grid}")
     return Bound(_jet, kinds, spatial, whole_number("seed", seed, 0), grid)
 
 

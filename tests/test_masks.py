@@ -244,6 +244,7 @@ def test_a_strategy_of_jet_equals_one_of_the_same_arguments():
         ({"spatial": ("rows",)}, (4, 2), "spatial names 'rows'; known: checkerboard"),
         ({"seed": -1}, (4, 2), "seed must be at least 0"),
         ({"grid": (0, 3)}, (4, 2), "grid must be a tuple of whole numbers"),
+        ({"grid": (4,)}, (4, 2), r"grid must be \(rows, columns\), got \(4,\)"),
         ({}, (4, 4, 2), r"tokens of shape \(T, C\), got \(4, 4, 2\)"),
         ({}, (4, 1), "tokens of 1 channel cannot be halved"),
         ({"kinds": ("spatial",)}, (6, 2), "got 6 in one of 2 x 2"),

@@ -20,6 +20,7 @@ FLOWS = {
     "real_nvp": partial(models.RealNVP, [4, 4, 1], blocks=1, **SMALL),
     "multi_scale": partial(models.RealNVP, (4, 4, 1), width=2, st_net="resnet_ae"),
     "glow": partial(models.Glow, (4, 4, 1), steps=2, mask="cycle", **SMALL),
+    "jet": partial(models.Jet, [4, 4, 1], patch=2, heads=1, width=3),
     "repeat": partial(models.Glow, (4, 4, 1), steps=2, stack="scan", **SMALL),
     "own": lambda width=3: Flow(
         Chain(
