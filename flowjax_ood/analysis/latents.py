@@ -14,7 +14,9 @@ from flowjax_ood.bijectors import (
     Event,
     FactorOut,
     Inverse,
+    Patches,
     Repeat,
+    Reverse,
     Squeeze,
 )
 from flowjax_ood.distributions import Flow
@@ -23,9 +25,9 @@ from flowjax_ood.distributions import Flow
 def image_layout(bijector: Bijector, z: Event) -> jax.Array:
     """Lay out the latent event as one array `[B, H, W, C]`, like the image.
 
-    Undoes splits, squeezes and permutations and nothing else: every latent lands on
-    the pixel and channel it came from. Source: the paper, section 5 (its code runs the
-    inverse of a copy of the flow whose couplings are the identity).
+    Undoes splits, squeezes, permutations and patches and nothing else: every latent
+    lands on the pixel and channel it came from. Source: the paper, section 5 (its code
+    runs the inverse of a copy of the flow whose couplings are the identity).
     """
     match bijector:
         case Chain():
@@ -42,7 +44,9 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
             inner = tuple(rest) if len(rest) > 1 else rest[0]
             x = image_layout(bijector.inner, inner)
             return jnp.concatenate([x, extra], axis=-1)
-        case Squeeze() | ChannelPermutation():
+        case Inverse(bijector=Patches()):
+            return bijector.apply({}, z, method="inverse")[0]
+        case Squeeze() | ChannelPermutation() | Patches() | Reverse():
             return bijector.apply({}, z, method="inverse")[0]
         case Inverse():
             raise ValueError(

@@ -117,6 +117,8 @@ def _follow(bijector, source, path, placed):
     bijector.latent_shape(source.shape)  # refuses what it cannot take
     if isinstance(bijector, Squeeze):
         return squeeze(source[None])[0]
+    if isinstance(bijector, Reverse):
+        return source[::-1]
     if isinstance(bijector, Patches):
         return patches(source[None], bijector.size)[0]
     if isinstance(bijector, Reshape):

@@ -18,7 +18,9 @@ from flowjax_ood.bijectors import (
     FactorOut,
     Inverse,
     Logit,
+    Patches,
     Repeat,
+    Reverse,
     Squeeze,
 )
 from flowjax_ood.distributions import Flow
@@ -34,6 +36,16 @@ def test_a_flow_that_only_rearranges_is_undone():
     x = jax.random.normal(jax.random.key(0), (2, 16, 16, 1))
     z, _ = bijector.apply({}, x)
     assert len(z) == 4
+    np.testing.assert_array_equal(image_layout(bijector, z), x)
+
+
+def test_patches_that_are_joined_again_are_undone():
+    cut = Patches((4, 6, 2), 2)
+    bijector = Chain([cut, Reverse(), Inverse(cut)])
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 2))
+    z, _ = bijector.apply({}, x)
+    assert z.shape == x.shape
+    assert (z != x).all()
     np.testing.assert_array_equal(image_layout(bijector, z), x)
 
 

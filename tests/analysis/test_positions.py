@@ -20,7 +20,9 @@ from flowjax_ood.bijectors import (
     FactorOut,
     Inverse,
     Logit,
+    Patches,
     Repeat,
+    Reverse,
     Squeeze,
 )
 from flowjax_ood.models import Glow, Jet, RealNVP, TarFlow
@@ -134,6 +136,15 @@ def test_tokens_are_followed_through_patches_and_reversals(stack):
     # an odd number of reversals: not where it was
     assert source[0, 0, 0] != 0
     assert sorted(source.ravel()) == list(range(48))
+
+
+def test_patches_and_their_order_are_followed():
+    cut = Patches((4, 6, 2), 2)
+    bijector = Chain([cut, Reverse(), Inverse(cut)])
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 2))
+    z, _ = bijector.apply({}, x)
+    source = latent_sources(bijector, (4, 6, 2))
+    np.testing.assert_array_equal(z, x.reshape(2, -1)[:, source])
 
 
 def test_what_has_no_position_is_refused():
