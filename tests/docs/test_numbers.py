@@ -296,6 +296,21 @@ def monitor(rows, results):
         yield [of_set["auroc"] for of_set in results["rows"][name].values()]
 
 
+def steal(rows, results):
+    """Accuracy of target and clone in %, means and deviations."""
+    attacks = {
+        "; ".join(
+            [a["name"], a["queries"]]
+            + (["labels"] if a["output"] == "label" else [])
+            + (["averaged"] if a["averaged"] else [])
+        ): a
+        for a in results["attacks"]
+    }
+    for name, *_ in rows:
+        both = (attacks[name][what] for what in ("target", "clone"))
+        yield [100 * n for m in both for n in (m["mean"], m["std"])]
+
+
 # `results: (columns of labels, the numbers of its rows)`
 TABLES = {
     "demo": (1, demo),
@@ -311,6 +326,7 @@ TABLES = {
     "scores_realnvp_short": (1, scores),
     "scores_emoji_realnvp": (1, scores),
     "monitor": (1, monitor),
+    "steal": (1, steal),
     "batchnorm_cpu": (1, batch_norm),
     "input_pipeline": (1, input_pipeline),
     "pytorch_cpu": (1, pytorch),
