@@ -123,8 +123,6 @@ def _follow(bijector, source, path, placed):
         return patches(source[None], bijector.size)[0]
     if isinstance(bijector, Reshape):
         return source.reshape(bijector.latent)
-    if isinstance(bijector, Reverse):
-        return source[::-1]
     if isinstance(bijector, ChannelPermutation):
         return source[..., bijector.resolve(source.shape[-1])]
     return source
