@@ -2,6 +2,7 @@
 
 from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.models.efficientnet import EfficientNetLite0, encoder_images
+from flowjax_ood.models.flow_pp import FlowPP
 from flowjax_ood.models.glow import Glow
 from flowjax_ood.models.guidance import drop_condition, guided_sample
 from flowjax_ood.models.jet import Jet
@@ -17,6 +18,7 @@ __all__ = [
     "MAF",
     "BiLSTM",
     "EfficientNetLite0",
+    "FlowPP",
     "Glow",
     "Jet",
     "LeNet",

@@ -8,6 +8,7 @@ from flowjax_ood.networks.autoencoder import Autoencoder
 from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.causal_transformer import CausalTransformer
 from flowjax_ood.networks.convnets import GlowConvNet, Highway
+from flowjax_ood.networks.gated import GatedAttention, GatedConv, GatedConvNet
 from flowjax_ood.networks.image_conditioned import ImageConditioned
 from flowjax_ood.networks.layers import Conv, Dense, WNConv, weight_norm
 from flowjax_ood.networks.made import MADE
@@ -25,6 +26,9 @@ __all__ = [
     "CausalTransformer",
     "Conv",
     "Dense",
+    "GatedAttention",
+    "GatedConv",
+    "GatedConvNet",
     "GlowConvNet",
     "Highway",
     "ImageConditioned",
