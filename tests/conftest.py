@@ -56,3 +56,25 @@ def compiled(tmp_path_factory):
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
         yield directory
+
+
+@pytest.fixture(scope="session")
+def emulator():
+    """A server of buckets on this machine, which s3fs finds by the environment."""
+    for package in ("s3fs", "moto", "flask_cors"):
+        pytest.importorskip(package, reason="pip install -e '.[test]' has it")
+    from tests.helpers.bucket import Emulator
+
+    server = Emulator()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+    server.close()
+
+
+@pytest.fixture
+def bucket(emulator):
+    """The URL of an empty bucket; its faults end with the test."""
+    yield emulator.bucket()
+    emulator.faults()

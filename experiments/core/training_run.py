@@ -79,6 +79,10 @@ def run_training(
             "steps up to it"
         )
     sinks = on_all(lambda: _sinks(workdir) if tensorboard else [])
+    profiler = None
+    if profile:
+        with user_errors("--profile", ValueError):
+            profiler = StepProfiler(*profile, workdir / "profile")
     check_config(config, workdir, free)
     with locked(workdir), ExitStack() as stack:
         keep_data(sets.train, workdir, sets.negative, **arrays)
@@ -88,9 +92,7 @@ def run_training(
         keep_config(config, workdir, free)
         for sink in sinks:
             stack.callback(sink.close)
-        profiler = None
-        if profile:
-            profiler = StepProfiler(*profile, workdir / "profile")
+        if profiler:
             stack.callback(profiler.close)
         try:
             return fit(
@@ -114,5 +116,5 @@ def run_training(
 def _sinks(workdir: Path) -> list[TensorBoard]:
     if not is_lead():
         return []
-    with user_errors("--tensorboard", ImportError):
+    with user_errors("--tensorboard", ImportError, ValueError):
         return [TensorBoard(workdir / "tensorboard")]

@@ -1,14 +1,12 @@
 """One run, one workdir: nobody else writes there."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from flowjax_ood.interface.errors import UserError, writing
+from flowjax_ood.runtime.files import try_writing
+from flowjax_ood.runtime.locks import Held, hold
+from flowjax_ood.runtime.paths import AnyPath
 from flowjax_ood.runtime.processes import on_lead
 
 # seconds for which `status` may hold the lock, to see whether a run does
@@ -19,7 +17,7 @@ class InUseError(UserError):
     """Another process works in that workdir."""
 
 
-def check_writable(option: str, directory: Path) -> None:
+def check_writable(option: str, directory: AnyPath) -> None:
     """Make `directory`, and write there: better now than after hours of work.
 
     Raises UserError, naming the option, where that fails. Of several processes, process
@@ -28,16 +26,13 @@ def check_writable(option: str, directory: Path) -> None:
 
     def attempt() -> None:
         with writing(option, directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            # some bytes: a name alone fits on a full disk
-            with tempfile.TemporaryFile(dir=directory) as file:
-                file.write(bytes(4096))
+            try_writing(directory)
 
     on_lead(attempt)
 
 
 @contextmanager
-def locked(workdir: Path) -> Iterator[None]:
+def locked(workdir: AnyPath) -> Iterator[None]:
     """Hold the workdir for this run; InUseError if another run does.
 
     The lock is that of process 0, and goes with it, however it ends.
@@ -51,17 +46,13 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def _acquired(workdir: Path) -> AbstractContextManager:
+def _acquired(workdir: AnyPath) -> AbstractContextManager:
     """The lock of the workdir, held until the context ends."""
-    file = workdir / ".lock"
     with writing("--workdir", workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
         try:
-            held = FileLock(file, timeout=GLANCE, poll_interval=GLANCE / 4).acquire()
-        except Timeout as error:
+            return hold(workdir / ".lock", GLANCE)
+        except Held as holder:
             raise InUseError(
-                f"{workdir} is in use by process {file.read_text() or 'unknown'}; wait "
-                "for it, or give another --workdir"
-            ) from error
-        file.write_text(str(os.getpid()))
-    return held
+                f"{workdir} is in use by {holder}; wait for it, or give another "
+                "--workdir"
+            ) from holder

@@ -4,6 +4,7 @@ import argparse
 
 from experiments.core import distributed
 from experiments.core.options import add_workdir
+from flowjax_ood.interface.options import directory_or_bucket
 
 SUMMARY = "evaluate the newest checkpoint of a run"
 EPILOG = """\
@@ -18,6 +19,9 @@ data.limit_test, data.source and data.path:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `evaluate`."""
     add_workdir(
-        parser, "directory of the run; its results.json and figures are replaced"
+        parser,
+        "directory of the run, or s3://BUCKET/DIR; its results.json and figures are "
+        "replaced",
+        type=directory_or_bucket,
     )
     distributed.add_arguments(parser)

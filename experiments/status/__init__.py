@@ -3,7 +3,7 @@
 import argparse
 
 from experiments.core.options import add_workdir
-from flowjax_ood.interface.options import number
+from flowjax_ood.interface.options import directory_or_bucket, number
 
 SUMMARY = "show the progress of runs: step, ETA, last checkpoint, health"
 EPILOG = """\
@@ -31,8 +31,8 @@ USES_JAX = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `status`."""
-    text = "directories of runs, or with runs below them"
-    add_workdir(parser, text, nargs="+")
+    text = "directories of runs, or with runs below them; s3://BUCKET/DIR, too"
+    add_workdir(parser, text, nargs="+", type=directory_or_bucket)
     parser.add_argument(
         "--json",
         action="store_true",

@@ -6,7 +6,6 @@ describes; otherwise, a single run has a page, and several runs have a table.
 """
 
 import json
-import os
 import sys
 import time
 from argparse import Namespace
@@ -19,6 +18,7 @@ from experiments.status.record import record
 from flowjax_ood.interface import streams
 from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.interface.text import terminal_width
+from flowjax_ood.runtime.files import names_apart
 from flowjax_ood.training.logs.events import timestamp
 
 
@@ -49,12 +49,9 @@ def look(workdirs: list[Path], check: bool = False) -> list[dict]:
     with user_errors("cannot be read", OSError):
         runs = list(dict.fromkeys(run for w in workdirs for run in find_runs(w)))
         # named by their paths below the directory they share
-        whole = [run.absolute() for run in runs]
-        shared = os.path.commonpath([path.parent for path in whole])
-        names = [str(path.relative_to(shared)) for path in whole]
         return [
             record(RunFiles(run, check), time.time(), name)
-            for run, name in zip(runs, names, strict=True)
+            for run, name in zip(runs, names_apart(runs), strict=True)
         ]
 
 

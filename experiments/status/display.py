@@ -174,7 +174,8 @@ def _facts(record: dict, brief: dict[str, Text]) -> Iterator[tuple[str, str, str
             "",
         )
     yield "last sign", f"{duration(record['last_sign_seconds'])} ago", ""
-    yield "disk", f"{size(record['disk_free_bytes'])} free", ""
+    free = record["disk_free_bytes"]
+    yield "disk", f"{size(free)} free" if free is not None else "", ""
     results = record["results"] or {}
     bits = results.get("bits_per_dim", {}).get(results.get("in_distribution"))
     yield "test", f"{bits:.3f} bits/dim" if isinstance(bits, float) else "", ""

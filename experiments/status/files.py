@@ -1,19 +1,18 @@
 """The files of a run, read by `status` and left as they are, without JAX or NumPy."""
 
 import math
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
-
-from filelock import lock_descriptor
 
 from experiments.core import json_file
 from experiments.core.json_file import Each, IfThere, Items, Maybe
 from flowjax_ood.interface.errors import UserError
+from flowjax_ood.runtime.files import folders_and_files
+from flowjax_ood.runtime.locks import is_held
+from flowjax_ood.runtime.paths import AnyPath
 from flowjax_ood.training.checkpoints import manifest
 from flowjax_ood.training.logs import events as event_log
 from flowjax_ood.training.logs import metrics as metric_log
@@ -43,7 +42,7 @@ class RunFiles:
     is read: `newest` is None without any, `saved` are the steps of all.
     """
 
-    def __init__(self, workdir: Path, check: bool = False):
+    def __init__(self, workdir: AnyPath, check: bool = False):
         self.workdir, self.unreadable = workdir, []
         self.config = self._read("config.json", _json(CONFIG), {})
         self.metrics = self._read("metrics.jsonl", metric_log.read, [])
@@ -52,9 +51,11 @@ class RunFiles:
             "checkpoints", lambda path: _checkpoints(path, check), ([], None)
         )
         self.results = self._read("results.json", _json(RESULTS), None)
-        self.held = self._read(".lock", _held, False)
+        self.held = self._read(".lock", is_held, False)
         self.written = 0.0
         for path in workdir.iterdir():
+            if path.name == ".lock":  # of no work that is done
+                continue
             with suppress(OSError):  # gone since: a temporary file
                 self.written = max(self.written, path.stat().st_mtime)
         data = self._read("data.json", _json(DATA), {})
@@ -110,7 +111,7 @@ class RunFiles:
         return math.ceil(c["num_epochs"] * shape[0] / batch)
 
 
-def find_runs(directory: Path) -> list[Path]:
+def find_runs(directory: AnyPath) -> list[AnyPath]:
     """The workdirs of runs at `directory` or below, in the order of their names.
 
     Raises UserError where there is none.
@@ -118,13 +119,15 @@ def find_runs(directory: Path) -> list[Path]:
     if not directory.is_dir():
         raise UserError(f"no directory {directory}; give the --workdir of a run")
     runs = []
-    for root, folders, files in os.walk(directory, followlinks=True):
-        path, inner = Path(root), sorted(folders)
-        folders.clear()  # those left in it are entered next
+    waiting = [(directory, 0)]
+    while waiting:
+        path, depth = waiting.pop()
+        folders, files = folders_and_files(path)
         if "config.json" in files:
             runs.append(path)
-        elif len(path.relative_to(directory).parts) < DEPTH:
-            folders += [f for f in inner if f not in INSIDE and f[0] != "."]
+        elif depth < DEPTH:
+            inner = [f for f in folders if f not in INSIDE and f[0] != "."]
+            waiting += [(path / f, depth + 1) for f in reversed(inner)]
     if not runs:
         raise UserError(
             f"{directory} holds no run, nor do the directories below it (no "
@@ -141,20 +144,11 @@ def seconds_of(event: dict) -> float:
         return 0.0
 
 
-def _json(shape: dict) -> Callable[[Path], dict]:
+def _json(shape: dict) -> Callable[[AnyPath], dict]:
     return partial(json_file.load, shape=shape)
 
 
-def _held(path: Path) -> bool:
-    """Whether a process holds the lock that `core.workdir.locked` takes.
-
-    Takes it for an instant, for which a run that starts just then waits.
-    """
-    with path.open("rb") as file:
-        return not lock_descriptor(file.fileno(), blocking=False)
-
-
-def _checkpoints(directory: Path, check: bool) -> tuple[list[int], dict | None]:
+def _checkpoints(directory: AnyPath, check: bool) -> tuple[list[int], dict | None]:
     """Steps of the complete checkpoints, oldest first, and a description of the newest.
 
     `written`: seconds since 1970; `bytes` of all files; `damage`: what is wrong with
@@ -176,7 +170,7 @@ def _checkpoints(directory: Path, check: bool) -> tuple[list[int], dict | None]:
     return [], None
 
 
-def _is_checkpoint(path: Path) -> bool:
+def _is_checkpoint(path: AnyPath) -> bool:
     """Whether it is a step's folder, with something in it; others are strangers."""
     named = path.name.isdecimal() and path.name.isascii()
     return named and path.is_dir() and any(path.iterdir())

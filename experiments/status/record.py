@@ -20,17 +20,17 @@ null. `{"time", "attention": number of runs that need it, "runs": [...]}`, each 
   `device`, `host`, `pid`
 - `last_sign_seconds`: since anything was written
 - `warnings`: `[{"time", "message"}]`, since the run began
-- `disk_free_bytes`: where the workdir is
+- `disk_free_bytes`: where the workdir is; null in a bucket
 - `results`: of an evaluated run, `in_distribution`, `bits_per_dim`, `auroc`
 """
 
 import platform
-import shutil
 import statistics
 from datetime import UTC, datetime
 
 from experiments.status.files import COMPILING, RunFiles, seconds_of
 from flowjax_ood.interface.text import duration
+from flowjax_ood.runtime.files import free_bytes
 from flowjax_ood.training.logs.events import timestamp
 
 NEEDS_ATTENTION = ("crashed", "diverged", "silent")
@@ -50,7 +50,7 @@ def record(files: RunFiles, now: float, name: str = "") -> dict:
     if files.planned and state not in ("finished", "evaluated", "diverged"):
         left = max(files.planned - files.done, 0)
     last = files.metrics[-1] if files.metrics else {}
-    free, quiet = shutil.disk_usage(files.workdir).free, max(now - files.written, 0.0)
+    free, quiet = free_bytes(files.workdir), max(now - files.written, 0.0)
     attention = [why] if state in NEEDS_ATTENTION else []
     attention += [f"unreadable: {what}" for what in files.unreadable]
     notes, saved = [], None
@@ -71,7 +71,7 @@ def record(files: RunFiles, now: float, name: str = "") -> dict:
             attention.append(
                 f"the checkpoint of step {step} is damaged ({damage}); {back}"
             )
-        if state in ALIVE and free < SPACE * newest["bytes"]:
+        if state in ALIVE and free is not None and free < SPACE * newest["bytes"]:
             notes.append("the disk has no space for many more checkpoints")
     if state == "running" and quiet > files.silence() / 2:
         notes.append("quieter than usual")

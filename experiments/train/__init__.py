@@ -5,6 +5,7 @@ import re
 
 from experiments.core import distributed
 from experiments.core.options import add_config, add_workdir, known_configs
+from flowjax_ood.interface.options import directory_or_bucket
 
 SUMMARY = "train the flow of a config, or resume it, then evaluate it"
 EPILOG = """\
@@ -22,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "such as experiments/configs/fashion_mnist_realnvp.py:smoke; the file's header "
         "names its variants",
     )
-    add_workdir(parser, "directory of the run; a run that is there is resumed")
+    add_workdir(
+        parser,
+        "directory of the run, or s3://BUCKET/DIR; a run that is there is resumed",
+        type=directory_or_bucket,
+    )
     parser.add_argument(
         "--tensorboard",
         action="store_true",

@@ -17,6 +17,7 @@ import numpy as np
 
 from flowjax_ood.data.checks import check_bytes, unknown
 from flowjax_ood.runtime.files import replacing
+from flowjax_ood.runtime.paths import AnyPath, as_path
 
 # raised by NumPy and zipfile for what is damaged, cut short, encrypted (RuntimeError),
 # of a compression unknown here, larger than memory, or could only be read by pickle
@@ -86,7 +87,7 @@ def find_archive(
             f"source {source!r} needs path=, an .npz archive or a directory of them; "
             f"{remedy}"
         )
-    path = Path(path)
+    path = as_path(path)
     if path.is_file():
         return path
     if not path.is_dir():
@@ -106,7 +107,7 @@ def open_archive(
 
     Raises ValueError for a file that is no archive of arrays, or one array alone.
     """
-    path = Path(path)
+    path = as_path(path)
     # opened here: NumPy leaves the file open when it turns out not to be an archive
     with path.open("rb") if content is None else BytesIO(content) as file:
         try:
@@ -123,8 +124,8 @@ def _say(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def write_archive(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> Path:
+def write_archive(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> AnyPath:
     """Write `arrays` to `path`, uncompressed; no reader ever sees half of it."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
-    return Path(path)
+    return as_path(path)

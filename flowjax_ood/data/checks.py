@@ -10,8 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
+from flowjax_ood.runtime.paths import is_url
+
 # Linux's account of the machine; elsewhere nothing is known and nothing refused
 MEMINFO = Path("/proc/meminfo")
+# sources that read buckets; TensorFlow Datasets has its own way to them
+_OF_BUCKETS = ("idx", "npz", "tfds")
+
+
+def check_storage(source: str, path: object) -> None:
+    """Raise ValueError for the URL of a bucket, given to a source that reads none."""
+    if is_url(path) and source not in _OF_BUCKETS:
+        raise ValueError(
+            f"source {source!r} reads no bucket, got path={str(path)!r}; copy it to a "
+            f"disk, or use source {' or '.join(map(repr, _OF_BUCKETS))}"
+        )
 
 
 def unknown(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flowjax_ood.data.checks import integer, unknown
+from flowjax_ood.data.checks import check_storage, integer, unknown
 from flowjax_ood.data.preprocess import (
     describe_channels,
     describe_resize,
@@ -165,6 +165,7 @@ def _read(
             f"source {source!r} reads no path, got path={os.fspath(options['path'])!r};"
             f" use source {readers} to read it, or path=None"
         )
+    check_storage(source, options["path"])
     # imported when asked for: TFDS takes half a second
     module = importlib.import_module(f"flowjax_ood.data.sources.{module}")
     return getattr(module, function)(name, split, **{k: options[k] for k in taken})

@@ -123,7 +123,7 @@ class Standardizer:
             return cls(**values)
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(
-                f"{os.fspath(path)} holds no standardisation ({error}); restore it"
+                f"{path} holds no standardisation ({error}); restore it"
             ) from error
 
 

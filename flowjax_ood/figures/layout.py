@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowjax_ood.figures.style import DPI, INK, LABEL, LINE, MARGIN, MUTED, SMALL, TITLE
 from flowjax_ood.runtime.files import write_bytes
+from flowjax_ood.runtime.paths import AnyPath, as_path
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -129,9 +129,9 @@ def png_bytes(figure: Figure, dpi: int = DPI) -> bytes:
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: str | os.PathLike, dpi: int = DPI) -> Path:
+def save(figure: Figure, path: str | os.PathLike, dpi: int = DPI) -> AnyPath:
     """Write the figure to `path` (`*.png`) in one atomic step and return the path."""
-    path = Path(path)
+    path = as_path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"figures are saved as PNG: {path} should end in .png")
     return write_bytes(path, png_bytes(figure, dpi))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flowjax_ood.interface.errors import os_error
+from flowjax_ood.runtime.paths import AnyPath, as_path, is_url
 
 # greatest of whole numbers: XLA counts in int32; and of seeds, of which JAX drops the
 # bits above
@@ -15,10 +16,16 @@ COUNT, SEED = 2**31 - 1, 2**32 - 1
 def directory(text: str) -> Path:
     """The type of a path; a `~` that no shell has replaced is the user's home.
 
-    Refuses what no command could use, such as loops of links and names too long.
+    Refuses what no command could use, such as loops of links and names too long, and
+    buckets, which few commands take: see `directory_or_bucket`.
     """
     if not text:
         raise argparse.ArgumentTypeError("'' names no directory: is a variable unset?")
+    if is_url(text):
+        raise argparse.ArgumentTypeError(
+            f"{text}: this is of directories; `train`, `evaluate` and `status` "
+            "alone take --workdir in a bucket. Copy the run to a disk first"
+        )
     try:
         text.encode()
         path = Path(text).expanduser()
@@ -33,6 +40,16 @@ def directory(text: str) -> Path:
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
     return path
+
+
+def directory_or_bucket(text: str) -> AnyPath:
+    """The type of a path on a disk, as `directory`, or in a bucket."""
+    if not is_url(text):
+        return directory(text)
+    try:
+        return as_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def whole_number(least: int = 0, most: int = COUNT) -> Callable[[str], int]:

@@ -9,12 +9,12 @@ and keeps in a directory of its own. Without patience, training goes to its last
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from flowjax_ood.runtime.paths import AnyPath, as_path
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
 from flowjax_ood.training.checkpoints.errors import ANEW, DamagedCheckpointError
 from flowjax_ood.training.logs.window import NonFiniteLossError
@@ -55,7 +55,7 @@ class EarlyStopping:
     ever due.
     """
 
-    def __init__(self, validation: Validation | None, workdir: Path, keep: int):
+    def __init__(self, validation: Validation | None, workdir: AnyPath, keep: int):
         self.validation = validation
         # of the best state: its score and step, and how many scores came since
         self._best: dict = {}
@@ -134,12 +134,12 @@ class EarlyStopping:
             self._checkpoints.close()
 
 
-def restore_best(workdir: str | Path, template: Any, facts: dict) -> TrainState:
+def restore_best(workdir: str | AnyPath, template: Any, facts: dict) -> TrainState:
     """The best state that a checkpoint of `workdir` names in its `facts`.
 
     Raises CheckpointError where it is damaged or gone.
     """
-    with Checkpoints(Path(workdir) / DIRECTORY, KEEP) as checkpoints:
+    with Checkpoints(as_path(workdir) / DIRECTORY, KEEP) as checkpoints:
         return _restored(checkpoints, template, facts["step"])
 
 

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 from flowjax_ood.runtime.parallel import Parallel
+from flowjax_ood.runtime.paths import AnyPath, as_path
 from flowjax_ood.runtime.processes import is_lead, on_lead
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.runtime.signals import Interrupted, StopRequest
@@ -104,7 +104,7 @@ def fit(
     key: jax.Array,
     batch_size: int,
     parallel: Parallel,
-    workdir: str | Path,
+    workdir: str | AnyPath,
     validate: Validation | None = None,
     prefetch: Prefetch = IN_TURN,
     sinks: Sequence = (),
@@ -159,7 +159,7 @@ def fit(
             "steps is never validated; make it longer, or validate more often"
         )
     parallel.check_batch_size(batch_size)
-    workdir, limit = Path(workdir), TimeLimit(plan.max_seconds)
+    workdir, limit = as_path(workdir), TimeLimit(plan.max_seconds)
     log = MetricLog(workdir / "metrics.jsonl")
     events = EventLog(workdir / "events.jsonl")
     on_lead(log.create)
@@ -250,7 +250,7 @@ def _restore(initial, checkpoints, early, events, batch_size):
     return state, MetricWindow(batch_size, **facts)
 
 
-def _check_new(directory: Path, history: Path) -> None:
+def _check_new(directory: AnyPath, history: AnyPath) -> None:
     """Raise CheckpointError where `directory` has lost the checkpoints of a run.
 
     Its metrics would be erased, and its steps trained again, without a word.

@@ -6,6 +6,7 @@ Ten steps, a checkpoint every four. FAULT is one of
 
 * `killed`: in the middle of the second save;
 * `killed-late`: just before that checkpoint gets its name;
+* `killed-sending`: when half of that checkpoint is in a bucket;
 * `full`: after the first save the disk takes no file of more than 3,000 bytes.
 """
 
@@ -22,7 +23,8 @@ if others:
     jax.distributed.initialize(others[0], 2, int(others[1]))
 
 from flowjax_ood.runtime.parallel import Parallel  # noqa: E402
-from flowjax_ood.training.checkpoints import checkpoints, manifest  # noqa: E402
+from flowjax_ood.runtime.paths import BucketPath  # noqa: E402
+from flowjax_ood.training.checkpoints import manifest  # noqa: E402
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError  # noqa: E402
 from tests.helpers.tiny_run import tiny, train  # noqa: E402
 
@@ -36,7 +38,7 @@ def kill(*_):
 def sealing(path):
     """What is called once the arrays are on disk, before they get their name."""
     saves.append(path)
-    if len(saves) == 2 and fault.startswith("killed"):
+    if len(saves) == 2 and fault in ("killed", "killed-late"):
         if fault == "killed-late":
             write(path)
         kill()
@@ -46,7 +48,19 @@ def sealing(path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
 
-checkpoints.manifest.write = sealing
+upload, sent = BucketPath.upload, []
+
+
+def sending(path, file):
+    if len(saves) == 2:
+        sent.append(path)
+    if len(sent) == 5 and fault == "killed-sending":
+        kill()
+    upload(path, file)
+
+
+BucketPath.upload = sending
+manifest.write = sealing
 try:
     train(workdir, 10, tiny("light"), parallel=Parallel("jit"))
 except CheckpointError as error:

@@ -10,13 +10,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 import numpy as np
 
 from flowjax_ood.data.checks import check_bytes, unknown
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.runtime.paths import AnyPath, as_path
 
 # Where Debian's package dataset-fashion-mnist puts it.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -100,7 +101,7 @@ def read_idx(path: str | os.PathLike, rank: int) -> np.ndarray:
     when it is not one, is cut short, has bytes to spare, holds another element type or
     number of dimensions, or more than memory takes.
     """
-    with Path(path).open("rb") as file:
+    with as_path(path).open("rb") as file:
         return _read(file, rank, path)
 
 
@@ -113,7 +114,7 @@ def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
 
 
 def _read(stored: BinaryIO, rank: int, file: str | os.PathLike) -> np.ndarray:
-    suffix = Path(file).suffix
+    suffix = PurePath(str(file)).suffix
     try:
         if suffix == ".gz":
             with gzip.open(stored) as stream:
@@ -171,7 +172,7 @@ def encode_idx(array: np.ndarray) -> bytes:
 
 @dataclass(frozen=True)
 class _File:
-    path: Path
+    path: AnyPath
     dataset: str  # as written in the file's or the directory's name; "" if nowhere
     split: str
     kind: str  # "images" or "labels"
@@ -183,7 +184,7 @@ class _File:
         return f"{dataset}:{self.split}"
 
 
-def _directory(name: str, path: str | os.PathLike | None) -> Path:
+def _directory(name: str, path: str | os.PathLike | None) -> AnyPath:
     if path is None:
         if _canonical(name) != "fashionmnist":
             raise ValueError(
@@ -194,12 +195,13 @@ def _directory(name: str, path: str | os.PathLike | None) -> Path:
         remedy = "apt install dataset-fashion-mnist (Debian, Ubuntu), or pass path="
     else:
         remedy = "path must be the directory that holds the IDX files"
-    if not Path(path).is_dir():
-        raise FileNotFoundError(f"no directory {os.fspath(path)!r}; {remedy}")
-    return Path(path)
+    directory = as_path(path)
+    if not directory.is_dir():
+        raise FileNotFoundError(f"no directory {str(directory)!r}; {remedy}")
+    return directory
 
 
-def _scan(directory: Path) -> Iterator[_File]:
+def _scan(directory: AnyPath) -> Iterator[_File]:
     """Every IDX file of `directory`, and of its sub-directories and their `raw/`."""
     named = directory.parent if directory.name == "raw" else directory
     owner = named.name if _canonical(named.name) in _KNOWN else ""

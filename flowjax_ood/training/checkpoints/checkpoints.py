@@ -1,26 +1,23 @@
 """Save and restore the state of a run through orbax."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from flowjax_ood.runtime.messages import first_line
+from flowjax_ood.runtime.paths import AnyPath, as_path
 from flowjax_ood.runtime.processes import ProcessError, is_lead, on_lead
-from flowjax_ood.training.checkpoints import errors, manifest
+from flowjax_ood.training.checkpoints import errors
 from flowjax_ood.training.checkpoints.errors import (
     CheckpointError,
     DamagedCheckpointError,
     difference,
 )
-
-# where damaged checkpoints are put, next to the directory of the good ones
-ASIDE = "damaged_checkpoints"
+from flowjax_ood.training.checkpoints.places import place_of
 
 
 class Damaged(NamedTuple):
@@ -28,7 +25,7 @@ class Damaged(NamedTuple):
 
     step: int
     reason: str
-    path: Path
+    path: AnyPath
 
 
 class Checkpoints:
@@ -42,15 +39,16 @@ class Checkpoints:
     With `background`, `save` returns once the arrays are copied, and a thread writes
     them; `written(step, seconds)` is called when they are on disk, on process 0.
 
-    Of several processes, all call alike, on storage that they share. Process 0 decides
-    what is there, and arrays that are spread over processes are written by each.
+    Of several processes, all call alike, on storage that they share, a bucket among
+    it (see `places`). Process 0 decides what is there. Arrays that are spread over
+    processes are written by each, but for a bucket, where process 0 gathers them.
 
     Raises ValueError for `keep` below 1.
     """
 
     def __init__(
         self,
-        directory: str | Path,
+        directory: str | AnyPath,
         keep: int = 2,
         *,
         background: bool = False,
@@ -73,7 +71,8 @@ class Checkpoints:
                 super()._finalize(*args)
 
         logging.getLogger("absl").addFilter(_not_orbax)
-        self.directory = Path(directory).absolute()
+        self._place = place_of(as_path(directory), keep)
+        self.directory = self._place.directory
         self.background = background
         self._written = written
         self._pending: int | None = None
@@ -81,9 +80,9 @@ class Checkpoints:
         self._args = ocp.args
         callback = ocp.AsyncOptions(post_finalization_callback=self._seal)
         self._manager = Manager(
-            self.directory,
+            self._place.work,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
+                **self._place.options,
                 create=False,
                 enable_async_checkpointing=background,
                 async_options=callback if background else None,
@@ -96,7 +95,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of all complete checkpoints, ascending."""
-        return sorted(on_lead(lambda: list(self._manager.all_steps())))
+        return self._place.steps(self._manager)
 
     def latest_step(self) -> int | None:
         """Step of the newest complete checkpoint, None where there is none."""
@@ -117,44 +116,52 @@ class Checkpoints:
                 f"{self.directory} holds a checkpoint of step {latest}; that of step "
                 f"{step} is not written. Go on from step {latest}, or use a new workdir"
             )
-        state = jax.tree.map(_to_write, state)
+        state = self._place.prepare(state)
         items = self._args.Composite(
             state=self._args.StandardSave(state), facts=self._args.JsonSave(facts)
         )
         self._pending, self._began = step, time.monotonic()
         try:
             on_lead(lambda: self.directory.mkdir(parents=True, exist_ok=True))
-            self._manager.save(step, args=items)
-            if not self.background:
-                self._manager.wait_until_finished()
-                self._seal()
+            self._place.together(lambda: self._write(step, items))
         except Exception as error:
             self._pending = None
             raise errors.unwritten(self._path(step), error) from error
+
+    def _write(self, step: int, items: Any) -> None:
+        if not self._place.saves():
+            return
+        self._manager.save(step, args=items)
+        if not self.background:
+            self._manager.wait_until_finished()
+            self._seal()
 
     def wait(self) -> None:
         """Return once all is on disk; CheckpointError where it cannot be written."""
         if self._pending is None:
             return
         try:
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
+            self._place.together(self._finish)
         except Exception as error:
             step, self._pending = self._pending, None
             raise errors.unwritten(self._path(step), error) from error
         self._pending = None
 
+    def _finish(self) -> None:
+        self._manager.wait_until_finished()
+        self._manager.check_for_errors()
+
     def _seal(self) -> None:
-        """Write the manifest of the checkpoint at hand, on process 0.
+        """Make what was written a checkpoint, on process 0.
 
         In the background that is just before it gets its final name.
         """
         if not is_lead():
             return
-        path = self._path(self._pending)
+        path = self._place.work / str(self._pending)
         if not path.is_dir():
-            [path] = self.directory.glob(f"{self._pending}.*tmp*")
-        manifest.write(path)
+            [path] = self._place.work.glob(f"{self._pending}.*tmp*")
+        self._place.seal(self._pending, path)
         if self._written:
             self._written(self._pending, time.monotonic() - self._began)
 
@@ -162,12 +169,11 @@ class Checkpoints:
         """Remove the checkpoints of all later steps."""
         for later in self.steps():
             if later > step:
-                self._manager.delete(later)
+                self._place.delete(self._manager, later)
 
     def clean(self) -> None:
         """Remove what interrupted saves left behind."""
-        left = self.directory.glob("*.orbax-checkpoint-tmp*")
-        on_lead(lambda: [shutil.rmtree(path, ignore_errors=True) for path in left])
+        self._place.clean()
 
     def restore_newest(self, template: Any) -> tuple[Any, dict, list[Damaged]]:
         """`(state, facts, set aside)` of the newest checkpoint that is whole.
@@ -186,22 +192,14 @@ class Checkpoints:
                 damaged[step] = error
         else:
             raise errors.none_whole(self.directory, damaged)
-        paths = on_lead(lambda: [self._set_aside(step) for step in damaged])
+        paths = on_lead(lambda: [self._place.set_aside(step) for step in damaged])
         if paths:
             self._manager.reload()
         aside = [
-            Damaged(step, error.reason, Path(path))
+            Damaged(step, error.reason, as_path(path))
             for (step, error), path in zip(damaged.items(), paths)
         ]
         return *restored, aside
-
-    def _set_aside(self, step: int) -> str:
-        path = self.directory.parent / ASIDE / f"{step}"
-        path.parent.mkdir(exist_ok=True)
-        while path.exists():
-            path = path.with_name(path.name + "+")
-        self._path(step).rename(path)
-        return str(path)
 
     def restore(self, template: Any, step: int | None = None) -> tuple[Any, dict]:
         """`(state, facts)` of `step` (default: newest), the state as numpy arrays.
@@ -223,7 +221,7 @@ class Checkpoints:
         path = self._path(step)
         if damage := self.damage(step):
             raise self._damaged(step, damage, steps)
-        sealed = on_lead((path / manifest.NAME).exists)
+        sealed = self._place.sealed(step)
         empty = jax.tree.map(lambda a: np.empty(np.shape(a), a.dtype), template)
         items = self._args.Composite(
             state=self._args.StandardRestore(empty), facts=self._args.JsonRestore()
@@ -251,23 +249,25 @@ class Checkpoints:
 
         Raises CheckpointError where they cannot be read.
         """
-        path = self._path(step)
         try:
-            return on_lead(lambda: manifest.damage(path))
+            return self._place.damage(step)
         except (OSError, ProcessError) as error:
-            raise errors.unreadable(path, error) from error
+            raise errors.unreadable(self._path(step), error) from error
 
     def _damaged(self, step: int, reason: str, steps: list) -> DamagedCheckpointError:
         # without asking other processes, where it may be read
         others = [other for other in steps if other != step]
-        whole = [other for other in others if not manifest.damage(self._path(other))]
+        whole = [other for other in others if self._place.whole(other)]
         return errors.damaged(self._path(step), reason, whole)
 
-    def _path(self, step: int) -> Path:
+    def _path(self, step: int) -> AnyPath:
         return self.directory / str(step)
 
     def close(self) -> None:
-        self._manager.close()
+        try:
+            self._manager.close()
+        finally:
+            self._place.close()
 
     def __enter__(self):
         return self
@@ -283,12 +283,3 @@ class Checkpoints:
 def _not_orbax(record: logging.LogRecord) -> bool:
     """Whether a log record is not orbax's, which logs every save in a dozen lines."""
     return "orbax" not in record.pathname or record.levelno >= logging.CRITICAL
-
-
-def _to_write(leaf) -> Any:
-    """An array as orbax takes it: whole, or the shards of one of several processes."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return leaf
-    # a copy: what is written in the background must not change, and what NumPy sees
-    # of a CPU's own buffer would keep it from being donated
-    return np.array(jax.device_get(leaf))

@@ -19,8 +19,8 @@ def write(directory: Path) -> None:
     """Record every file below `directory` in its `manifest.json`."""
     paths = (path for path in directory.rglob("*") if path.is_file())
     names = sorted(path.relative_to(directory).as_posix() for path in paths)
-    recorded = [n for n in names if not n.startswith(NAME) and n != NOTES]
-    files = {name: list(_fingerprint(directory / name)) for name in recorded}
+    lasting = [n for n in names if not n.startswith(NAME) and n != NOTES]
+    files = {name: list(_fingerprint(directory / name)) for name in lasting}
     text = json.dumps({"size and crc32": files}, indent=1) + "\n"
     write_bytes(directory / NAME, text.encode())
 
@@ -37,11 +37,10 @@ def damage(directory: Path, checksums: bool = True) -> str:
     if not path.exists():
         return ""
     try:
-        files = json.loads(path.read_text())["size and crc32"]
-        recorded = {name: (int(size), int(crc)) for name, (size, crc) in files.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        files = recorded(path.read_text())
+    except ValueError:
         return f"{NAME} is unreadable"
-    for name, (size, crc) in recorded.items():
+    for name, (size, crc) in files.items():
         if not (directory / name).is_file():
             return f"{name} is missing"
         length = (directory / name).stat().st_size
@@ -50,6 +49,15 @@ def damage(directory: Path, checksums: bool = True) -> str:
         if checksums and _fingerprint(directory / name) != (size, crc):
             return f"{name} has the wrong checksum"
     return ""
+
+
+def recorded(text: str) -> dict[str, tuple[int, int]]:
+    """`{file: (length, checksum)}` of a manifest's text; ValueError for any other."""
+    try:
+        files = json.loads(text)["size and crc32"]
+        return {name: (int(size), int(crc)) for name, (size, crc) in files.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no manifest ({error})") from error
 
 
 def _fingerprint(path: Path, chunk: int = 1 << 24) -> tuple[int, int]:

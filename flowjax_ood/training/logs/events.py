@@ -35,10 +35,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowjax_ood.runtime.line_files import line_file
 from flowjax_ood.runtime.messages import warn
+from flowjax_ood.runtime.paths import AnyPath, as_path
 from flowjax_ood.training.logs.metrics import is_number
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ class EventLog:
     needs JAX when it is used: `status` reads events without.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | AnyPath):
         from flowjax_ood.runtime.processes import is_lead
 
-        self.path = Path(path)
+        self.path = as_path(path)
+        self._lines = line_file(self.path)
         self._lead = is_lead()
         self._lock = threading.Lock()
         self._warned = False
@@ -78,7 +80,7 @@ class EventLog:
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         with self._lock:
             try:
-                self._append(line)
+                self._lines.append(line)
             except OSError as error:
                 if not self._warned:
                     warn(
@@ -86,19 +88,6 @@ class EventLog:
                         "training goes on, its events are not recorded"
                     )
                 self._warned = True
-
-    def _append(self, line: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # unbuffered: on its way to the disk at once, and whole
-        with self.path.open("a+b", buffering=0) as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    # a crash or a full disk cut the last line: end it
-                    line = b"\n" + line
-            written = file.write(line)
-        if written != len(line):
-            raise OSError(f"{written} of {len(line)} bytes written")
 
     def started(self, step: int, num_steps: int) -> None:
         facts = surroundings() if self._lead else {}
@@ -137,14 +126,14 @@ class EventLog:
             raise
 
 
-def read(path: str | Path) -> list[dict]:
+def read(path: str | AnyPath) -> list[dict]:
     """The events of a file, oldest first; empty where there is none.
 
     Lines that a crash or a full disk cut short are left out, and so are those whose
     numbers are none.
     """
     try:
-        text = Path(path).read_bytes().decode(errors="replace")
+        text = line_file(as_path(path)).read().decode(errors="replace")
     except FileNotFoundError:
         return []
     events = []

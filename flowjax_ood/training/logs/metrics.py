@@ -2,9 +2,9 @@
 
 import json
 import math
-from pathlib import Path
 
-from flowjax_ood.runtime.files import write_bytes
+from flowjax_ood.runtime.line_files import line_file
+from flowjax_ood.runtime.paths import AnyPath, as_path
 
 
 class MetricLog:
@@ -14,8 +14,9 @@ class MetricLog:
     it is resumed from, so that every step appears once.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | AnyPath):
+        self.path = as_path(path)
+        self._lines = line_file(self.path)
 
     def create(self) -> None:
         """Make the file and its directory where they are missing.
@@ -23,33 +24,34 @@ class MetricLog:
         Raises OSError where nothing can be written: better now than hours later.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.open("a").close()
+            self._lines.create()
         except OSError as error:
             message = f"{error.strerror}; choose a working directory that is writable"
             raise OSError(error.errno, message, str(self.path)) from error
 
     def resume_at(self, step: int) -> None:
         """Drop the records beyond `step`, and a last line cut short by a crash."""
-        if not self.path.exists():
+        try:
+            records = read(self.path)
+        except FileNotFoundError:
             return
-        kept = [r for r in read(self.path) if r["step"] <= step]
-        write_bytes(self.path, "".join(json.dumps(r) + "\n" for r in kept).encode())
+        kept = [r for r in records if r["step"] <= step]
+        self._lines.replace("".join(json.dumps(r) + "\n" for r in kept).encode())
 
     def write(self, step: int, **values) -> None:
         """Append a record. Raises ValueError for NaN and infinity: not JSON."""
         line = json.dumps({"step": step, **values}, allow_nan=False, default=float)
-        with self.path.open("a") as file:
-            file.write(line + "\n")
+        self._lines.append(line.encode() + b"\n")
 
 
-def read(path: str | Path) -> list[dict]:
+def read(path: str | AnyPath) -> list[dict]:
     """The records of a metrics file; a last line cut short by a crash is left out.
 
     Raises ValueError naming the line where any other is not a record.
     """
     # a crash may leave any bytes at the end of a file
-    lines = Path(path).read_text(errors="replace").rstrip("\n").split("\n")
+    text = line_file(as_path(path)).read().decode(errors="replace")
+    lines = text.rstrip("\n").split("\n")
     records = []
     for number, line in enumerate(lines, start=1):
         try:

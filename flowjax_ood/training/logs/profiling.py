@@ -1,11 +1,11 @@
 """Traces of some steps of a run, made by `jax.profiler` on request."""
 
 from contextlib import ExitStack
-from pathlib import Path
 
 import jax
 
 from flowjax_ood.runtime.messages import first_line, say, warn
+from flowjax_ood.runtime.paths import AnyPath, on_disk
 
 
 class StepProfiler:
@@ -21,16 +21,16 @@ class StepProfiler:
     `*.trace.json.gz`, for https://ui.perfetto.dev. One that cannot be made or written
     costs a line on standard error, not the training.
 
-    Raises ValueError unless 1 <= first <= last.
+    Raises ValueError unless 1 <= first <= last, and for a bucket.
     """
 
-    def __init__(self, first: int, last: int, directory: str | Path):
+    def __init__(self, first: int, last: int, directory: str | AnyPath):
         if not 1 <= first <= last:
             raise ValueError(
                 f"steps to profile need 1 <= first <= last, got {first} and {last}"
             )
         self.first, self.last = first, last
-        self.directory = Path(directory)
+        self.directory = on_disk(directory, "a trace")
         self._tracing = self._done = self._said = False
         self._annotation = ExitStack()
         self._previous = None

@@ -7,9 +7,9 @@ session, `write(step, **values)` as training goes, and `close()`.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from flowjax_ood.runtime.messages import warn
+from flowjax_ood.runtime.paths import AnyPath, on_disk
 
 
 class TensorBoard:
@@ -21,11 +21,11 @@ class TensorBoard:
     when `write` returns. Of several processes, process 0 writes.
 
     Raises ImportError without tensorboardX (`pip install -e '.[tensorboard]'`), which
-    needs no TensorFlow. A disk that refuses costs a line on standard error, not the
-    training: metrics.jsonl has the same numbers.
+    needs no TensorFlow, and ValueError for a bucket. A disk that refuses costs a line
+    on standard error, not the training: metrics.jsonl has the same numbers.
     """
 
-    def __init__(self, directory: str | Path):
+    def __init__(self, directory: str | AnyPath):
         try:
             from tensorboardX.record_writer import RecordWriter
         except ImportError as error:
@@ -33,7 +33,7 @@ class TensorBoard:
                 "the TensorBoard sink needs tensorboardX, which is not installed: "
                 "pip install -e '.[tensorboard]', or train without --tensorboard"
             ) from error
-        self.directory = Path(directory)
+        self.directory = on_disk(directory, "TensorBoard's files")
         # tensorboardX's own SummaryWriter puts records in a queue of ten, which blocks
         # for good once the disk is full and its thread has died of it
         self._open_file = RecordWriter

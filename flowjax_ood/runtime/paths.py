@@ -1,0 +1,255 @@
+"""Paths of files on a disk or of objects in a bucket, used alike.
+
+`as_path` is the door: text becomes a `pathlib.Path`, or a `BucketPath` with those
+methods of `Path` that a run needs. A bucket has no folders: one is there when something
+is below it, making it does nothing, and it goes with the last object in it.
+"""
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from flowjax_ood.runtime import bucket_client as client
+from flowjax_ood.runtime import leases
+
+MARK = "://"
+
+
+class Stat(NamedTuple):
+    """What is known of an object, by the names `os.stat` uses."""
+
+    st_size: int
+    st_mtime: float
+
+
+def is_url(path: object) -> bool:
+    """Whether text is a URL such as `s3://bucket/run`, and not a path on a disk."""
+    scheme, mark, _ = str(path).partition(MARK)
+    return bool(mark) and scheme.isalnum()
+
+
+def as_path(path: "str | os.PathLike | BucketPath") -> "AnyPath":
+    """The path that text names: in a bucket where it is a URL, else on a disk.
+
+    Raises ValueError for a URL of storage that is not served.
+    """
+    if isinstance(path, BucketPath):
+        return path
+    return BucketPath(str(path)) if is_url(path) else Path(path)
+
+
+def on_disk(path: "str | os.PathLike | BucketPath", what: str) -> Path:
+    """The path on a disk; ValueError where it is of a bucket, for `what` needs one."""
+    if is_url(path):
+        raise ValueError(f"{path}: {what} cannot be written to a bucket")
+    return Path(path)
+
+
+class BucketPath:
+    """The path of an object in a bucket, or of a folder: what names have in common.
+
+    It is no `os.PathLike`: `Path(path)` is a TypeError, and no file on the disk by the
+    name of a bucket. I/O raises FileNotFoundError, PermissionError, or BucketError, an
+    OSError, once the bucket has failed for `FLOWJAX_OOD_BUCKET_SECONDS`. What a run
+    that has lost its lock would write is refused (`leases`).
+    """
+
+    def __init__(self, url: str):
+        client.check_scheme(url)
+        self._scheme, _, rest = url.partition(MARK)
+        path = PurePosixPath("/", rest)
+        if path == PurePosixPath("/") or ".." in path.parts:
+            raise ValueError(f"{url}: give s3://BUCKET/DIR, without ..")
+        self._path = path
+        # what a listing has shown of it
+        self._seen: Stat | None = None
+        self._folder = False
+
+    def _at(
+        self,
+        path: PurePosixPath | str,
+        entry: client.Entry | None = None,
+        folder: bool = False,
+    ) -> "BucketPath":
+        other = object.__new__(BucketPath)
+        other._scheme, other._path = self._scheme, PurePosixPath("/", path)
+        other._seen = Stat(entry.size, entry.written) if entry else None
+        other._folder = folder
+        return other
+
+    # --- names --------------------------------------------------------------------
+
+    @property
+    def key(self) -> str:
+        """`bucket/name`."""
+        return str(self._path)[1:]
+
+    @property
+    def name(self) -> str:
+        return self._path.name
+
+    @property
+    def stem(self) -> str:
+        return self._path.stem
+
+    @property
+    def suffix(self) -> str:
+        return self._path.suffix
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The bucket, as a URL, and the names below it."""
+        _, bucket, *names = self._path.parts
+        return (f"{self._scheme}{MARK}{bucket}", *names)
+
+    @property
+    def parent(self) -> "BucketPath":
+        """The folder above; of a bucket, itself."""
+        return self if len(self._path.parts) == 2 else self._at(self._path.parent)
+
+    def __truediv__(self, name: str | PurePosixPath) -> "BucketPath":
+        return self._at(self._path / name)
+
+    def with_name(self, name: str) -> "BucketPath":
+        return self._at(self._path.with_name(name))
+
+    def with_stem(self, stem: str) -> "BucketPath":
+        return self._at(self._path.with_stem(stem))
+
+    def relative_to(self, other: "BucketPath") -> PurePosixPath:
+        return self._path.relative_to(other._path)
+
+    def absolute(self) -> "BucketPath":
+        return self
+
+    def resolve(self) -> "BucketPath":
+        return self
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return f"{self._scheme}{MARK}{self.key}"
+
+    def __repr__(self) -> str:
+        return f"BucketPath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BucketPath) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __lt__(self, other: "BucketPath") -> bool:
+        return self._path < other._path
+
+    # --- what is there --------------------------------------------------------------
+
+    def is_file(self) -> bool:
+        if self._seen or self._folder:
+            return not self._folder
+        return client.look(self.key) is not None
+
+    def is_dir(self) -> bool:
+        if self._seen or self._folder:
+            return self._folder
+        return any(map(bool, client.children(self.key)))
+
+    def exists(self) -> bool:
+        return self.is_file() or self.is_dir()
+
+    def stat(self) -> Stat:
+        """Of a folder, the bytes of all below it and the newest time."""
+        if self._seen:
+            return self._seen
+        if not self._folder and (entry := client.look(self.key)):
+            return Stat(entry.size, entry.written)
+        if not (inside := client.below(self.key)):
+            raise FileNotFoundError(2, "No such object", str(self))
+        return Stat(sum(e.size for e in inside), max(e.written for e in inside))
+
+    def iterdir(self) -> Iterator["BucketPath"]:
+        """Objects and folders just below; FileNotFoundError where there are none."""
+        objects, folders = client.children(self.key)
+        if not (objects or folders):
+            raise FileNotFoundError(2, "No such folder", str(self))
+        for entry in objects:
+            yield self._at(entry.key, entry)
+        for key in folders:
+            yield self._at(key, folder=True)
+
+    def objects(self) -> list["BucketPath"]:
+        """All objects below, in the order of their names."""
+        inside = client.below(self.key)
+        return [self._at(entry.key, entry) for entry in inside]
+
+    def rglob(self, pattern: str) -> list["BucketPath"]:
+        """Objects at any depth whose names match."""
+        return [path for path in self.objects() if fnmatchcase(path.name, pattern)]
+
+    def glob(self, pattern: str) -> Iterator["BucketPath"]:
+        """Objects and folders by patterns of names, level by level: `*/config.json`."""
+        first, _, rest = pattern.partition("/")
+        if not set(first) & set("*?["):
+            found = self / first
+            if rest:
+                yield from found.glob(rest)
+            elif found.exists():
+                yield found
+            return
+        try:
+            inside = list(self.iterdir())
+        except FileNotFoundError:
+            return
+        for path in inside:
+            if fnmatchcase(path.name, first):
+                yield from path.glob(rest) if rest else (path,)
+
+    # --- reading and writing --------------------------------------------------------
+
+    def read_bytes(self) -> bytes:
+        return client.read(self.key)
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self.read_bytes().decode(encoding, errors)
+
+    def open(self, mode: str) -> BytesIO:
+        """The object's content, for reading bytes alone."""
+        if mode != "rb":
+            raise ValueError(f"{self}: objects are written whole, not opened {mode!r}")
+        return BytesIO(client.read(self.key, self.stat().st_size))
+
+    def write_bytes(self, data: bytes, seconds: float | None = None) -> None:
+        leases.check(self.key)
+        client.write(self.key, data, seconds)
+
+    def create(self, data: bytes) -> None:
+        """Write what is not there yet, or FileExistsError; see `bucket_client`."""
+        leases.check(self.key)
+        client.create(self.key, data)
+
+    def upload(self, file: Path) -> None:
+        """Become a copy of a file."""
+        leases.check(self.key)
+        client.upload(file, self.key)
+
+    def download(self, file: Path) -> None:
+        """Make a copy on the disk."""
+        client.download(self.key, file, self.stat().st_size)
+
+    def copy(self, to: "BucketPath") -> None:
+        leases.check(to.key)
+        client.copy(self.key, to.key, self.stat().st_size)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        leases.check(self.key)
+        client.delete(self.key)
+
+    def mkdir(self, mode: int = 0, parents: bool = False, exist_ok: bool = False):
+        """Nothing to do: folders of a bucket are names alone."""
+
+
+AnyPath = Path | BucketPath

@@ -1,0 +1,192 @@
+"""Paths in a bucket do what those of a disk do, and what is written is whole."""
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from flowjax_ood.runtime import bucket_client, files
+from flowjax_ood.runtime.bucket_client import BucketError
+from flowjax_ood.runtime.paths import BucketPath, as_path, is_url
+
+
+@pytest.fixture
+def root(bucket) -> BucketPath:
+    return as_path(f"{bucket}/runs/a")
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def place(request, tmp_path):
+    if request.param == "disk":
+        return tmp_path / "runs" / "a"
+    return request.getfixturevalue("root")
+
+
+def fill(place) -> None:
+    for name in ("b.json", "c/d.txt", "c/e/f.txt", "g.json"):
+        files.write_bytes(place / name, name.encode())
+
+
+def test_what_is_there_is_told_as_on_a_disk(place):
+    assert not place.exists()
+    with pytest.raises(FileNotFoundError):
+        list(place.iterdir())
+    assert files.folders_and_files(place) == ([], [])
+    fill(place)
+    assert sorted(p.name for p in place.iterdir()) == ["b.json", "c", "g.json"]
+    assert files.folders_and_files(place) == (["c"], ["b.json", "g.json"])
+    assert [(place / n).is_dir() for n in ("", "c", "b.json", "x")] == [1, 1, 0, 0]
+    assert [(place / n).is_file() for n in ("c", "b.json", "x")] == [0, 1, 0]
+    assert [(place / n).exists() for n in ("c", "b.json", "b", "x")] == [1, 1, 0, 0]
+    assert sorted(p.name for p in place.glob("*.json")) == ["b.json", "g.json"]
+    assert [str(p.relative_to(place)) for p in place.glob("*/*.txt")] == ["c/d.txt"]
+    assert sorted(p.name for p in place.glob("c/*")) == ["d.txt", "e"]
+    assert sorted(p.name for p in place.rglob("*.txt")) == ["d.txt", "f.txt"]
+    assert (place / "c" / "d.txt").stat().st_size == 7
+    assert abs((place / "b.json").stat().st_mtime - time.time()) < 60
+    with pytest.raises(FileNotFoundError):
+        (place / "x").stat()
+
+
+def test_what_is_written_is_read(place):
+    fill(place)
+    file = place / "b.json"
+    assert (file.read_bytes(), file.read_text()) == (b"b.json", "b.json")
+    with file.open("rb") as opened:
+        assert opened.read() == b"b.json"
+    with files.replacing(file) as temporary:
+        temporary.write_bytes(b"new")
+        assert file.read_bytes() == b"b.json"
+    assert file.read_bytes() == b"new"
+    with suppress(RuntimeError), files.replacing(file) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert file.read_bytes() == b"new"
+    file.unlink()
+    file.unlink(missing_ok=True)
+    assert not file.exists()
+    with pytest.raises(FileNotFoundError) as missing:
+        file.read_bytes()
+    assert missing.value.filename == str(file)
+    files.remove_folder(place / "c")
+    assert files.folders_and_files(place) == ([], ["g.json"])
+    files.try_writing(place)
+    assert files.folders_and_files(place) == ([], ["g.json"])
+
+
+def test_names_are_taken_apart(emulator):
+    path = as_path("s3://bucket/a//b/c.tar.gz")
+    assert (str(path), path.key) == ("s3://bucket/a/b/c.tar.gz", "bucket/a/b/c.tar.gz")
+    assert (path.name, path.stem, path.suffix) == ("c.tar.gz", "c.tar", ".gz")
+    assert path.parts == ("s3://bucket", "a", "b", "c.tar.gz")
+    assert str(path.parent.parent.parent.parent) == "s3://bucket"
+    assert path.relative_to(as_path("s3://bucket/a/")) == PurePosixPath("b/c.tar.gz")
+    assert len({path, as_path(str(path))}) == 1
+    assert str(path.with_stem("x")) == "s3://bucket/a/b/x.gz"
+    # never a file on the disk of that name
+    with pytest.raises(TypeError):
+        Path(path)
+
+
+def test_a_disk_has_its_own_paths():
+    assert [is_url(p) for p in ("a/b", "/a", "a:b", Path("s3:/b"), "://a")] == [0] * 5
+    assert as_path("a/b") == Path("a/b")
+    apart = files.names_apart([Path("/r/x/a"), Path("/r/y")])
+    assert apart == ["x/a", "y"]
+    assert files.names_apart([Path("/r/x/a")]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("gs://bucket/run", "create-if-absent"),
+        ("az://bucket/run", "az:// is not served"),
+        ("s3://", "give s3://BUCKET/DIR"),
+        ("s3://bucket/a/../b", "without .."),
+    ],
+)
+def test_other_storage_is_refused(emulator, url, said):
+    with pytest.raises(ValueError, match="^" + url.replace(".", r"\.")) as refused:
+        as_path(url)
+    assert said in str(refused.value)
+
+
+def test_one_of_many_creates(root):
+    created, gate = [], threading.Barrier(6)
+
+    def attempt(number: int) -> None:
+        gate.wait()
+        try:
+            (root / "one").create(b"%d" % number)
+        except FileExistsError:
+            return
+        created.append(b"%d" % number)
+
+    threads = [threading.Thread(target=attempt, args=(n,)) for n in range(6)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert created == [(root / "one").read_bytes()]
+
+
+# --- a bucket that fails ------------------------------------------------------------
+
+
+def test_errors_pass(emulator, root):
+    emulator.faults({"how": "refuse", "count": 3}, {"wait": 0.2, "count": 2})
+    (root / "a").write_bytes(b"1")
+    assert (root / "a").read_bytes() == b"1"
+    assert len(emulator.seen()) >= 5
+
+
+def test_an_answer_that_is_lost_is_no_other_writer(emulator, root):
+    emulator.faults({"how": "lose", "method": "PUT", "count": 1})
+    (root / "a").create(b"mine")
+    emulator.faults({"how": "lose", "method": "PUT", "count": 1})
+    with pytest.raises(FileExistsError):
+        (root / "a").create(b"another's")
+    assert (root / "a").read_bytes() == b"mine"
+
+
+def test_failing_ends_in_time_and_says_how(emulator, root, monkeypatch):
+    monkeypatch.setenv(bucket_client.PATIENCE, "0.5")
+    (root / "a").write_bytes(b"1")
+    emulator.faults({"how": "refuse", "method": "PUT"})
+    began = time.monotonic()
+    with pytest.raises(BucketError, match=r"failed for 0.5 s .*SlowDown") as failed:
+        (root / "a").write_bytes(b"2")
+    assert time.monotonic() - began < 5
+    assert failed.value.filename == str(root / "a")
+    assert bucket_client.PATIENCE in str(failed.value)
+    assert (root / "a").read_bytes() == b"1"
+
+
+def test_no_answer_is_a_failure(emulator, root, monkeypatch):
+    monkeypatch.setattr(bucket_client, "ANSWER", 1.5)
+    emulator.faults({"how": "hang", "count": 1})
+    (root / "a").write_bytes(b"1")
+    monkeypatch.setenv(bucket_client.PATIENCE, "0.5")
+    emulator.faults({"how": "hang"})
+    with pytest.raises(BucketError, match=r"failed for .*Timeout"):
+        (root / "a").write_bytes(b"2")
+    emulator.faults()
+    assert (root / "a").read_bytes() == b"1"
+
+
+def test_what_no_time_mends_is_said_at_once(emulator, root):
+    denied = {"how": "refuse", "status": "403 Forbidden", "code": "AccessDenied"}
+    emulator.faults(denied)
+    with pytest.raises(PermissionError) as refused:
+        (root / "a").write_bytes(b"1")
+    assert refused.value.filename == str(root / "a")
+    assert len(emulator.seen()) == 1
+    emulator.faults()
+    with pytest.raises(FileNotFoundError, match="bucket does not exist"):
+        (as_path("s3://nobody-made-it/a")).write_bytes(b"1")
+
+
+def test_patience_is_a_number(monkeypatch):
+    monkeypatch.setenv(bucket_client.PATIENCE, "soon")
+    with pytest.raises(ValueError, match="SECONDS=soon: give seconds"):
+        as_path("s3://bucket/run")
