@@ -8,7 +8,8 @@ The couplings of Flow++ (Ho et al. 2019), 32 components, in the flow of
 fashion_mnist_nsf.py: 15,014,560 parameters. Without a variant it needs both sets
 prepared for TFDS, or IDX files: `--config.data.source=idx --config.data.path=DIR`; it
 has not been run at that length. `:cpu` has 8 components, and 4 steps of 32 channels,
-for 1,000 steps on the embedded sample; `:smoke`, a minute.
+for 1,000 steps on the embedded sample; `:smoke`, a minute. With
+`--config.data.dequantization=variational`, the dequantisation noise is learned, too.
 """
 
 from experiments.configs import fashion_mnist_nsf

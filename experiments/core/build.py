@@ -87,7 +87,12 @@ def flow(
             named = as_precision(trained) if training else FLOAT32
             precision = replace(named, convolution=convolution(config, training))
         args["precision"] = precision
-        return MODELS[name](tuple(shape), **args)
+        model = MODELS[name](tuple(shape), **args)
+        if config.data.get("dequantization") != "variational":
+            return model
+        return models.variationally_dequantized(
+            model, bins=config.data.bins, precision=precision
+        )
 
 
 def classifier(

@@ -263,6 +263,8 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
         extra["validation"] = {"statistic": by, **(run.validation or {})}
     if sets.negative is not None:
         extra["told"] = list(sets.exposed)
+    if config.data.get("dequantization") == "variational":
+        extra["dequantization"] = "variational"
     results = {
         "data": sets.describe(),
         "in_distribution": id_name,

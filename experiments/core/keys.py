@@ -138,6 +138,13 @@ TABLE = (
     Key("data.image_size", int, EVERY, least=0, most=SIDE, off=0),
     Key("data.channels", int, EVERY, least=0, off=0, evaluate=True),
     Key("data.bins", int, (IMAGES,), least=2, most=MOST_BINS, older=256),
+    Key(
+        "data.dequantization",
+        str,
+        (IMAGES,),
+        choices=("uniform", "variational"),
+        older="uniform",
+    ),
     Key("data.leave_out", (int,), (IMAGES,), least=0, older=()),
     Key("data.mutated", float, (IMAGES,), least=0, most=1, older=0.0),
     Key("data.validation", HELD_BACK, FLOWS, least=0),

@@ -20,6 +20,7 @@ from flowjax_ood.bijectors.coupling import (
     affine_forward,
     affine_inverse,
 )
+from flowjax_ood.bijectors.dequantization import VariationalDequantization
 from flowjax_ood.bijectors.elementwise import ElementAffine, Exp, Softplus, Tanh
 from flowjax_ood.bijectors.haar import Haar, haar_forward, haar_inverse
 from flowjax_ood.bijectors.householder import Householder, reflect
@@ -77,6 +78,7 @@ __all__ = [
     "SplineCoupling",
     "Squeeze",
     "Tanh",
+    "VariationalDequantization",
     "actnorm_forward",
     "actnorm_inverse",
     "affine_forward",

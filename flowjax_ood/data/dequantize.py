@@ -75,7 +75,7 @@ def check_values(images: jax.Array, bins: int) -> None:
     """Raise ValueError for values not below `bins`, where values are known."""
     if bins > jnp.iinfo(images.dtype).max or isinstance(images, jax.core.Tracer):
         return
-    if (highest := int(np.max(images, initial=0))) >= bins:
+    if (highest := int(np.max(np.asarray(images), initial=0))) >= bins:
         raise ValueError(
             f"images hold the value {highest}, and bins={bins} are 0..{bins - 1}; "
             "give the bins of these images, or shift their values right first"

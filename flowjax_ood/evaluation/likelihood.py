@@ -1,14 +1,17 @@
 """Score every image of a set by its likelihood, exactly once."""
 
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.dequantize import check_values, dequantize, example_keys
 from flowjax_ood.distributions import Flow, bits_per_dim
@@ -121,6 +124,43 @@ def shown_batches(count: int, batch_size: int, label: str | None, unit: str):
 
     with progress(label, count, unit) as shown:
         yield batches()
+
+
+def importance_log_prob(
+    flow: Flow,
+    variables: dict,
+    images: jax.Array,
+    key: jax.Array,
+    draws: int = 16,
+    *,
+    index: jax.Array | None = None,
+    cond: jax.Array | None = None,
+    bins: int = 256,
+) -> jax.Array:
+    """`log mean_d p(x_d)` over `draws` of dequantisation noise: `[B]`, nats.
+
+    Less `D log bins`, a lower bound of the images' log-probability in the mean over
+    draws, which rises with their number and reaches it: the gap of one draw, which
+    training and results go by, shrinks. Whether noise is uniform or learned
+    (`models.variationally_dequantized`), how soon is what differs. Works under jit.
+
+    `images` uint8 or uint16 `[B, H, W, C]`; `index` int `[B]`, their places in the set,
+    by default 0, 1, ...: noise depends on key, draw and place alone. Raises ValueError
+    for less than one draw. Source: Burda et al. 2016; Ho et al. 2019, section 4.
+    """
+    whole_number("draws", draws, 1)
+    index = jnp.arange(len(images)) if index is None else index
+
+    def one(total, draw):
+        keys = example_keys(jax.random.fold_in(key, draw), index)
+        x = dequantize(images, keys, bins)
+        log_prob = flow.apply(variables, x, cond)
+        return jnp.logaddexp(total, log_prob), None
+
+    start = jnp.full(len(images), -jnp.inf, jnp.float32)
+    with jax.default_matmul_precision("highest"):
+        total, _ = jax.lax.scan(one, start, jnp.arange(draws))
+    return total - math.log(draws)
 
 
 class _Same:

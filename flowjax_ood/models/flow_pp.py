@@ -54,8 +54,9 @@ def FlowPP(
     * the others: as in `RealNVP`.
 
     The convolution mixes even and odd columns, or both halves of the channels, where
-    the original has one for each. Raises ValueError for images whose height is odd or
-    whose width is no multiple of 4, and for numbers out of range.
+    the original has one for each. `models.variationally_dequantized` adds learned
+    dequantisation noise. Raises ValueError for images whose height is odd or whose
+    width is no multiple of 4, and for numbers out of range.
     """
     shape = check_numbers("FlowPP", image_shape, alpha, {"components": components})
     height, columns, channels = shape

@@ -14,6 +14,7 @@ from flowjax_ood.bijectors import (
     Householder,
     InvertibleConv1x1,
     Repeat,
+    VariationalDequantization,
     event_size,
     leaves,
     walk,
@@ -31,7 +32,7 @@ from tests.helpers.law_table import (
 )
 
 OWN_PARAMETERS = (ActNorm, Autoregressive, CausalAffine, ConditionAffine, Coupling)
-OWN_PARAMETERS += (Householder, InvertibleConv1x1, Repeat)
+OWN_PARAMETERS += (Householder, InvertibleConv1x1, Repeat, VariationalDequantization)
 
 
 def close(actual, expected, tolerance):

@@ -44,12 +44,14 @@ from flowjax_ood.bijectors import (
     SplineCoupling,
     Squeeze,
     Tanh,
+    VariationalDequantization,
 )
 from flowjax_ood.models import Glow, Jet, RealNVP, TabularRealNVP, TarFlow
 from flowjax_ood.networks import (
     MADE,
     MLP,
     CausalTransformer,
+    GatedConvNet,
     ImageConditioned,
     ResNet,
     ResNetAE,
@@ -95,6 +97,16 @@ def sigmoid(strategy, k=0, net=bare, **args):
 
 def mixture(strategy, k=0, net=bare, **args):
     return lambda: MixtureCoupling(net, masks.strategy(strategy), k, **args)
+
+
+def noise():
+    # noise has few digits: of few pixel values, away from the ends of their cells, and
+    # by couplings that move none there, enough are left for these laws
+    look = partial(GatedConvNet, 4, 1)
+    board = masks.alternate_checkerboard
+    couplings = (AffineCoupling(viewing, board, k, 0.3) for k in (0, 1))
+    moved = VariationalDequantization(Chain(couplings), look, 4)
+    return Chain([ElementAffine(0.9, 0.03), moved])
 
 
 def multi_scale():
@@ -188,6 +200,7 @@ SIMPLE = {
         (2, 3, 1),
         None,
     ),
+    "dequantization": (noise, (4, 4, 1), None),
     "exp": (lambda: Chain([ElementAffine(0.9, 0.1), Inverse(Exp())]), (5,), None),
     "householder": (partial(Householder, 3), (2, 2, 4), None),
     "reshape": (partial(Reshape, (2, 3, 2), (4, 3)), (2, 3, 2), None),
