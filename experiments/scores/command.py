@@ -16,6 +16,7 @@ from experiments.core.reports import leave
 from experiments.core.results import versions
 from experiments.core.workdir import check_writable
 from experiments.scores import lock as locks
+from experiments.scores.alarms import warn_of
 from experiments.scores.images import battery, check_alike, check_kind, split, told_of
 from experiments.scores.measures import table_rows
 from experiments.scores.page import document
@@ -86,6 +87,7 @@ def main(
     measured, compared = table_rows(listed, scored, kinds, paired)
     if not measured:
         raise UserError(f"no score could be computed: {'; '.join(failed.values())}")
+    warn_of(measured)
     results = {
         "runs": [
             {"name": t.label, "steps": t.step, "test": t.sets.test.describe()}

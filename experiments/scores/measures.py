@@ -1,23 +1,37 @@
 """Measures of scores: AUROC, rates found, and costs, over runs and blocks."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from experiments.core.results import finite, mean_std
 from experiments.core.score_cache import Scored
+from experiments.scores.alarms import ALARMS, least_p, p_values, realised
+from experiments.scores.intervals import (
+    LEVEL,
+    Blocks,
+    Placed,
+    block_means,
+    differences,
+    worst_intervals,
+)
 from experiments.scores.rows import COMPARED, Row
 from experiments.scores.scoring import CALIBRATION, ID
 from flowjax_ood import ood
-from flowjax_ood.data.random import generator
 from flowjax_ood.ood.paired import difference_of
 
-ALARMS = 0.01
-LEVEL = 0.95
-BOOTSTRAPS = 1000
 
-# by kind: the mean over runs of `ood.placements`, of test images and of outliers
-Placed = Mapping[str, tuple[np.ndarray, np.ndarray]]
+class Looked(NamedTuple):
+    """Image by image, means over runs: placements, and the share below `ALARMS`.
+
+    `alarms` has the kind `ID`, too, of test images; `own`: the kinds that count for
+    the row, by block.
+    """
+
+    placed: Placed
+    alarms: Placed
+    own: Blocks
 
 
 def table_rows(
@@ -33,9 +47,12 @@ def table_rows(
     Rows come with the highest worst AUROC first. A score of which high values may be as
     unusual as low ones has a second row, of its two-sided p-value by the calibration
     images. Comparisons are of `COMPARED` pairs, image by image.
+
+    p-values are by calibration images that the score was not fitted to, where it says
+    which (`calibration_rows`).
     """
     kinds = [name for names in blocks.values() for name in names]
-    measured, placed, untold = [], [], []
+    measured, looked = [], []
     for row in rows:
         if not all(row.name in run for run in runs):
             continue
@@ -44,14 +61,9 @@ def table_rows(
         for two_sided in (False, True)[: 1 + (row.score.low_share < 1)]:
             found, where = _row(row, of_runs, own, kinds, two_sided)
             measured.append(found)
-            placed.append(where)
-            untold.append(own)
-    for found, ends in zip(
-        measured, worst_intervals(placed, untold, paired), strict=True
-    ):
-        for block, interval in ends.items():
-            found["blocks"][block]["worst"]["ci95"] = interval
-    by_name = {m["score"]: p for m, p in zip(measured, placed, strict=True)}
+            looked.append(where)
+    _add_intervals(measured, looked, paired)
+    by_name = {m["score"]: x for m, x in zip(measured, looked, strict=True)}
     compared = [
         _compared(*pair, *(by_name[name] for name in pair), paired)
         for pair in COMPARED
@@ -60,17 +72,37 @@ def table_rows(
     return sorted(measured, key=lambda r: -r["worst"]["auroc"]), compared
 
 
+def _add_intervals(
+    measured: Sequence[dict], looked: Sequence[Looked], paired: Collection[str]
+) -> None:
+    """Put intervals of the blocks' means and of the worst into the rows."""
+    placed, own = [x.placed for x in looked], [x.own for x in looked]
+    means = block_means(placed, own, paired)
+    alarms = block_means([x.alarms for x in looked], own, paired)
+    worst = worst_intervals(placed, own, paired)
+    for row, *of_row in zip(measured, means, alarms, worst, strict=True):
+        for block, found in row["blocks"].items():
+            mean, share, interval = (ends[block] for ends in of_row)
+            found["mean_ci95"], found["found_ci95"] = [*mean[1:]], [*share[1:]]
+            found["worst"]["ci95"] = interval
+
+
 def _row(
     row: Row, runs: list[list[Scored]], blocks, kinds, two_sided: bool
-) -> tuple[dict, Placed]:
+) -> tuple[dict, Looked]:
     share = row.score.low_share if two_sided else 1.0
-    per_run = [_of_run(run, kinds, share, two_sided) for run in runs]
-    areas, placed = {}, {}
+    calibrating = row.score.calibration_rows(len(runs[0][0].scores[CALIBRATION]))
+    per_run = [_of_run(run, kinds, calibrating, share, two_sided) for run in runs]
+    areas, placed, alarms = {}, {}, {}
+    # numbers of test images, in what is of outliers alone
+    silent = np.zeros(len(per_run[0]["alarms"][ID]))
+    for kind in (ID, *kinds):
+        alarms[kind] = silent, np.mean([run["alarms"][kind] for run in per_run], axis=0)
     for kind in kinds:
         values = [run["auroc"][kind] for run in per_run]
         mean, std = mean_std([value for value, *_ in values])
         ends = np.mean([ends for _, *ends in values], axis=0).tolist()
-        found = float(np.mean([run["found"][kind] for run in per_run]))
+        found = float(alarms[kind][1].mean())
         areas[kind] = {"auroc": mean, "std": std, "ci95": ends, "found": found}
         sides = zip(*(run["placed"][kind] for run in per_run), strict=True)
         inside, outside = (np.mean(side, axis=0) for side in sides)
@@ -78,6 +110,7 @@ def _row(
     costs = [s.ms_per_image for run in runs for s in run]
     passes = [s.chosen["pass_ms"] for run in runs for s in run]
     cost = finite(np.mean(costs) / np.mean(passes)) if np.mean(passes) else None
+    rates, void = realised([run["p"] for run in per_run], len(calibrating), share)
     measured = {
         "score": f"{row.name}, two-sided" if two_sided else row.name,
         "control": row.control,
@@ -86,11 +119,14 @@ def _row(
         "kinds": areas,
         "blocks": {block: summary(areas, names) for block, names in blocks.items()},
         "worst": summary(areas, _without(kinds, row.told))["worst"],
-        "false_alarms": float(np.mean([run["false_alarms"] for run in per_run])),
+        "false_alarms": float(alarms[ID][1].mean()),
+        "alarms": rates,
+        "void": void,
+        "least_p": float(np.max([run["least_p"] for run in per_run])),
         "cost_in_passes": cost,
         "fit_seconds": float(np.mean([run[0].fit_seconds for run in runs])),
     }
-    return measured, placed
+    return measured, Looked(placed, alarms, blocks)
 
 
 def _without(kinds: Sequence[str], told: Collection[str]) -> list[str]:
@@ -107,76 +143,52 @@ def summary(areas: Mapping[str, Mapping], kinds: Sequence[str]) -> dict:
     }
 
 
-def _of_run(run: list[Scored], kinds, low_share: float, two_sided: bool) -> dict:
+def _of_run(
+    run: list[Scored], kinds, calibrating, low_share: float, two_sided: bool
+) -> dict:
     scores = {name: s for block in run for name, s in block.scores.items()}
-    calibration = scores[CALIBRATION]
-    p = {
-        name: ood.two_sided_p(scores[name], calibration, low_share)
-        for name in (ID, *kinds)
-    }
+    calibration = scores[CALIBRATION][calibrating]
+    scores = {name: scores[name] for name in (ID, *kinds)}
+    p = p_values(scores, calibration, low_share)
     ranked = p if two_sided else scores
     areas = {kind: ood.auroc(ranked[ID], ranked[kind]) for kind in kinds}
     return {
         "auroc": {kind: (a.value, a.low, a.high) for kind, a in areas.items()},
         "placed": {kind: ood.placements(ranked[ID], ranked[kind]) for kind in kinds},
-        "found": {kind: float(np.mean(p[kind] <= ALARMS)) for kind in kinds},
-        "false_alarms": float(np.mean(p[ID] <= ALARMS)),
+        "alarms": {name: p[name] <= ALARMS for name in p},
+        "p": p[ID],
+        "least_p": least_p(scores, calibration, low_share),
     }
 
 
-def worst_intervals(
-    placed: Sequence[Placed],
-    blocks: Sequence[Mapping[str, Sequence[str]]],
-    paired: Collection[str] = (),
-    bootstraps: int = BOOTSTRAPS,
-) -> list[dict[str, list[float]]]:
-    """Bootstrap the lowest AUROC of every block: its 95 % interval, row by row.
-
-    `blocks`: the kinds of each block that count for a row, row by row.
-
-    Test images and outliers are drawn anew, pairs together, and the lowest taken again.
-    The interval is the basic one, `2 min - quantiles`: a minimum of many noisy numbers
-    is too low, that of numbers drawn again still lower, and by about as much. An AUROC
-    moves with the images drawn as its mean placements do, of either set.
-    """
-    rng = generator(0, "bootstrap of the worst")
-    found: list[dict[str, list[float]]] = [{} for _ in placed]
-    if not placed:
-        return found
-    first = next(iter(placed[0].values()))[0]
-    drawn = _weights(rng, len(first), bootstraps)
-    for block in blocks[0]:
-        kinds = dict.fromkeys(kind for own in blocks for kind in own[block])
-        lowest = np.full((bootstraps, len(placed)), np.inf)
-        observed = np.full(len(placed), np.inf)
-        for kind in kinds:
-            inside = np.stack([row[kind][0] for row in placed], 1)
-            outside = np.stack([row[kind][1] for row in placed], 1)
-            area = inside.mean(0)
-            pairs = kind in paired and len(outside) == len(inside)
-            own = drawn if pairs else _weights(rng, len(outside), bootstraps)
-            areas = drawn @ inside + own @ outside - area
-            counts = np.array([kind in row[block] for row in blocks])
-            np.minimum(lowest, np.where(counts, areas, np.inf), out=lowest)
-            np.minimum(observed, np.where(counts, area, np.inf), out=observed)
-        tails = (1 + LEVEL) / 2, (1 - LEVEL) / 2
-        ends = (2 * observed - np.quantile(lowest, tails, axis=0)).clip(0, 1)
-        for row, interval in zip(found, ends.T.tolist(), strict=True):
-            row[block] = interval
-    return found
-
-
-def _weights(rng: np.random.Generator, count: int, times: int) -> np.ndarray:
-    """How often each of `count` is drawn, over `count`: `[times, count]`."""
-    return rng.multinomial(count, np.full(count, 1 / count), times) / count
-
-
 def _compared(
-    name: str, control: str, first: Placed, second: Placed, paired: Collection[str]
+    name: str, control: str, first: Looked, second: Looked, paired: Collection[str]
 ) -> dict:
     kinds = {}
-    for kind, pair in first.items():
+    for kind, pair in first.placed.items():
         pairs = kind in paired and len(set(map(len, pair))) == 1
-        found = difference_of(pair, second[kind], paired=pairs, level=LEVEL)
+        found = difference_of(pair, second.placed[kind], paired=pairs, level=LEVEL)
         kinds[kind] = {"difference": found.value, "ci95": [found.low, found.high]}
-    return {"score": name, "control": control, "kinds": kinds}
+    # kinds that count for both
+    own = {
+        block: [kind for kind in names if kind in second.own[block]]
+        for block, names in first.own.items()
+    }
+    (areas,) = block_means([differences(first.placed, second.placed)], [own], paired)
+    alarms = differences(first.alarms, second.alarms)
+    (found,) = block_means([alarms], [{**own, ID: [ID]}], (*paired, ID))
+    return {
+        "score": name,
+        "control": control,
+        "kinds": kinds,
+        "blocks": {
+            block: {**_difference(areas[block]), "found": _difference(found[block])}
+            for block in own
+        },
+        "false_alarms": _difference(found[ID]),
+    }
+
+
+def _difference(ends: tuple[float, float, float]) -> dict:
+    value, low, high = ends
+    return {"difference": value, "ci95": [low, high]}

@@ -100,6 +100,10 @@ class Combined(FlowScore):
     def of_images(self) -> bool:
         return any(s.of_images for s in self.scores)
 
+    def calibration_rows(self, count: int, seed: int = 0) -> np.ndarray:
+        """The second half: scores of the first are of images that were fitted to."""
+        return halves(count, seed)[1]
+
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         return self._combination(network, given).statistic
 
@@ -124,10 +128,7 @@ class Combined(FlowScore):
                 *(held_out.events, given.train.events, self.name, "reference images"),
                 "leave them out of Given.id_validation",
             )
-        order = np.random.default_rng(given.seed).permutation(len(held_out))
-        first, second = (
-            held_out.rows(np.sort(part)) for part in np.array_split(order, 2)
-        )
+        first, second = map(held_out.rows, halves(len(held_out), given.seed))
         # one for all combinations of these data: scores share what they compute
         inner = given.once(
             (Combined, "first half"), lambda: replace(given, id_validation=first)
@@ -147,6 +148,13 @@ class Combined(FlowScore):
         if not parts:
             raise ValueError(f"{self.name}: every score is constant on calibration")
         return Combination.of(tuple(parts), self.method, second)
+
+
+def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that rank and rows that calibrate, cut at random, each in order."""
+    order = np.random.default_rng(seed).permutation(count)
+    first, second = map(np.sort, np.array_split(order, 2))
+    return first, second
 
 
 class _Part:

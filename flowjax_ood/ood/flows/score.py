@@ -64,6 +64,14 @@ class FlowScore(Detector):
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         raise NotImplementedError(f"{type(self).__name__} must define prepared")
 
+    def calibration_rows(self, count: int, seed: int = 0) -> np.ndarray:
+        """Which of `count` calibration images p-values of this score are taken by.
+
+        All of them, but of scores that are fitted to some of them: integers `[n]`, in
+        order. `seed`: that of `Given`.
+        """
+        return np.arange(count)
+
     def fit(self, network: ScoredFlow, given: Given | None = None) -> FittedScore:
         """Fit to a flow and data. ValueError where what it `requires` is missing."""
         given = Given() if given is None else given
