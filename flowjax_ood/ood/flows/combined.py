@@ -25,6 +25,8 @@ LEAST = 200
 # added to the variances of normal scores, which are near 1: statistics that are almost
 # one another would divide by almost nothing
 RIDGE = 1e-3
+# p-values are to reach it: `LEAST` images are enough for that, if none tie
+ALARMS = 0.01
 # p-value that counts in Cauchy's mean at most: at 1 its tangent is minus infinity
 LARGEST = 0.9
 
@@ -54,6 +56,11 @@ class Combined(FlowScore):
       takes the place of the laws and factors in `ood.combine_p`;
     * "max_quantile": `-max_j G_j`, G_j the share of the first half with a score at
       least as high: low scores alone tell, as in `SITN`.
+
+    The least of p-values, and the largest quantile, have a floor: images that are
+    beyond all of the first half by one score tie. Where so many of the second half do
+    that no p-value is 0.01 or less, there is a warning; `FittedCombined.least_p` says
+    how small p-values can be.
 
     A score that is constant in the first half is left out, with a warning. Raises
     ValueError for fewer than 200 calibration images, for calibration images that are
@@ -112,6 +119,14 @@ class Combined(FlowScore):
         given = Given() if given is None else given
         self.check(network, given)
         found = self._combination(network, given)
+        if found.least_p > ALARMS:
+            warnings.warn(
+                f"{self.name}: {found.at_floor} of {len(found.calibrated)} calibration "
+                f"images tie at the lowest score that there is, so no p-value is below "
+                f"{found.least_p:.2g}, and none an alarm at {ALARMS:g}: give more "
+                "calibration images or fewer scores, or combine by rank_gauss",
+                stacklevel=2,
+            )
         return FittedCombined(
             self.name,
             self.requires,
@@ -188,12 +203,23 @@ class Combination:
     parts: tuple[_Part, ...]
     combine: Callable[[tuple[_Part, ...], list[np.ndarray]], np.ndarray]
     calibrated: np.ndarray = field(repr=False)
+    floor: float = -np.inf
 
     @classmethod
     def of(cls, parts, method: str, second: FlowOutputs) -> "Combination":
         combine = _METHODS[method](parts, method)
-        found = cls(parts, combine, np.zeros(0))
+        found = cls(parts, combine, np.zeros(0), _floor(parts, method))
         return replace(found, calibrated=found.statistic(second))
+
+    @property
+    def at_floor(self) -> int:
+        """How many calibration images are as far as the statistic can tell."""
+        return int(np.sum(self.calibrated <= self.floor))
+
+    @property
+    def least_p(self) -> float:
+        """The least p-value that an image can have."""
+        return (1 + self.at_floor) / (len(self.calibrated) + 1)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -253,6 +279,16 @@ _METHODS = {
 }
 
 
+def _floor(parts, method: str) -> float:
+    """The statistic of images that the first half has none like, by every score."""
+    if method == "max_quantile":
+        return -max(float(p.share_above(p.ordered[:1])[0]) for p in parts)
+    if method not in _OF_P_VALUES:
+        return -np.inf
+    least = [1 / (len(p.ranked) + 1) / max(p.low_share, 1 - p.low_share) for p in parts]
+    return float(_OF_P_VALUES[method](np.array([least]))[0])
+
+
 @dataclass(frozen=True, eq=False)
 class FittedCombined(FittedScore):
     """A fitted combination: `score`, and p-values of it and of each of its scores.
@@ -269,6 +305,11 @@ class FittedCombined(FittedScore):
         """
         outputs = self._outputs(x, batch_size)
         return low_p(self.score_outputs(outputs), self.combination.calibrated)
+
+    @property
+    def least_p(self) -> float:
+        """The least p-value of all images: `1 / (n + 1)`, or more with a floor."""
+        return self.combination.least_p
 
     def explain(self, x, batch_size: int = 250) -> dict[str, np.ndarray]:
         """Which score spoke: the p-value of each, by the first half, `{name: [N]}`.

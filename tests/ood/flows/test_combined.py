@@ -17,6 +17,8 @@ from tests.helpers.scored_flows import (
     vector_flow,
 )
 
+# of few calibration images, a tie is enough
+pytestmark = pytest.mark.filterwarnings("ignore:.* tie at the lowest score")
 METHODS = ("rank_gauss", "bonferroni", "fisher", "cauchy", "harmonic", "max_quantile")
 RNG = np.random.default_rng
 FLOW = gaussian_flow(6)
@@ -147,6 +149,26 @@ def test_the_largest_quantile_of_two_is_sitn():
     first = held_out.rows(RNG(0).permutation(200)[:100])
     sitn = ood.SITN().fit(flow, ood.Given(id_validation=first))
     np.testing.assert_allclose(both.score_outputs(x), sitn.score_outputs(x), atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["bonferroni", "max_quantile"])
+def test_the_least_p_value_is_known_and_a_large_one_is_said(method):
+    """By many scores, more images are at the floor, and none can be found at 0.01."""
+    data = given(220)
+    far = normal_outputs(50 * RNG(6).normal(size=(9, 6)))
+    many = tuple(
+        Mapped(score, lambda s, k=k: np.sin(k * s), f"{score.name} {k}")
+        for score in SCORES[::2]
+        for k in (1, 3, 7)
+    )
+    with pytest.warns(UserWarning, match=r"of 110 .* tie .* no p-value is below 0\.\d"):
+        fitted = ood.Combined((*SCORES[::2], *many), method).fit(FLOW, data)
+    assert 0.01 < fitted.least_p < 0.5
+    p = fitted.p_values(far)
+    assert p.min() == pytest.approx(fitted.least_p)
+    rank = ood.Combined(SCORES).fit(FLOW, data)
+    assert rank.least_p == pytest.approx(1 / 111)
+    assert rank.p_values(far).min() >= rank.least_p
 
 
 def test_a_constant_score_is_left_out_with_a_warning():
