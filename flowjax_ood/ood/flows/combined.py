@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from flowjax_ood.ood import checks
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import (
@@ -138,11 +137,6 @@ class Combined(FlowScore):
 
     def _combination(self, network: ScoredFlow, given: Given) -> "Combination":
         held_out = calibration(given, LEAST, self.name)
-        if given.train is not None:
-            checks.check_disjoint(
-                *(held_out.events, given.train.events, self.name, "reference images"),
-                "leave them out of Given.id_validation",
-            )
         first, second = map(held_out.rows, halves(len(held_out), given.seed))
         # one for all combinations of these data: scores share what they compute
         inner = given.once(

@@ -15,7 +15,13 @@ from flowjax_ood.ood.flows.latents import (
     scale_shapes,
 )
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FlowScore, Score, calibration
+from flowjax_ood.ood.flows.score import (
+    LEAST_CALIBRATION,
+    FlowScore,
+    Score,
+    calibration,
+    check_varies,
+)
 from flowjax_ood.ood.settings import COUNT, ranges_of
 
 
@@ -155,7 +161,8 @@ class SITN(FlowScore):
     A^2 is Anderson-Darling's statistic of all latents of an image, CV the variation of
     the power spectrum of all as one signal, F the shares of calibration images whose
     value is no larger. Images beyond all calibration images in one of the two tie at
-    -1. Source: "Signal in the noise", arXiv 2605.22496, and its code.
+    -1. ValueError for fewer than 20 of them, and where one of the two is the same for
+    all. Source: "Signal in the noise", arXiv 2605.22496, and its code.
     """
 
     label: str = "SITN"
@@ -164,8 +171,11 @@ class SITN(FlowScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         position_shapes(network, self.name)
-        held_out = calibration(given, 2, self.name)
-        ordered = [np.sort(values) for values in _published(held_out)]
+        held_out = calibration(given, LEAST_CALIBRATION, self.name)
+        published = _published(held_out)
+        for values, what in zip(published, ("A^2", "CV"), strict=True):
+            check_varies(values, what, self.name)
+        ordered = [np.sort(values) for values in published]
 
         def score(outputs: FlowOutputs) -> np.ndarray:
             pairs = zip(_published(outputs), ordered, strict=True)

@@ -8,7 +8,13 @@ import numpy as np
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.latents import check_scale
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FlowScore, Score, calibration
+from flowjax_ood.ood.flows.score import (
+    LEAST_CALIBRATION,
+    FlowScore,
+    Score,
+    calibration,
+    check_varies,
+)
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,16 @@ class ScaleLikelihood(FlowScore):
 class Typicality(FlowScore):
     """`-|log p(x) - m|`, m the mean over calibration images: 0 where x is typical.
 
-    m is of images that no flow was trained on: overfitting would move it. Source:
-    Nalisnick et al. 2019, with one image a group.
+    m is of images that no flow was trained on: overfitting would move it. ValueError
+    for fewer than 20 of them, and where log p(x) is the same for all. Source: Nalisnick
+    et al. 2019, with one image a group.
     """
 
     label: str = "typicality"
     requires: ClassVar[Requires] = Requires(id_validation=True)
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
-        mean = calibration(given, 2, self.name).log_prob.mean()
+        log_prob = calibration(given, LEAST_CALIBRATION, self.name).log_prob
+        check_varies(log_prob, "log p(x)", self.name)
+        mean = log_prob.mean()
         return lambda outputs: -np.abs(outputs.log_prob - mean)

@@ -1,8 +1,9 @@
 """One pass of a trained flow over a set: what scores are computed of."""
 
+import hashlib
 import zlib
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from flowjax_ood.ood.batched import at_once, batches, compiled
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["events", "log_pz", "logdet", "latents"],
-    meta_fields=[],
+    meta_fields=["made_by"],
 )
 @dataclass(frozen=True, eq=False)
 class FlowOutputs:
@@ -24,12 +25,14 @@ class FlowOutputs:
 
     `events` as they were given; `log_pz`, `logdet` `[N, S]`: the terms of log p(x) in
     nats that each of the S scales adds, finest first; `latents`, S arrays `[N, ...]`.
+    `made_by`: `ScoredFlow.digest`; empty where it is not known.
     """
 
     events: np.ndarray
     log_pz: np.ndarray
     logdet: np.ndarray
     latents: tuple[np.ndarray, ...]
+    made_by: str = field(default="", repr=False)
 
     @property
     def log_prob(self) -> np.ndarray:
@@ -89,6 +92,17 @@ class ScoredFlow:
     def of_images(self) -> bool:
         return len(self.shape) == 3
 
+    @cached_property
+    def digest(self) -> str:
+        """A digest of the variables: outputs are known by it to be of this flow."""
+        hashed = hashlib.blake2b(digest_size=16)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(self.variables)[0]:
+            array = np.asarray(leaf)
+            name = jax.tree_util.keystr(path)
+            hashed.update(f"{name} {array.dtype} {array.shape}".encode())
+            hashed.update(array.tobytes())
+        return hashed.hexdigest()
+
     def check(self, events, what: str = "events") -> np.ndarray:
         """Return events `[N, *shape]` as NumPy.
 
@@ -147,7 +161,10 @@ class ScoredFlow:
         program = partial(_pass, self)
         parts = list(batches(program, inputs, at_once(events, batch_size)))
         joined = jax.tree.map(lambda *a: np.concatenate(a), *parts)
-        return FlowOutputs(events, joined.log_pz, joined.logdet, tuple(joined.latents))
+        return FlowOutputs(
+            *(events, joined.log_pz, joined.logdet, tuple(joined.latents)),
+            made_by=self.digest,
+        )
 
 
 class FlowInputs(NamedTuple):

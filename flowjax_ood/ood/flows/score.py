@@ -6,10 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from flowjax_ood.ood import checks
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 
 Score = Callable[[FlowOutputs], np.ndarray]
+# calibration images for a mean or for ranks: of 19, the least p-value is 0.05
+LEAST_CALIBRATION = 20
+# equal numbers differ by rounding of float32, relative to their size
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,7 @@ class FittedScore(Fitted):
                 f"score_outputs takes FlowOutputs, got {type(outputs).__name__}: of "
                 "images, score(images)"
             )
+        check_made_by(self.network, outputs, "these")
         return self.checked(self.function(outputs))
 
     def checked(self, scores: np.ndarray) -> np.ndarray:
@@ -82,7 +88,8 @@ class FlowScore(Detector):
     def check(self, network: ScoredFlow, given: Given) -> None:
         """Raise ValueError or TypeError where something that it `requires` is missing.
 
-        Reference and calibration images are finite `FlowOutputs` of this flow's events.
+        Reference and calibration images are finite `FlowOutputs` of this flow. Of a
+        score that is calibrated, no image is both.
         """
         if not isinstance(network, ScoredFlow) or not isinstance(given, Given):
             raise TypeError(
@@ -107,6 +114,21 @@ class FlowScore(Detector):
                 )
             if value is not None:
                 check_outputs(network, value, f"Given.{name}", self.name)
+        if self.requires.id_validation and given.train is not None:
+            self._check_disjoint(given)
+
+    def _check_disjoint(self, given: Given) -> None:
+        """Raise ValueError for calibration images that are reference images, too."""
+
+        def make() -> None:
+            checks.check_disjoint(
+                given.id_validation.events,
+                given.train.events,
+                *(self.name, "reference images"),
+                "leave them out of Given.id_validation",
+            )
+
+        given.once((FlowScore, "disjoint"), make)
 
 
 class WrappingScore(FlowScore):
@@ -136,12 +158,22 @@ def check_outputs(network: ScoredFlow, value, what: str, name: str) -> None:
             f"{what} is of events of shape {value.events.shape[1:]}, this flow's "
             f"are {network.shape}"
         )
+    check_made_by(network, value, what)
     bad = ~np.isfinite(value.log_prob)
     if bad.any():
         raise ValueError(
             f"{name} cannot be fitted: {bad.sum()} of the {len(bad)} examples of "
             f"{what} have no finite log-density, the first is number "
             f"{int(bad.argmax())}"
+        )
+
+
+def check_made_by(network: ScoredFlow, value: FlowOutputs, what: str) -> None:
+    """Raise ValueError where outputs are known to be of a flow with other variables."""
+    if value.made_by and value.made_by != network.digest:
+        raise ValueError(
+            f"{what} are outputs of another flow: its variables are others; make them "
+            "anew by flow.collect(images)"
         )
 
 
@@ -160,6 +192,18 @@ def calibration(given: Given, least: int, name: str) -> FlowOutputs:
     """Return the calibration outputs; ValueError for fewer than `least`."""
     what = "calibration images, Given.id_validation"
     return _at_least(given.id_validation, least, name, what)
+
+
+def check_varies(values: np.ndarray, what: str, name: str) -> None:
+    """Raise ValueError where a score is equal on all calibration images."""
+    finite = values[np.isfinite(values)]
+    spread = np.ptp(finite) if len(finite) else 0.0
+    alike = len(finite) in (0, len(values))
+    if alike and spread <= ROUNDING * np.abs(finite).max(initial=0.0):
+        raise ValueError(
+            f"{name} cannot be fitted: {what} is {values[0]:.6g} for all {len(values)} "
+            "calibration images, Given.id_validation: give images that differ"
+        )
 
 
 def drawn(outputs: FlowOutputs, count: int, seed: int) -> FlowOutputs:

@@ -6,7 +6,14 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
-from flowjax_ood.ood.flows.score import FlowScore, Score, WrappingScore, calibration
+from flowjax_ood.ood.flows.score import (
+    LEAST_CALIBRATION,
+    FlowScore,
+    Score,
+    WrappingScore,
+    calibration,
+    check_varies,
+)
 from flowjax_ood.ood.p_values import two_sided_p
 
 
@@ -17,7 +24,8 @@ class TwoSided(WrappingScore):
     `p = min(1, p_low / w, p_high / (1 - w))` by the n calibration images, see
     `ood.two_sided_p`. Its steps are of 1 / (n + 1), so images that are more unusual
     than all calibration images tie. Of scores that are themselves fitted to calibration
-    images, p-values are valid nearly.
+    images, p-values are valid nearly. ValueError for fewer than 20 calibration images,
+    and where the score is the same for all.
     """
 
     of: FlowScore
@@ -41,7 +49,9 @@ class TwoSided(WrappingScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         fitted = self.of.fit(network, given)
-        held_out = fitted.score_outputs(calibration(given, 2, self.name))
+        outputs = calibration(given, LEAST_CALIBRATION, self.name)
+        held_out = fitted.score_outputs(outputs)
+        check_varies(held_out, self.of.name, self.name)
 
         def score(outputs: FlowOutputs) -> np.ndarray:
             values = fitted.score_outputs(outputs)

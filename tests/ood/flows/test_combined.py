@@ -226,6 +226,10 @@ def test_two_sided_is_the_p_value_of_the_score():
         np.testing.assert_array_equal(fitted.score_outputs(x), expected)
     with pytest.raises(ValueError, match="calibration images"):
         ood.TwoSided(ood.LogLikelihood()).fit(FLOW)
+    with pytest.raises(ValueError, match="needs 20 calibration images"):
+        ood.TwoSided(ood.LogLikelihood()).fit(FLOW, given(19))
+    with pytest.raises(ValueError, match="log-determinant is 0 for all 400"):
+        ood.TwoSided(ood.LogDeterminant()).fit(FLOW, data)
 
 
 def test_needs_and_costs_are_those_of_the_scores():

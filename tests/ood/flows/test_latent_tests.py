@@ -176,9 +176,14 @@ def test_vectors_have_no_positions_and_few_have_no_test():
             score.fit(gaussian_flow())
     with pytest.raises(ValueError, match="3 latents or more, the flow has 2"):
         ood.AndersonDarling().fit(gaussian_flow(2))
-    one = ood.Given(id_validation=normal_outputs(noise(1)))
-    with pytest.raises(ValueError, match="2 calibration images"):
-        ood.SITN().fit(identity_flow(), one)
+    few = ood.Given(id_validation=normal_outputs(noise(19)))
+    with pytest.raises(ValueError, match=r"20 calibration images.*; got 19"):
+        ood.SITN().fit(identity_flow(), few)
+    # shifts of one image: A^2 is the same for all, but for rounding
+    same = noise(1) + np.arange(20.0)[:, None, None, None]
+    equal = ood.Given(id_validation=normal_outputs(same))
+    with pytest.raises(ValueError, match=r"SITN .*A\^2 is .* for all 20 .*differ"):
+        ood.SITN().fit(identity_flow(), equal)
 
 
 def test_tokens_have_no_positions():
@@ -190,7 +195,7 @@ def test_tokens_have_no_positions():
 
 
 def test_latents_that_are_nan_have_no_score():
-    held_out, z = normal_outputs(noise(10)), noise(3)
+    held_out, z = normal_outputs(noise(20)), noise(3)
     z[1, 2, 2] = np.nan
     for score in (ood.SITN(), ood.AndersonDarling(), ood.LatentSpread(), ood.KLODS()):
         with pytest.raises(ValueError, match="number 1"):

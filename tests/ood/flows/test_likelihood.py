@@ -49,9 +49,20 @@ def test_missing_and_wrong_data_are_refused(flow):
         ood.Typicality().fit(flow)
     with pytest.raises(TypeError, match=r"flow\.collect\(images\)"):
         ood.Typicality().fit(flow, ood.Given(id_validation=images(5)))
-    one = ood.Given(id_validation=flow.collect(images(1)))
-    with pytest.raises(ValueError, match="needs 2 calibration images"):
-        ood.Typicality().fit(flow, one)
+    held_out = flow.collect(images(20))
+    few = ood.Given(id_validation=held_out.rows(slice(19)))
+    with pytest.raises(ValueError, match=r"needs 20 calibration images.*; got 19"):
+        ood.Typicality().fit(flow, few)
+    equal = ood.Given(id_validation=held_out.rows(np.zeros(20, int)))
+    with pytest.raises(ValueError, match=r"is .* for all 20 .*give images that differ"):
+        ood.Typicality().fit(flow, equal)
+    both = ood.Given(train=held_out.rows([3, 5]), id_validation=held_out)
+    with pytest.raises(
+        ValueError, match=r"2 of 20 calibration .* reference .*number 3"
+    ):
+        ood.Typicality().fit(flow, both)
+    # of a score that is not calibrated, nothing is wrong
+    ood.LogLikelihood().fit(flow, both)
     vectors = vector_flow().collect(np.zeros((5, 5), np.float32))
     with pytest.raises(ValueError, match="this flow's are"):
         ood.Typicality().fit(flow, ood.Given(id_validation=vectors))
@@ -68,3 +79,23 @@ def test_scores_that_are_nan_are_refused(flow):
         ood.LogLikelihood().fit(flow).score_outputs(outputs)
     with pytest.raises(ValueError, match="no finite log-density"):
         ood.Typicality().fit(flow, ood.Given(id_validation=outputs))
+
+
+def test_outputs_of_another_flow_are_refused(flow):
+    """They have the same shapes: only a digest of the variables tells them apart."""
+    other = image_flow(scales=3, seed=1)
+    assert flow.digest != other.digest
+    assert flow.digest == image_flow(scales=3).digest
+    mine, foreign = flow.collect(images(20)), other.collect(images(20))
+    assert "made_by" not in repr(mine)
+    assert mine.rows([2]).made_by == flow.digest
+    for name in ("train", "id_validation"):
+        with pytest.raises(ValueError, match=rf"Given\.{name} .* another flow.*anew"):
+            ood.LogLikelihood().fit(flow, ood.Given(**{name: foreign}))
+    with pytest.raises(ValueError, match="these are outputs of another flow"):
+        ood.LogLikelihood().fit(flow).score_outputs(foreign)
+    # made by hand, it is not known
+    made = ood.FlowOutputs(mine.events, mine.log_pz, mine.logdet, mine.latents)
+    np.testing.assert_array_equal(
+        ood.LogLikelihood().fit(flow).score_outputs(made), made.log_prob
+    )
