@@ -20,7 +20,8 @@ of all images: run again, it goes on where it was.
 
 --lock writes lock.json, a digest of the scores, the flows, the images and the library's
 code, and looks at what is kept back. As long as all of this stays the same, so does the
-lock; a lock of anything else is counted in results.json.
+lock; a lock of anything else is counted in results.json. Looks are noted in the runs'
+own folders, too, looks.json: another OUT does not start the count anew.
 
 --config.KEY=VALUE sets the same keys as in evaluate, of all runs."""
 

@@ -71,7 +71,9 @@ def main(
     others = {name: x.images for name, x in runs[0].sets.ood.items()}
     flows = [trained.variables for trained in runs]
     digest = score_cache.digest(known, flows, images, others, [args.seed])
-    lock = locks.turn(args.out, digest, [row.name for row in listed], args.lock)
+    workdirs = [trained.workdir for trained in runs]
+    names = [row.name for row in listed]
+    lock = locks.turn(args.out, digest, names, args.lock, workdirs)
     blocks = [b for b in BLOCKS if lock.open or b != KEPT_BACK]
     made = battery(runs, images.test, args.seed, blocks)
     listed = [told_of(row, runs) for row in listed]
