@@ -44,10 +44,16 @@ def _few_rows():
 
 
 @pytest.fixture(scope="module")
-def first(tiny_run, tmp_path_factory):
+def own_run(tiny_run, tmp_path_factory):
+    """A copy of the run: looks are noted in it."""
+    return shutil.copytree(tiny_run, tmp_path_factory.mktemp("run") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def first(own_run, tmp_path_factory):
     """Results without a lock, and where they are."""
     out = tmp_path_factory.mktemp("scores")
-    return scores([tiny_run], out), out
+    return scores([own_run], out), out
 
 
 def kept(out, name, block) -> dict:
@@ -85,7 +91,12 @@ def test_the_table_is_of_the_kept_scores(first):
         # beyond the lowest of 120: (1 + 0) / 121 is below 1 %
         beyond = np.mean(other < np.sort(own["calibration"])[0])
         assert measured["found"] == pytest.approx(beyond)
+    rates = rows["log p(x)"]["alarms"]
+    assert rates["0.01"]["rate"] == rows["log p(x)"]["false_alarms"]
+    assert rows["log p(x)"]["least_p"] == pytest.approx(1 / 121)
+    assert rows["log p(x), two-sided"]["least_p"] == pytest.approx(2 / 121)
     block = rows["log p(x)"]["blocks"]["seen"]
+    assert block["mean_ci95"][0] < block["mean"] < block["mean_ci95"][1]
     areas = [rows["log p(x)"]["kinds"][k]["auroc"] for k in results["blocks"]["seen"]]
     assert block["mean"] == pytest.approx(np.mean(areas))
     assert block["worst"]["auroc"] == min(areas)
@@ -116,10 +127,11 @@ def plain_picture(*arguments, **options):
     return Figure((0.1, 0.1))
 
 
-def test_the_lock_and_resuming(first, tiny_run, monkeypatch, capsys):
+def test_the_lock_and_resuming(first, own_run, monkeypatch, capsys):
     results, out = first
     monkeypatch.setattr("flowjax_ood.figures.auroc_heat_map", plain_picture)
     assert not (out / "lock.json").exists()
+    assert not (own_run / "looks.json").exists()
     assert not list((out / "scores").glob("*/kept_back"))
     seen = []
     outputs = Passes.outputs
@@ -129,14 +141,14 @@ def test_the_lock_and_resuming(first, tiny_run, monkeypatch, capsys):
         return outputs(self, name, images)
 
     monkeypatch.setattr(Passes, "outputs", counted)
-    again = scores([tiny_run], out)
+    again = scores([own_run], out)
     # but for the one that fails again
     assert not set(seen) - {"fit", "calibration", "test"}, "nothing is computed twice"
     seen.clear()
     assert again["rows"] == results["rows"]
     assert "add --lock" in capsys.readouterr().out
 
-    locked = scores([tiny_run], out, "--lock")
+    locked = scores([own_run], out, "--lock")
     kept_back = {*KINDS["kept back"], "sklearn_digits"}
     assert set(seen) == {"fit", "calibration", "test", *kept_back}
     assert list(locked["blocks"]) == ["seen", "told", "kept back"]
@@ -144,7 +156,7 @@ def test_the_lock_and_resuming(first, tiny_run, monkeypatch, capsys):
 
     # it stays open without being asked for, as long as nothing changes
     seen.clear()
-    again = scores([tiny_run], out)
+    again = scores([own_run], out)
     assert again["rows"] == locked["rows"]
     assert again["lock"]["count"] == 1
     assert not kept_back & set(seen)
@@ -153,11 +165,13 @@ def test_the_lock_and_resuming(first, tiny_run, monkeypatch, capsys):
     monkeypatch.setattr("experiments.scores.command.battery", stopped)
     for lock, blocks in ((), ["seen", "told"]), (("--lock",), list(locked["blocks"])):
         with pytest.raises(Stopped) as caught:
-            scores([tiny_run], out, "--seed=1", *lock)
+            scores([own_run], out, "--seed=1", *lock)
         assert caught.value.args[0] == blocks
     content = json.loads((out / "lock.json").read_text())
     assert content["locks"] == 2
     assert content["earlier"] == [locked["lock"]["digest"]]
+    looks = json.loads((own_run / "looks.json").read_text())["digests"]
+    assert looks == [locked["lock"]["digest"], content["digest"]]
 
 
 class Stopped(BaseException):
