@@ -16,8 +16,8 @@ row in twenty or fewer. Cost: time an image, over that of one log p(x). Scores w
 fitted to and calibrated on in-distribution images alone, of no training. Intervals are
 of 95 %, over images, not over training seeds: a flow trained anew may differ by more.
 Those of means are by bootstrap, test images drawn for all kinds at once; of the worst,
-basic ones. Mean and worst of a score leave out kinds that it is made of, such as turned
-images of contrasts of poses."""
+basic ones; of what is found, the threshold is held. Mean and worst of a score leave out
+kinds that it is made of, such as turned images of contrasts of poses."""
 BLOCKS = {
     "seen": "Kinds that scores were compared on while they were made.",
     "told": "Kinds that some scores, or what they are trained on, are made of.",
@@ -26,7 +26,8 @@ BLOCKS = {
 COMPARED = """\
 AUROC of a combination of scores, less that of the same combination of scores of pixels
 alone, both of the same images. Where an interval lies above 0, the flow is of use;
-below, it does harm. Intervals are over images, not over training seeds."""
+below, it does harm. Intervals are over images, not over training seeds; thresholds are
+held, so look at the false alarms beside what is found."""
 
 
 def document(results: dict, picture: bytes | None) -> Document:
