@@ -1,6 +1,7 @@
 """p-values by calibration, and whether false alarms are as many as those promise."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -17,8 +18,9 @@ FEW, MANY = "too few", "too many"
 NAMED = 3
 
 
-def promised(alpha: float, n: int, count: int, low_share: float) -> list[float]:
-    """`[low, high]`: where the share of `count` images with p <= alpha lies.
+@cache
+def promised(alpha: float, n: int, count: int, low_share: float) -> tuple[float, float]:
+    """`(low, high)`: where the share of `count` images with p <= alpha lies.
 
     Of n calibration scores without ties, that share of all images is of the law Beta(k,
     n + 1 - k), k = floor(alpha w (n + 1)) + floor(alpha (1 - w) (n + 1)), w = low_share
@@ -28,12 +30,12 @@ def promised(alpha: float, n: int, count: int, low_share: float) -> list[float]:
     shares = [share for share in (low_share, 1 - low_share) if share > 0]
     k = sum(largest_rank(alpha, n, 1 / share) for share in shares)
     if k == 0:
-        return [0.0, 0.0]
+        return 0.0, 0.0
     from scipy.stats import betabinom
 
     tail = (1 - LEVEL) / len(LEVELS) / 2
     low, high = betabinom(count, k, n + 1 - k).ppf([tail, 1 - tail]) / count
-    return [float(low), float(high)]
+    return float(low), float(high)
 
 
 def realised(
