@@ -88,7 +88,7 @@ def flow(
             precision = replace(named, convolution=convolution(config, training))
         args["precision"] = precision
         model = MODELS[name](tuple(shape), **args)
-        if config.data.get("dequantization") != "variational":
+        if config.get("data", {}).get("dequantization") != "variational":
             return model
         return models.variationally_dequantized(
             model, bins=config.data.bins, precision=precision
