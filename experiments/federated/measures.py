@@ -146,7 +146,7 @@ def verdict(rows: Sequence[Mapping]) -> str:
         return "a gain over local heads"
     if found["high"] < 0:
         return "a loss against local heads"
-    return "no gain over local heads that seeds agree on"
+    return "no gain over local heads that the interval over seeds shows"
 
 
 def traffic(clients: Clients) -> dict[str, int]:

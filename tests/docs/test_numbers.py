@@ -311,6 +311,15 @@ def steal(rows, results):
         yield [100 * n for m in both for n in (m["mean"], m["std"])]
 
 
+def federated(rows, results):
+    """Accuracy in %, and AUROC by two scores on other clients' classes."""
+    measured = {row["name"]: row for row in results["rows"]}
+    for name, *_ in rows:
+        row = measured[name]
+        scores = (row["auroc"][s]["other clients' classes"] for s in ("MSP", "energy"))
+        yield [100 * row["accuracy"]["mean"], *(s["mean"] for s in scores)]
+
+
 # `results: (columns of labels, the numbers of its rows)`
 TABLES = {
     "demo": (1, demo),
@@ -326,6 +335,7 @@ TABLES = {
     "scores_realnvp_short": (1, scores),
     "scores_emoji_realnvp": (1, scores),
     "monitor": (1, monitor),
+    "federated": (1, federated),
     "steal": (1, steal),
     "batchnorm_cpu": (1, batch_norm),
     "input_pipeline": (1, input_pipeline),

@@ -365,6 +365,27 @@ TEXT = [
         )
     ),
     (
+        "docs/federated.md",
+        "+0.018 over local\n  heads, [-0.004, 0.040]; 24 of 30",
+        "federated",
+        " & ".join(
+            f"rows/4/difference/MSP/other clients' classes/{name}"
+            for name in ("mean", "low", "high", "gain", "clients")
+        ),
+    ),
+    (
+        "docs/federated.md",
+        "real outliers gains 0.096",
+        "federated",
+        "rows/5/difference/MSP/other clients' classes/mean",
+    ),
+    (
+        "docs/federated.md",
+        "pixels has 0.786",
+        "federated",
+        "rows/6/auroc/MSP/other clients' classes/mean",
+    ),
+    (
         "docs/monitor.md",
         "gains 0.07 on noise and 0.01 on",
         "monitor",
