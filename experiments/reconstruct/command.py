@@ -67,7 +67,7 @@ def main(config: ConfigDict, workdir: Path) -> tuple[dict, dict]:
         flows[block] = Trained(flow, trained)
     main_flow = flows["coupling"]
     linear = LocalLinearGaussian.fit(main_flow.flow, data.training)
-    gaussian = volume_gaussian(data.training.x, config.seed)
+    gaussian = volume_gaussian(data.training.x)
     made = {BLOCKS[b]: of for b, of in flows.items()} | {LINEAR: linear}
 
     rows = []

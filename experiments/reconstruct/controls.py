@@ -99,18 +99,29 @@ def patches(cond: np.ndarray) -> np.ndarray:
     return np.concatenate([*moved, one], axis=-1)
 
 
-def volume_gaussian(train: np.ndarray, seed: int):
+def volume_gaussian(train: np.ndarray):
     """`score(volumes) -> [N]`: log-density by probabilistic PCA, nats; no views.
 
-    Of `COMPONENTS` principal components, or half as many as there are volumes. Source:
-    Tipping and Bishop 1999.
+    Of `COMPONENTS` principal components, or half as many as there are volumes; all
+    other directions share the mean of what is left of the variance. Source: Tipping and
+    Bishop 1999.
     """
-    from sklearn.decomposition import PCA
-
     flat = train.reshape(len(train), -1).astype(np.float64)
-    count = min(COMPONENTS, len(train) // 2, flat.shape[1] - 1)
-    found = PCA(count, svd_solver="full", random_state=seed).fit(flat)
-    return lambda x: found.score_samples(x.reshape(len(x), -1).astype(np.float64))
+    mean, dimensions = flat.mean(0), flat.shape[1]
+    count = min(COMPONENTS, len(train) // 2, dimensions - 1)
+    _, lengths, axes = np.linalg.svd(flat - mean, full_matrices=False)
+    variances = lengths**2 / (len(train) - 1)
+    own, rest = variances[:count], variances[count:].mean()
+    constant = dimensions * np.log(2 * np.pi) + np.log(own).sum()
+    constant += (dimensions - count) * np.log(rest)
+
+    def score(x):
+        centred = x.reshape(len(x), -1).astype(np.float64) - mean
+        t = (centred @ axes[:count].T) ** 2
+        left = (centred**2).sum(1) - t.sum(1)
+        return -0.5 * (constant + (t / own).sum(1) + left / rest)
+
+    return score
 
 
 def _parts(flow: WaveletFlow) -> tuple:

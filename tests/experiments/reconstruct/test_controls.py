@@ -65,7 +65,7 @@ def test_what_is_linear_is_found_with_its_density():
 def test_the_gaussian_of_volumes_is_that_of_its_covariance():
     """All components but one, the last variance kept: log N(x; mean, covariance)."""
     x = RNG.normal(size=(400, 1, 2, 3)) * [1, 2, 3]
-    score = volume_gaussian(x, 0)
+    score = volume_gaussian(x)
     flat = x.reshape(400, 6)
     expected = stats.multivariate_normal(flat.mean(0), np.cov(flat.T)).logpdf(flat)
     np.testing.assert_allclose(score(x), expected, rtol=1e-6)
