@@ -31,7 +31,8 @@ def test_a_run_leaves_what_it_leaves_on_a_disk(workdir, tiny_run):
         assert (workdir / file).read_bytes() == (tiny_run / file).read_bytes()
     theirs = {name.partition("/")[0] for name in snapshot(tiny_run)}
     ours = {name.partition("/")[0].removesuffix(".parts") for name in names}
-    assert ours == theirs
+    # another test may have left the results of its command in the shared run
+    assert ours == theirs - {"precision.json"}
     files = (workdir / "results.json", tiny_run / "results.json")
     results = [json.loads(file.read_text()) for file in files]
     for key in ("bits_per_dim", "auroc", "steps", "params"):
