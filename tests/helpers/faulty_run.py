@@ -52,11 +52,12 @@ upload, sent = BucketPath.upload, []
 
 
 def sending(path, file):
+    upload(path, file)
+    # files are sent side by side: those that have arrived
     if len(saves) == 2:
         sent.append(path)
-    if len(sent) == 5 and fault == "killed-sending":
+    if len(sent) >= 4 and fault == "killed-sending":
         kill()
-    upload(path, file)
 
 
 BucketPath.upload = sending
