@@ -37,10 +37,8 @@ class CausalTransformer(nn.Module):
     precision: Precision = FLOAT32
 
     def __post_init__(self):
-        whole_number("width", self.width, 1)
-        whole_number("layers", self.layers, 1)
-        whole_number("heads", self.heads, 1)
-        whole_number("expansion", self.expansion, 1)
+        for name in ("width", "layers", "heads", "expansion"):
+            whole_number(name, getattr(self, name), 1)
         if self.width % self.heads:
             raise ValueError(
                 f"heads={self.heads} do not divide width={self.width}; take a multiple"

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from flowjax_ood.arguments import real_number, whole_number
 from flowjax_ood.networks.layers import Conv, add_condition
-from flowjax_ood.networks.transformer import attend
+from flowjax_ood.networks.transformer import attend, check_heads
 from flowjax_ood.precision import FLOAT32, Precision
 
 
@@ -134,11 +134,7 @@ class GatedAttention(nn.Module):
     def __post_init__(self):
         for name in ("width", "heads", "blocks"):
             whole_number(name, getattr(self, name), 1)
-        if self.width % self.heads:
-            raise ValueError(
-                f"{self.heads} heads do not divide a width of {self.width}; take a "
-                "multiple"
-            )
+        check_heads(self.heads, self.width)
         if not 0 <= real_number("dropout", self.dropout) < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
         super().__post_init__()

@@ -21,6 +21,14 @@ from flowjax_ood.precision import FLOAT32, Precision
 Cache = tuple[jax.Array, jax.Array]
 
 
+def check_heads(heads: int, width: int) -> None:
+    """Raise ValueError for a width that the heads do not divide."""
+    if width % heads:
+        raise ValueError(
+            f"{heads} heads do not divide a width of {width}; take a multiple"
+        )
+
+
 def linear_weights(key, inputs: int, outputs: int) -> dict:
     """Draw `{"kernel": [I, O], "bias": [O]}` as torch does."""
     init = uniform_fan_in(inputs)
@@ -194,10 +202,7 @@ class Transformer(nn.Module):
     @nn.compact
     def on(self, tokens: int, width: int) -> TokenNetwork:
         """The blocks as pure functions of `tokens` tokens of `width` numbers."""
-        if width % self.heads:
-            raise ValueError(
-                f"{self.heads} heads do not divide a width of {width}; take a multiple"
-            )
+        check_heads(self.heads, width)
         weights = [
             self.param(f"layer_{number}", block_weights, width, self.expansion)
             for number in range(self.layers)
