@@ -7,6 +7,7 @@ are the `KEY=VALUE` of all `--config.KEY=VALUE`. `run` returns None or an exit s
 """
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 
@@ -97,10 +98,11 @@ def run(argv: list[str]) -> int:
     """
     try:
         return _run(argv)
-    except KeyboardInterrupt:
-        say("stopped by SIGINT outside of training; run it again")
-        distributed.leave_others(130)
-        return 130
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "signum", signal.SIGINT)
+        say(f"stopped by {number.name} outside of training; run it again")
+        distributed.leave_others(128 + number)
+        return 128 + number
     except Exception as error:
         message, status = explanation(error)
         if not message:

@@ -124,7 +124,7 @@ def _run(config: ConfigDict, workdir: Path, sets: "_Sets", label: str) -> bool:
     images = sets.of(config)
     if _done(config, workdir, images):
         # refuses those of other images
-        keep_data(images.train, workdir, images.negative, **images.validation_arrays)
+        keep_data(images.train, workdir, images.negative, **images.other_arrays)
         return False
     trained = train(config, workdir, images, label)
     # another process may have come between training and this

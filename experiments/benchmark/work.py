@@ -18,7 +18,7 @@ from flowjax_ood.bijectors import InvertibleConv1x1, restack, walk
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.data.preprocess import with_depth
 from flowjax_ood.distributions import Flow
-from flowjax_ood.interface.errors import user_errors
+from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.state import TrainState, create_state, parameter_count
@@ -121,6 +121,11 @@ def count(case: Case) -> Counts:
 def _resolved(case: Case) -> ConfigDict:
     """A copy of the case's config, convolving as the commands do in its mode."""
     config = ConfigDict(case.config.to_dict())
+    if config.data.get("classes"):
+        raise UserError(
+            f"config.data.classes={config.data.classes}: `benchmark` times flows "
+            "without classes; leave it at 0"
+        )
     training = case.mode == "train"
     config.model.convolution = build.convolution(config, training)
     return config

@@ -18,7 +18,7 @@ from experiments.core.sets import Sets
 from flowjax_ood import models
 from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
-from flowjax_ood.distributions import Flow
+from flowjax_ood.distributions import Flow, one_hot_condition
 from flowjax_ood.evaluation.likelihood import evaluate_likelihood
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.models.cifar_resnet import ResNet34
@@ -31,6 +31,7 @@ from flowjax_ood.training.batches import (
     Batches,
     batches_with_negatives,
     image_batches,
+    labelled_batches,
     vector_batches,
 )
 from flowjax_ood.training.early_stopping import Validation
@@ -88,11 +89,15 @@ def flow(
             precision = replace(named, convolution=convolution(config, training))
         args["precision"] = precision
         model = MODELS[name](tuple(shape), **args)
-        if config.get("data", {}).get("dequantization") != "variational":
-            return model
-        return models.variationally_dequantized(
-            model, bins=config.data.bins, precision=precision
-        )
+        data = config.get("data", {})
+        if data.get("dequantization") == "variational":
+            model = models.variationally_dequantized(
+                model, bins=data.bins, precision=precision
+            )
+        if classes := data.get("classes", 0):
+            absent = data.get("leave_out", ())
+            model = models.class_conditional(model, classes, data.condition, absent)
+        return model
 
 
 def classifier(
@@ -305,8 +310,11 @@ def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
         images, negatives = sets.train.images, sets.negative.images
         with user_errors("config.train.negative", ValueError):
             return batches_with_negatives(images, negatives, size, seed)
+    events = sets.inputs(sets.train)
+    if config.data.get("classes"):
+        return labelled_batches(events, sets.train.labels, size, seed)
     make = vector_batches if sets.kind is Kind.VECTORS else image_batches
-    return make(sets.inputs(sets.train), size, seed)
+    return make(events, size, seed)
 
 
 def rows(config: ConfigDict, sets: Sets) -> int:
@@ -369,12 +377,16 @@ def _start(config, sets, steps):
     first = batch_indices(len(events), config.train.batch_size, config.seed, 0)
     first = first.astype(np.int32)
 
+    classes = config.data.get("classes", 0)
+
     def initial():
-        x = jnp.asarray(events[first])
+        x, cond = jnp.asarray(events[first]), None
         if sets.kind is Kind.IMAGES:
             x = dequantize(x, example_keys(noise_key, first), sets.bins)
         average = config.optimizer.ema_decay > 0
-        return create_state(model, update, init_key, x, average=average)
+        if classes:
+            cond = one_hot_condition(sets.train.labels[first], classes)
+        return create_state(model, update, init_key, x, cond, average=average)
 
     with user_errors("config.model", ValueError):
         # st-networks refuse sizes that do not fit when they are first called

@@ -25,9 +25,13 @@ from experiments.core.run_config import check_hosts, read_config
 from experiments.core.sets import Sets, drawn_rows, load_sets
 from flowjax_ood import ood
 from flowjax_ood.data.dequantize import dequantize, example_keys, quantize
-from flowjax_ood.distributions import Flow
+from flowjax_ood.distributions import Flow, one_hot_condition
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
-from flowjax_ood.evaluation.likelihood import Likelihoods, evaluate_likelihood
+from flowjax_ood.evaluation.likelihood import (
+    Likelihoods,
+    evaluate_class_log_joint,
+    evaluate_likelihood,
+)
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.interface.text import run_name
 from flowjax_ood.runtime.parallel import Parallel
@@ -83,7 +87,7 @@ class TrainedFlow:
         # a host without the data would keep the others waiting
         sets = on_all(lambda: load_sets(config, workdir))
         if (workdir / "data.json").exists():
-            keep_data(sets.train, workdir, sets.negative, **sets.validation_arrays)
+            keep_data(sets.train, workdir, sets.negative, **sets.other_arrays)
         template = build.state_template(config, sets)
         state, facts = _restored(workdir / "checkpoints", template)
         if "validation" in facts:
@@ -138,18 +142,39 @@ class TrainedFlow:
             variables: are used instead of `self.variables`.
             draw: of the dequantisation noise; its seed is `eval.seed + draw`.
         """
-        c = self.config.eval
         return evaluate_likelihood(
             self.flow if flow is None else flow,
             self.variables if variables is None else variables,
             events,
-            key=build.random_key(c.seed + draw),
-            batch_size=c.batch_size,
-            # a global view: batch norm does not act in evaluation
-            parallel=Parallel("jit"),
             label=label,
-            bins=self.sets.bins,
+            **self._passes(draw),
         )
+
+    def class_log_joint(self, events: np.ndarray, label: str) -> np.ndarray:
+        """`log p(x, y)` of every class of a flow that is conditioned: `[N, K]` nats."""
+        how = self._passes()
+        return evaluate_class_log_joint(
+            self.flow, self.variables, events, label=label, **how
+        )
+
+    def _passes(self, draw: int = 0) -> dict:
+        """How the flow runs over sets."""
+        c = self.config.eval
+        return {
+            "key": build.random_key(c.seed + draw),
+            "batch_size": c.batch_size,
+            # a global view: batch norm does not act in evaluation
+            "parallel": Parallel("jit"),
+            "bins": self.sets.bins,
+        }
+
+    def refuse_classes(self, why: str) -> None:
+        """Raise UserError, with this reason, for a flow conditioned on classes."""
+        if self.sets.classes:
+            raise UserError(
+                f"{self.workdir} holds a flow of {self.sets.classes} classes "
+                f"(config.data.classes), and {why}"
+            )
 
     def likelihoods(self, label: str = "", **how) -> dict[str, Likelihoods]:
         """`{set: Likelihoods}` of the test set and every OOD set; `how` as in `score`.
@@ -214,9 +239,12 @@ def _with_recomputed_statistics(trained: TrainedFlow) -> dict:
         label = f"{trained.label}: batch statistics"
         with progress(label, c.recompute_batches, "batches") as shown:
             for step in range(c.recompute_batches):
-                images = training(step)["image"]
+                batch = training(step)
                 noise = jax.random.fold_in(key, step)
-                yield dequantized(images, noise, trained.sets.bins)
+                x = dequantized(batch["image"], noise, trained.sets.bins)
+                classes = trained.sets.classes
+                cond = one_hot_condition(batch["label"], classes) if classes else None
+                yield (x, cond)
                 shown.advance(step + 1)
 
     variables = parallel.place_copies(trained.running)
@@ -265,6 +293,8 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
         extra["told"] = list(sets.exposed)
     if config.data.get("dequantization") == "variational":
         extra["dequantization"] = "variational"
+    if sets.classes:
+        extra["classification"] = _classification(trained)
     results = {
         "data": sets.describe(),
         "in_distribution": id_name,
@@ -279,6 +309,26 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
         "versions": versions(),
     }
     return Evaluated(trained, likelihoods, results)
+
+
+def _classification(trained: TrainedFlow) -> dict:
+    """Accuracy by Bayes' rule on the test set, None where it has no such labels."""
+    from scipy.stats import binomtest
+
+    sets, config = trained.sets, trained.config
+    found = {"classes": sets.classes, "condition": config.data.condition}
+    labels = sets.test.labels
+    # labels of other classes than those of training are no answer to be right about
+    if labels is None or labels.max() >= sets.classes or labels.min() < 0:
+        return found | {"accuracy": None}
+    what = f"{trained.label}: classes of {sets.test.name}"
+    joint = trained.class_log_joint(sets.inputs(sets.test), what)
+    right = joint.argmax(1) == labels
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return found | {
+        "accuracy": float(right.mean()),
+        "accuracy_ci95": [interval.low, interval.high],
+    }
 
 
 def _of_this_process(variables: dict) -> dict:

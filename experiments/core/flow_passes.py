@@ -35,7 +35,11 @@ class Passes:
 
 
 def scored_flow(trained: TrainedFlow) -> ood.ScoredFlow:
-    """The flow as scores see it."""
+    """The flow as scores see it; UserError for one that is conditioned on classes."""
+    trained.refuse_classes(
+        "scores read the latents and terms of a flow without; `evaluate` measures its "
+        "likelihoods, which are those of a mixture"
+    )
     return ood.ScoredFlow(
         trained.flow,
         trained.variables,

@@ -15,6 +15,9 @@ from flowjax_ood.interface.errors import UserError, user_errors, writing
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
 
+# differences between two configs that an error names
+MOST = 5
+
 
 def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
     """Write config.json, or check that the workdir's own asks for the same run.
@@ -49,9 +52,10 @@ def check_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) 
                 if _value(before, k) != _value(now, k) and not among(k, unread)
             ]
             if changed:
+                more = f", and {len(changed) - MOST} more" if changed[MOST:] else ""
                 raise UserError(
-                    f"{workdir} belongs to another config: {'; '.join(changed)}. Give "
-                    "another --workdir, or the same config to go on"
+                    f"{workdir} belongs to another config: {'; '.join(changed[:MOST])}"
+                    f"{more}. Give another --workdir, or the same config to go on"
                 )
         elif any(workdir.glob("checkpoints/*")):
             raise UserError(

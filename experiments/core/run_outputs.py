@@ -101,6 +101,17 @@ def print_table(runs: dict[str, dict]) -> None:
             title="likelihood as a detector (AUROC < 0.5: the other set wins)",
             left=2,
         )
+    for flow, results in runs.items():
+        if classified := results.get("classification"):
+            accuracy = classified["accuracy"]
+            shown = "the test set has no such labels"
+            if accuracy is not None:
+                ends = "-".join(f"{end:.1%}" for end in classified["accuracy_ci95"])
+                shown = (
+                    f"Bayes' rule is right for {accuracy:.1%} [{ends}] of the test set"
+                )
+            of = f"the mixture of {classified['classes']} classes"
+            print(f"{flow}: likelihoods are of {of}; {shown}")
     learned = [f for f, r in runs.items() if r.get("dequantization") == "variational"]
     if learned:
         print(

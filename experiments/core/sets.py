@@ -43,6 +43,8 @@ class Sets(NamedTuple):
     kind: Kind = Kind.IMAGES
     # values of a pixel
     bins: int = 256
+    # that a flow is conditioned on, by the labels of `train`; 0: none
+    classes: int = 0
     # test images of the classes that were left out of training: no OOD set, since
     # `scores` keeps them back
     left_out: ImageSet | None = None
@@ -66,11 +68,17 @@ class Sets(NamedTuple):
         return {name: s.describe() for name, s in sets.items() if s is not None}
 
     @property
-    def validation_arrays(self) -> dict[str, np.ndarray]:
-        """Validation images, keyed as in data.json, which has none of vectors."""
-        if self.validation is None or self.kind is Kind.VECTORS:
-            return {}
-        return {"images_held_back": self.validation.images}
+    def other_arrays(self) -> dict[str, np.ndarray]:
+        """What training uses beside events of `train`, keyed as in data.json.
+
+        Validation images, of vectors none; and labels, where a flow is conditioned.
+        """
+        arrays = {}
+        if self.validation is not None and self.kind is not Kind.VECTORS:
+            arrays["images_held_back"] = self.validation.images
+        if self.classes:
+            arrays["labels"] = self.train.labels
+        return arrays
 
     def inputs(self, which: AnySet, rows: np.ndarray | None = None) -> np.ndarray:
         """The events of a set, or those at `rows`, as a model is given them.
@@ -103,7 +111,8 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         test = load_set(config, c.test, c.limit_test, c.source, c.path)
         ood = {n: load_set(config, spec, c.limit_test, *at) for n, spec, at in named}
         bins = c.get("bins", 256)
-        sets = Sets(train, test, ood, kind=of, bins=bins)
+        classes = c.get("classes", 0)
+        sets = Sets(train, test, ood, kind=of, bins=bins, classes=classes)
         if of in (Kind.IMAGES, Kind.CLASSIFIER):
             train, _ = leave_out(config, train)
             test, left_out = leave_out(config, test)
@@ -117,6 +126,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     if sets.negative is not None:
         check_apart(sets.negative, looked_at(train), sets.scored)
     check_others(sets)
+    _check_classes(config, sets)
     # after all checks, which look at the training set as it came
     if c.get("validation"):  # classifiers have no such key
         vectors = of is Kind.VECTORS
@@ -213,6 +223,31 @@ def check_others(sets: Sets) -> None:
                     f" ({other.origin}); give every set of config.data.ood its own "
                     "data, by config.data.ood_path or by names in the archive"
                 )
+
+
+def _check_classes(config: ConfigDict, sets: Sets) -> None:
+    """Raise UserError unless the training set is labelled as `data.classes` says."""
+    classes = config.data.get("classes", 0)
+    if not classes:
+        return
+    what, remedy = f"{sets.train.name}:{sets.train.split}", "or set it to 0"
+    if sets.negative is not None:
+        raise UserError(
+            f"config.data.classes={classes} is of maximum likelihood, and negatives "
+            f"(config.train.negative) have no class of it; train without them, {remedy}"
+        )
+    if sets.train.labels is None:
+        streamed = ", as streamed images have none" if config.data.streaming else ""
+        raise UserError(
+            f"config.data.classes={classes} needs labels, and {what} comes without"
+            f"{streamed}; give labelled images in memory, {remedy}"
+        )
+    least, most = int(sets.train.labels.min()), int(sets.train.labels.max())
+    if least < 0 or most >= classes:
+        raise UserError(
+            f"config.data.classes={classes}, and the labels of {what} are {least} to "
+            f"{most}; set it to {most + 1}, {remedy}"
+        )
 
 
 def _equal(own, other) -> bool:

@@ -36,7 +36,7 @@ def train(
                 f"`{command}`"
             )
     check_hosts(config)
-    made, arrays = build.training(config, sets), sets.validation_arrays
+    made, arrays = build.training(config, sets), sets.other_arrays
     run = run_training(made, config, workdir, sets, label, arrays, **observed)
     return TrainedFlow(workdir, config, sets, run, label)
 

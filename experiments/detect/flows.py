@@ -57,6 +57,10 @@ def trained_flows(config: ConfigDict, sets: Sets) -> list[TrainedFlow]:
                 "images (data.leave_out, data.mutated), and here it would stand for "
                 "one of all images; leave it out of config.detect.flows"
             )
+        trained.refuse_classes(
+            "here it would stand for one without labels; leave it out of "
+            "config.detect.flows"
+        )
         flows.append(trained)
     return flows
 

@@ -90,6 +90,11 @@ class Subject(NamedTuple):
 
 def subject(trained: TrainedFlow, options: InspectOptions) -> Subject:
     """Prepare what is inspected; batch-norm statistics, if any, are recomputed."""
+    if trained.config.data.get("condition") == "couplings":
+        trained.refuse_classes(
+            "its couplings are given the class (config.data.condition): an image has "
+            "other latents for each; inspect one whose base alone is given it"
+        )
     flow, variables = trained.flow, trained.variables
     named = {"evaluation": (variables, False)}
     if trained.batch_norm:

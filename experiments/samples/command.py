@@ -103,6 +103,10 @@ def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
     trained = TrainedFlow.restore(workdir, overrides, name)
     if len(trained.sets.event_shape) != 3:
         raise UserError(f"{workdir} holds a flow of vectors; samples are of images")
+    trained.refuse_classes(
+        "here all flows are given the same noise, which is no latent of a class; "
+        "samples.png of the workdir shows samples of its classes"
+    )
     file = workdir / "results.json"
     results = read_results(workdir)
     if results["steps"] != trained.step:

@@ -58,6 +58,7 @@ def page(record: dict) -> RenderableType:
         finished_style=style,
     )
     brief = _brief(record)
+    done = brief["steps"] if record["stages"] else f"{brief['steps']} steps"
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style=FAINT, no_wrap=True)
     rows.add_column()
@@ -66,7 +67,7 @@ def page(record: dict) -> RenderableType:
             rows.add_row(Text(label), Text.from_markup(text, style=style))
     return Group(
         _line(Text(printable(record["workdir"]), style="bold"), brief["state"]),
-        _line(bar, Text(f"{brief['steps']} steps  {brief['done']}".strip()), padding=2),
+        _line(bar, Text(f"{done}  {brief['done']}".strip()), padding=2),
         Text(),
         Padding(rows, (0, 0, 1, 2)),
     )
@@ -110,11 +111,14 @@ def _brief(record: dict) -> dict[str, Text]:
     )
     machine = f"{record['devices']} × {record['device']}" if record["devices"] else ""
     step, arrow = steps(record["step"]), metric and (_change(metric)[:1] or " ")
+    whole = f"{step} of {steps(record['num_steps'])}"
+    if stages := record["stages"]:
+        step = whole = f"{stages} stage{'s' if stages > 1 else ''}"
     saved = age(newest["age_seconds"]) if newest else "never"
     return {
         "state": Text(f"{mark} {record['state']}", style=style),
         "step": Text(step),
-        "steps": Text(f"{step} of {steps(record['num_steps'])}"),
+        "steps": Text(whole),
         "done": Text(percent(record["fraction"])),
         "ETA": Text(duration(record["eta_seconds"]) if alive else ""),
         "metric": Text(f"{metric['value']:.4g} {arrow}" if metric else ""),

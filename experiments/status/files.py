@@ -51,6 +51,8 @@ class RunFiles:
             "checkpoints", lambda path: _checkpoints(path, check), ([], None)
         )
         self.results = self._read("results.json", _json(RESULTS), None)
+        # of a command that trains a system: stages that have ended
+        self.stages = len(self._read("stages", _names, []))
         self.held = self._read(".lock", is_held, False)
         self.written = 0.0
         for path in workdir.iterdir():
@@ -134,6 +136,10 @@ def find_runs(directory: AnyPath) -> list[AnyPath]:
             "config.json); train one first"
         )
     return runs
+
+
+def _names(directory: AnyPath) -> list[str]:
+    return folders_and_files(directory)[1]
 
 
 def seconds_of(event: dict) -> float:

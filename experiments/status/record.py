@@ -7,6 +7,7 @@ null. `{"time", "attention": number of runs that need it, "runs": [...]}`, each 
 - `state`, `why`: as `status --help` explains, and the reason in words
 - `attention`: messages that somebody has to act on; `notes`: other messages
 - `step`, `num_steps`, `fraction`: steps done, planned, and their ratio
+- `stages` that have ended, of a command that trains a system in stages
 - `steps_per_second`, `images_per_second`, `input_wait` (fraction of the time spent
   waiting for input), `eta_seconds`: until training ends, or would end if a stopped
   run were resumed
@@ -87,6 +88,7 @@ def record(files: RunFiles, now: float, name: str = "") -> dict:
         "notes": notes,
         "step": files.done,
         "num_steps": files.planned,
+        "stages": files.stages or None,
         "fraction": min(files.done / files.planned, 1.0) if files.planned else None,
         "steps_per_second": rate,
         "images_per_second": last.get("images_per_second"),
@@ -139,7 +141,7 @@ def state_of(files: RunFiles, now: float) -> tuple[str, str]:
         return "evaluated", ""
     if event == "finished":
         return "finished", ""
-    if files.done:
+    if files.done or files.stages:
         return "stopped", f"no event says how; {again}"
     return "new", "nothing trained yet"
 

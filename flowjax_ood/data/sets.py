@@ -234,7 +234,7 @@ def check_vectors(vectors: np.ndarray, what: str) -> None:
 def class_labels(labels: np.ndarray | None, count: int) -> np.ndarray:
     """Return `labels` as int32 `[count]`; ValueError unless they are 0, 1, ..."""
     if labels is None:
-        raise ValueError("these images have no labels; a classifier needs them")
+        raise ValueError("these examples have no labels; give one for each")
     labels = np.asarray(labels)
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise ValueError(

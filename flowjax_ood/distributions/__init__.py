@@ -15,6 +15,7 @@ from flowjax_ood.distributions.class_conditional import (
     marginal_log_prob,
     one_hot_condition,
 )
+from flowjax_ood.distributions.class_mixture import ClassMixture
 from flowjax_ood.distributions.denoising import denoise
 from flowjax_ood.distributions.flow import (
     Flow,
@@ -24,6 +25,7 @@ from flowjax_ood.distributions.flow import (
 )
 
 __all__ = [
+    "ClassMixture",
     "ConditionalNormal",
     "Flow",
     "LogProbParts",

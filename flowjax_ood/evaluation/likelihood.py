@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding
 from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.dequantize import check_values, dequantize, example_keys
-from flowjax_ood.distributions import Flow, bits_per_dim
+from flowjax_ood.distributions import ClassMixture, Flow, bits_per_dim
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.progress import progress
 
@@ -87,12 +87,49 @@ def evaluate_likelihood(
                 f"cond must have one row for each of the {len(images)} images, got "
                 f"shape {cond.shape}"
             )
+    how = (key, batch_size, parallel, bins, label)
+    parts = _in_batches(flow, "log_prob_parts", variables, images, cond, *how)
+    return Likelihoods(parts.log_pz, parts.logdet, flow.dims, bins)
+
+
+def evaluate_class_log_joint(
+    flow: ClassMixture,
+    variables: dict,
+    images: np.ndarray,
+    *,
+    key: jax.Array,
+    batch_size: int,
+    parallel: Parallel,
+    bins: int = 256,
+    label: str | None = "classes",
+) -> np.ndarray:
+    """`log p(x, y)` of every class y of a mixture: `[N, K]`, nats.
+
+    Under the noise, and with the arguments, of `evaluate_likelihood`.
+    """
+    how = (key, batch_size, parallel, bins, label)
+    return _in_batches(flow, "class_log_joint", variables, images, None, *how)
+
+
+def _in_batches(
+    flow: Flow,
+    method: str,
+    variables: dict,
+    images: np.ndarray,
+    cond: np.ndarray | None,
+    key: jax.Array,
+    batch_size: int,
+    parallel: Parallel,
+    bins: int,
+    label: str | None,
+) -> Any:
+    """What a method of the flow gives for all images, as NumPy."""
     batch_size = parallel.multiple(batch_size)
     variables, key = parallel.place_copies((variables, key))
     # what processes share must be whole on each of them
     whole = parallel.replicated if parallel.part.count > 1 else None
-    score = _score_of(_Same(flow), whole, bins)
-    log_pz, logdet = [], []
+    score = _score_of(_Same(flow), method, whole, bins)
+    outputs = []
     kind, unit = "image", "images"
     if np.issubdtype(images.dtype, np.floating):
         kind, unit = "x", "vectors"
@@ -104,11 +141,9 @@ def evaluate_likelihood(
             if cond is not None:
                 batch["cond"] = cond[at]
             batch = parallel.place_rows(batch)
-            parts = jax.device_get(score(variables, batch, key))
-            log_pz.append(parts.log_pz[mask])
-            logdet.append(parts.logdet[mask])
-    log_pz, logdet = map(np.concatenate, (log_pz, logdet))
-    return Likelihoods(log_pz, logdet, flow.dims, bins)
+            given = jax.device_get(score(variables, batch, key))
+            outputs.append(jax.tree.map(lambda a, mask=mask: a[mask], given))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
 
 
 @contextmanager
@@ -178,7 +213,9 @@ class _Same:
 
 # room for a few flows: what is compiled for one lives as long as its entry
 @lru_cache(maxsize=4)
-def _score_of(same: _Same, whole: NamedSharding | None, bins: int) -> Callable:
+def _score_of(
+    same: _Same, method: str, whole: NamedSharding | None, bins: int
+) -> Callable:
     @partial(jax.jit, out_shardings=whole)
     def score(variables, batch, key):
         x = batch.get("x")
@@ -187,7 +224,8 @@ def _score_of(same: _Same, whole: NamedSharding | None, bins: int) -> Callable:
         # accelerators multiply float32 in fewer bits unless told otherwise
         with jax.default_matmul_precision("highest"):
             cond = batch.get("cond")
-            return same.flow.apply(variables, x, cond, method="log_prob_parts")
+            given = () if cond is None else (cond,)
+            return same.flow.apply(variables, x, *given, method=method)
 
     return score
 

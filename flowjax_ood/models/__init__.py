@@ -1,6 +1,7 @@
 """Named flows, and the classifiers and the encoder whose features detectors take."""
 
 from flowjax_ood.models.cifar_resnet import ResNet34
+from flowjax_ood.models.class_conditional import class_conditional
 from flowjax_ood.models.dequantization import variationally_dequantized
 from flowjax_ood.models.efficientnet import EfficientNetLite0, encoder_images
 from flowjax_ood.models.flow_pp import FlowPP
@@ -29,6 +30,7 @@ __all__ = [
     "TabularRealNVP",
     "TarFlow",
     "WaveletFlow",
+    "class_conditional",
     "drop_condition",
     "encoder_images",
     "guided_sample",

@@ -80,12 +80,12 @@ def labelled_batches(
 ) -> Batches:
     """`batches(step)` of `examples` and their classes, in the order of `image_batches`.
 
-    Of images, uint8 `[N, H, W, C]`, a batch holds `image`; of anything else, such as
-    tokens, int32 `[N, L]`, it holds `x`. With it come `label`, int32 `[batch_size]`,
-    and `index` (see `Stream`). Raises ValueError unless `labels` are integers `[N]`,
-    none negative.
+    Of images, uint8 or uint16 `[N, H, W, C]`, a batch holds `image`; of anything else,
+    such as tokens, int32 `[N, L]`, it holds `x`. With it come `label`, int32
+    `[batch_size]`, and `index` (see `Stream`). Raises ValueError unless `labels` are
+    integers `[N]`, none negative.
     """
-    kind = "image" if examples.dtype == np.uint8 else "x"
+    kind = "image" if examples.dtype in (np.uint8, np.uint16) else "x"
     labels = class_labels(labels, len(examples))
     return Stream({kind: examples, "label": labels}, batch_size, seed)
 

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import (
+    ClassMixture,
     Flow,
     LogProbParts,
     bits_per_dim,
     discrete_log_likelihood,
+    one_hot_condition,
 )
 from flowjax_ood.ood.detectors.ensembles import cosines
 from flowjax_ood.ood.network import as_input
@@ -64,9 +66,11 @@ class Likelihood:
 
     Of images, uint8 `[B, H, W, C]`, dequantised; or of `x`, floating-point `[B, ...]`.
     A conditional flow is given `cond`, `[B, K]` or `[B, h, w, K]`, where the batch has
-    it. `bins`: how many values a pixel has, as of `dequantize`. Metrics:
-    `bits_per_dim` and `bits_per_dim_prior` (its part from log p(z)); of `x`, which has
-    no pixels, `log_pz` and `logdet` in nats.
+    it; a `ClassMixture` its classes, where the batch has `label`. `bins`: how many
+    values a pixel has, as of `dequantize`.
+
+    Metrics: `bits_per_dim` and `bits_per_dim_prior` (its part from log p(z)); of `x`,
+    which has no pixels, `log_pz` and `logdet` in nats.
     """
 
     module: Flow
@@ -81,6 +85,8 @@ class Likelihood:
         if x is None:
             keys = example_keys(step_key, batch["index"])
             x = dequantize(batch["image"], keys, self.bins)
+        if isinstance(self.module, ClassMixture) and "label" in batch:
+            return x, one_hot_condition(batch["label"], self.module.classes)
         return x, batch.get("cond")
 
     def loss(self, outputs: LogProbParts, batch: Batch) -> tuple[jax.Array, dict]:

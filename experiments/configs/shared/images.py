@@ -81,6 +81,13 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # noise between the values: "uniform", or "variational": learned with
                 # the flow, for a closer bound of the likelihood
                 "dequantization": "uniform",
+                # condition the flow on the labels of training images, which are 0 to
+                # classes - 1; likelihoods are of the mixture of all classes, each as
+                # likely. 0: labels are not looked at
+                "classes": 0,
+                # what the class is given to: "base", a Gaussian a class in the space
+                # of latents, or "couplings"
+                "condition": "base",
                 # classes that are not trained on or tested: their test images are
                 # outliers that `scores` keeps back
                 "leave_out": (),

@@ -141,6 +141,7 @@ def test_sampling_is_as_much_arithmetic_as_evaluation():
         (("model.precision=int8",), "chain", "unknown 'int8'"),
         (("parallel=magic",), "chain", "unknown 'magic'"),
         (("model.width=0",), "chain", "width must be at least 1, got 0"),
+        (("data.classes=10",), "chain", "times flows without classes"),
         (("optimizer.name=magic",), "chain", "config.optimizer.name: "),
     ],
 )

@@ -45,6 +45,9 @@ def test_a_workdir_of_another_config_is_refused_key_by_key(tmp_path):
     assert "eval.seed" not in message
     assert "another --workdir" in message
     assert snapshot(tmp_path) == before
+    # of a run of another kind, all keys differ, and naming them all would help nobody
+    with pytest.raises(UserError, match=r"; .*; .*; .*; .*, and \d+ more\. Give"):
+        keep_config(load_config(str(CONFIGS / "hepmass.py")), tmp_path)
 
 
 def test_what_changes_no_result_may_change(tmp_path):

@@ -1,5 +1,7 @@
 """Configs of systems go to their own command; stages are computed once."""
 
+import signal
+import time
 from argparse import Namespace
 
 import pytest
@@ -8,8 +10,13 @@ from experiments.core.config import load_config
 from experiments.core.keys import SYSTEMS, Kind, kind
 from experiments.core.systems import images, opened, stage
 from experiments.core.workdir import InUseError
+from experiments.status.display import page
+from experiments.status.files import RunFiles
+from experiments.status.record import record
 from flowjax_ood.interface.errors import UserError
+from flowjax_ood.runtime.signals import Terminated
 from tests.helpers.experiment_runs import CONFIGS
+from tests.helpers.status_runs import printed
 
 
 @pytest.fixture
@@ -67,6 +74,20 @@ def test_a_run_keeps_its_config_and_its_stages(config_file, tmp_path):
         opened(args, ["seed=1"], Kind.LIGHT_FIELD),
     ):
         pass
+    found = record(RunFiles(args.workdir), time.time())
+    assert (found["stages"], found["state"]) == (1, "stopped")
+    assert "1 stage" in printed(page(found))
+    assert "0 of" not in printed(page(found))
     (args.workdir / "stages" / "first.json").write_text('{"pair')
     with pytest.raises(UserError, match=r"first\.json.*delete it"):
         stage(args.workdir, "first", compute)
+
+
+def test_a_signal_is_answered_and_leaves_the_workdir_free(config_file, tmp_path):
+    args = Namespace(config=config_file, workdir=tmp_path / "run")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), opened(args, [], Kind.LIGHT_FIELD):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+    with opened(args, [], Kind.LIGHT_FIELD):
+        pass

@@ -149,8 +149,8 @@ def test_results_and_data_tell_of_it(held_run, tmp_path):
     )
     kept = json.loads((held_run / "data.json").read_text())
     sets = load_sets(config_of("data.validation=0"))
-    assert (sets.validation, sets.validation_arrays) == (None, {})
-    keep_data(sets.train, tmp_path, **sets.validation_arrays)
+    assert (sets.validation, sets.other_arrays) == (None, {})
+    keep_data(sets.train, tmp_path, **sets.other_arrays)
     without = json.loads((tmp_path / "data.json").read_text())
     assert kept["shape"][0] == without["shape"][0] - HELD
     assert kept["images_held_back"]["shape"][0] == HELD
@@ -160,8 +160,8 @@ def test_results_and_data_tell_of_it(held_run, tmp_path):
 
 def test_a_run_goes_on_with_the_same_images_held_back(tmp_path):
     sets = load_sets(config_of())
-    keep_data(sets.train, tmp_path, **sets.validation_arrays)
-    keep_data(sets.train, tmp_path, **sets.validation_arrays)
+    keep_data(sets.train, tmp_path, **sets.other_arrays)
+    keep_data(sets.train, tmp_path, **sets.other_arrays)
     others = {"images_held_back": 255 - sets.validation.images}
     with pytest.raises(UserError, match=r"the images_held_back of .* were others"):
         keep_data(sets.train, tmp_path, **others)
