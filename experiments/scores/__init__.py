@@ -33,10 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         type=_directories,
-        default=(),
+        action="append",
+        default=[],
         metavar="DIR[,DIR...]",
         help="runs whose flows are the background of a likelihood ratio: one for all, "
-        "or one for each run, such as of config.data.mutated=0.2",
+        "or one for each run, such as of config.data.mutated=0.2; given again, it adds "
+        "a row",
     )
     add_out(parser, "directory of what is written", required=True)
     add = parser.add_argument

@@ -5,7 +5,7 @@ score and control, and writes results.json, table.md, scores.html and heatmap.pn
 """
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,31 +39,53 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         raise UserError("--workdir names a run more than once")
     runs = [TrainedFlow.restore(w, overrides, names[w]) for w in args.workdir]
     check_alike(runs)
-    if args.background and len(args.background) not in (1, len(runs)):
-        raise UserError(
-            f"--background names {len(args.background)} runs, --workdir {len(runs)}: "
-            "give one for all, or one for each"
-        )
-    both = {w.resolve() for w in args.workdir} & {w.resolve() for w in args.background}
+    for given in args.background:
+        if len(given) not in (1, len(runs)):
+            raise UserError(
+                f"--background names {len(given)} runs, --workdir {len(runs)}: give "
+                "one for all, or one for each"
+            )
+    grounds = [w for given in args.background for w in given]
+    both = {w.resolve() for w in args.workdir} & {w.resolve() for w in grounds}
     if both:
         raise UserError(
             f"{min(both)} is in --workdir and in --background; of itself, the ratio is "
             "0: give a flow that was trained on other images, such as mutated ones"
         )
-    behind = [TrainedFlow.restore(w, overrides) for w in args.background]
-    check_kind([*runs, *behind])
+    behind = _behind(args.background, overrides)
+    check_kind([*runs, *(b for own in behind.values() for b in own)])
     check_writable("--out", args.out)
     main(runs, behind, args)
 
 
+def _behind(
+    given: Sequence[Sequence[Path]], overrides: Sequence[str]
+) -> dict[str, list[TrainedFlow]]:
+    """`{label of the ratio: its background flows}`, restored once each."""
+    first = [workdirs[0] for workdirs in given]
+    if len(set(first)) < len(first):
+        raise UserError("--background names a run more than once")
+    named = text.run_names(first)
+    found = {}
+    for workdirs in given:
+        label = "background ratio"
+        label += f" ({named[workdirs[0]]})" if len(given) > 1 else ""
+        found[label] = [TrainedFlow.restore(w, overrides) for w in workdirs]
+    return found
+
+
 def main(
-    runs: Sequence[TrainedFlow], behind: Sequence[TrainedFlow], args: Namespace
+    runs: Sequence[TrainedFlow],
+    behind: Mapping[str, list[TrainedFlow]],
+    args: Namespace,
 ) -> None:
     """Score all outliers by all scores, and write what `--help` says.
 
-    `behind`: the background flows of likelihood ratios, one for all runs or for each.
+    `behind`: the background flows of likelihood ratios by their labels, one for all
+    runs or one for each.
     """
-    images = split(runs, args.seed, args.fit, args.calibrate, args.test, behind)
+    grounds = [b for own in behind.values() for b in own]
+    images = split(runs, args.seed, args.fit, args.calibrate, args.test, grounds)
     per_run = _rows(runs, behind, args.passes)
     # flows of the same images, but maybe of other scales
     listed = list({row.name: row for own in per_run for row in own}.values())
@@ -119,18 +141,22 @@ def main(
 
 
 def _rows(
-    runs: Sequence[TrainedFlow], behind: Sequence[TrainedFlow], passes: float
+    runs: Sequence[TrainedFlow], behind: Mapping[str, list[TrainedFlow]], passes: float
 ) -> list[list[Row]]:
     """List the rows of every run, the other runs being the members of its ensemble."""
     flows = [scored_flow(trained) for trained in runs]
-    grounds = [scored_flow(trained) for trained in behind] or [None]
+    grounds = {label: [scored_flow(b) for b in own] for label, own in behind.items()}
     if find_spec("sklearn") is None:
         warn(
             "scores that need scikit-learn are left out; to have them: pip install "
             '"flowjax_ood[detect]"'
         )
     return [
-        rows(flow, flows[:k] + flows[k + 1 :], grounds[k % len(grounds)], passes)
+        rows(
+            *(flow, flows[:k] + flows[k + 1 :]),
+            {label: own[k % len(own)] for label, own in grounds.items()},
+            passes,
+        )
         for k, flow in enumerate(flows)
     ]
 

@@ -1,7 +1,7 @@
 """Which scores the table has rows of."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -46,14 +46,14 @@ class Row(NamedTuple):
 def rows(
     flow: ood.ScoredFlow,
     members: Sequence[ood.ScoredFlow] = (),
-    background: ood.ScoredFlow | None = None,
+    backgrounds: Mapping[str, ood.ScoredFlow] | None = None,
     passes: float = 1,
 ) -> list[Row]:
     """List the rows for a flow, each name once.
 
-    `members`: flows trained from other seeds; `background`: of a likelihood ratio;
-    `passes`: the most that a score may take an image, but for those of several flows.
-    Scores that need scikit-learn are left out where it is not installed.
+    `members`: flows trained from other seeds; `backgrounds`: of likelihood ratios, by
+    their labels; `passes`: the most that a score may take an image, but for those of
+    several flows. Scores that need scikit-learn are left out where it is not installed.
     """
     listed = [
         *(Row(s, told=_told(s)) for s in _of_the_flow(flow)),
@@ -64,7 +64,7 @@ def rows(
         *(Row(score, control=True, part=True) for score in ood.no_flow(flow)),
     ]
     listed = [row for row in listed if _passes(row.score, flow) <= passes]
-    listed += _of_several(members, background)
+    listed += _of_several(members, backgrounds or {})
     if find_spec("sklearn") is None:
         listed = [row for row in listed if not row.score.requires.sklearn]
     found: dict[str, Row] = {}
@@ -120,13 +120,14 @@ def _passes(score: ood.FlowScore, flow: ood.ScoredFlow) -> float:
 
 
 def _of_several(
-    members: Sequence[ood.ScoredFlow], background: ood.ScoredFlow | None
+    members: Sequence[ood.ScoredFlow], backgrounds: Mapping[str, ood.ScoredFlow]
 ) -> Iterable[Row]:
     if members:
         variables = [member.variables for member in members]
         yield Row(ood.WAIC(tuple(members)), read=variables)
-    if background is not None:
-        yield Row(ood.BackgroundRatio(background), read=background.variables)
+    for label, background in backgrounds.items():
+        ratio = ood.BackgroundRatio(background, label=label)
+        yield Row(ratio, read=background.variables)
 
 
 def _controls(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:

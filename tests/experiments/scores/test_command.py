@@ -24,7 +24,7 @@ def scores(workdirs, out, *arguments) -> dict:
     return json.loads((out / "results.json").read_text())
 
 
-def few_rows(flow, members, background, passes):
+def few_rows(flow, members, backgrounds, passes):
     """A score with two sides, one without, a control, and one that cannot be fitted."""
     parts = ood.LogLikelihood(), ood.LatentLikelihood()
     return [
@@ -32,7 +32,7 @@ def few_rows(flow, members, background, passes):
         Row(ood.Typicality()),
         Row(ood.MeanIntensity(), control=True),
         Row(ood.Combined(parts, label="both")),  # needs 200 images to calibrate
-        *_of_several(members, background),
+        *_of_several(members, backgrounds),
     ]
 
 
@@ -206,6 +206,17 @@ def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
     assert len(list((tmp_path / "out" / "scores").iterdir())) == 2
 
 
+def test_every_background_is_a_row(own_run, tmp_path):
+    """The same flow by two names: the ratio of each is 0, and all images tie."""
+    one, two = (shutil.copytree(own_run, tmp_path / name) for name in ("one", "two"))
+    given = (f"--background={one}", f"--background={two}")
+    results = scores([own_run], tmp_path / "out", *given)
+    rows = {row["score"]: row for row in results["rows"]}
+    for name in ("one", "two"):
+        kinds = rows[f"background ratio ({name})"]["kinds"].values()
+        assert {kind["auroc"] for kind in kinds} == {0.5}
+
+
 @pytest.mark.parametrize(
     ("match", "arguments"),
     [
@@ -213,10 +224,15 @@ def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
         ("none", ("--workdir={run}/none",)),
         ("in --workdir and in --background", ("--workdir={run}", "--background={run}")),
         ("names 2 runs, --workdir 1", ("--workdir={run}", "--background={run},{run}")),
+        (
+            "--background names a run more than once",
+            ("--workdir={run}", "--background={other}", "--background={other}"),
+        ),
     ],
 )
 def test_what_cannot_be_compared(tiny_run, tmp_path, capsys, match, arguments):
-    arguments = [a.format(run=tiny_run) for a in arguments]
+    other = shutil.copytree(tiny_run, tmp_path / "other")
+    arguments = [a.format(run=tiny_run, other=other) for a in arguments]
     assert run(["scores", *arguments, f"--out={tmp_path}"]) == 2
     error = only_error(capsys.readouterr().err)
     assert match in error
