@@ -55,3 +55,18 @@ def check(text: str, values: list[float]) -> None:
     assert len(quoted) == len(values), f"{text}: {values}"
     wrong = [(q, v) for q, v in zip(quoted, values) if not shows(q, v)]
     assert wrong == [], text
+
+
+def at(results, path: str) -> float:
+    """The number at `a/b/0` of a JSON value; `@NAME/b` begins at a row of scores.
+
+    `a/b%` is in per cent.
+    """
+    if path.endswith("%"):
+        return 100 * at(results, path[:-1])
+    if path.startswith("@"):
+        name, _, path = path[1:].partition("/")
+        (results,) = [row for row in results["rows"] if row["score"] == name]
+    for step in path.split("/"):
+        results = results[int(step) if isinstance(results, list) else step]
+    return results

@@ -1,9 +1,8 @@
 """Numbers in text, listed here by their words, are in their results."""
 
 import pytest
-from scipy.stats import spearmanr
 
-from tests.docs.manual import check, read, results
+from tests.docs.manual import at, check, read, results
 
 # page, words, results, paths of its numbers
 CLOTHING, DIGITS = "fashion_mnist", "mnist"
@@ -268,98 +267,6 @@ TEXT = [
         "clothing_long_realnvp",
         f"bits_per_dim/{CLOTHING}",
     ),
-    (
-        "docs/scores.md",
-        "RealNVP (3.42 bits/dim)",
-        "clothing_long_realnvp",
-        f"bits_per_dim/{CLOTHING}",
-    ),
-    (
-        "docs/scores.md",
-        "Glow (3.48)",
-        "clothing_long_glow",
-        f"bits_per_dim/{CLOTHING}",
-    ),
-    ("docs/scores.md", "0.055 and", "clothing_long_realnvp", f"auroc/{DIGITS}"),
-    ("docs/scores.md", "and 0.072.", "clothing_long_glow", f"auroc/{DIGITS}"),
-    (
-        "docs/scores.md",
-        "(by 0.25), pixelation (0.30), holes\n  (0.27) and snow (0.38)",
-        "scores_realnvp",
-        " & ".join(
-            f"compared/0/kinds/{kind}/difference"
-            for kind in ("jpeg", "pixelated", "cutout", "snow")
-        ),
-    ),
-    (
-        "docs/scores.md",
-        "has 0.86 and 0.56: it",
-        "scores_realnvp",
-        "@flow and pixels, rank-Gauss/blocks/kept back/mean & "
-        "@flow and pixels, rank-Gauss/blocks/kept back/worst/auroc",
-    ),
-    (
-        "docs/scores.md",
-        "(5.09\nbits/dim, digits' AUROC 0.090)",
-        "clothing_short_realnvp",
-        f"bits_per_dim/{CLOTHING} & auroc/{DIGITS}",
-    ),
-    (
-        "docs/scores.md",
-        "(0.75 to",
-        "scores_realnvp_short",
-        "@input complexity (webp)/blocks/seen/mean",
-    ),
-    ("docs/scores.md", "and 0.71 to", "scores_realnvp_short", "@SITN/blocks/seen/mean"),
-    (
-        "docs/scores.md",
-        "to 0.87, and",
-        "scores_realnvp",
-        "@input complexity (webp)/blocks/seen/mean",
-    ),
-    ("docs/scores.md", "to 0.79, on", "scores_realnvp", "@SITN/blocks/seen/mean"),
-    (
-        "docs/scores.md",
-        "by 0.064 [0.056, 0.072].",
-        "scores_realnvp",
-        "compared/0/blocks/kept back/difference & "
-        "compared/0/blocks/kept back/ci95/0 & compared/0/blocks/kept back/ci95/1",
-    ),
-    (
-        "docs/scores.md",
-        '`NeighbourDistance("pixels")` has 0.80',
-        "scores_realnvp",
-        "@5-NN of pixels/kinds/upside_down/auroc",
-    ),
-    (
-        "docs/scores.md",
-        "components 0.99.",
-        "scores_realnvp",
-        "@pose contrast of Q 64 of pixels/kinds/upside_down/auroc",
-    ),
-    ("docs/scores.md", "(5.12\nbits/dim)", "emoji_realnvp", "bits_per_dim/emoji"),
-    ("docs/scores.md", "(4.40).", "emoji_glow", "bits_per_dim/emoji"),
-    (
-        "docs/scores.md",
-        "(AUROC 0.247 and",
-        "emoji_realnvp",
-        "auroc/emoji:hands",
-    ),
-    ("docs/scores.md", "and 0.205), and", "emoji_glow", "auroc/emoji:hands"),
-    ("docs/scores.md", "chance (0.476", "emoji_realnvp", "auroc/emoji:things"),
-    ("docs/scores.md", "and 0.506).", "emoji_glow", "auroc/emoji:things"),
-    (
-        "docs/scores.md",
-        "0.96 on the kinds kept back",
-        "scores_emoji_realnvp",
-        "@Q 128 of pixels/blocks/kept back/mean",
-    ),
-    (
-        "docs/scores.md",
-        "against 0.67 on clothing",
-        "scores_realnvp",
-        "@Q 128 of pixels/blocks/kept back/mean",
-    ),
     *(
         ("docs/steal.md", words, "steal", f"detection/{row}/auroc/{name}/mean")
         for words, row, name in (
@@ -421,38 +328,6 @@ TEXT = [
         "rows/1/psnr/fashion_mnist",
     ),
 ]
-
-
-def at(results, path: str) -> float:
-    """The number at `a/b/0` of a JSON value; `@NAME/b` begins at a row of scores."""
-    if path.startswith("@"):
-        name, _, path = path[1:].partition("/")
-        (results,) = [row for row in results["rows"] if row["score"] == name]
-    for step in path.split("/"):
-        results = results[int(step) if isinstance(results, list) else step]
-    return results
-
-
-@pytest.mark.parametrize(
-    ("words", "names"),
-    [
-        ("correlation of 0.82;", ("scores_realnvp_short", "scores_realnvp")),
-        ("other is 0.96.", ("scores_realnvp", "scores_glow")),
-    ],
-)
-def test_rank_correlations_of_scores(words, names):
-    """Of the means on kinds kept back, over the scores of a flow that both have."""
-    assert words in read("docs/scores.md")
-    found = [
-        {
-            row["score"]: row["blocks"]["kept back"]["mean"]
-            for row in results(name)["rows"]
-            if not row["control"]
-        }
-        for name in names
-    ]
-    both = sorted(found[0].keys() & found[1].keys())
-    check(words, [spearmanr(*([f[name] for name in both] for f in found)).statistic])
 
 
 @pytest.mark.parametrize(("page", "words", "name", "paths"), TEXT)

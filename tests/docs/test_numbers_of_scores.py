@@ -1,0 +1,148 @@
+"""Numbers in the text of the page on scores are in their results."""
+
+import pytest
+from scipy.stats import spearmanr
+
+from tests.docs.manual import at, check, read, results
+
+PAGE = "docs/scores.md"
+CLOTHING, DIGITS = "fashion_mnist", "mnist"
+# flow and pixels less pixels alone, by rank-Gauss
+KEPT = "compared/0/blocks/kept back"
+ENDS = ("difference", "ci95/0", "ci95/1")
+# words, results, paths of its numbers
+TEXT = [
+    (
+        "RealNVP (3.42 bits/dim)",
+        "clothing_long_realnvp",
+        f"bits_per_dim/{CLOTHING}",
+    ),
+    (
+        "Glow (3.48)",
+        "clothing_long_glow",
+        f"bits_per_dim/{CLOTHING}",
+    ),
+    ("0.055 and", "clothing_long_realnvp", f"auroc/{DIGITS}"),
+    ("and 0.072.", "clothing_long_glow", f"auroc/{DIGITS}"),
+    (
+        "(by 0.25), pixelation (0.30), holes\n  (0.27) and snow (0.38)",
+        "scores_realnvp",
+        " & ".join(
+            f"compared/0/kinds/{kind}/difference"
+            for kind in ("jpeg", "pixelated", "cutout", "snow")
+        ),
+    ),
+    (
+        "has 0.86 and 0.56: it",
+        "scores_realnvp",
+        "@flow and pixels, rank-Gauss/blocks/kept back/mean & "
+        "@flow and pixels, rank-Gauss/blocks/kept back/worst/auroc",
+    ),
+    (
+        "(5.09\nbits/dim, digits' AUROC 0.090)",
+        "clothing_short_realnvp",
+        f"bits_per_dim/{CLOTHING} & auroc/{DIGITS}",
+    ),
+    (
+        "(0.75 to",
+        "scores_realnvp_short",
+        "@input complexity (webp)/blocks/seen/mean",
+    ),
+    ("and 0.71 to", "scores_realnvp_short", "@SITN/blocks/seen/mean"),
+    (
+        "to 0.87, and",
+        "scores_realnvp",
+        "@input complexity (webp)/blocks/seen/mean",
+    ),
+    ("to 0.79, on", "scores_realnvp", "@SITN/blocks/seen/mean"),
+    (
+        "by 0.064 [0.056, 0.072].",
+        "scores_realnvp",
+        "compared/0/blocks/kept back/difference & "
+        "compared/0/blocks/kept back/ci95/0 & compared/0/blocks/kept back/ci95/1",
+    ),
+    (
+        '`NeighbourDistance("pixels")` has 0.80',
+        "scores_realnvp",
+        "@5-NN of pixels/kinds/upside_down/auroc",
+    ),
+    (
+        "components 0.99.",
+        "scores_realnvp",
+        "@pose contrast of Q 64 of pixels/kinds/upside_down/auroc",
+    ),
+    ("(5.12\nbits/dim)", "emoji_realnvp", "bits_per_dim/emoji"),
+    ("(4.40).", "emoji_glow", "bits_per_dim/emoji"),
+    (
+        "(AUROC 0.247 and",
+        "emoji_realnvp",
+        "auroc/emoji:hands",
+    ),
+    ("and 0.205), and", "emoji_glow", "auroc/emoji:hands"),
+    ("chance (0.476", "emoji_realnvp", "auroc/emoji:things"),
+    ("and 0.506):", "emoji_glow", "auroc/emoji:things"),
+    *(
+        (words, f"scores_emoji_{flow}", key)
+        for words, flow, key in (
+            (
+                "image, has 0.83",
+                "glow",
+                "@input complexity (png), two-sided/blocks/kept back/mean",
+            ),
+            (
+                "pixels has 0.72",
+                "glow",
+                "@flow and pixels, rank-Gauss/blocks/kept back/mean",
+            ),
+            (
+                "53 % (RealNVP)",
+                "realnvp",
+                "@flow and pixels, rank-Gauss/false_alarms%",
+            ),
+            ("48 % (Glow)", "glow", "@flow and pixels, rank-Gauss/false_alarms%"),
+            (
+                "the RealNVP 0.116 [0.098, 0.134]",
+                "realnvp",
+                " & ".join(f"{KEPT}/{of}" for of in ENDS),
+            ),
+            (
+                "the Glow 0.002 [-0.020, 0.024]",
+                "glow",
+                " & ".join(f"{KEPT}/{of}" for of in ENDS),
+            ),
+            ("alone 22 %", "glow", "@pixels alone, rank-Gauss/false_alarms%"),
+            ("log p(x) 19 %", "realnvp", "@log p(x)/false_alarms%"),
+            ("11 %. p-values", "glow", "@log p(x)/false_alarms%"),
+            ("and 1.4 %", "glow", "@typicality/false_alarms%"),
+            ("0.70 now", "glow", "@Q 128 of pixels/blocks/kept back/mean"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("correlation of 0.82;", ("scores_realnvp_short", "scores_realnvp")),
+        ("other is 0.96.", ("scores_realnvp", "scores_glow")),
+    ],
+)
+def test_rank_correlations_of_scores(words, names):
+    """Of the means on kinds kept back, over the scores of a flow that both have."""
+    assert words in read(PAGE)
+    found = [
+        {
+            row["score"]: row["blocks"]["kept back"]["mean"]
+            for row in results(name)["rows"]
+            if not row["control"]
+        }
+        for name in names
+    ]
+    both = sorted(found[0].keys() & found[1].keys())
+    check(words, [spearmanr(*([f[name] for name in both] for f in found)).statistic])
+
+
+@pytest.mark.parametrize(("words", "name", "paths"), TEXT)
+def test_a_number_on_scores_is_in_its_results(words, name, paths):
+    assert words in read(PAGE)
+    check(words, [at(results(name), path) for path in paths.split(" & ")])
