@@ -141,6 +141,7 @@ SMALL = {
 }
 
 
+@pytest.mark.accelerator
 @pytest.mark.parametrize("name", SMALL)
 def test_bfloat16_is_near_float32_and_inverts(name):
     """Log-densities to 0.5 nats of 16 dimensions, and the inverse beyond bfloat16.
@@ -167,6 +168,7 @@ def test_bfloat16_is_near_float32_and_inverts(name):
     assert error.max() < 2**-8
 
 
+@pytest.mark.accelerator
 def test_a_coupling_in_bfloat16_inverts_as_exactly_as_in_float32():
     """The seen part is the same, bit for bit, so that s and t are."""
     net = partial(ResNet, width=8, blocks=1, norm="none", precision=BFLOAT16)

@@ -63,6 +63,7 @@ def test_log_prob_parts_add_up():
     np.testing.assert_array_equal(parts.log_prob, [11.0, 22.0])
 
 
+@pytest.mark.accelerator
 def test_latents_and_back():
     flow = Flow(Chain([Logit(), Squeeze(), FactorOut(Chain([]))]), (4, 4, 1))
     x = jax.random.uniform(jax.random.key(0), (3, 4, 4, 1))
@@ -121,6 +122,7 @@ def test_samples_have_the_density_of_the_flow():
     np.testing.assert_allclose(flow.apply(variables, x), expected, rtol=1e-5)
 
 
+@pytest.mark.accelerator
 def test_a_density_integrates_to_one():
     flow = TabularRealNVP(2, couplings=4, width=8)
     variables = flow.init(jax.random.key(3), jnp.zeros((1, 2)))

@@ -37,6 +37,7 @@ def direct(variables, count=COUNT):
     return tiny_flow("light").apply(variables, x, method="log_prob_parts")
 
 
+@pytest.mark.accelerator
 @pytest.mark.parametrize("batch_size", [1, 4, 12, 13, 14, 100])
 def test_it_is_the_flows_own_log_prob(variables, batch_size):
     found, expected = evaluate(variables, batch_size), direct(variables)
@@ -48,6 +49,7 @@ def test_it_is_the_flows_own_log_prob(variables, batch_size):
     assert len(np.unique(found.log_pz)) == COUNT
 
 
+@pytest.mark.accelerator
 @pytest.mark.parametrize("mode", MODES)
 def test_every_parallel_mode_serves(variables, mode):
     found = evaluate(variables, 4, mode=mode)

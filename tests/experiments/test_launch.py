@@ -18,6 +18,8 @@ from tests.helpers.experiment_runs import CONFIGS, ROOT
 LAUNCH = ROOT / "experiments" / "launch"
 RECIPES = sorted(p for p in LAUNCH.iterdir() if p.suffix in (".sh", ".sbatch"))
 SECONDS = 20
+# recipes for one machine
+ALONE = ("single_box.sh", "campaign.sh")
 
 # a run that notes its arguments, and then does as $ACT says
 PYTHON = """#!/usr/bin/env bash
@@ -68,8 +70,8 @@ def test_their_commands_are_ours(path):
     for words in found:
         arguments, _ = split_overrides(words)
         args = parser().parse_args(arguments)
-        assert args.command in ("train", "status")
-        if args.command == "train" and path.name != "single_box.sh":
+        assert args.command in ("train", "status", "benchmark")
+        if args.command == "train" and path.name not in ALONE:
             assert args.distributed
 
 
@@ -80,7 +82,7 @@ def test_the_configs_they_name_exist(path):
 
 
 def test_all_recipes_are_tested():
-    names = {"single_box.sh", "slurm.sbatch", "tpu_pod.sh"}
+    names = {"campaign.sh", "single_box.sh", "slurm.sbatch", "tpu_pod.sh"}
     assert {p.name for p in RECIPES} == names
 
 
@@ -270,3 +272,43 @@ def test_what_is_missing_is_said(stage, recipe, arguments, environment, said):
     assert process.returncode != 0
     assert said in text
     assert noted(stage, "python") == noted(stage, "gcloud") == []
+
+
+def test_a_campaign_measures_trains_for_the_rest_and_goes_on(stage, tmp_path):
+    out = tmp_path / "out"
+    given = ("campaign.sh", "600", "data", str(out), "--config.seed=3")
+    assert ending(stage(*given)) == 0
+    tests, benchmark, train = [n for n in noted(stage, "python") if n[:2] == "-m"]
+    assert tests == "-m pytest -q -n 0 -m accelerator"
+    assert "benchmark --config=" in benchmark
+    assert f"--workdir={out}/run" in train
+    assert train.endswith("--config.seed=3")
+    (rest,) = re.findall(r"max_seconds=(\d+)", train)
+    assert 430 <= int(rest) <= 450
+    kept = {p.name for p in (out / "results").iterdir()}
+    assert kept == {"versions.txt", "correctness.txt"}
+    # what has ended is not repeated, and the training goes on
+    assert ending(stage(*given)) == 0
+    again = [n for n in noted(stage, "python") if n[:2] == "-m"][3:]
+    assert [line.split()[2] for line in again] == ["train"]
+
+
+def test_a_stage_that_fails_is_said_and_repeated(stage, tmp_path):
+    given = ("campaign.sh", "600", "data", str(tmp_path / "out"))
+    for number in (1, 2):
+        assert ending(stage(*given, act="2")) == 2
+        assert len([n for n in noted(stage, "python") if n[0] == "-"]) == 4 * number
+    assert "exit status 2" in (tmp_path / "out" / "benchmark.txt").read_text()
+    assert ending(stage("campaign.sh", "soon", "data", "out")) == 2
+
+
+def test_stopping_a_campaign_stops_its_training(stage, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("versions", "correctness", "benchmark"):
+        (out / f"{name}.done").touch()
+    process = stage("campaign.sh", "600", "data", str(out), act="wait")
+    wait_for(stage, 1)
+    process.send_signal(signal.SIGTERM)
+    assert ending(process) == 143
+    assert (out / "results").is_dir()

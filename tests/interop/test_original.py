@@ -49,6 +49,7 @@ def as_original(z) -> np.ndarray:
     return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
+@pytest.mark.accelerator
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_parity_with_the_original(name):
     case = arrays(name)

@@ -60,6 +60,7 @@ def test_latents_are_images_and_densities_those_of_the_start():
     np.testing.assert_allclose(log_prob, expected.sum((1, 2, 3)), rtol=1e-5)
 
 
+@pytest.mark.accelerator
 def test_samples_are_those_of_their_density_with_a_class():
     flow = TarFlow((4, 4, 1), soft_clip=0.5, **small)
     cond = one_hot_condition(np.array([0, 2, 1]), 3)

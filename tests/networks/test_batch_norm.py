@@ -28,6 +28,7 @@ BATCH = jnp.array([[1.0, 10.0], [3.0, 10.0], [8.0, 40.0]])
 # mean 4 and 20; biased variance 26/3 and 200; unbiased 13 and 300
 
 
+@pytest.mark.accelerator
 def test_batch_norm_in_training_mode_is_torchs():
     norm = BatchNorm()
     variables = norm.init(KEY, BATCH)

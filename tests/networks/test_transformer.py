@@ -68,6 +68,7 @@ def test_a_token_knows_none_after_it(causal):
         assert (jnp.abs(moved[:, i:]).max((0, 2)) > 1e-3).all()
 
 
+@pytest.mark.accelerator
 @pytest.mark.parametrize(("wide", "tolerance"), [(False, 1e-5), (True, 1e-12)])
 def test_token_by_token_as_all_at_once(causal, wide, tolerance):
     network, variables, h = causal
@@ -112,6 +113,7 @@ def test_softmax_is_float32_under_bfloat16():
     assert "bf16" not in traced(FLOAT32)
 
 
+@pytest.mark.accelerator
 def test_bfloat16_is_near_float32():
     network, variables, h = built(causal=True)
     rounded = network.clone(precision=BFLOAT16).apply(variables, h)

@@ -43,6 +43,7 @@ def test_cook_toom_is_a_correlation(outputs, taps):
     np.testing.assert_allclose(a.T @ ((g @ k) * (b.T @ x)), expected, rtol=1e-12)
 
 
+@pytest.mark.accelerator
 @pytest.mark.parametrize("size", [(8, 8), (14, 14), (5, 7), (1, 3)])
 def test_values_and_gradients_in_float64(size):
     with jax.enable_x64(True):
@@ -62,6 +63,7 @@ def test_values_and_gradients_in_float64(size):
             np.testing.assert_allclose(ours, theirs, atol=1e-12 * np.abs(theirs).max())
 
 
+@pytest.mark.accelerator
 def test_rounding_in_float32_is_that_of_a_few_sums():
     c = 64
     x, kernel = drawn((2, 28, 28, c), (3, 3, c, c), dtype=jnp.float32)
