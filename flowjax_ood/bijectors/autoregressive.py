@@ -158,7 +158,8 @@ class Autoregressive(Bijector):
         """`(values in order [B, D], what puts them back where they came from)`."""
         order = autoregressive_order(self.order, x.shape[1:])
         places = np.argsort(order)
-        return x.reshape(len(x), -1)[:, order], lambda u: u[:, places].reshape(x.shape)
+        flat = x.reshape(x.shape[0], -1)
+        return flat[:, order], lambda u: u[:, places].reshape(x.shape)
 
 
 class MaskedAffine(Autoregressive):

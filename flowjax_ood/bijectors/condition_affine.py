@@ -48,7 +48,7 @@ class ConditionAffine(Bijector):
 
     def mean_and_log_scale(self, shape: tuple[int, ...], cond) -> tuple:
         """Mean and log standard deviation `[B, *shape]` of x, where z is N(0, I)."""
-        s, t = self._numbers((len(cond), *shape), cond.dtype, cond)
+        s, t = self._numbers((cond.shape[0], *shape), cond.dtype, cond)
         return -t, -s
 
     @nn.compact

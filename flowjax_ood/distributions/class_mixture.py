@@ -75,7 +75,7 @@ class ClassMixture(Flow):
         `jax.nn.log_softmax` of it is `log p(y | x)`. Raises ValueError as `log_prob`.
         """
         joint, _ = self._by_class(x)
-        whole = jnp.full((len(joint), self.classes), -jnp.inf, joint.dtype)
+        whole = jnp.full((x.shape[0], self.classes), -jnp.inf, joint.dtype)
         return whole.at[:, np.array(self._present)].set(joint)
 
     def log_prob_scales(self, x: jax.Array, cond=None) -> ScaleParts:
@@ -107,7 +107,9 @@ class ClassMixture(Flow):
         """`(log p(x, y), log-determinants)` of the classes present, each `[B, P]`."""
         present = np.eye(self.classes, dtype=np.float32)[self._present]
         each = len(present)
-        units = jnp.tile(jnp.asarray(present), (len(x), 1))
+        batch = x.shape[0]
+        units = jnp.broadcast_to(present, (batch, *present.shape))
+        units = units.reshape(-1, self.classes)
 
         def repeated(array):
             return jnp.repeat(array, each, axis=0)
@@ -115,11 +117,11 @@ class ClassMixture(Flow):
         if self.conditional_bijector:
             self._check(x, None)
             parts = Flow.log_prob_parts(self, repeated(x), units)
-            log_pz, logdet = (part.reshape(len(x), each) for part in parts)
+            log_pz, logdet = (part.reshape(batch, each) for part in parts)
         else:
             z, logdet = self._forward(x, None)
             log_pz = self.base.log_prob(jax.tree.map(repeated, z), units)
-            log_pz, logdet = log_pz.reshape(len(x), each), logdet[:, None]
+            log_pz, logdet = log_pz.reshape(batch, each), logdet[:, None]
         return log_pz + logdet - math.log(each), logdet
 
     def _forward(self, x, cond):

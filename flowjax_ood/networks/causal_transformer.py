@@ -113,4 +113,5 @@ class CausalTransformer(nn.Module):
 
 def _zero_weights(key, inputs: int, outputs: int) -> dict:
     del key
-    return {"kernel": jnp.zeros((inputs, outputs)), "bias": jnp.zeros(outputs)}
+    zeros = jnp.zeros((inputs, outputs), jnp.float32)
+    return {"kernel": zeros, "bias": jnp.zeros_like(zeros[0])}

@@ -100,7 +100,7 @@ class AttentionBlock(nn.Module):
     def __call__(self, h, positions):
         batch, rows, columns, width = h.shape
         conv = partial(Conv, kernel_size=1, precision=self.precision)
-        r = conv(3 * width, name="query_key_value")(h + positions.astype(h.dtype))
+        r = conv(3 * width, name="query_key_value")(h + positions[None].astype(h.dtype))
         heads = r.reshape(batch, rows * columns, 3, self.heads, -1)
         query, key, value = (heads[:, :, i] for i in range(3))
         r = attend(query, key, value, precision=self.precision).reshape(h.shape)

@@ -69,11 +69,11 @@ def made(
             h = nn.relu(h)
         kernel = jnp.where(mask, layer.kernel, 0)
         h, kernel, bias = precision.cast(h, kernel, layer.bias)
-        h = jnp.matmul(h, kernel, precision=precision.multiply) + bias
+        h = jnp.matmul(h, kernel, precision=precision.multiply) + bias[None]
         if layer.cond_kernel is not None:
             seen, weight = precision.cast(cond.astype(x.dtype), layer.cond_kernel)
             h = h + jnp.matmul(seen, weight, precision=precision.multiply)
-    return h.reshape(len(x), x.shape[1], -1).astype(x.dtype)
+    return h.reshape(*x.shape, -1).astype(x.dtype)
 
 
 class MADE(nn.Module):

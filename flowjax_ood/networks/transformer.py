@@ -33,25 +33,33 @@ def linear_weights(key, inputs: int, outputs: int) -> dict:
     """Draw `{"kernel": [I, O], "bias": [O]}` as torch does."""
     init = uniform_fan_in(inputs)
     kernel_key, bias_key = jax.random.split(key)
-    kernel = init(kernel_key, (inputs, outputs))
-    return {"kernel": kernel, "bias": init(bias_key, (outputs,))}
+    kernel = init(kernel_key, (inputs, outputs), jnp.float32)
+    return {"kernel": kernel, "bias": init(bias_key, (outputs,), jnp.float32)}
+
+
+def norm_weights(width: int) -> dict:
+    """`{"scale": [C], "bias": [C]}` of a norm that changes nothing but the spread."""
+    ones = jnp.ones(width, jnp.float32)
+    return {"scale": ones, "bias": jnp.zeros_like(ones)}
 
 
 def block_weights(key, width: int, expansion: int) -> dict:
     """Draw the weights of one block on tokens of `width` numbers."""
     keys = jax.random.split(key, 4)
 
-    def norm():
-        return {"scale": jnp.ones(width), "bias": jnp.zeros(width)}
-
     return {
-        "attention_norm": norm(),
+        "attention_norm": norm_weights(width),
         "query_key_value": linear_weights(keys[0], width, 3 * width),
         "attended": linear_weights(keys[1], width, width),
-        "hidden_norm": norm(),
+        "hidden_norm": norm_weights(width),
         "hidden": linear_weights(keys[2], width, expansion * width),
         "out": linear_weights(keys[3], expansion * width, width),
     }
+
+
+def like(x: jax.Array, row: jax.Array) -> jax.Array:
+    """`row [C]` with the axes of `x [..., C]`, so that no rank is promoted."""
+    return row.reshape((1,) * (x.ndim - 1) + row.shape)
 
 
 def linear(weights: dict, x: jax.Array, precision: Precision) -> jax.Array:
@@ -59,7 +67,7 @@ def linear(weights: dict, x: jax.Array, precision: Precision) -> jax.Array:
     product = jnp.matmul(
         *precision.cast(x, weights["kernel"]), precision=precision.multiply
     )
-    return product.astype(x.dtype) + weights["bias"].astype(x.dtype)
+    return product.astype(x.dtype) + like(x, weights["bias"]).astype(x.dtype)
 
 
 def layer_norm(weights: dict, x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
@@ -68,7 +76,8 @@ def layer_norm(weights: dict, x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
     wide = wide - jnp.mean(wide, -1, keepdims=True)
     variance = jnp.mean(wide**2, -1, keepdims=True)
     y = wide * lax.rsqrt(variance + epsilon)
-    return (y * weights["scale"] + weights["bias"]).astype(x.dtype)
+    scale, bias = like(x, weights["scale"]), like(x, weights["bias"])
+    return (y * scale + bias).astype(x.dtype)
 
 
 def attend(
@@ -233,7 +242,7 @@ def blocks_on(
     """Blocks of those weights as one `TokenNetwork`; `positions` `[T, width]`."""
 
     def outputs(h):
-        h = h if positions is None else h + positions
+        h = h if positions is None else h + positions[None]
         for each in weights:
             h = transformer_block(each, h, heads, causal, precision)
         return h
@@ -248,7 +257,7 @@ def blocks_on(
 
     def step(cache, h, index):
         if positions is not None:
-            h = h + lax.dynamic_index_in_dim(positions, index, keepdims=False)
+            h = h + lax.dynamic_index_in_dim(positions, index)
         kept = []
         for each, own in zip(weights, cache, strict=True):
             h, own = transformer_step(each, h, own, index, heads, precision)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from flowjax_ood.arguments import whole_number
 from flowjax_ood.networks.layers import Dense, add_condition
-from flowjax_ood.networks.transformer import Transformer, layer_norm
+from flowjax_ood.networks.transformer import Transformer, layer_norm, norm_weights
 from flowjax_ood.precision import FLOAT32, Precision
 
 
@@ -69,10 +69,5 @@ class ViT(nn.Module):
             precision=self.precision,
             name="blocks",
         )(h)
-        norm = self.param("norm", _norm, self.width)
+        norm = self.param("norm", lambda key: norm_weights(self.width))
         return dense(features, self.zero_init, name="out_dense")(layer_norm(norm, h))
-
-
-def _norm(key, width: int) -> dict:
-    del key
-    return {"scale": jnp.ones(width), "bias": jnp.zeros(width)}

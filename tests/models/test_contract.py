@@ -12,13 +12,18 @@ from flowjax_ood.distributions import ConditionalNormal, Flow, class_log_prob
 from flowjax_ood.distributions.class_conditional import marginal_log_prob
 from flowjax_ood.masks import alternate_checkerboard
 from flowjax_ood.models import (
+    MAF,
     BiLSTM,
     EfficientNetLite0,
+    FlowPP,
     Glow,
+    Jet,
     LeNet,
     RealNVP,
     ResNet34,
     TabularRealNVP,
+    TarFlow,
+    class_conditional,
 )
 from flowjax_ood.networks import ResNet
 
@@ -35,11 +40,18 @@ FLOWS = {
     "conditional": partial(real_nvp, base=ConditionalNormal((4,), "channel")),
     "glow": partial(glow, stack="scan"),
     "glow_convnet": partial(glow, st_net="glow_convnet", conv1x1="plu"),
+    "mixture": partial(glow, coupling="mixture", components=2),
+    "jet": partial(Jet, (4, 4, 1), patch=2, couplings=5, width=4, depth=1, heads=2),
+    "flow_pp": partial(FlowPP, (4, 4, 1), couplings=(1, 1, 1), width=4, blocks=1),
+    "maf": partial(MAF, (2, 2, 1), layers=2, hidden=(4,)),
+    "tarflow": partial(TarFlow, (4, 4, 1), patch=2, blocks=2, width=4, layers=1),
+    "classes": lambda: class_conditional(glow(), K, "couplings"),
     "mlp": partial(TabularRealNVP, 6, couplings=2, width=4, zero_init=True),
     "spline": lambda: Flow(
         Chain([SplineCoupling(net, alternate_checkerboard, bins=3)]), (4, 4, 1)
     ),
 }
+CONDITIONAL = ("conditional", "classes")
 CLASSIFIERS = {
     "lenet": (LeNet(), (8, 8, 1)),
     "resnet34": (ResNet34(blocks=(1, 1), widths=(4, 8)), (8, 8, 3)),
@@ -78,7 +90,7 @@ def subject(name):
     flow = FLOWS[name]()
     x = jax.ShapeDtypeStruct((BATCH, *flow.event_shape), jnp.float32)
     cond = jax.ShapeDtypeStruct((BATCH, K), jnp.float32)
-    return partial(run_flow, flow), (x, cond if name == "conditional" else None)
+    return partial(run_flow, flow), (x, cond if name in CONDITIONAL else None)
 
 
 @pytest.mark.parametrize("name", [*FLOWS, *CLASSIFIERS])
@@ -122,7 +134,10 @@ def test_narrow_events_have_the_density_of_the_same_numbers():
     np.testing.assert_array_equal(back, again)
 
 
-@pytest.mark.parametrize("name", ["glow", "mlp", "conditional", "lenet", "lstm"])
+EXPORTED = ("glow", "mlp", "conditional", "classes", "flow_pp", "jet", "maf", "tarflow")
+
+
+@pytest.mark.parametrize("name", [*EXPORTED, "lenet", "lstm"])
 def test_a_batch_of_any_size_is_exported(name):
     _, args = subject(name)
     args = [a for a in args if a is not None]
