@@ -13,7 +13,8 @@ from experiments.core import score_cache
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
 from experiments.core.reports import leave
-from experiments.core.results import versions
+from experiments.core.results import mean, versions
+from experiments.core.score_cache import Scored
 from experiments.core.workdir import check_writable
 from experiments.scores import lock as locks
 from experiments.scores.alarms import warn_of
@@ -21,12 +22,14 @@ from experiments.scores.images import battery, check_alike, check_kind, split, t
 from experiments.scores.measures import table_rows
 from experiments.scores.page import document
 from experiments.scores.rows import Row, rows
-from experiments.scores.scoring import run_scores
-from flowjax_ood import figures
+from experiments.scores.scoring import ID, run_scores
+from flowjax_ood import figures, ood
 from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
+from flowjax_ood.distributions import bits_per_dim
 from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.messages import warn
+from flowjax_ood.training.state import parameter_count
 
 PICTURE = "heatmap.png"
 PRINTED = 20
@@ -113,10 +116,7 @@ def main(
         raise UserError(f"no score could be computed: {'; '.join(failed.values())}")
     warn_of(measured)
     results = {
-        "runs": [
-            {"name": t.label, "steps": t.step, "test": t.sets.test.describe()}
-            for t in runs
-        ],
+        "runs": [_facts(*both) for both in zip(runs, scored, strict=True)],
         "images": {
             "fit": len(images.fit),
             "calibrate": len(images.calibrate),
@@ -138,6 +138,23 @@ def main(
             "kinds that are kept back were not looked at: once the scores are settled, "
             "add --lock"
         )
+
+
+def _facts(trained: TrainedFlow, scored: Mapping[str, list[Scored]]) -> dict:
+    """What is known of a run; `bits_per_dim` is the mean over the images tested."""
+    facts = {
+        "name": trained.label,
+        "model": trained.config.model.name,
+        "params": parameter_count(trained.run.state.params),
+        "steps": trained.step,
+        "images_seen": trained.step * trained.config.train.batch_size,
+        "test": trained.sets.test.describe(),
+    }
+    if (name := ood.LogLikelihood().name) in scored:
+        nats = scored[name][0].scores[ID]
+        bits = bits_per_dim(nats, trained.flow.dims, trained.sets.bins)
+        facts["bits_per_dim"] = mean(bits)
+    return facts
 
 
 def _rows(

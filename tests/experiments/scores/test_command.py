@@ -75,6 +75,10 @@ def test_the_table_is_of_the_kept_scores(first):
         "test": 20,
         "taken_from": "training images that no run has seen",
     }
+    (facts,) = results["runs"]
+    assert (facts["model"], facts["steps"]) == ("real_nvp", 4)
+    nats = kept(out, "log_p_x", "in-distribution")["test"]
+    assert facts["bits_per_dim"] == pytest.approx(8 - nats.mean() / 784 / np.log(2))
     assert list(results["failed"]) == ["both"]
     assert "200" in results["failed"]["both"]
     rows = {row["score"]: row for row in results["rows"]}
