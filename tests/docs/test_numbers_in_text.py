@@ -7,6 +7,24 @@ from tests.docs.manual import at, check, read, results
 # page, words, results, paths of its numbers
 CLOTHING, DIGITS = "fashion_mnist", "mnist"
 TEXT = [
+    *(
+        (
+            "docs/library.md",
+            words,
+            name,
+            "auroc/mnist & auroc_ci95/mnist/0 & auroc_ci95/mnist/1",
+        )
+        for words, name in (
+            ("is 0.069 [0.062, 0.077]", "clothing_cpu"),
+            ("0.087 [0.079, 0.096] with", "classes_base"),
+            ("0.063 [0.056, 0.070] where", "classes_couplings"),
+        )
+    ),
+    ("docs/library.md", "are 5.85,", "clothing_cpu", f"bits_per_dim/{CLOTHING}"),
+    ("docs/library.md", ", 5.76\n", "classes_base", f"bits_per_dim/{CLOTHING}"),
+    ("docs/library.md", "and 5.86.", "classes_couplings", f"bits_per_dim/{CLOTHING}"),
+    ("docs/library.md", "for 64 %", "classes_base", "classification/accuracy%"),
+    ("docs/library.md", "23 % of", "classes_couplings", "classification/accuracy%"),
     (
         "README.md",
         "0.079 [0.071, 0.087]",
