@@ -27,7 +27,7 @@ def answer(logits: np.ndarray, output: Output) -> np.ndarray:
     """Probabilities, float32 `[N, C]`, or the label of the largest, int64 `[N]`."""
     z = np.asarray(logits, np.float64)
     p = np.exp(z - z.max(axis=1, keepdims=True))
-    p = np.float32(p / p.sum(axis=1, keepdims=True))
+    p = np.asarray(p / p.sum(axis=1, keepdims=True), np.float32)
     return p if output == "probabilities" else p.argmax(axis=1)
 
 

@@ -127,7 +127,6 @@ def knockoff(
         begin, advance = _programs(student, optimizer)
     state = begin(key, jnp.zeros(one.shape, one.dtype))
     batches = Stream({"image": queries, "answer": answers}, batch_size, seed)
-    losses = []
     with progress(label, steps, "steps") as shown:
         for done in range(0, steps, CHUNK):
             count = min(CHUNK, steps - done)
@@ -168,14 +167,14 @@ def ask(
             f"repeats={repeats} and jitter={jitter}: an image is asked again where it "
             "is changed, so repeats above 1 go with a jitter above 0"
         )
-    rng, total = np.random.default_rng(seed), 0.0
+    rng, total = np.random.default_rng(seed), np.zeros(())
     for time in range(repeats):
         asked = queries
         if time:
             noise = rng.integers(-jitter, jitter + 1, queries.shape, np.int16)
             asked = np.clip(queries + noise, 0, 255).astype(np.uint8)
         total = total + _probabilities(target.predict(asked, output), classes, output)
-    return np.float32(total / repeats)
+    return np.asarray(total / repeats, np.float32)
 
 
 def _probabilities(answers, classes, output) -> np.ndarray:

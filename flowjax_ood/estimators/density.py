@@ -66,9 +66,9 @@ class FlowDensity:
         )
         rows = np.random.default_rng(seed)
         length = max(LEAST_LENGTH, 1 << (len(z) - 1).bit_length())
-        filled = np.zeros((length, z.shape[1]), np.float32)
-        filled[: len(z)] = z
-        filled = jnp.asarray(filled)
+        padded = np.zeros((length, z.shape[1]), np.float32)
+        padded[: len(z)] = z
+        filled = jnp.asarray(padded)
         # uncompiled: it runs once, and compiling takes longer
         params = flow.init(jax.random.key(seed), filled[:2])["params"]
         best = cls(flow, params)
@@ -170,5 +170,5 @@ def _advance(flow: Flow, state, x, chosen, rates):
 
 
 @partial(compiled, static_argnums=0)
-def _log_prob(flow: Flow, params, x) -> jax.Array:
+def _log_prob(flow: Flow, params, x):
     return flow.apply({"params": params}, x)

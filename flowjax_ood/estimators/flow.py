@@ -97,7 +97,7 @@ class FlowOutlierDetector(OutlierDetector):
         self.columns_ = Columns.fit(fitted, self.whiten)
         z = self.columns_(fitted)
         if z.shape[1] == 1:
-            self.density_ = KernelDensity.fit(z, seed)
+            self.density_: KernelDensity | FlowDensity = KernelDensity.fit(z, seed)
         else:
             self.density_ = FlowDensity.fit(
                 z,

@@ -45,7 +45,7 @@ def average(
             column if own else [_mean("/".join(path), column, shares)] * len(column)
         )
     structure = jax.tree.structure(states[0])
-    return [structure.unflatten(leaves) for leaves in zip(*leaves, strict=True)]
+    return [jax.tree.unflatten(structure, own) for own in zip(*leaves, strict=True)]
 
 
 def mean_head(

@@ -21,7 +21,7 @@ TOGETHER = 64
 class _Restricted:
     """Taps and logits of a module, of the classes `variables["own"]`."""
 
-    module: nn.Module
+    module: Any
 
     def __call__(self, variables: dict, x: jax.Array) -> tuple[dict, jax.Array]:
         taps, logits = self.module.apply(
@@ -34,20 +34,22 @@ class _Restricted:
         return hash(type(self.module))
 
 
-def client_network(module: nn.Module, params: dict, own: Sequence[int]) -> Network:
+def client_network(
+    module: nn.Module, params: dict, own: Sequence[int] | np.ndarray
+) -> Network:
     """Wrap a client's classifier: `C` logits for its `C` own classes, in their order.
 
     Taps are the module's; `head` is that of own classes. All clients of a module share
     compiled programs if they have as many classes.
     """
-    own = np.asarray(own, np.int32)
+    columns = np.asarray(own, np.int32)
     w, b = module.head({"params": params})
     return Network(
         apply=_Restricted(module),
-        variables={"params": params, "own": jnp.asarray(own)},
+        variables={"params": params, "own": jnp.asarray(columns)},
         layers=tuple(layer for layer in module.layers),
         penultimate=module.penultimate,
-        head=(np.asarray(w)[:, own], np.asarray(b)[own]),
+        head=(np.asarray(w)[:, columns], np.asarray(b)[columns]),
         mean=getattr(module, "mean", None),
         std=getattr(module, "std", None),
     )

@@ -1,6 +1,7 @@
 """One round of a federation: clients learn in turn, the server averages."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import flax.linen as nn
@@ -177,7 +178,8 @@ class Federation:
         """
         number, s = int(state.round), self.settings
         outliers = s.outliers != "none" and number >= s.begin
-        generator, metrics = state.generator, {}
+        generator = state.generator
+        metrics: dict[str, float] = {}
         if outliers and s.outliers == "generated":
             generator, metrics = self._taught(state)
         trained, logs = {}, {}
@@ -277,8 +279,8 @@ class Federation:
             moments = Moments(features.shape[1]).add(features, self.labels[rows])
             return tail_features(moments.means, moments.covariance, s.pool, key, **tail)
         others = np.flatnonzero(~np.isin(self.labels, self.own[client]))
-        chosen = np.asarray(jax.random.randint(key, (s.pool,), 0, len(others)))
-        return features_of(self.module, params, self.images[others[chosen]])
+        rows = others[np.asarray(jax.random.randint(key, (s.pool,), 0, len(others)))]
+        return features_of(self.module, params, self.images[rows])
 
     @cached_property
     def _batches(self) -> list[Stream]:
@@ -316,7 +318,7 @@ def _continued(
         return leaf + done if counts else leaf
 
     opt_state = jax.tree.map(counted, state.opt_state)
-    return state.replace(step=state.step + done, opt_state=opt_state)
+    return replace(state, step=state.step + done, opt_state=opt_state)
 
 
 # compiled programs are those of all federations of a module

@@ -73,7 +73,8 @@ def virtual_outliers(
     an unknown kind, and margins with `m_in >= m_out`. Source: Yu et al. 2023, section
     4.2; Hendrycks et al. 2019 and Liu et al. 2020 for the two kinds.
     """
-    return VirtualOutliers(weight, kind, tuple(margins))
+    inside, outside = margins
+    return VirtualOutliers(weight, kind, (inside, outside))
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class OwnClasses(CrossEntropy):
         inside = inside[:, batch["own"]]
         fit, metrics = cross_entropy(inside, batch["label"])
         metrics |= {"cross_entropy": fit}
-        if outside is None:
+        if outside is None or self.outliers is None:
             return fit, metrics
         unsure = self.outliers(inside, outside[:, batch["own"]])
         metrics |= {"outlier_loss": unsure}

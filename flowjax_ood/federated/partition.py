@@ -45,19 +45,20 @@ def partition(
             f"classes_per_client={classes_per_client} and dirichlet={dirichlet}"
         )
     if dirichlet is None:
+        assert classes_per_client is not None
         shares = _by_classes(labels, clients, classes_per_client, seed)
     else:
         shares = _by_dirichlet(labels, clients, dirichlet, seed)
     known = np.unique(labels)
-    parts = [[] for _ in range(clients)]
+    pieces: list[list[np.ndarray]] = [[] for _ in range(clients)]
     for c, share in zip(known.tolist(), shares, strict=True):
         rows = np.flatnonzero(labels == c)
         rows = rows[permutation(len(rows), seed, "rows of a class", c)]
         # the first clients round up or down; all rows go to somebody
         ends = np.rint(np.cumsum(share) * len(rows)).astype(int)
-        for part, piece in zip(parts, np.split(rows, ends[:-1]), strict=True):
-            part.append(piece)
-    parts = [np.sort(np.concatenate(part)) for part in parts]
+        for own, piece in zip(pieces, np.split(rows, ends[:-1]), strict=True):
+            own.append(piece)
+    parts = [np.sort(np.concatenate(own)) for own in pieces]
     _check_classes(parts, labels, classes_per_client)
     return parts
 

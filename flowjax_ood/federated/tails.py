@@ -18,7 +18,7 @@ RIDGE = 1e-4
 def external_features(
     generator: FeatureGenerator,
     variables: dict,
-    own: Sequence[int],
+    own: Sequence[int] | np.ndarray,
     num: int,
     key: jax.Array,
     *,
@@ -35,10 +35,10 @@ def external_features(
     `tail_features` does. Source: Yu et al. 2023, section 4.2.
     """
     classes = generator.classes
-    own = {whole_number("an own class", c, 0) for c in own}
-    if wrong := sorted(c for c in own if c >= classes):
+    known = {whole_number("an own class", c, 0) for c in own}
+    if wrong := sorted(c for c in known if c >= classes):
         raise ValueError(f"own class {wrong[0]} is none of {classes} classes")
-    external = np.array(sorted({*range(classes)} - own), np.int32)
+    external = np.array(sorted({*range(classes)} - known), np.int32)
     if not len(external):
         raise ValueError(
             f"all {classes} classes are the client's own: there is no external class "
@@ -132,5 +132,5 @@ def _check_draws(num: int, draws: int, keep: int) -> None:
 
 
 @partial(jax.jit, static_argnums=0)
-def _generated(generator: FeatureGenerator, variables, labels, key) -> jax.Array:
+def _generated(generator: FeatureGenerator, variables, labels, key):
     return generator.apply(variables, labels, key)

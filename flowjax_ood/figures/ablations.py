@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # {measure: {set: one value a seed}}, with measures "auroc" and "bits_per_dim"
 Row = Mapping[str, Mapping[str, Sequence[float]]]
-DOTS = {"s": 34, "alpha": 0.55, "lw": 0}
+DOTS: dict[str, Any] = {"s": 34, "alpha": 0.55, "lw": 0}
 
 
 def ablation_rows(
@@ -38,8 +38,8 @@ def ablation_rows(
     areas, bits = figure.subplots(1, 2, sharey=True)
     for axes, measure in ((areas, "auroc"), (bits, "bits_per_dim")):
         for y, row in enumerate(rows.values()):
-            for name, values in row[measure].items():
-                values, color = _finite(values), colors[name]
+            for name, seeds in row[measure].items():
+                values, color = _finite(seeds), colors[name]
                 if values.size:
                     axes.scatter(values, [y] * len(values), color=color, **DOTS)
                     mean, ends = values.mean(), [y - 0.28, y + 0.28]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOTS = {"s": 30, "alpha": 0.6, "lw": 0, "zorder": 3}
+DOTS: dict[str, Any] = {"s": 30, "alpha": 0.6, "lw": 0, "zorder": 3}
 # of differences: all clients of all seeds
-SMALL = {"s": 16, "alpha": 0.6, "lw": 0, "zorder": 2}
+SMALL: dict[str, Any] = {"s": 16, "alpha": 0.6, "lw": 0, "zorder": 2}
 
 
 def client_panels(
@@ -93,5 +93,5 @@ def _difference(axes: Axes, found: Mapping, y: int) -> None:
     if found["low"] is not None:
         ends = [found["low"], found["high"]]
         axes.plot(ends, [y, y], color=style.INK, lw=2.2, zorder=4)
-    look = {"marker": "D", "ms": 6.5, "color": style.INK, "zorder": 5}
+    look: dict[str, Any] = {"marker": "D", "ms": 6.5, "color": style.INK, "zorder": 5}
     axes.plot([found["mean"]], [y], lw=0, **look)

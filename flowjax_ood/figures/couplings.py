@@ -207,7 +207,7 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
         height_ratios=[1] * (2 * len(rows)) + [0.08],
         width_ratios=[1] * columns + [0.08],
     )
-    figure.get_layout_engine().set(wspace=0.02, hspace=0.02)
+    layout.space(figure, wspace=0.02, hspace=0.02)
     for r, (label, is_id, image, _) in enumerate(rows):
         axes = figure.add_subplot(cells[2 * r : 2 * r + 2, 0])
         show_image(axes, image, f"image of {label!r}")
@@ -229,8 +229,9 @@ def _page(rows, names, channel, shown: range, depth: int) -> Figure:
         bar = figure.add_subplot(cells[-1, c])
         color_bar(bar, prediction, "", "horizontal")
         ends = [_short(v) for v in (low, high)]
-        for tick, side in zip(bar.set_xticks([low, high], ends), ("left", "right")):
-            tick.label1.set_ha(side)
+        left, right = bar.set_xticks([low, high], ends)
+        left.label1.set_horizontalalignment("left")
+        right.label1.set_horizontalalignment("right")
     bar = figure.add_subplot(cells[:-1, -1])
     color_bar(bar, factor, "scale exp(s)", "vertical")
     bar.set_yticks([-top, 0, top], [f"{np.exp(s):.2g}" for s in (-top, 0, top)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BAND = "#DCE8F1"  # where a rate is promised to lie
 ACCEPTED = "#C9C9C9"
-DOT = {"s": 26, "alpha": 0.6, "lw": 0, "zorder": 3}
+DOT: dict[str, Any] = {"s": 26, "alpha": 0.6, "lw": 0, "zorder": 3}
 
 
 def decision_panels(
@@ -111,12 +111,12 @@ def _power(axes: Axes, found: Mapping, colors: Mapping) -> None:
 
 def _classes(axes: Axes, rates: Sequence, alpha: float) -> None:
     """Dots of detectors by class, the class with most alarms at the top."""
-    rates = 100 * np.array(rates, float)  # None is NaN
-    medians = np.nanmedian(rates, 0)
+    shares = 100 * np.array(rates, float)  # None is NaN
+    medians = np.nanmedian(shares, 0)
     order = np.argsort(-medians, kind="stable")
     for y, c in enumerate(order):
-        spread = 0.6 * _spread(len(rates))
-        axes.scatter(rates[:, c], y + spread, color=style.ID_COLOR, **DOT)
+        spread = 0.6 * _spread(len(shares))
+        axes.scatter(shares[:, c], y + spread, color=style.ID_COLOR, **DOT)
         ends = [y - 0.35, y + 0.35]
         axes.plot([medians[c]] * 2, ends, color=style.ID_COLOR, lw=2.4, zorder=4)
     axes.axvline(100 * alpha, color=style.INK, lw=1.2, zorder=1)

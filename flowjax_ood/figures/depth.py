@@ -51,10 +51,9 @@ def depth_profiles(
         raise ValueError(f"{len(groups)} groups for {depth} couplings")
     colors = style.set_colors(id_name, layers)
     # runs of couplings of one group: (index of the first one, name)
+    owners = groups or ()
     starts = [
-        (k, name)
-        for k, name in enumerate(groups or ())
-        if k == 0 or name != groups[k - 1]
+        (k, name) for k, name in enumerate(owners) if k == 0 or name != owners[k - 1]
     ]
 
     figure = layout.new_figure(max(7.5, min(2.5 + 0.45 * depth, 13.0)), 8.2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # powers of ten of wealth that are shown: it grows without end, and falls
 LOWEST, HIGHEST = -12.0, 12.0
-DOT = {"s": 30, "alpha": 0.6, "lw": 0, "zorder": 3, "clip_on": False}
+DOT: dict[str, Any] = {"s": 30, "alpha": 0.6, "lw": 0, "zorder": 3, "clip_on": False}
 
 
 def drift_panels(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -78,9 +78,11 @@ def panel_grid(count: int, columns: int, width: float, height: float) -> tuple:
 
 def title_panel(axes: Axes, flow: str, finding: str = "") -> None:
     """Write the name of a flow in bold and, below it, what its panel shows."""
-    columns = axes.get_subplotspec().get_gridspec().ncols
-    width = axes.figure.get_figwidth() / columns - 0.8  # less the y axis
-    lines = layout.wrap(axes.figure, finding, width, style.LABEL)
+    grid = axes.get_gridspec()
+    assert grid is not None
+    figure: Any = axes.figure  # a whole one
+    width = figure.get_figwidth() / grid.ncols - 0.8  # less the y axis
+    lines = layout.wrap(figure, finding, width, style.LABEL)
     count = lines.count("\n") + 1 if lines else 0
     pad = 5 + count * style.LINE * style.LABEL
     style.title(axes, flow, fontweight="bold", loc="left", pad=pad)
@@ -120,7 +122,7 @@ class FarAxis(NamedTuple):
     center: float
     width: float
 
-    def to(self, values: np.ndarray) -> np.ndarray:
+    def to(self, values: np.ndarray | float) -> Any:
         """Map values to positions on the axis."""
         return np.arcsinh((values - self.center) / self.width)
 

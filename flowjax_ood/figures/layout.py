@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowjax_ood.figures.style import DPI, INK, LABEL, LINE, MARGIN, MUTED, SMALL, TITLE
 from flowjax_ood.runtime.files import write_bytes
@@ -31,8 +31,14 @@ def new_figure(width: float, height: float) -> Figure:
         figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white"
     )
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    space(figure, w_pad=0.06, h_pad=0.06)
     return figure
+
+
+def space(figure: Figure, **spaces) -> None:
+    """Set spaces of a figure's layout: those of `ConstrainedLayoutEngine.set`."""
+    engine: Any = figure.get_layout_engine()
+    engine.set(**spaces)
 
 
 def frame(
@@ -69,7 +75,7 @@ def frame(
         bottom += MARGIN + _write(figure, caption, "bottom", SMALL, MUTED)
     whole = height + top + bottom
     figure.set_figheight(whole)
-    figure.get_layout_engine().set(rect=(0, bottom / whole, 1, height / whole))
+    space(figure, rect=(0, bottom / whole, 1, height / whole))
     return figure
 
 
@@ -93,7 +99,8 @@ def text_width(figure: Figure, text: str, size: float, bold: bool = False) -> fl
     from matplotlib.font_manager import FontProperties
 
     font = FontProperties(size=size, weight="bold" if bold else "normal")
-    renderer = figure.canvas.get_renderer()
+    canvas: Any = figure.canvas  # of Agg
+    renderer = canvas.get_renderer()
     width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
     return width / figure.dpi
 
@@ -131,10 +138,10 @@ def png_bytes(figure: Figure, dpi: int = DPI) -> bytes:
 
 def save(figure: Figure, path: str | os.PathLike, dpi: int = DPI) -> AnyPath:
     """Write the figure to `path` (`*.png`) in one atomic step and return the path."""
-    path = as_path(path)
-    if path.suffix.lower() != ".png":
+    target = as_path(path)
+    if target.suffix.lower() != ".png":
         raise ValueError(f"figures are saved as PNG: {path} should end in .png")
-    return write_bytes(path, png_bytes(figure, dpi))
+    return write_bytes(target, png_bytes(figure, dpi))
 
 
 def _from_corner(figure: Figure, dy: float) -> Transform:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,8 @@ def light_field_panels(
     widths = [part.shape[-1] for part in first]
     figure = layout.new_figure(11.0, TILE * len(shown) + 0.5 + WEALTH)
     heights = [TILE * len(shown) + 0.5, WEALTH]
-    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    halves: Any = figure.subfigures(2, 1, height_ratios=heights)
+    above, below = halves
     grid = above.subplots(len(shown), 3, squeeze=False, width_ratios=widths)
     for axes, kind in zip(grid[0], kinds, strict=True):
         style.title(axes, kind)

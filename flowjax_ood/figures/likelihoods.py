@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -156,7 +156,7 @@ def _on_axes(values: Mapping, id_name: str, unit: str) -> tuple[dict, dict, dict
     if unit == "nats":
         far = {f: far_axis(sets[id_name], sets.values()) for f, sets in values.items()}
     drawn = {
-        flow: {n: far[flow].to(v) if far[flow] else v for n, v in sets.items()}
+        flow: {n: axis.to(v) if (axis := far[flow]) else v for n, v in sets.items()}
         for flow, sets in values.items()
     }
     limits = {f: style.robust_limits(list(s.values())) for f, s in drawn.items()}
@@ -240,7 +240,8 @@ def _corner_peaks(axes: Axes, share: float) -> tuple[float, float]:
     low, high = axes.get_xlim()
     width = share * (high - low)
     left = right = 0.0
-    for patch in axes.patches:  # those of `Axes.stairs`
+    steps: Sequence[Any] = axes.patches  # those of `Axes.stairs`
+    for patch in steps:
         density, edges, _ = patch.get_data()
         left = max(left, density[edges[:-1] < low + width].max(initial=0))
         right = max(right, density[edges[1:] > high - width].max(initial=0))

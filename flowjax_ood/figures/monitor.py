@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # dark and teal: sets have all other colours
 LAYERS = {1: style.FLOW_COLORS[0], 2: style.FLOW_COLORS[1]}
 WORDS = {1: "layer 1: the item", 2: "layer 2: its context"}
-DOT = {"s": 40, "lw": 0, "zorder": 3, "clip_on": False}
+DOT: dict[str, Any] = {"s": 40, "lw": 0, "zorder": 3, "clip_on": False}
 
 
 def monitor_panels(
@@ -52,7 +52,7 @@ def monitor_panels(
     lower = max(2.6, 0.4 * len(alarms) + 1.2)
     figure = layout.new_figure(11.0, strip + height + lower)
     # each line lays itself out: names of rows are longer than those of sets
-    parts = figure.subfigures(
+    parts: Any = figure.subfigures(
         3 if scenes else 2,
         1,
         height_ratios=[*([strip] if scenes else []), height, lower],

@@ -65,10 +65,10 @@ def sample_groups(
         for k, line in enumerate(label.split("\n"))
     )
     words = [note for row in notes.values() for note in row.values()]
-    words = [layout.text_width(figure, word, style.SMALL) + GAP for word in words]
-    wide = max([tile * columns, *words])
+    widths = [layout.text_width(figure, word, style.SMALL) + GAP for word in words]
+    wide = max([tile * columns, *widths])
     figure.set_figwidth(labels + (wide + GAP) * len(names) + 0.3)
-    figure.get_layout_engine().set(hspace=0, h_pad=GAP / 2, wspace=0, w_pad=GAP / 2)
+    layout.space(figure, hspace=0, h_pad=GAP / 2, wspace=0, w_pad=GAP / 2)
     grid = figure.add_gridspec(
         len(heights),
         1 + len(names),

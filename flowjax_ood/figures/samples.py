@@ -64,7 +64,7 @@ def sample_comparison(
     labels = max(layout.text_width(figure, label, style.LABEL) for label in images)
     labels += 0.15
     figure.set_figwidth(labels + tile * columns + 0.3)
-    figure.get_layout_engine().set(hspace=0, h_pad=0.03, wspace=0)
+    layout.space(figure, hspace=0, h_pad=0.03, wspace=0)
     # labels in cells of their own: the layout would cut those of an axis here
     grid = figure.subplots(
         len(images),

@@ -97,6 +97,7 @@ def _panel(axes: Axes, at, shown: Mapping, looks, title: str, heavy=False) -> No
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     style.title(axes, title, fontweight="bold" if heavy else "normal")
     cell = axes.get_subplotspec()
+    assert cell is not None  # of a grid
     left, bottom = cell.is_first_col(), cell.is_last_row()
     labels = ("severity" if bottom else "", "AUROC" if left else "")
     style.style_axes(axes, *labels, grid="y")
@@ -123,7 +124,7 @@ def _checked(rows) -> dict[str, np.ndarray]:
         )
     first, kinds = next((name, list(kinds)) for name, kinds in rows.items())
     count = len(rows[first][kinds[0]])
-    values = {name: [] for name in rows}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     for name, by_kind in rows.items():
         if set(by_kind) != set(kinds):
             odd = sorted(set(by_kind) ^ set(kinds))

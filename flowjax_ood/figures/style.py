@@ -9,7 +9,7 @@ apart under the common forms of colour blindness (after Okabe & Ito 2008 and Tol
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -30,7 +30,12 @@ LINE = 1.3  # line height, of the font size
 MARGIN = 0.12  # inches
 
 
-def style_axes(axes: Axes, xlabel="", ylabel="", grid: str | None = None) -> None:
+def style_axes(
+    axes: Axes,
+    xlabel="",
+    ylabel="",
+    grid: Literal["x", "y", "both"] | None = None,
+) -> None:
     """Label a plot and style its ticks; only the left and bottom spines stay.
 
     `grid`: "x", "y" or "both" for lines at the ticks of these axes.

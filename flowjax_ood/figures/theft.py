@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOT = {"s": 34, "lw": 0, "alpha": 0.75, "zorder": 3, "clip_on": False}
+DOT: dict[str, Any] = {"s": 34, "lw": 0, "alpha": 0.75, "zorder": 3, "clip_on": False}
 
 
 def theft_panels(
@@ -45,8 +45,8 @@ def theft_panels(
                 f"apart: draw {', '.join(rows)} in several figures"
             )
     sets = list(next(iter(areas.values())))
-    rows = max(0.33 * len(clones), 0.36 * (len(sets) + len(next(iter(coherence)))) / 2)
-    figure = layout.new_figure(12.0, 1.2 + rows + 0.22 * (len(areas) + len(coherence)))
+    tall = max(0.33 * len(clones), 0.36 * (len(sets) + len(next(iter(coherence)))) / 2)
+    figure = layout.new_figure(12.0, 1.2 + tall + 0.22 * (len(areas) + len(coherence)))
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 1))
     _clones(figure.add_subplot(grid[:, 0]), clones)
     _by_set(figure.add_subplot(grid[0, 1]), areas, "Outliers told apart", "AUROC", 0.5)
@@ -87,15 +87,19 @@ def _by_set(axes: Axes, rows: Mapping, title: str, label: str, line) -> None:
         x, y = np.array(known, float).reshape(-1, 2).T
         look = {"color": color, "marker": marker, "label": name}
         axes.scatter(x, y + offset, **look, **DOT)
-    for y in range(1, len(sets)):
-        axes.axhline(y - 0.5, color=style.GRID, lw=0.8)
+    for row in range(1, len(sets)):
+        axes.axhline(row - 0.5, color=style.GRID, lw=0.8)
     if line is not None:
         axes.axvline(line, color=style.INK, lw=1, linestyle=(0, (3, 2)))
     axes.set_yticks(range(len(sets)), sets)
     axes.set_ylim(len(sets) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    look = {"fontsize": style.SMALL, "frameon": False, "borderaxespad": 0}
-    at = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)}
-    axes.legend(**look, **at, handletextpad=0.2)
+    text: dict[str, Any] = {
+        "fontsize": style.SMALL,
+        "frameon": False,
+        "borderaxespad": 0,
+    }
+    at: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)}
+    axes.legend(**text, **at, handletextpad=0.2)
     style.title(axes, title)
     style.style_axes(axes, label, grid="x")

@@ -63,8 +63,10 @@ class RankGauss:
         covariance = np.cov(y.T, bias=True).reshape(statistics, statistics)
         covariance = (1 - share) * covariance + share * np.eye(statistics)
         root = np.linalg.cholesky(np.linalg.inv(covariance))
-        mean, root = (jnp.asarray(a, jnp.float32) for a in (y.mean(0), root))
-        return replace(plain, mean=mean, root=root)
+        both = {"mean": y.mean(0), "root": root}
+        return replace(
+            plain, **{k: jnp.asarray(a, jnp.float32) for k, a in both.items()}
+        )
 
     def normal(self, values: jax.Array) -> jax.Array:
         """Normal scores of statistics `[B, J]`; a tie has the middle of its ranks."""

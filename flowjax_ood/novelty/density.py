@@ -119,6 +119,6 @@ class Density:
                 shown.advance(done + count, nats=f"{-mean:.2f}")
         return cls(state.variables(), settings, dims)
 
-    def score(self, at: Coordinates) -> jax.Array:
+    def score(self, at: Coordinates[jax.Array]) -> jax.Array:
         x = at.values[:, : self.dims]
         return self.settings.flow(self.dims).apply(self.variables, x, method="log_prob")

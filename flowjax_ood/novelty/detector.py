@@ -94,7 +94,7 @@ class View:
 
     def nearest(self, x: jax.Array, count: int) -> jax.Array:
         """Numbers of the nearest references: `[B, count]`."""
-        found = self.parts[[isinstance(p, Neighbours) for p in self.parts].index(True)]
+        found = next(part for part in self.parts if isinstance(part, Neighbours))
         at = self.projection(x[:, self.low : self.high])
         return replace(found, k=count).nearest(at.near)[1]
 
@@ -122,13 +122,14 @@ class NoveltyModel:
 
     def values(self, x: jax.Array) -> jax.Array:
         """Statistics of vectors `[B, D]`: `[B, J]`, higher is more normal."""
-        values = [value for view in self.views for value in view.values(x)]
-        values = jnp.stack([values[j] for j in self.kept], 1)
+        every = [value for view in self.views for value in view.values(x)]
+        values = jnp.stack([every[j] for j in self.kept], 1)
         values = jnp.where(jnp.isnan(values), -FARTHEST, values)
         return jnp.clip(values, -FARTHEST, FARTHEST)
 
     def both(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`(score [B], statistics [B, J])`; higher is more normal."""
+        assert self.combination is not None  # by `fit_model`
         values = self.values(x)
         return self.combination.score(values), values
 
@@ -276,12 +277,12 @@ def fit_model(
     else:
         folds = np.array_split(order, FOLDS)
         size = len(x) - max(map(len, folds))
-        ranked = []
+        of_folds = []
         for fold in folds:
             # of the same number in every fold: one program serves all
             others = np.setdiff1d(order, fold)[:size]
-            ranked.append(_values(model_of(others, size), x[fold]))
-        ranked = np.concatenate(ranked)
+            of_folds.append(_values(model_of(others, size), x[fold]))
+        ranked = np.concatenate(of_folds)
         fitted = np.arange(len(x))
         model = model_of(fitted, size, label)
     # one that never varies ranks nothing
@@ -338,7 +339,7 @@ def _view(x, labels, rows, size: int, settings: NoveltySettings, label) -> View:
 
 
 @compiled
-def _project(projection: Projection, x) -> Coordinates:
+def _project(projection: Projection, x) -> Coordinates[jax.Array]:
     return projection(x)
 
 
@@ -357,7 +358,7 @@ def _nearest(view: View, count: int, x) -> jax.Array:
     return view.nearest(x, count)
 
 
-def coordinates(projection: Projection, x: np.ndarray) -> Coordinates:
+def coordinates(projection: Projection, x: np.ndarray) -> Coordinates[np.ndarray]:
     """Project vectors `[N, D]`, in NumPy."""
     return in_blocks(partial(_project, projection), x, BATCH)
 

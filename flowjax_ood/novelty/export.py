@@ -1,6 +1,7 @@
 """A detector as one StableHLO program, which runs without this library or Flax."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +54,9 @@ def exported(
         return jnp.maximum(*p), score, statistics
 
     (batch,) = export.symbolic_shape("b")
-    kinds = [(shape, jnp.uint8) for shape in features.shapes] if features else []
-    kinds = kinds or [((detector.dims,), jnp.float32)]
+    kinds: list[tuple[tuple[int, ...], Any]] = [((detector.dims,), jnp.float32)]
+    if features:
+        kinds = [(shape, jnp.uint8) for shape in features.shapes]
     examples = [jax.ShapeDtypeStruct((batch, *shape), kind) for shape, kind in kinds]
     program = export.export(jax.jit(decide), platforms=tuple(platforms))(*examples)
     return bytes(program.serialize())

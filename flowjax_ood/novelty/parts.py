@@ -7,7 +7,7 @@ normal.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,11 @@ from flowjax_ood.ood.mahalanobis import Mahalanobis
 ROWS = 10_000
 
 
-class Coordinates(NamedTuple):
+# of JAX, or of NumPy
+Array = TypeVar("Array", jax.Array, np.ndarray)
+
+
+class Coordinates(NamedTuple, Generic[Array]):
     """A batch of vectors as parts see it.
 
     `values [B, R]` in principal components, most variance first; `near [B, M]`, the
@@ -29,9 +33,9 @@ class Coordinates(NamedTuple):
     of what the components leave out.
     """
 
-    values: jax.Array
-    near: jax.Array
-    outside: jax.Array
+    values: Array
+    near: Array
+    outside: Array
 
 
 @partial(
@@ -91,7 +95,7 @@ class Projection:
             whiten=whiten,
         )
 
-    def __call__(self, x: jax.Array) -> Coordinates:
+    def __call__(self, x: jax.Array) -> Coordinates[jax.Array]:
         """Project vectors `[B, D]`."""
         away = (x - self.mean) / self.scale
         t = away @ self.directions
@@ -105,7 +109,7 @@ class Projection:
 class Part(Protocol):
     """A fitted statistic."""
 
-    def score(self, at: Coordinates) -> jax.Array:
+    def score(self, at: Coordinates[jax.Array]) -> jax.Array:
         """`[B]`, higher is more normal."""
 
 
@@ -120,7 +124,7 @@ class Band:
     low: int
     high: int
 
-    def score(self, at: Coordinates) -> jax.Array:
+    def score(self, at: Coordinates[jax.Array]) -> jax.Array:
         return -jnp.sum(at.values[:, self.low : self.high] ** 2, axis=1)
 
 
@@ -129,7 +133,7 @@ class Band:
 class Residual:
     """`-Q`: the squared length outside all components."""
 
-    def score(self, at: Coordinates) -> jax.Array:
+    def score(self, at: Coordinates[jax.Array]) -> jax.Array:
         return -at.outside
 
 
@@ -160,7 +164,7 @@ class Neighbours:
         away = near[:, None] - self.references[rows]
         return jnp.linalg.norm(away, axis=2), rows
 
-    def score(self, at: Coordinates) -> jax.Array:
+    def score(self, at: Coordinates[jax.Array]) -> jax.Array:
         return -self.nearest(at.near)[0][:, -1]
 
 
@@ -175,7 +179,7 @@ class Clusters:
     def fit(cls, near: np.ndarray, labels: np.ndarray) -> "Clusters":
         return cls(Mahalanobis.fit(near, labels, shrinkage="ledoit_wolf"))
 
-    def score(self, at: Coordinates) -> jax.Array:
+    def score(self, at: Coordinates[jax.Array]) -> jax.Array:
         return self.gaussians.score(at.near)
 
 

@@ -76,7 +76,8 @@ def save(
     own, described = _to_arrays(detector)
     files = {}
     for name, content in {ARRAYS: own, **(arrays or {})}.items():
-        written = write_archive(path / f"{name}-new.npz", content)
+        written = path / f"{name}-new.npz"
+        write_archive(written, content)
         sha256 = _sha256(written)
         file = f"{name}-{sha256[:8]}.npz"
         written.replace(path / file)
@@ -286,9 +287,11 @@ def _of_arrays(arrays: Mapping[str, np.ndarray], described: dict) -> NoveltyDete
             **of(f"view/{v}/projection"), near=view["near"], whiten=view["whiten"]
         )
         parts = enumerate(view["parts"])
+        low, high = view["columns"]
         views.append(
             View(
-                *view["columns"],
+                low,
+                high,
                 projection,
                 tuple(part["name"] for part in view["parts"]),
                 tuple(_part(part, of(f"view/{v}/part/{k}")) for k, part in parts),

@@ -203,7 +203,8 @@ class Calibration:
 class Scorer(Protocol):
     """What a calibration is of: a fitted detector, or another that scores inputs."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def score(self, x, batch_size: int = 250) -> np.ndarray: ...
 

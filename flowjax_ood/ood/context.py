@@ -192,7 +192,7 @@ class Context:
 
     def isolated(self, adjacency: np.ndarray) -> np.ndarray:
         """Which items have no neighbours, bool `[N]`: only their class counts."""
-        return ~np.asarray(adjacency, bool).any(1)
+        return np.logical_not(np.asarray(adjacency, bool).any(1))
 
     def score(self, scenes: Scenes) -> np.ndarray:
         """`log p(predicted class of i | neighbours)`, float32 `[S, N]`."""
@@ -207,7 +207,7 @@ class Context:
 
 
 @partial(compiled, static_argnums=0)
-def _log_prob(model: nn.Module, params, adjacency, labels) -> jax.Array:
+def _log_prob(model: nn.Module, params, adjacency, labels):
     return model.apply({"params": params}, labels, adjacency)
 
 

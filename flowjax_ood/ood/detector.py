@@ -1,9 +1,9 @@
 """The base of all detectors: `fit(network, given)`, then `score(x)`."""
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,11 @@ from flowjax_ood.ood.flows.outputs import FlowOutputs
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import Range, check_settings, ranges_of
 from flowjax_ood.ood.summaries import Summary
+
+# what a detector is fitted to, and what it scores: a `Network` and `Outputs`, or a flow
+# and `FlowOutputs`
+Net = TypeVar("Net")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,11 @@ class Given:
     Raises TypeError for `train` that are not `Outputs`, and as `Outputs.of` does.
     """
 
-    train: Outputs | FlowOutputs | None = None
+    # what the detector takes; where it `requires` them, `check` finds them missing
+    train: Any = None
     labels: np.ndarray | None = None
-    id_validation: np.ndarray | None = None
-    ood_validation: np.ndarray | None = None
+    id_validation: Any = None
+    ood_validation: Any = None
     seed: int = 0
     train_inputs: np.ndarray | None = None
     id_labels: np.ndarray | None = None
@@ -98,7 +104,7 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class Fitted(Generic[Out]):
     """A fitted detector: `score(x) -> [N]`, higher = more in-distribution.
 
     `network` is the one it was fitted to; for ensembles, all of them. If `of_outputs`,
@@ -110,7 +116,7 @@ class Fitted:
 
     name: str
     requires: Requires
-    network: Network | tuple[Network, ...]
+    network: Any
     function: Callable[..., Any] = field(repr=False)
     of_outputs: bool = True
     chosen: dict[str, Any] = field(default_factory=dict)
@@ -129,7 +135,7 @@ class Fitted:
             checks.check_inputs(network, x, "inputs")
         return self.checked(self.function(x, batch_size))
 
-    def score_outputs(self, outputs: Outputs, batch_size: int = 250) -> np.ndarray:
+    def score_outputs(self, outputs: Out, batch_size: int = 250) -> np.ndarray:
         """Score inputs by their outputs: float32 `[N]`. Raises as `score` does.
 
         Raises TypeError for a detector that needs the inputs themselves.
@@ -141,10 +147,10 @@ class Fitted:
                 f"score_outputs takes Outputs, got {type(outputs).__name__}: of "
                 "inputs, score(x); of arrays, Outputs.of(logits, features)"
             )
-        outputs = Outputs.of(*outputs)
+        checked = Outputs.of(*outputs)
         if self.requires.not_negative:
-            checks.check_not_negative(outputs, self.name)
-        read, rows = _read(self.function, outputs, batch_size)
+            checks.check_not_negative(checked, self.name)
+        read, rows = _read(self.function, checked, batch_size)
         return self.checked(in_batches(partial(_apply, self.function), read, rows))
 
     def calibrated(
@@ -226,8 +232,9 @@ def _read(function, outputs: Outputs, batch_size: int) -> tuple[Outputs, int]:
     of_outputs = getattr(function, "func", None)
     if not isinstance(of_outputs, _OfOutputs):
         return outputs, batch_size
-    parts = {name: getattr(outputs, name) for name in of_outputs.parts}
-    read = Outputs(**{name: parts.get(name) for name in Outputs._fields})
+    fields: dict[str, Any] = dict.fromkeys(Outputs._fields)
+    fields |= {name: getattr(outputs, name) for name in of_outputs.parts}
+    read = Outputs(**fields)
     arrays = jax.tree.leaves((read, function))
     widest = max(size for a in arrays for size in _axes(a, len(outputs.logits)))
     return read, max(batch_size, MANY // widest)
@@ -265,7 +272,7 @@ def score_of(function: Callable[..., Any], *parts: str, settings=(), **arrays):
     return Partial(_OfOutputs(function, parts, static), **arrays)
 
 
-class Detector:
+class Detector(Generic[Net, Out]):
     """Base of the detectors: frozen dataclasses of hyper-parameters.
 
     A detector of outputs defines `prepared(network, given)`, all others `fit`; what it
@@ -275,11 +282,20 @@ class Detector:
     """
 
     label: str
-    requires: ClassVar[Requires] = Requires()
     grid: ClassVar[dict[str, tuple]] = {}
     ranges: ClassVar[Mapping[str, Range]] = ranges_of()
-    # whether validation data may be `Outputs`
-    validated_by_outputs: ClassVar[bool] = False
+    # `validated_by_outputs`: whether validation data may be `Outputs`
+    if TYPE_CHECKING:
+        # subclasses are dataclasses
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+        # class attributes of most detectors, properties of others
+        @property
+        def requires(self) -> Requires: ...
+        @property
+        def validated_by_outputs(self) -> bool: ...
+    else:
+        requires, validated_by_outputs = Requires(), False
 
     def __post_init__(self):
         check_settings(self, self.ranges, type(self).__name__)
@@ -289,25 +305,25 @@ class Detector:
         """The field `label`, or what a detector without one is called."""
         return self.label
 
-    def prepared(self, network: Network, given: Given) -> Callable[[Outputs], Any]:
+    def prepared(self, network: Net, given: Given) -> Callable[[Out], Any]:
         """Fit, and return the score as a function of `Outputs` to `[B]`: `score_of`."""
         raise NotImplementedError(f"{type(self).__name__} must define prepared or fit")
 
-    def summaries(self, network: Network) -> tuple[Summary, ...] | None:
+    def summaries(self, network: Net) -> tuple[Summary, ...] | None:
         """List what `prepared` takes of training outputs, by `given.summary` alone.
 
         So the detector can be fitted to a stream; None needs all outputs at once.
         """
         return None
 
-    def fit(self, network: Network, given: Given | None = None) -> Fitted:
+    def fit(self, network: Net, given: Given | None = None) -> Fitted[Out]:
         """Fit to a network and data. ValueError where what it `requires` is missing."""
         given = Given() if given is None else given
         self.check(network, given)
         function = self.prepared(network, given)
         return Fitted(self.name, self.requires, network, function)
 
-    def check(self, network: Network, given: Given) -> None:
+    def check(self, network: Net, given: Given) -> None:
         """Raise ValueError or TypeError where something that it `requires` is missing.
 
         What is there is checked as well: training outputs are finite, labels go with

@@ -90,6 +90,7 @@ def explained(network: Network, kind: Kind, grid: int, points: int, baseline, x)
     if kind == "head":
         outputs = network.outputs(x)
         z = outputs.logits
+        assert network.head is not None  # by `check_kind`
         by_class = jnp.asarray(network.head[0]).T[jnp.argmax(z, 1)]
         return z, outputs.features * by_class
     x = as_input(x)

@@ -103,6 +103,7 @@ class Monitor:
     def verdict(self, scenes: Scenes, first, second) -> Verdict:
         """The same, of scores `[S, N]` of both layers that are known already."""
         self._checked(scenes)
+        assert self.alpha is not None  # by `_checked`
         layers = zip(("first", "second"), (first, second), self.scores, strict=True)
         p = np.stack([self._p(name, s, known) for name, s, known in layers])
         joint = bonferroni(p.reshape(2, -1).T).reshape(p.shape[1:])
@@ -127,7 +128,8 @@ class Monitor:
                 f"the monitor was calibrated on scenes of {self.items} items, got "
                 f"{scenes.labels.shape[1]}: calibrate it on scenes like these"
             )
-        if not np.array_equal(scenes.adjacency, self.adjacency):
+        known = self.adjacency
+        if known is None or not np.array_equal(scenes.adjacency, known):
             raise ValueError(
                 "the items of these scenes have other neighbours than those of "
                 "calibration: calibrate the monitor on scenes like these"
@@ -143,7 +145,7 @@ class Monitor:
         layers = {"first": self.first, "second": self.second}
         digests = list(row_digests(scenes.flat))
         for name, layer in layers.items():
-            known = getattr(layer, "known", frozenset())
+            known: frozenset[bytes] = getattr(layer, "known", frozenset())
             same = np.array([digest in known for digest in digests], bool)
             if same.any():
                 raise ValueError(

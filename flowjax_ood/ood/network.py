@@ -145,22 +145,24 @@ class Network:
 
         Compiled, nothing below them is computed. ValueError without `replaced`.
         """
-        self.check_replaced("a change of layers")
-        return _wide(self.replaced(self.variables, as_input(x), taps))
+        replaced = self.check_replaced("a change of layers")
+        return _wide(replaced(self.variables, as_input(x), taps))
 
-    def check_replaced(self, what: str) -> None:
-        """Raise ValueError where `replaced` is missing, which `what` needs."""
+    def check_replaced(self, what: str) -> Callable[[Any, jax.Array, Taps], jax.Array]:
+        """Return `replaced`; ValueError where it is missing, which `what` needs."""
         if self.replaced is None:
             raise ValueError(
                 f"{what} needs network.replaced, a function (variables, x, {{tap: "
                 "activations}) -> logits; Network.of has it for modules with "
                 "taps(x, replaced)"
             )
+        return self.replaced
 
     def outputs(self, x: jax.Array) -> Outputs:
         """Compute the `Outputs` of a batch; pure, for use inside `jit`."""
         taps, logits = self.taps(x)
-        missing = {*self.layers, self.penultimate} - {*taps, None}
+        named = {n for n in (*self.layers, self.penultimate) if n is not None}
+        missing = named - set(taps)
         if missing:
             raise ValueError(
                 f"the network gives no tap {sorted(missing)}, only {sorted(taps)}"

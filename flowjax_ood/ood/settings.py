@@ -48,9 +48,8 @@ class Within:
 
     def _allows(self, value) -> bool:
         kind = numbers.Integral if self.integer else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, kind):
-            return False
-        if not math.isfinite(value):
+        number = isinstance(value, kind) and not isinstance(value, bool)
+        if not number or not math.isfinite(value):
             return False
         above = value > self.low if "(" in self.without else value >= self.low
         below = value < self.high if ")" in self.without else value <= self.high

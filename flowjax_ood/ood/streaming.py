@@ -8,7 +8,7 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Fitted, Given
 from flowjax_ood.ood.network import Network, Outputs
-from flowjax_ood.ood.summaries import as_labels
+from flowjax_ood.ood.summaries import Summary, as_labels
 
 BANK = 50_000
 
@@ -52,7 +52,7 @@ def fit_stream(
         )
     if bank < 1:
         raise ValueError(f"bank must be 1 or more rows, got {bank}")
-    states = {}
+    states: dict[Summary, Any] = {}
     for detector in detectors:
         needs = detector.requires
         if needs.train_data or needs.train_inputs:

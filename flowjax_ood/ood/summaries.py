@@ -131,11 +131,11 @@ class PredictedMeans(Summary):
 
 
 class Rows(NamedTuple):
-    """Logits `[n, C]` and features `[n, D]` of n of the `count` rows there were."""
+    """Logits `[n, C]` and features `[n, D]` of n of the `total` rows there were."""
 
     logits: np.ndarray
     features: np.ndarray
-    count: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ class Bank(Summary):
 class _Reservoir:
     def __init__(self, seed: int, size: int | None):
         self.random, self.size = np.random.default_rng(seed), size
-        self.count, self.parts = 0, []
+        self.count = 0
+        self.parts: list[list[np.ndarray]] = []
 
     def add(self, outputs: Outputs) -> "_Reservoir":
         both, done = (outputs.logits, outputs.features), 0
@@ -173,7 +174,7 @@ class _Reservoir:
             done = len(self.parts[-1][0])
             self.count += done
         rest = len(both[0]) - done
-        if rest:
+        if self.size is not None and rest:
             if len(self.parts) > 1:
                 self.parts = [list(map(np.concatenate, zip(*self.parts)))]
             seen = self.count + np.arange(1, rest + 1)

@@ -58,7 +58,8 @@ class Tuned(Detector):
         candidates = self.candidates()
         wanted = [c.summaries(network) for c in candidates]
         whole = [c for c, summaries in zip(candidates, wanted) if summaries is None]
-        if len(whole) == len(wanted):
+        gathered = [summaries for summaries in wanted if summaries is not None]
+        if not gathered:
             return None
         if whole:
             raise ValueError(
@@ -66,7 +67,7 @@ class Tuned(Detector):
                 "all training data at once, not in batches: fit(network, "
                 "Given(train=network.collect(batches)))"
             )
-        return tuple(dict.fromkeys(itertools.chain(*wanted)))
+        return tuple(dict.fromkeys(itertools.chain(*gathered)))
 
     def check(self, network: Network, given: Given) -> None:
         self.detector.check(network, given)
@@ -86,6 +87,7 @@ class Tuned(Detector):
                 settings = {k: getattr(candidate, k) for k in self.detector.grid}
                 best, highest = fitted, area
             del fitted
+        assert best is not None  # of a grid with a candidate, by an AUROC in [0, 1]
         # as they come back from a file
         settings = {
             k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -115,5 +114,5 @@ def _whitened(u, mean, whiten) -> np.ndarray:
 
 
 @partial(compiled, static_argnums=0)
-def _log_prob(flow: nn.Module, params, x) -> jax.Array:
+def _log_prob(flow: nn.Module, params, x):
     return flow.apply({"params": params}, x, method="log_prob")

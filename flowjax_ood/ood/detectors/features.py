@@ -320,7 +320,7 @@ class NNGuide(Detector):
 
     def prepared(self, network, given):
         kept = given.summary(Bank())
-        size = min(max(1, round(self.share * kept.count)), len(kept.features))
+        size = min(max(1, round(self.share * kept.total)), len(kept.features))
         z, f = kept.logits, kept.features
         if size < len(f):
             rows = np.random.default_rng(given.seed).permutation(len(f))[:size]

@@ -5,7 +5,7 @@ those of in-distribution inputs move away from it in training.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.detectors.layer_scores import FORMS, MAGNITUDES, Form, LayerScores
 from flowjax_ood.ood.detectors.layer_weights import LayerDetector
 from flowjax_ood.ood.network import Network, flat
-from flowjax_ood.ood.settings import COUNT, SEED, OneOf
+from flowjax_ood.ood.settings import COUNT, SEED, OneOf, ranges_of
 
 NOISE = ("uniform", "repository", "validation")
 
@@ -76,27 +76,28 @@ class FSSD(LayerDetector):
     batch_size: int = 250
     label: str = "FSSD"
 
-    ranges = LayerDetector.ranges | {
-        "noise": OneOf(NOISE),
-        "form": OneOf(FORMS),
-        "sign": OneOf((1, -1)),
-        "images": COUNT,
-        "ood_count": COUNT,
-        "seed": SEED,
-    }
+    ranges = ranges_of(
+        **LayerDetector.ranges,
+        noise=OneOf(NOISE),
+        form=OneOf(FORMS),
+        sign=OneOf((1, -1)),
+        images=COUNT,
+        ood_count=COUNT,
+        seed=SEED,
+    )
 
     @classmethod
     def repository(cls, **changes) -> "FSSD":
         """Configure FSSD as the public code does, with its batches of 512."""
-        options = {"noise": "repository", "weights": "logistic", "sign": -1}
-        options |= {"magnitudes": MAGNITUDES, "form": "zscore_batch"}
+        options: dict[str, Any] = {"noise": "repository", "weights": "logistic"}
+        options |= {"magnitudes": MAGNITUDES, "form": "zscore_batch", "sign": -1}
         return cls(**(options | {"batch_size": 512} | changes))
 
     def singularity(self, network: Network, given: Given) -> dict[str, np.ndarray]:
         """Compute `{layer: F* [D]}`, float64."""
         x = self._noise(network, given)
         size = at_once(x, self.batch_size)
-        total = dict.fromkeys(network.layers, 0.0)
+        total: dict[str, Any] = dict.fromkeys(network.layers, 0.0)
         # a sum as it goes: activations of all layers are larger than the inputs
         for part in batches(lambda rows: _activations(network, rows), x, size):
             for k in total:

@@ -122,8 +122,8 @@ class Gram(Detector):
                 f"{self.name} cannot be fitted: the network's activations are NaN or "
                 "infinite for training or validation inputs"
             )
-        expected = jnp.asarray(expected, jnp.float32)
-        function = partial(_score, network, ranges, expected, powers)
+        means = jnp.asarray(expected, jnp.float32)
+        function = partial(_score, network, ranges, means, powers)
         return Fitted(self.name, self.requires, network, function, False)
 
     def _ranges(self, network: Network, x, powers) -> dict:

@@ -92,7 +92,7 @@ class FittedJoint(Fitted):
     `known`: digests of the training inputs, which must not calibrate it.
     """
 
-    describe: Callable[[Any], np.ndarray] = field(default=None, repr=False)
+    describe: Callable[[Any, int], list[np.ndarray]] = field(kw_only=True, repr=False)
     densities: tuple[VectorDensity, ...] = field(default=(), repr=False)
     known: frozenset[bytes] = field(default=frozenset(), repr=False)
 

@@ -98,7 +98,7 @@ class LayerScores:
         for start in range(0, len(x), batch):
             rows = x[start : start + batch]
             pairs = rows, self.steps(rows, batch_size)
-            scores = in_batches(lambda p: self._at(*p, magnitudes), pairs, size)
+            scores = in_batches(lambda p: self._at(p[0], p[1], magnitudes), pairs, size)
             parts.append(np.stack(scores, axis=1))
         return np.concatenate(parts)
 

@@ -1,6 +1,7 @@
 """Combine the scores of layers: choose the step's magnitude and the layers' weights."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,9 @@ class LayerDetector(Detector):
     in-distribution inputs alone, and take the first magnitude.
     """
 
+    weights: str
+    magnitudes: tuple[float, ...]
+    batch_size: int
     of_training = False
     ranges = ranges_of(magnitudes=STEPS, batch_size=COUNT)
 
@@ -68,7 +72,7 @@ class LayerDetector(Detector):
         self.check(network, given)
         scores = self.layer_scores(network, given)
         inliers, outliers = given.id_validation, given.ood_validation
-        chosen = {}
+        chosen: dict[str, Any] = {}
         if self.weights == "logistic":
             half, rest, best = len(inliers) // 2, len(outliers) // 2, -1.0
             of_id = self._table(scores, inliers, self.magnitudes)

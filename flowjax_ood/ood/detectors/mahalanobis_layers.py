@@ -10,6 +10,7 @@ from flowjax_ood.ood.detectors.layer_scores import LayerScores
 from flowjax_ood.ood.detectors.layer_weights import LayerDetector
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
 from flowjax_ood.ood.network import Network, pool
+from flowjax_ood.ood.settings import ranges_of
 from flowjax_ood.ood.summaries import MomentsOf, Summary
 
 MAGNITUDES = (
@@ -39,7 +40,7 @@ class MahalanobisLayers(LayerDetector):
     shrinkage: Shrinkage = 0.0
 
     of_training = True
-    ranges = LayerDetector.ranges | {"shrinkage": SHRINKAGE}
+    ranges = ranges_of(**LayerDetector.ranges, shrinkage=SHRINKAGE)
 
     def summaries(self, network: Network) -> tuple[Summary, ...] | None:
         if self.shrinkage == "ledoit_wolf":

@@ -136,10 +136,11 @@ class NACUE(Detector):
             network.check_replaced(self.name)
 
     def _layers(self, network: Network) -> tuple[str, ...]:
-        layers = tuple(self.layers) or (network.penultimate,)
-        if None in layers:
+        if self.layers:
+            return tuple(self.layers)
+        if network.penultimate is None:
             raise ValueError(f"{self.name} needs layers, or network.penultimate")
-        return layers
+        return (network.penultimate,)
 
     def fit(self, network: Network, given: Given | None = None) -> Fitted:
         given = given or Given()
@@ -151,11 +152,14 @@ class NACUE(Detector):
         )
         steepness, bins, enough = per_layer
         steepness = tuple(map(float, steepness))
-        check_labels(given.labels, len(given.train_inputs))
-        rows = balanced_rows(given.labels, self.images, given.seed)
+        labels, inputs = given.labels, given.train_inputs
+        assert labels is not None  # by `check`, as these:
+        assert inputs is not None
+        check_labels(labels, len(inputs))
+        rows = balanced_rows(labels, self.images, given.seed)
         states = of_inputs(
             lambda x: _states(network, x, layers, steepness),
-            given.train_inputs[rows],
+            inputs[rows],
             self.batch_size,
         )
         if not all(np.isfinite(s).all() for s in states):

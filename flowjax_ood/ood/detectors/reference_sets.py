@@ -145,11 +145,11 @@ class CFOOD(Detector):
     def prepared(self, network, given):
         bank = given.summary(Bank())
         f = unit_rows(bank.features)
-        size = min(round(self.share * bank.count), len(f))
+        size = min(round(self.share * bank.total), len(f))
         if size < 2:
             raise ValueError(
                 f"CFOOD needs two references or more, got {size}: a share of "
-                f"{self.share:g} of {bank.count} training inputs"
+                f"{self.share:g} of {bank.total} training inputs"
             )
         rows = np.random.default_rng(given.seed).permutation(len(f))[:size]
         f = f[np.sort(rows)]

@@ -70,7 +70,7 @@ def has_webp() -> bool:
     """Tell whether Pillow was built with WebP."""
     from PIL import features
 
-    return features.check("webp")
+    return bool(features.check("webp"))
 
 
 def _png(image: np.ndarray) -> int:

@@ -290,7 +290,7 @@ class FittedCombined(FittedScore):
     `chosen["scores"]` has the names of the scores that take part.
     """
 
-    combination: Combination | None = field(default=None, repr=False)
+    combination: Combination = field(kw_only=True, repr=False)
 
     def p_values(self, x, batch_size: int = 250) -> np.ndarray:
         """p-values of images or of `FlowOutputs`, by the second half: float64 `[N]`.

@@ -129,9 +129,10 @@ class SpectrumVariation(FlowScore):
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         check_scale(network, self.scale, self.name)
         position_shapes(network, self.name)
-        if self.scale is None:
+        scale = self.scale
+        if scale is None:
             return lambda outputs: -variation(flat_power(outputs))
-        return lambda out: -variation(position_power(out.latents[self.scale]))
+        return lambda out: -variation(position_power(out.latents[scale]))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def scale_shapes(network: ScoredFlow) -> tuple[tuple[int, ...], ...]:
     return tuple(shapes) if isinstance(shapes[0], tuple) else (tuple(shapes),)
 
 
-def position_shapes(network: ScoredFlow, name: str) -> tuple[tuple[int, int, int], ...]:
+def position_shapes(network: ScoredFlow, name: str) -> tuple[tuple[int, ...], ...]:
     """`scale_shapes` of latents that lie at positions of an image, `(h, w, C)` each.
 
     Raises ValueError, naming the score, for others, such as tokens.

@@ -170,8 +170,9 @@ class ScoredFlow:
 class FlowInputs(NamedTuple):
     """Events `[N, ...]`, and `[N, 2]` uint32: the draw and a digest of each event."""
 
-    events: np.ndarray
-    keys: np.ndarray
+    # of NumPy, and of JAX inside of programs
+    events: Any
+    keys: Any
 
 
 @compiled

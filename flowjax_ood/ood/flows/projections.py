@@ -78,7 +78,7 @@ class FittedProjectionTest:
 
     def statistic(self, group) -> float:
         """The mean distance of a group, images `[M, ...]` or `FlowOutputs`; M >= 2."""
-        return float(_distance(self._levels_of(group)))
+        return _distance(self._levels_of(group))
 
     def p_value(self, group) -> float:
         """The share of groups of as many calibration images that are as far.
@@ -87,6 +87,7 @@ class FittedProjectionTest:
         calibration images: groups drawn of those would be alike.
         """
         levels = self._levels_of(group)
+        assert self.calibrated is not None  # by `ProjectionTest.fit`
         size, count = len(levels), len(self.calibrated)
         if 2 * size > count:
             raise ValueError(
@@ -129,10 +130,10 @@ class FittedProjectionTest:
         return levels
 
 
-def _distance(levels: np.ndarray) -> np.ndarray:
+def _distance(levels: np.ndarray) -> float:
     """Mean over columns of the Kolmogorov-Smirnov distance of `[M, R]` to uniform."""
     ordered, count = np.sort(levels, axis=0), len(levels)
     steps = np.arange(count)[:, None]
     above = (steps + 1) / count - ordered
     below = ordered - steps / count
-    return np.maximum(above, below).max(0).mean()
+    return float(np.maximum(above, below).max(0).mean())

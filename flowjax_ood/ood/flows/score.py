@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowjax_ood.ood import checks
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted, Given
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 
 Score = Callable[[FlowOutputs], np.ndarray]
@@ -18,7 +18,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class FittedScore(Fitted):
+class FittedScore(Fitted[FlowOutputs]):
     """A fitted score of a flow: `score(images) -> float64 [N]`, higher = more ID.
 
     `function` takes `FlowOutputs`, so that one forward pass serves many scores.
@@ -49,7 +49,7 @@ class FittedScore(Fitted):
         return scores
 
 
-class FlowScore(Detector):
+class FlowScore(Detector[ScoredFlow, FlowOutputs]):
     """Base of the scores of a flow: frozen dataclasses that define `prepared`.
 
     `prepared(flow, given)` returns a function of `FlowOutputs`. `given.train`:
@@ -62,10 +62,16 @@ class FlowScore(Detector):
     flow. `of_images`: has no meaning for vectors.
     """
 
-    requires: ClassVar[Requires] = Requires()
-    low_share: ClassVar[float] = 1.0
-    passes: ClassVar[float] = 1.0
-    of_images: ClassVar[bool] = False
+    if TYPE_CHECKING:
+        # class attributes of most scores, properties of others
+        @property
+        def low_share(self) -> float: ...
+        @property
+        def passes(self) -> float: ...
+        @property
+        def of_images(self) -> bool: ...
+    else:
+        low_share, passes, of_images = 1.0, 1.0, False
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         raise NotImplementedError(f"{type(self).__name__} must define prepared")
