@@ -62,7 +62,8 @@ class Given:
     Raises TypeError for `train` that are not `Outputs`, and as `Outputs.of` does.
     """
 
-    # what the detector takes; where it `requires` them, `check` finds them missing
+    # of a kind that the detector takes; `check` raises where one that it `requires` is
+    # missing
     train: Any = None
     labels: np.ndarray | None = None
     id_validation: Any = None

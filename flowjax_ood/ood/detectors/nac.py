@@ -153,7 +153,7 @@ class NACUE(Detector):
         steepness, bins, enough = per_layer
         steepness = tuple(map(float, steepness))
         labels, inputs = given.labels, given.train_inputs
-        assert labels is not None  # by `check`, as these:
+        assert labels is not None  # `check` has seen to both
         assert inputs is not None
         check_labels(labels, len(inputs))
         rows = balanced_rows(labels, self.images, given.seed)
