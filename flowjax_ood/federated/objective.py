@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -106,7 +106,7 @@ class OwnClasses(CrossEntropy):
         features = None if self.outliers is None else batch.get("feature")
         return *super().inputs(batch, step_key), features
 
-    def loss(self, outputs: tuple, batch: Batch) -> tuple[jax.Array, dict]:
+    def loss(self, outputs: Any, batch: Batch) -> tuple[jax.Array, dict]:
         inside, outside = outputs
         inside = inside[:, batch["own"]]
         fit, metrics = cross_entropy(inside, batch["label"])

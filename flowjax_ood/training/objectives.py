@@ -40,10 +40,15 @@ class Objective(Protocol):
     * `loss(outputs, batch) -> (loss, metrics)`: scalars, of this device's rows alone.
     """
 
-    module: nn.Module
-    method: str | Callable | None
-    needs: tuple[str, ...]
-    made_by: str
+    # read alone: fields of frozen dataclasses, or class variables
+    @property
+    def module(self) -> nn.Module: ...
+    @property
+    def method(self) -> str | Callable | None: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    @property
+    def made_by(self) -> str: ...
 
     def inputs(self, batch: Batch, step_key: jax.Array) -> tuple: ...
 
