@@ -3,6 +3,7 @@
 import math
 import operator
 from numbers import Real
+from typing import Any
 
 
 def whole_number(name: str, value, least: int | None = None) -> int:
@@ -22,9 +23,11 @@ def whole_number(name: str, value, least: int | None = None) -> int:
     return number
 
 
-def real_number(name: str, value) -> float:
+def real_number(name: str, value: Any) -> float:
     """Return `value`; ValueError, which names it, for what is no finite number."""
-    if not isinstance(value, Real) or isinstance(value, bool):
+    # `Real` has numbers of NumPy too, which are no `float` to a checker of types
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number:
         raise ValueError(f"{name} must be a number, got {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")

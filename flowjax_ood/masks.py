@@ -220,10 +220,10 @@ def jet(
         if not values or (unknown := [v for v in values if v not in known]):
             wrong = f"names {unknown[0]!r}" if values else "is empty"
             raise ValueError(f"{name} {wrong}; known: {', '.join(known)}")
-    grid = None if grid is None else event_shape("grid", grid)
-    if grid is not None and len(grid) != 2:
-        raise ValueError(f"grid must be (rows, columns), got {grid}")
-    return Bound(_jet, kinds, spatial, whole_number("seed", seed, 0), grid)
+    size = None if grid is None else event_shape("grid", grid)
+    if size is not None and len(size) != 2:
+        raise ValueError(f"grid must be (rows, columns), got {size}")
+    return Bound(_jet, kinds, spatial, whole_number("seed", seed, 0), size)
 
 
 def _jet(kinds, spatial, seed, grid, k: int, shape: Sequence[int]) -> CouplingMask:
@@ -255,8 +255,8 @@ def _jet(kinds, spatial, seed, grid, k: int, shape: Sequence[int]) -> CouplingMa
     before += kinds[: k % len(kinds)].count("spatial")
     parity = JET_PLANES[spatial[before // 2 % len(spatial)]]
     plane = parity(np.arange(rows)[:, None], np.arange(columns)[None]) % 2 == before % 2
-    seen = np.broadcast_to(plane, (rows, columns)).reshape(tokens, 1)
-    return complementary(np.broadcast_to(seen, (tokens, channels)).copy())
+    whole = np.broadcast_to(plane, (rows, columns)).reshape(tokens, 1)
+    return complementary(np.broadcast_to(whole, (tokens, channels)).copy())
 
 
 STRATEGIES: dict[str, MaskStrategy] = {

@@ -116,8 +116,8 @@ class CouplingStack:
             )
         records: list[CouplingRecord] = []
         for path, layer, variables, apply in self.layers:
-            coupling = isinstance(layer, AffineCoupling)
-            if coupling and (hook := before.get(len(records))) is not None:
+            hook = before.get(len(records))
+            if isinstance(layer, AffineCoupling) and hook is not None:
                 changed = jnp.asarray(hook(x))
                 if changed.shape != x.shape:
                     raise ValueError(
@@ -126,7 +126,7 @@ class CouplingStack:
                     )
                 x = changed.astype(x.dtype)
             x, sown = apply(variables, x)
-            if coupling:
+            if isinstance(layer, AffineCoupling):
                 records.append(as_record(path, layer, jax.device_get(sown)))
         return records
 

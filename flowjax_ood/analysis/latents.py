@@ -19,6 +19,7 @@ from flowjax_ood.bijectors import (
     Reverse,
     Squeeze,
 )
+from flowjax_ood.bijectors.base import leaves
 from flowjax_ood.distributions import Flow
 
 
@@ -33,16 +34,15 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
         case Chain():
             for inner in reversed(bijector.bijectors):
                 z = image_layout(inner, z)
-            return z
+            return _only(z)
         case Repeat():
             for _ in range(bijector.n):
                 z = image_layout(bijector.block, z)
-            return z
+            return _only(z)
         case FactorOut():
             extra, *rest = z
             # the inner latents are a tuple only where they are split in their turn
-            inner = tuple(rest) if len(rest) > 1 else rest[0]
-            x = image_layout(bijector.inner, inner)
+            x = image_layout(bijector.inner, tuple(rest) if len(rest) > 1 else rest[0])
             return jnp.concatenate([x, extra], axis=-1)
         case Inverse(bijector=Patches()):
             return bijector.apply({}, z, method="inverse")[0]
@@ -54,7 +54,13 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
                 "lay out those of the bijector inside"
             )
         case _:
-            return z
+            return _only(z)
+
+
+def _only(z: Event) -> jax.Array:
+    """The array of an event that is not split."""
+    (array,) = leaves(z)
+    return array
 
 
 def latent_images(
@@ -89,7 +95,7 @@ def mean_latents(
     `draws`: the batch `x [B, H, W, C]`, dequantised anew each time; one is in memory at
     a time. Raises ValueError for no draw. Source: the paper, section 5 (40 draws).
     """
-    total, count = 0.0, 0
+    total, count = np.zeros(()), 0
     for x in draws:
         total = total + np.asarray(latents(x), np.float64)
         count += 1

@@ -73,7 +73,7 @@ def solve_jacobi(
         return number + 1, step(x), x
 
     start = jnp.zeros_like(z)
-    rounds, x, _ = lax.while_loop(moved, one, (0, start, start))
+    rounds, x, _ = lax.while_loop(moved, one, (jnp.asarray(0), start, start))
     return x, rounds
 
 
@@ -101,9 +101,6 @@ class Autoregressive(Bijector):
     solver: str = "jacobi"
     tol: float = 1e-6
 
-    # numbers per value that the conditioner gives to `_transform`
-    numbers = 0
-
     def __post_init__(self):
         if isinstance(self.order, (list, np.ndarray)):
             self.order = tuple(np.asarray(self.order).tolist())
@@ -114,6 +111,11 @@ class Autoregressive(Bijector):
         if not real_number("tol", self.tol) >= 0:
             raise ValueError(f"tol must be at least 0, got {self.tol}")
         super().__post_init__()
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the conditioner gives to `_transform` for each value."""
+        raise NotImplementedError(f"{type(self).__name__} defines no numbers")
 
     def _transform(self, x: jax.Array, raw: jax.Array, inverse: bool):
         """`(z, logdet [B])` of `x [B, D]` by `raw [B, D, numbers]`, or the inverse."""

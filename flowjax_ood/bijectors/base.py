@@ -97,13 +97,18 @@ def widened(event: Event, *dtypes) -> Event:
 
 def event_size(shape: Shape) -> int:
     """Number of dimensions of an event."""
-    if shape and isinstance(shape[0], tuple):
-        return sum(math.prod(s) for s in shape)
-    return math.prod(shape)
+    return sum(map(math.prod, array_shapes(shape)))
+
+
+def array_shapes(shape: Shape) -> tuple[tuple[int, ...], ...]:
+    """The shapes of an event's arrays: one, or those of a tuple."""
+    several = tuple(s for s in shape if isinstance(s, tuple))
+    return several or (tuple(n for n in shape if not isinstance(n, tuple)),)
 
 
 def image_shape(shape: Shape, who: str) -> tuple[int, int, int]:
     """`shape` if it is an image's `(H, W, C)`, a clear error otherwise."""
-    if len(shape) != 3 or not all(isinstance(n, int) for n in shape):
-        raise ValueError(f"{who} takes images [B, H, W, C], got event shape {shape}")
-    return shape
+    match shape:
+        case (int(h), int(w), int(c)):
+            return h, w, c
+    raise ValueError(f"{who} takes images [B, H, W, C], got event shape {shape}")

@@ -28,9 +28,10 @@ def haar_forward(x: jax.Array, axis: str) -> jax.Array:
 def haar_inverse(z: jax.Array, axis: str) -> jax.Array:
     """`a = (c + d) / sqrt(2)` and `b = (c - d) / sqrt(2)`, put next to each other."""
     if axis == "channel":
-        return _unpair(*jnp.split(z, 2, axis=-1), 3)
-    parts = jnp.split(z, 4, axis=-1)
-    return _unpair(_unpair(*parts[:2], 2), _unpair(*parts[2:], 2), 1)
+        low, high = jnp.split(z, 2, axis=-1)
+        return _unpair(low, high, 3)
+    a, b, c, d = jnp.split(z, 4, axis=-1)
+    return _unpair(_unpair(a, b, 2), _unpair(c, d, 2), 1)
 
 
 def _pair(x, axis):

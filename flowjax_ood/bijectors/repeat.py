@@ -170,7 +170,7 @@ def stack_layers(layers: list[dict]) -> dict:
 def unstack_layers(stacked: dict) -> list[dict]:
     """The inverse of `stack_layers`."""
     leaves, structure = jax.tree.flatten(stacked["stack"])
-    return [structure.unflatten(layer) for layer in zip(*leaves, strict=True)]
+    return [jax.tree.unflatten(structure, layer) for layer in zip(*leaves, strict=True)]
 
 
 def _couplings(block: Bijector, n: int) -> list[tuple]:

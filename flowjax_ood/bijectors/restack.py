@@ -47,8 +47,8 @@ def restack(source: Bijector, tree: dict, target: Bijector) -> dict:
             "cannot rearrange parameters between different stacks of layers: "
             f"{_summary(given)} given, {_summary(wanted)} needed"
         )
-    for (_, given, _), leaf in zip(parts, needed, strict=True):
-        _check_seeds(given, leaf)
+    for (_, own, _), leaf in zip(parts, needed, strict=True):
+        _check_seeds(own, leaf)
     left = iter([part for _, _, part in parts])
     return _filled(target, left)
 

@@ -4,6 +4,8 @@ The key is explicit and one per example, so an image's noise depends on its key 
 not on the batch it came in, and not on the devices the batch is spread over.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,7 +73,7 @@ def quantize(x: jax.Array, bins: int = 256) -> jax.Array:
     return jnp.clip(jnp.floor(x * float(bins)), 0.0, bins - 1.0).astype(dtype)
 
 
-def check_values(images: jax.Array, bins: int) -> None:
+def check_values(images: jax.Array | np.ndarray, bins: int) -> None:
     """Raise ValueError for values not below `bins`, where values are known."""
     if bins > jnp.iinfo(images.dtype).max or isinstance(images, jax.core.Tracer):
         return
@@ -109,7 +111,8 @@ def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def _check_keys(keys: jax.Array) -> None:
-    if not jnp.issubdtype(getattr(keys, "dtype", None), jax.dtypes.prng_key):
+    dtype: Any = getattr(keys, "dtype", None)
+    if not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise TypeError(
             "keys must be typed PRNG keys, as of jax.random.key(seed), not "
             f"{getattr(keys, 'dtype', type(keys).__name__)}; an old-style key is "

@@ -43,7 +43,7 @@ class StreamedImages:
         prepared = self._prepared
         first = prepared.image_of(0, prepared.data[0])[None]
         first = with_channels(first, self.channels)
-        count = prepared.count - len(self.left_out)
+        count = prepared.total - len(self.left_out)
         object.__setattr__(self, "shape", (count, *first.shape[1:]))
 
     def __len__(self) -> int:

@@ -13,7 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.arguments import whole_number
-from flowjax_ood.bijectors.base import Event, Shape, leaves, sum_event
+from flowjax_ood.bijectors.base import (
+    Event,
+    Shape,
+    array_shapes,
+    leaves,
+    sum_event,
+    zero_logdet,
+)
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 PER = ("dimension", "channel")
@@ -21,7 +28,8 @@ PER = ("dimension", "channel")
 
 def standard_normal_log_prob(z: Event) -> jax.Array:
     """`log N(z; 0, I)` of each event, summed over its arrays: `[B]`, nats."""
-    return sum(sum_event(-0.5 * part * part - HALF_LOG_2PI) for part in leaves(z))
+    parts = (sum_event(-0.5 * part * part - HALF_LOG_2PI) for part in leaves(z))
+    return sum(parts, start=zero_logdet(z))
 
 
 def normal_log_prob(z: Event, mean: Event, log_scale: Event) -> jax.Array:
@@ -29,7 +37,7 @@ def normal_log_prob(z: Event, mean: Event, log_scale: Event) -> jax.Array:
 
     `mean` and `log_scale` are events like z; their arrays broadcast against those of z.
     """
-    total = 0.0
+    total = zero_logdet(z)
     for part, m, s in zip(leaves(z), leaves(mean), leaves(log_scale), strict=True):
         u = (part - m) * jnp.exp(-s)
         total = total + sum_event(-0.5 * u * u - s - HALF_LOG_2PI)
@@ -174,7 +182,10 @@ def _split(shape: Shape) -> bool:
 
 def _noise(key, shape: Shape, num: int) -> Event:
     """`num` events of `shape` from N(0, I), of JAX's default dtype."""
+    shapes = array_shapes(shape)
     if not _split(shape):
-        return jax.random.normal(key, (num, *shape))
-    keys = jax.random.split(key, len(shape))
-    return tuple(_noise(k, s, num) for k, s in zip(keys, shape, strict=True))
+        return jax.random.normal(key, (num, *shapes[0]))
+    keys = jax.random.split(key, len(shapes))
+    return tuple(
+        jax.random.normal(k, (num, *s)) for k, s in zip(keys, shapes, strict=True)
+    )

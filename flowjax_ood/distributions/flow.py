@@ -283,8 +283,8 @@ def check_temperature(temperature) -> None:
     try:
         values = np.asarray(temperature, float)
     except (TypeError, ValueError):
-        values = np.nan
-    if not np.all(np.isfinite(values) & (np.asarray(values) >= 0)):
+        values = np.asarray(np.nan)
+    if not np.all(np.isfinite(values) & (values >= 0)):
         raise ValueError(
             f"temperature must be a finite number, at least 0, got {temperature!r}"
         )

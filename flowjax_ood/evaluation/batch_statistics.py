@@ -1,6 +1,7 @@
 """Recompute batch-norm statistics over training data, before evaluation."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,8 @@ def recompute_batch_stats(
         results.append(moments(variables, jax.tree.map(place, batch)))
     if not results:
         raise ValueError("recompute_batch_stats needs at least one batch, got none")
-    if jax.tree.structure(results[0]) != jax.tree.structure(running):
+    given: Any = jax.tree.structure(results[0])
+    if given != jax.tree.structure(running):
         raise ValueError(
             "a layer of this flow keeps running statistics but does not sow the mean "
             "and var of its batch in `batch_moments`; use networks.BatchNorm"

@@ -14,9 +14,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from flowjax_ood.interface.text import inline, markdown_table
 from flowjax_ood.runtime.files import write_bytes
+from flowjax_ood.runtime.paths import AnyPath
 
 PAGE, CSS = (Path(__file__).with_suffix(end).read_text() for end in (".html", ".css"))
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -102,15 +104,15 @@ class Document:
             raise ValueError(
                 f"align must be {width} letters out of l, c and r, not {align!r}"
             )
-        for row, column in highlight:
-            if not (0 <= row < height and 0 <= column < width):
+        for at, column in highlight:
+            if not (0 <= at < height and 0 <= column < width):
                 raise ValueError(
-                    f"highlight {(row, column)} is outside a table of {height} rows "
+                    f"highlight {(at, column)} is outside a table of {height} rows "
                     f"and {width} columns"
                 )
         page = _table_page(headers, rows, caption, align, highlight)
         markdown = markdown_table(
-            list(map(_text, headers)), [map(_text, row) for row in rows], align
+            list(map(_text, headers)), [list(map(_text, row)) for row in rows], align
         )
         return self._add(page, f"{_inline(caption)}\n\n{markdown}")
 
@@ -165,7 +167,7 @@ class Document:
             blocks += own
         return "\n\n".join(filter(None, blocks)) + "\n"
 
-    def write(self, path: str | os.PathLike) -> Path:
+    def write(self, path: str | os.PathLike) -> AnyPath:
         """Write the page, or with the suffix `.md` the Markdown; returns the path.
 
         A reader sees the whole of the old file or of the new one.
@@ -232,7 +234,7 @@ def _table_page(headers, rows, caption: str, align: str, highlight) -> str:
     )
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "–"
     if hasattr(value, "dtype"):  # a scalar of numpy or JAX

@@ -169,7 +169,8 @@ def no_compilation_cache() -> Iterator[None]:
         # JAX looks once whether there is a cache, and remembers the answer
         compilation_cache.reset_cache()
 
-    before = jax.config.jax_enable_compilation_cache
+    # JAX makes the names of its settings as it starts
+    before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     switch(False)
     try:
         yield

@@ -59,5 +59,5 @@ def os_error(error: OSError) -> str:
     said = error.strerror or str(error) or type(error).__name__
     if error.filename is not None:
         said = f"{error.filename}: {said}"
-    remedy = REMEDIES.get(error.errno)
+    remedy = REMEDIES.get(error.errno or 0)
     return f"{said}; {remedy}" if remedy else said

@@ -21,7 +21,7 @@ class _Outlived(io.FileIO):
 
     lost: OSError | None = None
 
-    def write(self, data) -> int | None:
+    def write(self, data) -> int:
         try:
             return super().write(data)
         except OSError as error:

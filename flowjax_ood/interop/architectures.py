@@ -20,7 +20,7 @@ def build(
     reader: TensorReader,
     prefixes: list[str],
     architecture: str,
-    event_shape: tuple[int, ...],
+    event_shape: tuple,
 ) -> Flow:
     """Build the flow that the tensors are the parameters of.
 

@@ -37,7 +37,8 @@ def load_efficientnet_lite0(
     reader = TensorReader(
         {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     )
-    params, stats = {}, {}
+    params: dict[str, dict] = {}
+    stats: dict[str, dict] = {}
 
     def take(layer: str, conv: str, norm: str) -> None:
         """Take a convolution and its batch norm, as `params[layer]`."""

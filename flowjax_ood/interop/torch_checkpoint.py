@@ -68,9 +68,9 @@ def read_state_dict(
     content = read_torch_checkpoint(path)
     outer = content if isinstance(content, Mapping) else {}
     state = content if key is None else outer.get(key)
-    values = list(state.values()) if isinstance(state, Mapping) else []
-    if values and all(isinstance(value, np.ndarray) for value in values):
-        return dict(state)
+    tensors = dict(state) if isinstance(state, Mapping) else {}
+    if tensors and all(isinstance(value, np.ndarray) for value in tensors.values()):
+        return tensors
     what = "it" if key is None else f"its entry {key!r}"
     inside = [repr(k) for k, value in outer.items() if isinstance(value, Mapping)]
     raise CheckpointFormatError(
@@ -109,9 +109,10 @@ def _read_legacy(file: BinaryIO) -> Any:
         if size - at < 8 + storage.bytes:
             raise CheckpointFormatError(_cut_short(storage, size - at))
         (count,) = struct.unpack("<q", file.read(8))
-        if count != storage.count:
+        if count != storage.numbers:
             raise CheckpointFormatError(
-                f"storage {key} holds {count} numbers, not the {storage.count} it names"
+                f"storage {key} holds {count} numbers, not the {storage.numbers} it "
+                "names"
             )
         arrays[key] = _array(storage, file.read(storage.bytes))
         at += 8 + storage.bytes

@@ -14,16 +14,16 @@ class CheckpointFormatError(ValueError):
 
 # Tuples, so that no instruction of a pickle can change one after it was checked.
 class Storage(NamedTuple):
-    """`count` numbers of one dtype, kept in the file under `key`."""
+    """`numbers` numbers of one dtype, kept in the file under `key`."""
 
     key: str
     dtype: np.dtype
-    count: int
+    numbers: int
 
     @property
     def bytes(self) -> int:
         """Length in the file."""
-        return self.count * self.dtype.itemsize
+        return self.numbers * self.dtype.itemsize
 
 
 class Tensor(NamedTuple):

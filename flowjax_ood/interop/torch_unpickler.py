@@ -82,7 +82,7 @@ def _check_memo(file: BinaryIO) -> None:
     """
     start, highest = file.tell(), 0
     for opcode, index, _ in pickletools.genops(file):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+        if index is not None and opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
             highest = max(highest, index)
     length = file.tell() - start
     file.seek(start)

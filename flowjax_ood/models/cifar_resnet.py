@@ -67,15 +67,25 @@ class ResNet34(nn.Module):
             )
         h = normalise_pixels(x, self.mean, self.std)
         (h,) = self.precision.cast(h)
-        common = {"precision": self.precision, "norm_group": self.norm_group}
-        stem = ConvNorm(self.widths[0], **common, name="stem")
+        stem = ConvNorm(
+            self.widths[0],
+            precision=self.precision,
+            norm_group=self.norm_group,
+            name="stem",
+        )
         h = put.get("stem", nn.relu(stem(h)))
         taps = {"stem": h}
         for k, (blocks, width) in enumerate(zip(self.blocks, self.widths), start=1):
             for i in range(blocks):
                 stride = 2 if i == 0 and k > 1 else 1
-                name = f"layer{k}_{i}"
-                h = BasicBlock(width, stride, **common, name=name)(h)
+                block = BasicBlock(
+                    width,
+                    stride,
+                    self.precision,
+                    self.norm_group,
+                    name=f"layer{k}_{i}",
+                )
+                h = block(h)
             h = taps[f"layer{k}"] = put.get(f"layer{k}", h)
         pooled = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
         taps["pooled"] = put.get("pooled", pooled)

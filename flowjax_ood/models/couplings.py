@@ -42,6 +42,9 @@ def coupling_layers(
             )
         return lambda net, mask, k: SplineCoupling(net, mask, k, bins, bound)
     if coupling == "mixture":
-        bounded = {} if max_log_scale is None else {"max_log_scale": max_log_scale}
-        return lambda net, mask, k: MixtureCoupling(net, mask, k, components, **bounded)
+        if max_log_scale is None:
+            return lambda net, mask, k: MixtureCoupling(net, mask, k, components)
+        return lambda net, mask, k: MixtureCoupling(
+            net, mask, k, components, max_log_scale=max_log_scale
+        )
     raise ValueError(f"unknown coupling {coupling!r}; known: {', '.join(COUPLINGS)}")

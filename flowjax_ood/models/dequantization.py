@@ -45,8 +45,10 @@ def variationally_dequantized(
     precision = as_precision(precision)
     net = Bound(ImageConditioned, width=width, precision=precision)
     noise = Chain(
-        MixtureCoupling(net, masks.alternate_checkerboard, k, components)
-        for k in range(couplings)
+        [
+            MixtureCoupling(net, masks.alternate_checkerboard, k, components)
+            for k in range(couplings)
+        ]
     )
     look = Bound(GatedConvNet, width=context, precision=precision)
     first = VariationalDequantization(noise, look, bins)

@@ -35,12 +35,13 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     # where the last window begins, and one more
     rows, columns = ((n - 1) // stride * stride + 1 for n in size)
-    return sum(
+    first, *others = (
         x[:, i : i + rows : stride, j : j + columns : stride]
         * lax.broadcast_to_rank(kernel[i, j], x.ndim)
         for i in range(taps)
         for j in range(taps)
     )
+    return sum(others, start=first)
 
 
 class Stage(NamedTuple):

@@ -1,6 +1,7 @@
 """Samples that a condition is pressed upon: classifier-free guidance."""
 
 from dataclasses import fields
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,9 +47,10 @@ def guided_sample(
         )
     if weight:
         flow = flow.clone(bijector=_guided(flow.bijector, guidance))
-    return flow.apply(
+    samples: Any = flow.apply(
         variables, key, len(cond), temperature, cond=cond, method="sample"
     )
+    return samples
 
 
 def drop_condition(key: jax.Array, cond: jax.Array, rate: float = 0.1) -> jax.Array:

@@ -6,6 +6,7 @@ import flax.linen as nn
 
 from flowjax_ood import masks
 from flowjax_ood.bijectors import (
+    Bijector,
     Chain,
     ElementAffine,
     Inverse,
@@ -79,7 +80,7 @@ def Jet(
     strategy = masks.jet(kinds, spatial, seed, grid)
     check_coverage(strategy, couplings, tokens)
 
-    def turn(number: int, length: int) -> list[SigmoidCoupling]:
+    def turn(number: int, length: int) -> list[Bijector]:
         first = number * len(kinds)
         return [
             SigmoidCoupling(network, strategy, first + k, scale) for k in range(length)

@@ -1,6 +1,6 @@
 """Masked autoregressive flows on vectors and images, and their inverses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -64,7 +64,9 @@ def MAF(
     precision = as_precision(precision)
     network = Bound(MADE, hidden=tuple(hidden), precision=precision)
     if transform == "affine":
-        layer = partial(MaskedAffine, network, max_log_scale=max_log_scale)
+        layer: Callable[..., Autoregressive] = partial(
+            MaskedAffine, network, max_log_scale=max_log_scale
+        )
     elif transform == "spline":
         layer = partial(MaskedSpline, network, bins=bins, bound=bound)
     else:
@@ -88,8 +90,8 @@ def IAF(
     et al. 2016.
     """
     flow = MAF(shape, solver=solver, **arguments)
-    layers = (
+    layers = [
         Inverse(each) if isinstance(each, Autoregressive) else each
         for each in flow.bijector.bijectors
-    )
+    ]
     return flow.clone(bijector=Chain(layers))

@@ -1,6 +1,6 @@
 """RealNVP: the paper's flow and all its variants, by arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -222,7 +222,7 @@ def check_at_least(model: str, values: dict, least: dict) -> None:
             )
 
 
-def st_network(name: str | Callable, known: dict[str, Callable]) -> Callable:
+def st_network(name: str | Callable, known: Mapping[str, Callable]) -> Callable:
     """Return the module factory of that name, or the one given."""
     if callable(name):
         return name

@@ -2,14 +2,21 @@
 
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from flowjax_ood import masks
 from flowjax_ood.arguments import event_shape, real_number, whole_number
-from flowjax_ood.bijectors import AffineCoupling, Chain, ConditionAffine, Haar, squeeze
+from flowjax_ood.bijectors import (
+    AffineCoupling,
+    Bijector,
+    Chain,
+    ConditionAffine,
+    Haar,
+    squeeze,
+)
 from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
 from flowjax_ood.distributions.flow import check_temperature
@@ -42,7 +49,7 @@ class LevelLogProb(NamedTuple):
         The wavelet keeps volume, so it adds nothing.
         """
         total = jnp.sum(self.levels, axis=1)
-        return total + self.coarse if self.complete else total
+        return total if self.coarse is None else total + self.coarse
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class WaveletFlow:
         wide = Bound(net, kernel=self.kernel)
         last = at == self.levels
         bound = 0.0 if last and self.coarse == "regression" else self.max_log_scale
-        parts = [ConditionAffine(wide, bound)]
+        parts: list[Bijector] = [ConditionAffine(wide, bound)]
         if bound and self.block == "coupling":
             strategy = masks.alternate_checkerboard
             parts += [AffineCoupling(net, strategy, k) for k in range(self.couplings)]
@@ -188,7 +195,7 @@ class WaveletFlow:
         given = None if at == self.levels else coarse[at]
         return {"x": parts[at], "cond": self.condition(which, given, y)}
 
-    def init(self, key, x, y) -> dict[str, dict]:
+    def init(self, key, x, y) -> dict[str, Any]:
         """Variables of all levels, by name; a level's do not depend on how many are."""
         variables = {}
         for at, name in enumerate(self.names):
@@ -206,7 +213,7 @@ class WaveletFlow:
         Raises ValueError for x or y of another shape, dtype, or number of rows.
         """
         names = self.names if self.coarse == "flow" else self.names[:-1]
-        found = []
+        found: list[Any] = []
         for at, name in enumerate(names):
             rows = self.examples(self._which(at), x, y)
             level = self.level(self._which(at))
@@ -233,14 +240,14 @@ class WaveletFlow:
                 )
             key = jax.random.key(0)
         keys = jax.random.split(key, self.levels + 1)
-        coarse = None
+        coarse: Any = None
         for at in reversed(range(self.levels + 1)):
             which = self._which(at)
             cond = self.condition(which, coarse, y)
             mean_alone = which == "coarse" and self.coarse == "regression"
             draw = partial(self.level(which).apply, variables[self.names[at]])
             heat = 0.0 if mean_alone else temperature
-            part = draw(keys[at], len(y), heat, cond, method="sample")
+            part: Any = draw(keys[at], len(y), heat, cond, method="sample")
             coarse = part if which == "coarse" else self.join(coarse, part)
         return coarse
 

@@ -108,7 +108,8 @@ class CausalTransformer(nn.Module):
             raise ValueError(
                 f"CausalTransformer takes tokens [B, T, C], got shape {x.shape}"
             )
-        return self.conditioner(*x.shape[1:], features, cond).outputs(x)
+        _, tokens, channels = x.shape
+        return self.conditioner(tokens, channels, features, cond).outputs(x)
 
 
 def _zero_weights(key, inputs: int, outputs: int) -> dict:

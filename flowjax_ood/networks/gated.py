@@ -146,15 +146,16 @@ class GatedAttention(nn.Module):
                 f"GatedAttention takes images [B, H, W, C], got shape {x.shape}"
             )
         of_pixels = cond is not None and cond.ndim == 4
-        common = {"dropout": self.dropout, "precision": self.precision}
         h = Conv(self.width, precision=self.precision, name="in_conv")(x)
         h = add_condition(self, h, None if of_pixels else cond)
         start = nn.initializers.normal(0.01)
         code = self.param("positions", start, h.shape[1:], jnp.float32)
         for i in range(self.blocks):
-            conv = GatedConv(1, **common, name=f"conv_{i}")
+            conv = GatedConv(1, self.dropout, self.precision, name=f"conv_{i}")
             h = self._normed(conv(h, cond if of_pixels else None), f"conv_norm_{i}")
-            attention = AttentionBlock(self.heads, **common, name=f"attention_{i}")
+            attention = AttentionBlock(
+                self.heads, self.dropout, self.precision, name=f"attention_{i}"
+            )
             h = self._normed(attention(h, code), f"attention_norm_{i}")
         last = partial(Conv, features, precision=self.precision, name="out_conv")
         return last(kernel_init=nn.initializers.zeros)(h)

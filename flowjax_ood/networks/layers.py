@@ -186,7 +186,5 @@ def normalise_pixels(
     if not all(s > 0 for s in std):
         raise ValueError(f"std must be positive, got {std}")
     x = jnp.asarray(x)
-    mean, std = (
-        lax.broadcast_to_rank(jnp.asarray(a, x.dtype), x.ndim) for a in (mean, std)
-    )
-    return (x - mean) / std
+    m, s = (lax.broadcast_to_rank(jnp.asarray(a, x.dtype), x.ndim) for a in (mean, std))
+    return (x - m) / s

@@ -71,6 +71,7 @@ def made(
         h, kernel, bias = precision.cast(h, kernel, layer.bias)
         h = jnp.matmul(h, kernel, precision=precision.multiply) + bias[None]
         if layer.cond_kernel is not None:
+            assert cond is not None, "a network made with a condition needs one"
             seen, weight = precision.cast(cond.astype(x.dtype), layer.cond_kernel)
             h = h + jnp.matmul(seen, weight, precision=precision.multiply)
     return h.reshape(*x.shape, -1).astype(x.dtype)

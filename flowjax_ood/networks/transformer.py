@@ -135,13 +135,13 @@ def transformer_step(
     `h` is that token's `[B, C]`; the cache holds the tokens before it.
     """
     query, *own = _query_key_value(weights, h[:, None], heads, precision)
-    key, value = cache = tuple(
+    key, value = (
         lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), index, axis=1)
         for kept, new in zip(cache, own, strict=True)
     )
     seen = jnp.arange(key.shape[1])[None] <= index
     attended = attend(query, key, value, seen, precision)
-    return _outputs(weights, h[:, None], attended, precision)[:, 0], cache
+    return _outputs(weights, h[:, None], attended, precision)[:, 0], (key, value)
 
 
 def _query_key_value(weights, h, heads, precision):

@@ -118,7 +118,7 @@ class _Parts:
         return [part for part in parts if _place(part)[0] == last]
 
 
-def _place(part: BucketPath) -> tuple[int, int]:
+def _place(part: BucketPath) -> tuple[int, ...]:
     """`(generation, number)` of a part; empty for another object's name."""
     fields = part.name.split("-")
     if len(fields) != 3 or not all(f.isdecimal() and f.isascii() for f in fields[:2]):

@@ -54,7 +54,8 @@ class Parallel:
         self.devices = sorted(devices, key=lambda d: d.process_index)
         self.part = _part_of_this_process(self.devices)
         self.local = len(self.devices) // self.part.count
-        shape, names = (len(self.devices),), (AXIS,)
+        shape: tuple[int, ...] = (len(self.devices),)
+        names: tuple[str, ...] = (AXIS,)
         if fsdp != 1:
             _check_fsdp(fsdp, len(self.devices), mode)
             shape, names = (len(self.devices) // fsdp, fsdp), (AXIS, FSDP)

@@ -43,7 +43,7 @@ def as_path(path: "str | os.PathLike | BucketPath") -> "AnyPath":
 
 def on_disk(path: "str | os.PathLike | BucketPath", what: str) -> Path:
     """The path on a disk; ValueError where it is of a bucket, for `what` needs one."""
-    if is_url(path):
+    if isinstance(path, BucketPath) or is_url(path):
         raise ValueError(f"{path}: {what} cannot be written to a bucket")
     return Path(path)
 

@@ -45,7 +45,8 @@ def copied(leaf: Any, sharding: NamedSharding) -> jax.Array:
     """Make a global array, whole on every device, of one that every process has."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         return jax.device_put(leaf, sharding)
-    if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+    dtype: Any = getattr(leaf, "dtype", None)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         data = copied(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     return from_whole(np.asarray(leaf), sharding)

@@ -84,7 +84,7 @@ def progress(
     Of several processes, the first one shows it; without a label, none.
     """
     silent = label is None or not is_lead()
-    shown = Progress(label, total, unit, done, silent)
+    shown = Progress(label or "", total, unit, done, silent)
     try:
         yield shown
     finally:

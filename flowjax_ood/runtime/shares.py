@@ -17,14 +17,25 @@ Imports nothing heavy.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
-Rows = TypeVar("Rows")
+
+class Sliceable(Protocol):
+    """A sequence or an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+Rows = TypeVar("Rows", bound=Sliceable)
 
 _AXIS: ContextVar[str | None] = ContextVar("flowjax_ood_batch_axis", default=None)
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """The part of a batch that a process reads: `index` of `count` equal ones."""
 
     index: int = 0

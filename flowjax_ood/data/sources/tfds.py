@@ -44,11 +44,11 @@ def load_tfds(
     """
     prepared = find_images(name, split, path=path, limit=limit, image_size=image_size)
     first = prepared.data[0]
-    shape = (prepared.count, *prepared.image_of(0, first).shape)
+    shape = (prepared.total, *prepared.image_of(0, first).shape)
     check_memory(shape, prepared.what)
     images = np.empty(shape, np.uint8)
     labelled = "label" in first and np.ndim(first["label"]) == 0
-    labels = np.empty(prepared.count, np.int32) if labelled else None
+    labels = np.empty(prepared.total, np.int32) if labelled else None
 
     def read(index: int) -> tuple[np.ndarray, Any]:
         example = prepared.data[index]
@@ -56,7 +56,7 @@ def load_tfds(
         prepared.check_shape(index, image, shape[1:])
         return image, example.get("label")
 
-    for index, (image, label) in enumerate(on_threads(read, prepared.count)):
+    for index, (image, label) in enumerate(on_threads(read, prepared.total)):
         images[index] = image
         if labels is not None:
             labels[index] = label
@@ -64,10 +64,10 @@ def load_tfds(
 
 
 class Prepared(NamedTuple):
-    """Prepared images: the first `count` of `data`, each to be brought to `size`."""
+    """Prepared images: the first `total` of `data`, each to be brought to `size`."""
 
     data: Sequence[dict]
-    count: int
+    total: int
     size: int | None
     # the set in the words of errors, and as `ImageSet.origin` has it
     what: str
