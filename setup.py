@@ -21,6 +21,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["flowjax_ood", "flowjax_ood.*"]),
     package_data={
+        "flowjax_ood": ["py.typed"],
         "flowjax_ood.data.sources": ["embedded/*"],
         "flowjax_ood.interface": ["document.*"],
     },
@@ -102,5 +103,6 @@ setup(
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
 )

@@ -10,14 +10,13 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flowjax_ood.data.checks import check_bytes, unknown
 from flowjax_ood.runtime.files import replacing
-from flowjax_ood.runtime.paths import AnyPath, as_path
+from flowjax_ood.runtime.paths import AnyPath, BucketPath, as_path
 
 # raised by NumPy and zipfile for what is damaged, cut short, encrypted (RuntimeError),
 # of a compression unknown here, larger than memory, or could only be read by pickle
@@ -31,8 +30,10 @@ _UNREADABLE = (
 class Archive:
     """An open archive: `keys`, and arrays by key. Made by `open_archive`."""
 
-    def __init__(self, path: Path, arrays: np.lib.npyio.NpzFile):
-        self.path, self.keys, self._arrays = path, arrays.files, arrays
+    def __init__(self, path: AnyPath, arrays: np.lib.npyio.NpzFile):
+        assert arrays.zip is not None, "it is open"
+        self.path, self.keys = path, arrays.files
+        self._arrays, self._zip = arrays, arrays.zip
 
     def read(self, key: str) -> np.ndarray:
         """Read the array `key`.
@@ -42,9 +43,9 @@ class Archive:
         """
         what = f"{self.path}[{key!r}]"
         stored = f"{key}.npy"
-        if stored in self._arrays.zip.namelist():
+        if stored in self._zip.namelist():
             # no more than that is decompressed
-            size = self._arrays.zip.getinfo(stored).file_size
+            size = self._zip.getinfo(stored).file_size
             check_bytes(size, f"{what}: takes", "use a machine with more")
         try:
             return self._arrays[key]
@@ -77,7 +78,7 @@ class Archive:
 
 def find_archive(
     source: str, path: str | os.PathLike | None, stems: Sequence[str], remedy: str
-) -> Path:
+) -> AnyPath:
     """Return `path` if it is a file, or the first STEM.npz of that directory.
 
     Raises ValueError and FileNotFoundError that name `source` and end with `remedy`.
@@ -87,36 +88,36 @@ def find_archive(
             f"source {source!r} needs path=, an .npz archive or a directory of them; "
             f"{remedy}"
         )
-    path = as_path(path)
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise FileNotFoundError(f"no file or directory {str(path)!r}; {remedy}")
+    place = as_path(path)
+    if place.is_file():
+        return place
+    if not place.is_dir():
+        raise FileNotFoundError(f"no file or directory {str(place)!r}; {remedy}")
     for stem in stems:
-        if (path / f"{stem}.npz").is_file():
-            return path / f"{stem}.npz"
-    there = (p.stem for p in path.glob("*.npz"))
-    raise unknown(f"an archive in {path}", stems[0], there, remedy)
+        if (place / f"{stem}.npz").is_file():
+            return place / f"{stem}.npz"
+    there = (p.stem for p in place.glob("*.npz"))
+    raise unknown(f"an archive in {place}", stems[0], there, remedy)
 
 
 @contextmanager
 def open_archive(
-    path: str | os.PathLike, content: bytes | None = None
+    path: str | os.PathLike | BucketPath, content: bytes | None = None
 ) -> Iterator[Archive]:
     """Open the archive `path`, or its `content`, for the time of a with-block.
 
     Raises ValueError for a file that is no archive of arrays, or one array alone.
     """
-    path = as_path(path)
+    place = as_path(path)
     # opened here: NumPy leaves the file open when it turns out not to be an archive
-    with path.open("rb") if content is None else BytesIO(content) as file:
+    with place.open("rb") if content is None else BytesIO(content) as file:
         try:
             arrays = np.load(file, allow_pickle=False)
         except _UNREADABLE as error:
-            raise ValueError(f"{path}: not an .npz archive ({_say(error)})") from error
+            raise ValueError(f"{place}: not an .npz archive ({_say(error)})") from error
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError(f"{path}: holds one array, not a set; use np.savez")
-        yield Archive(path, arrays)
+            raise ValueError(f"{place}: holds one array, not a set; use np.savez")
+        yield Archive(place, arrays)
 
 
 def _say(error: Exception) -> str:
@@ -126,6 +127,7 @@ def _say(error: Exception) -> str:
 
 def write_archive(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> AnyPath:
     """Write `arrays` to `path`, uncompressed; no reader ever sees half of it."""
+    contents: dict[str, Any] = dict(arrays)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **contents)
     return as_path(path)

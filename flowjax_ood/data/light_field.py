@@ -78,12 +78,12 @@ def light_field(
             raise ValueError(f"{name} must not be negative or infinite, got {value}")
     planes = volumes.shape[-1]
     if disparities is None:
-        disparities = 2.0 * np.arange(planes) - (planes - 1)
-    disparities = np.asarray(disparities, float)
-    if disparities.shape != (planes,) or not np.isfinite(disparities).all():
+        disparities = (2.0 * np.arange(planes) - (planes - 1)).tolist()
+    moves = np.asarray(disparities, float)
+    if moves.shape != (planes,) or not np.isfinite(moves).all():
         raise ValueError(
             f"there must be a finite disparity for each of the {planes} planes, got "
-            f"{disparities.tolist()}"
+            f"{moves.tolist()}"
         )
     rows = list(range(len(volumes)) if rows is None else rows)
     if len(rows) != len(volumes):
@@ -91,7 +91,7 @@ def light_field(
     x = volumes.astype(np.float32)
     y = np.zeros((*x.shape[:3], views), np.float32)
     for i, k in enumerate(np.arange(views) - (views - 1) / 2):
-        for d, disparity in enumerate(disparities):
+        for d, disparity in enumerate(moves):
             y[..., i] += shifted(x[..., d], scale * k * disparity) / planes
     return y + np.float32(noise) * Streams(seed, "light field", rows).normal(
         *y.shape[1:]

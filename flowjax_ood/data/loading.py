@@ -72,9 +72,14 @@ def load(
         ValueError: an unknown source, name or split; says which there are.
         FileNotFoundError: data that is not there; says how to get it.
     """
-    options = {"limit": limit, "image_size": image_size, "channels": channels}
-    check_request(**options)
-    options |= {"path": path, "seed": seed}
+    check_request(limit=limit, image_size=image_size, channels=channels)
+    options = {
+        "limit": limit,
+        "image_size": image_size,
+        "channels": channels,
+        "path": path,
+        "seed": seed,
+    }
     images = _read(_IMAGES, "a data source", spec, source, options)
     if limit is not None:
         images = images.take(limit)

@@ -204,7 +204,8 @@ def exchanged(
     sets = [set(context) for context in contexts]
     first = scenes.labels[:, 0].tolist()
     of = scenes.contexts.tolist()
-    waiting, pairs = [], []
+    waiting: list[int] = []
+    pairs: list[tuple[int, int]] = []
     for scene in range(len(scenes)):
         if first[scene] not in sets[of[scene]]:
             continue
@@ -223,7 +224,7 @@ def exchanged(
         )
     rows = np.array(pairs)
     before = scenes.at(rows.ravel())
-    other = rows[:, ::-1].ravel()
+    given = rows[:, ::-1].ravel()
     items, labels = before.items.copy(), before.labels.copy()
-    items[:, 0], labels[:, 0] = scenes.items[other, 0], scenes.labels[other, 0]
+    items[:, 0], labels[:, 0] = scenes.items[given, 0], scenes.labels[given, 0]
     return before, replace(before, items=items, labels=labels)

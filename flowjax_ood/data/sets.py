@@ -20,6 +20,14 @@ class StoredSet:
 
     FIELD: ClassVar[str]
     KIND: ClassVar[str]
+    # for `replace`
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    name: str
+    split: str
+    labels: np.ndarray | None
+    source: str
+    origin: str
 
     @property
     def events(self) -> np.ndarray:

@@ -102,7 +102,7 @@ class Standardizer:
             "pca": 0 if self.components is None else self.output_dims,
             "log_abs_det": self.log_abs_det,
         }
-        if self.components is not None:
+        if self.components is not None and self.variances is not None:
             share = self.variances[: self.output_dims].sum() / self.variances.sum()
             account |= {"whiten": self.whiten, "explained_variance": float(share)}
         return account
@@ -117,7 +117,7 @@ class Standardizer:
         """Read what `save` wrote. Raises ValueError for any other file."""
         try:
             with open_archive(path) as archive:
-                values = {k: archive.read(k) for k in archive.keys}
+                values: dict[str, Any] = {k: archive.read(k) for k in archive.keys}
             values["dims"] = int(values["dims"])
             values["whiten"] = bool(values["whiten"])
             return cls(**values)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -138,8 +138,8 @@ class StreamedImageSet(StoredSet):
         """Return the provenance, and that the set was streamed."""
         return super().describe() | {"streamed": True}
 
-    def at(self, rows: np.ndarray | slice) -> ImageSet:
-        """Read the images at `rows`, indices or a slice, into memory."""
+    def at(self, rows: np.ndarray | slice) -> Any:
+        """Read the images at `rows`, indices or a slice, into memory: an `ImageSet`."""
         images = self.images[rows]
         return ImageSet(self.name, self.split, images, None, self.source, self.origin)
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from importlib import import_module
+from typing import Any
 
 from flowjax_ood import __version__
 from flowjax_ood.interface import environment, streams
@@ -30,7 +31,7 @@ IMAGES = (
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    options = {
+    options: dict[str, Any] = {
         "allow_abbrev": False,
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }

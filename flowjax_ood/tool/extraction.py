@@ -162,6 +162,7 @@ def _chunks(count: int) -> Iterator[np.ndarray]:
 def of_vectors(examples: Examples) -> Extracted:
     """What is known of vectors: no pictures, and no problems."""
     vectors = examples.vectors
+    assert vectors is not None, "these are images"
     digests = [np.frombuffer(digest(v), np.uint8) for v in vectors]
     rows = np.arange(len(vectors))
     return Extracted(rows, vectors, np.array(digests), [b""] * len(rows), problems={})
@@ -207,7 +208,7 @@ def _name(examples: Examples, features: Features, rows: np.ndarray) -> str:
     """A name that is another one for other files, or those files changed."""
     what = hashlib.blake2b(repr(features).encode(), digest_size=12)
     for row in rows:
-        if examples.paths:
+        if examples.images is None:
             what.update(_identity(examples.paths[row]))
         else:
             what.update(np.ascontiguousarray(examples.images[row]).tobytes())

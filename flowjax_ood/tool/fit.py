@@ -163,7 +163,7 @@ def check_kinds(examples: Examples, others: Examples | None) -> None:
             f"{examples.source} and {others.source} are not both images, nor both "
             "embeddings"
         )
-    if examples.vectors is not None:
+    if examples.vectors is not None and others.vectors is not None:
         mine, theirs = examples.vectors.shape[1], others.vectors.shape[1]
         if mine != theirs:
             raise UserError(

@@ -88,7 +88,9 @@ class Examples:
         return on_threads(lambda i: _header(self.paths[i]), len(self))
 
     def pictures(
-        self, rows: Sequence[int], make: Callable[[np.ndarray], Any] = unchanged
+        self,
+        rows: Sequence[int] | np.ndarray,
+        make: Callable[[np.ndarray], Any] = unchanged,
     ) -> Iterator[Picture]:
         """Decode images and make something of each, on threads, in their order.
 
@@ -149,7 +151,8 @@ def _folder(path: Path) -> Examples:
         )
     inside = [file.relative_to(path) for file in files]
     # class folders: every image is in one
-    labels, classes = None, ()
+    labels = None
+    classes: tuple[str, ...] = ()
     if all(len(name.parts) > 1 for name in inside):
         classes = tuple(sorted({name.parts[0] for name in inside}))
         if len(classes) > 1:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowjax_ood.interface.errors import UserError
-from flowjax_ood.ood.rejection import reject
+from flowjax_ood.ood.rejection import Control, reject
 from flowjax_ood.runtime.messages import warn
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.tool.devices import on_all_devices
@@ -44,7 +44,7 @@ class Scored:
 class Rule:
     """How p-values become decisions: `control` and `level` of `ood.reject`."""
 
-    control: str
+    control: Control
     level: float
 
     @property

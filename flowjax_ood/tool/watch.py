@@ -164,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
 def _take_in(subject: Subject, watch: Watch, examples: Examples, rule: Rule) -> None:
     """Score a batch, print it, and then remember it."""
     rows = np.arange(len(examples))
-    if examples.vectors is not None:
+    if subject.features is None:
         found = of_vectors(examples)
     else:
         found = extract_rows(examples, subject.features, rows)
@@ -186,16 +186,17 @@ def _take_in(subject: Subject, watch: Watch, examples: Examples, rule: Rule) -> 
 def _records(
     examples: Examples, scored: Scored, report: DriftReport | None, alpha: float
 ) -> Iterator[dict[str, Any]]:
-    rejected = reject(scored.p, alpha, "each").reject if len(scored.p) else ()
-    for k, row in enumerate(scored.rows.astype(int)):
-        yield {
-            "image": examples.names[row],
-            "decision": NEW if rejected[k] else NORMAL,
-            "p_value": float(scored.p[k]),
-            "score": float(scored.score[k]),
-            "log_wealth": float(report.log_wealth[k]),
-            "alarm_at": report.alarm_at,
-        }
+    if report is not None:
+        rejected = reject(scored.p, alpha, "each").reject
+        for k, row in enumerate(scored.rows.astype(int)):
+            yield {
+                "image": examples.names[row],
+                "decision": NEW if rejected[k] else NORMAL,
+                "p_value": float(scored.p[k]),
+                "score": float(scored.score[k]),
+                "log_wealth": float(report.log_wealth[k]),
+                "alarm_at": report.alarm_at,
+            }
     for row, problem in scored.problems.items():
         yield {
             "image": examples.names[row],

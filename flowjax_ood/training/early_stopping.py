@@ -60,7 +60,7 @@ class EarlyStopping:
         # of the best state: its score and step, and how many scores came since
         self._best: dict = {}
         self._state: TrainState | None = None
-        self._checkpoints = None
+        self._checkpoints: Checkpoints | None = None
         if validation:
             # as many as there are checkpoints, which name a best state each
             self._checkpoints = Checkpoints(workdir / DIRECTORY, max(keep, KEEP))
@@ -71,7 +71,7 @@ class EarlyStopping:
         Drops the best states of later steps. Raises CheckpointError where the best
         state that it names is damaged or gone: only it can be the result.
         """
-        if not self.validation:
+        if self._checkpoints is None:
             return
         self._best = facts
         if facts:
@@ -88,7 +88,7 @@ class EarlyStopping:
 
     def due(self, step: int) -> bool:
         """Whether to `look` after this step."""
-        return bool(self.validation) and step % self.validation.every == 0
+        return self.validation is not None and step % self.validation.every == 0
 
     @property
     def exhausted(self) -> bool:
@@ -101,6 +101,7 @@ class EarlyStopping:
 
         Raises NonFiniteLossError for a score that is not finite.
         """
+        assert self.validation is not None, "nothing is ever due"
         score = float(self.validation.score(state.variables()))
         if not math.isfinite(score):
             raise NonFiniteLossError(step, f"validation score {score}")
@@ -114,7 +115,7 @@ class EarlyStopping:
 
     def save(self) -> None:
         """Write the best state unless it is on disk."""
-        if self._state is None:
+        if self._state is None or self._checkpoints is None:
             return
         step = self._best["step"]
         if step not in self._checkpoints.steps():
@@ -124,6 +125,7 @@ class EarlyStopping:
         """The best state, from memory or from disk."""
         if self._state is not None:
             return self._state
+        assert self._checkpoints is not None, "nothing was validated"
         return _restored(self._checkpoints, template, self._best["step"])
 
     def __enter__(self):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing import parent_process, resource_tracker
+from typing import Protocol
 
 import numpy as np
 
@@ -69,6 +70,12 @@ class Prefetch:
             )
 
 
+class Ahead(Iterator[Batch], Protocol):
+    """Batches that are read ahead, until it is closed."""
+
+    def close(self) -> None: ...
+
+
 # each batch is read as it is asked for
 IN_TURN = Prefetch()
 
@@ -109,7 +116,7 @@ class Feed:
         self._read = partial(_read, batches, part)
         self._prefetch = prefetch
         self._held: deque[Batch] = deque()
-        self._iterator: Iterator[Batch] | None = None
+        self._iterator: Ahead | None = None
 
     def __enter__(self) -> "Feed":
         return self
@@ -151,12 +158,13 @@ class Feed:
         step = self.step + len(self._held)
         if not self._prefetch.ahead:
             return self._read(step)
-        first = self._iterator is None
-        if first:
-            self._iterator = read_ahead(self._read, step, self._prefetch, self._end)
+        iterator, first = self._iterator, self._iterator is None
+        if iterator is None:
+            iterator = read_ahead(self._read, step, self._prefetch, self._end)
+            self._iterator = iterator
         if not self._prefetch.workers:
-            return next(self._iterator)
-        read = partial(next, self._iterator)
+            return next(iterator)
+        read = partial(next, iterator)
         batch = without_signals(read) if first else read()
         # of workers it is in memory shared with them, which goes when grain's array
         # does, whatever still looks into it
@@ -170,7 +178,7 @@ def _read(batches: Batches, part: Share, step: int) -> Batch:
 
 def read_ahead(
     read: Callable[[int], Batch], start: int, prefetch: Prefetch, end: int = ENDLESS
-) -> Iterator[Batch]:
+) -> Ahead:
     """`read(start)`, ..., `read(end - 1)`; its `close()` ends what reads ahead."""
     import grain
     from absl import flags
@@ -228,5 +236,7 @@ def _as_worker(index: int, count: int) -> None:
 
 def _end_with_parent() -> None:
     """End with a trainer that is killed: its workers would wait for ever."""
-    parent_process().join()
+    trainer = parent_process()
+    assert trainer is not None, "a worker is a process of its own"
+    trainer.join()
     os._exit(1)

@@ -81,8 +81,8 @@ class Likelihood:
     module: Flow
     _: KW_ONLY
     bins: int = 256
-    method: ClassVar = "log_prob_parts"
-    needs: ClassVar = ("image or x", "index")
+    method: ClassVar[str | Callable] = "log_prob_parts"
+    needs: ClassVar[tuple[str, ...]] = ("image or x", "index")
     made_by: ClassVar = "image_batches or vector_batches"
 
     def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
@@ -238,7 +238,7 @@ class CrossEntropy:
     module: nn.Module
     augment: Augment | None = None
     method: ClassVar = None
-    needs: ClassVar = ("image or x", "index", "label")
+    needs: ClassVar[tuple[str, ...]] = ("image or x", "index", "label")
     made_by: ClassVar = "labelled_batches"
 
     def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:

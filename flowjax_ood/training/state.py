@@ -51,15 +51,15 @@ def create_state(
             only the shape matters.
         average: whether to average the parameters (`make_train_step(ema_decay=...)`).
     """
-    inputs = [as_input(x) for x in inputs if x is not None]
+    given = [as_input(x) for x in inputs if x is not None]
 
     def build(key, *inputs):
         return _at_start(optimizer, module.init(key, *inputs), average)
 
     # a caller that traces, for the shapes alone or to compile by its own options
     if isinstance(jnp.zeros(()), jax.core.Tracer):
-        return build(key, *inputs)
-    return run_once(build, key, *inputs)
+        return build(key, *given)
+    return run_once(build, key, *given)
 
 
 def fine_tuning_state(

@@ -76,10 +76,10 @@ def fog(x: np.ndarray, streams: Streams, thickness: float, decay: float) -> np.n
 
     p is a plasma, the smoother the larger `decay`, and m the image's brightest value.
     """
-    clouds = plasma(streams, *x.shape[1:3], roughness=1 / decay**2)[..., None]
+    clouds = plasma(streams, x.shape[1], x.shape[2], 1 / decay**2)[..., None]
     brightest = x.max(axis=(1, 2, 3), keepdims=True)
-    thickness = np.float32(thickness)
-    return (x + thickness * clouds) * (brightest / (brightest + thickness))
+    thick = np.float32(thickness)
+    return (x + thick * clouds) * (brightest / (brightest + thick))
 
 
 def spatter(

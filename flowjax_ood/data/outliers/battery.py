@@ -8,7 +8,7 @@ kinds are told apart by what their makers knew of them:
 * "kept back": kinds that nothing was chosen by, to be looked at once, at the end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ _TOLD_CORRUPTIONS = {
     if kind not in _NOT_TOLD
 }
 # block -> name -> what is done to images
-KINDS = {
+KINDS: dict[str, dict[str, CommonCorruption | Callable]] = {
     SEEN: {
         "inverted": PSEUDO["inverted"],
         "upside_down": poses.upside_down,

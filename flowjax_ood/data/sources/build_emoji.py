@@ -56,7 +56,7 @@ def divide(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
     pictures = list(pictures)
     people = sorted({base(p.points) for p in pictures if kind(p.points) == "people"})
     tested = set(people[::2])
-    parts = {part: [] for part in PARTS}
+    parts: dict[str, list[Picture]] = {part: [] for part in PARTS}
     for picture in pictures:
         part = kind(picture.points)
         if part == "people":
@@ -104,9 +104,9 @@ def _readings(font):
     def read(glyph: str) -> list[tuple[int, ...]]:
         if glyph in points:
             return points[glyph]
-        readings = []
+        readings: list[tuple[int, ...]] = []
         for parts in ligatures.get(glyph, ()):
-            start = [()]
+            start: list[tuple[int, ...]] = [()]
             for part in parts:
                 start = [one + more for one in start for more in read(part)]
             readings += start

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from flowjax_ood.data.archives import Archive, find_archive, open_archive, write_archive
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import VectorSet
+from flowjax_ood.runtime.paths import AnyPath
 
 
 def load_embeddings(
@@ -47,7 +47,7 @@ def write_embeddings(
     path: str | os.PathLike,
     sets: Mapping[str, VectorSet],
     meta: Mapping[str, Any],
-) -> Path:
+) -> AnyPath:
     """Write one archive of several sets, in one step. Returns its path.
 
     Keys: `NAME:SPLIT/embeddings`, float32 `[N, D]`, and `NAME:SPLIT/labels`, int32
@@ -78,7 +78,7 @@ def read_meta(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _keys(
-    keys: list[str], name: str, split: str, file: Path, own: bool
+    keys: list[str], name: str, split: str, file: AnyPath, own: bool
 ) -> tuple[str, str]:
     """Keys of the vectors and of their labels; `own`: the archive is of this set."""
     if own and "embeddings" in keys:

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from flowjax_ood.data.checks import check_bytes, unknown
 from flowjax_ood.data.sets import ImageSet
-from flowjax_ood.runtime.paths import AnyPath, as_path
+from flowjax_ood.runtime.paths import AnyPath, BucketPath, as_path
 
 # Where Debian's package dataset-fashion-mnist puts it.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -94,7 +94,7 @@ def load_idx(
     return ImageSet(name, split, pixels, labels, "idx", _origin(chosen, name, labels))
 
 
-def read_idx(path: str | os.PathLike, rank: int) -> np.ndarray:
+def read_idx(path: str | os.PathLike | BucketPath, rank: int) -> np.ndarray:
     """Read a uint8 array of `rank` dimensions from an IDX file, plain, `.gz` or `.xz`.
 
     No more is decompressed than the header says. Raises `ValueError` naming the file
@@ -113,7 +113,7 @@ def decode_idx(data: bytes, rank: int, file: str | os.PathLike) -> np.ndarray:
     return _read(BytesIO(data), rank, file)
 
 
-def _read(stored: BinaryIO, rank: int, file: str | os.PathLike) -> np.ndarray:
+def _read(stored: BinaryIO, rank: int, file: object) -> np.ndarray:
     suffix = PurePath(str(file)).suffix
     try:
         if suffix == ".gz":
@@ -129,7 +129,7 @@ def _read(stored: BinaryIO, rank: int, file: str | os.PathLike) -> np.ndarray:
     return _decode(stored, rank, file)
 
 
-def _decode(stream: BinaryIO, rank: int, file: str | os.PathLike) -> np.ndarray:
+def _decode(stream: BinaryIO | BufferedIOBase, rank: int, file: object) -> np.ndarray:
     """Read the header, and then as many bytes as it says."""
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
@@ -209,7 +209,8 @@ def _scan(directory: AnyPath) -> Iterator[_File]:
     for sub in sorted(p for p in directory.iterdir() if p.is_dir()):
         folders += [(sub, sub.name), (sub / "raw", sub.name)]
     for folder, owner in folders:
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        there: list[AnyPath] = list(folder.iterdir()) if folder.is_dir() else []
+        for path in sorted(there):
             match = _FILE.fullmatch(path.name)
             if match:
                 split = match["split"].replace("t10k", "test")

@@ -1,11 +1,11 @@
 """Source `npz`: NumPy archives, the hook for any data set of one's own."""
 
 import os
-from pathlib import Path
 
 from flowjax_ood.data.archives import find_archive, open_archive
 from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.sets import ImageSet, check_images
+from flowjax_ood.runtime.paths import AnyPath
 
 
 def load_npz(
@@ -34,7 +34,7 @@ def load_npz(
     return ImageSet(name, split, images, labels, "npz", origin)
 
 
-def _keys(keys: list[str], split: str, file: Path) -> tuple[str, str]:
+def _keys(keys: list[str], split: str, file: AnyPath) -> tuple[str, str]:
     if f"{split}_images" in keys:
         return f"{split}_images", f"{split}_labels"
     if split in keys and not split.endswith("_labels"):

@@ -62,8 +62,8 @@ def read_picture(
     if channels is not None:
         grey = channels == 1
     mode = "L" if grey else "RGB"
-    picture = _on_white(_upright(picture)) if as_shown else _opaque(picture, path)
-    image = np.asarray(picture.convert(mode))
+    shown = _on_white(_upright(picture)) if as_shown else _opaque(picture, path)
+    image = np.asarray(shown.convert(mode))
     image = image[..., None] if grey else image
     if size is None:
         return image
@@ -80,9 +80,11 @@ def bits_a_value(picture: "Image.Image", head: bytes) -> int:
     `head` is the beginning of the file. Sources: PNG section 11.2.2 (IHDR), TIFF 6.0
     tag 258, Netpbm's maxval, AV1-ISOBMFF section 2.3.3 (av1C).
     """
+    from PIL.TiffImagePlugin import TiffImageFile
+
     if picture.format == "PNG":
         return head[24]
-    if picture.format == "TIFF":
+    if isinstance(picture, TiffImageFile):
         return max(picture.tag_v2.get(258, (1,)))
     if picture.format == "PPM" and head[1:2] in b"2356":
         return int(re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)[3]).bit_length()
@@ -133,8 +135,7 @@ def _opaque(picture: "Image.Image", path: Path) -> "Image.Image":
     if not _has_alpha(picture):
         return picture
     with_alpha = picture.convert("RGBA")
-    lowest, _ = with_alpha.getchannel("A").getextrema()
-    if lowest < 255:
+    if np.asarray(with_alpha.getchannel("A")).min() < 255:
         raise ValueError(
             f"{path} has transparent pixels, whose colour depends on what is behind "
             "them; put it on a background first"

@@ -158,12 +158,14 @@ class Checkpoints:
         """
         if not is_lead():
             return
-        path = self._place.work / str(self._pending)
+        step = self._pending
+        assert step is not None, "nothing is being written"
+        path = self._place.work / str(step)
         if not path.is_dir():
-            [path] = self._place.work.glob(f"{self._pending}.*tmp*")
-        self._place.seal(self._pending, path)
+            [path] = self._place.work.glob(f"{step}.*tmp*")
+        self._place.seal(step, path)
         if self._written:
-            self._written(self._pending, time.monotonic() - self._began)
+            self._written(step, time.monotonic() - self._began)
 
     def drop_after(self, step: int) -> None:
         """Remove the checkpoints of all later steps."""
@@ -228,7 +230,9 @@ class Checkpoints:
         )
         try:
             mismatch = difference(template, self._manager.item_metadata(step).state)
-            restored = None if mismatch else self._manager.restore(step, args=items)
+            restored: Any = (
+                None if mismatch else self._manager.restore(step, args=items)
+            )
             if restored and not isinstance(restored.facts, dict):
                 raise ValueError(f"its facts are {restored.facts!r}")
         except Exception as error:

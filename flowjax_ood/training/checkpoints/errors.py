@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from flowjax_ood.runtime.messages import first_line
+from flowjax_ood.runtime.paths import AnyPath
 
 # the remedy where no checkpoint is left
 ANEW = "restore it, or train again in a new workdir"
@@ -24,9 +25,9 @@ class DamagedCheckpointError(CheckpointError):
         self.reason = reason
 
 
-def none_whole(directory: Path, damaged: dict | None = None) -> CheckpointError:
+def none_whole(directory: AnyPath, damaged: dict | None = None) -> CheckpointError:
     """Make the error for a directory with no checkpoint, or only `damaged` ones."""
-    if leads_nowhere(directory):
+    if isinstance(directory, Path) and leads_nowhere(directory):
         return CheckpointError(
             f"{directory} is a link to {directory.readlink()}, which is not there; "
             "mount or restore that"
@@ -42,7 +43,7 @@ def none_whole(directory: Path, damaged: dict | None = None) -> CheckpointError:
     )
 
 
-def lost(directory: Path, step: int) -> CheckpointError:
+def lost(directory: AnyPath, step: int) -> CheckpointError:
     """Make the error for a directory that held the checkpoint of `step`, and is empty.
 
     To start from nothing would erase what is known of the run.
@@ -52,12 +53,12 @@ def lost(directory: Path, step: int) -> CheckpointError:
     )
 
 
-def leads_nowhere(path: Path) -> bool:
+def leads_nowhere(path: AnyPath) -> bool:
     """Whether a path is a link to what is not there: to storage not mounted, say."""
     return path.is_symlink() and not path.exists()
 
 
-def damaged(path: Path, reason: str, whole: list[int]) -> DamagedCheckpointError:
+def damaged(path: AnyPath, reason: str, whole: list[int]) -> DamagedCheckpointError:
     """`whole`: steps of the checkpoints there that are not damaged."""
     remedy = (
         f"`train` goes on from step {max(whole)}"
@@ -68,14 +69,14 @@ def damaged(path: Path, reason: str, whole: list[int]) -> DamagedCheckpointError
     return DamagedCheckpointError(str(error), reason)
 
 
-def unreadable(path: Path, error: Exception) -> CheckpointError:
+def unreadable(path: AnyPath, error: Exception) -> CheckpointError:
     """Make the error for a checkpoint that the disk does not give."""
     return refused(
         path, f"it cannot be read: {first_line(error)}", "mend that and run again"
     )
 
 
-def refused(path: Path, reason: str, remedy: str) -> CheckpointError:
+def refused(path: AnyPath, reason: str, remedy: str) -> CheckpointError:
     """Make the error for a checkpoint that is not restored."""
     return CheckpointError(
         f"the checkpoint {path} cannot be restored, {reason}. Nothing was changed; "
@@ -83,7 +84,7 @@ def refused(path: Path, reason: str, remedy: str) -> CheckpointError:
     )
 
 
-def unwritten(path: Path, error: Exception) -> CheckpointError:
+def unwritten(path: AnyPath, error: Exception) -> CheckpointError:
     """Make the error for a checkpoint that cannot be written."""
     return CheckpointError(
         f"the checkpoint {path} cannot be written ({first_line(error)}); free space "

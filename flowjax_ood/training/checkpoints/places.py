@@ -21,6 +21,7 @@ from flowjax_ood.runtime.processes import everyones, fetch, is_lead, on_all, on_
 from flowjax_ood.training.checkpoints import manifest
 
 T = TypeVar("T")
+P = TypeVar("P", Path, BucketPath)
 
 # where damaged checkpoints are put, next to the directory of the good ones
 ASIDE = "damaged_checkpoints"
@@ -38,10 +39,13 @@ def place_of(directory: AnyPath, keep: int) -> "Directory | Bucket":
 class Directory:
     """A directory on storage that all processes share, which orbax works in."""
 
+    directory: AnyPath
+    work: Path
+
     def __init__(self, directory: Path, keep: int):
         self.directory = self.work = directory
         # of orbax's manager
-        self.options = {"max_to_keep": keep}
+        self.options: dict[str, Any] = {"max_to_keep": keep}
 
     def steps(self, manager) -> list[int]:
         return sorted(on_lead(lambda: list(manager.all_steps())))
@@ -74,23 +78,20 @@ class Directory:
         return on_lead((self.work / str(step) / manifest.NAME).exists)
 
     def clean(self) -> None:
-        left = self.directory.glob("*.orbax-checkpoint-tmp*")
-        on_lead(lambda: [remove_folder(path) for path in left])
+        def remove() -> None:
+            for path in self.work.glob("*.orbax-checkpoint-tmp*"):
+                remove_folder(path)
+
+        on_lead(remove)
 
     def delete(self, manager, step: int) -> None:
         manager.delete(step)
 
     def set_aside(self, step: int) -> str:
-        path = self._free_name(step)
+        path = _free_name(self.work, step)
         path.parent.mkdir(exist_ok=True)
-        (self.directory / str(step)).rename(path)
+        (self.work / str(step)).rename(path)
         return str(path)
-
-    def _free_name(self, step: int) -> AnyPath:
-        path = self.directory.parent / ASIDE / f"{step}"
-        while path.exists():
-            path = path.with_name(path.name + "+")
-        return path
 
     def close(self) -> None:
         pass
@@ -98,6 +99,8 @@ class Directory:
 
 class Bucket(Directory):
     """A folder of a bucket, and a temporary directory of each process."""
+
+    directory: BucketPath
 
     def __init__(self, directory: BucketPath, keep: int):
         from orbax.checkpoint.options import MultiprocessingOptions
@@ -170,7 +173,7 @@ class Bucket(Directory):
         remove_folder(self.work / str(step))
 
     def set_aside(self, step: int) -> str:
-        folder, to = self.directory / str(step), self._free_name(step)
+        folder, to = self.directory / str(step), _free_name(self.directory, step)
         # copies are whole before anything is removed
         for path in folder.objects():
             path.copy(to / path.relative_to(folder))
@@ -217,6 +220,14 @@ class Bucket(Directory):
             return damage
         temporary.rename(to)
         return ""
+
+
+def _free_name(directory: P, step: int) -> P:
+    """Where a damaged checkpoint can be put."""
+    path = directory.parent / ASIDE / f"{step}"
+    while path.exists():
+        path = path.with_name(path.name + "+")
+    return path
 
 
 def _recorded(folder: BucketPath) -> dict[str, tuple[int, int]]:

@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 
 NAME = "events.jsonl"
 # facts that are numbers, of whatever event
-NUMBERS = ("step", "num_steps", "to", "seconds", "bytes")
-NUMBERS += ("processes", "devices", "pid")
+NUMBERS = (
+    *("step", "num_steps", "to", "seconds", "bytes"),
+    *("processes", "devices", "pid"),
+)
 ENDINGS = ("interrupted", "diverged", "failed", "out_of_time", "finished")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 from flowjax_ood.runtime.line_files import line_file
 from flowjax_ood.runtime.paths import AnyPath, as_path
@@ -72,7 +73,7 @@ def read(path: str | AnyPath) -> list[dict]:
     return records
 
 
-def is_number(value: object) -> bool:
+def is_number(value: Any) -> bool:
     """Whether a value of JSON is a finite number."""
     try:
         return type(value) in (int, float) and math.isfinite(value)

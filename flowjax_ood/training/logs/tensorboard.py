@@ -7,6 +7,7 @@ session, `write(step, **values)` as training goes, and `close()`.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from flowjax_ood.runtime.messages import warn
 from flowjax_ood.runtime.paths import AnyPath, on_disk
@@ -37,7 +38,7 @@ class TensorBoard:
         # tensorboardX's own SummaryWriter puts records in a queue of ten, which blocks
         # for good once the disk is full and its thread has died of it
         self._open_file = RecordWriter
-        self._file = None
+        self._file: Any = None
         self._refused = False
 
     def resume_at(self, step: int) -> None:

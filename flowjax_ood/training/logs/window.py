@@ -65,6 +65,7 @@ class MetricWindow:
         for at, metrics in enumerate(host, start=step - len(host) + 1):
             check_metrics(metrics, at)
         now = time.monotonic()
+        assert self._clock is not None, "the first `add` starts it"
         elapsed, images = now - self._clock, self._timed * self.batch_size
         if images:
             self.seconds, self.images = self.seconds + elapsed, self.images + images
