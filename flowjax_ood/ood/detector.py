@@ -62,10 +62,9 @@ class Given:
     Raises TypeError for `train` that are not `Outputs`, and as `Outputs.of` does.
     """
 
-    # of a kind that the detector takes; `check` raises where one that it `requires` is
-    # missing
-    train: Any = None
+    train: Outputs | FlowOutputs | None = None
     labels: np.ndarray | None = None
+    # inputs, or outputs of either kind: what the detector takes, and `check` asks for
     id_validation: Any = None
     ood_validation: Any = None
     seed: int = 0
@@ -93,9 +92,8 @@ class Given:
         """
         if self.summaries is not None:
             return self.summaries[summary]
-        return self.once(
-            summary, lambda: summary.of(self.train, self.labels, self.seed)
-        )
+        train: Any = self.train
+        return self.once(summary, lambda: summary.of(train, self.labels, self.seed))
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Make something of these data at the first call with this key, and keep it."""
@@ -212,7 +210,7 @@ def fitted_inputs(requires: Requires, given: Given) -> dict[str, np.ndarray]:
     if requires.id_validation or requires.ood_validation or requires.id_labels:
         name = "validation images (Given.id_validation)"
         found[name] = given.id_validation
-    inputs = {
+    inputs: dict[str, Any] = {
         what: value.events if isinstance(value, FlowOutputs) else value
         for what, value in found.items()
     }
@@ -379,7 +377,7 @@ class Detector(Generic[Net, Out]):
         if given.train is not None:
             self.check_train(network, given.train, given.labels)
 
-    def check_train(self, network: Network, train: Outputs, labels) -> None:
+    def check_train(self, network: Network, train: Any, labels) -> None:
         """Raise where training outputs and labels are not as the detector needs."""
         r = self.requires
         if r.train_data:

@@ -1,7 +1,7 @@
 """Detectors that scale the logits z `[B, C]`: by one temperature, or one per input."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -85,7 +85,8 @@ class TempScale(Detector):
         given = given or Given()
         self.check(network, given)
         if self.fitted_on == "train":
-            z, labels = given.train.logits, given.labels
+            train: Any = given.train
+            z, labels = train.logits, given.labels
         else:
             x, labels = given.id_validation, given.id_labels
             z = (x if isinstance(x, Outputs) else network.collect(x)).logits

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class FittedScore(Fitted[FlowOutputs]):
 
     `function` takes `FlowOutputs`, so that one forward pass serves many scores.
     """
+
+    network: ScoredFlow
 
     def score(self, x, batch_size: int = 250) -> np.ndarray:
         return self.score_outputs(self.network.collect(x, batch_size))
@@ -127,9 +129,11 @@ class FlowScore(Detector[ScoredFlow, FlowOutputs]):
         """Raise ValueError for calibration images that are reference images, too."""
 
         def make() -> None:
+            held_out = calibration(given, 0, self.name)
+            known = reference(given, 0, self.name)
             checks.check_disjoint(
-                given.id_validation.events,
-                given.train.events,
+                held_out.events,
+                known.events,
                 *(self.name, "reference images"),
                 "leave them out of Given.id_validation",
             )
@@ -220,7 +224,7 @@ def drawn(outputs: FlowOutputs, count: int, seed: int) -> FlowOutputs:
     return outputs.rows(np.sort(chosen))
 
 
-def _at_least(outputs: FlowOutputs, least: int, name: str, what: str) -> FlowOutputs:
+def _at_least(outputs: Any, least: int, name: str, what: str) -> FlowOutputs:
     if len(outputs) < least:
         raise ValueError(f"{name} needs {least} {what}; got {len(outputs)}")
     return outputs

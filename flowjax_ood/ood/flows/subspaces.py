@@ -99,8 +99,9 @@ def components(given: Given, of: Of, scale: int | None, name: str) -> Components
 def check_count(found: Components, wanted: int, given: Given, name: str) -> None:
     """Raise ValueError where fewer than `wanted` components were found."""
     if wanted > len(found):
+        count = len(reference(given, 0, name))
         raise ValueError(
-            f"{name} needs {wanted} components; {min(len(given.train), ROWS)} "
+            f"{name} needs {wanted} components; {min(count, ROWS)} "
             f"reference images of {len(found.mean)} numbers vary in {len(found)}: give "
             "more images, or ask for fewer components"
         )
