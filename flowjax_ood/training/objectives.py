@@ -237,7 +237,7 @@ class CrossEntropy:
 
     module: nn.Module
     augment: Augment | None = None
-    method: ClassVar = None
+    method: ClassVar[Callable | None] = None
     needs: ClassVar[tuple[str, ...]] = ("image or x", "index", "label")
     made_by: ClassVar = "labelled_batches"
 
