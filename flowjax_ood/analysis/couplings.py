@@ -111,7 +111,9 @@ class CouplingStatistics:
 
     def __init__(self):
         self.moments, self.scale = PairMoments(), 0.0
-        self.path, self.seen, self.changed = (), None, None
+        self.path: tuple[str, ...] = ()
+        self.seen: np.ndarray | None = None
+        self.changed: np.ndarray | None = None
 
     def add(self, record: CouplingRecord, target: np.ndarray | None = None) -> None:
         """Add the images of a record; `target` is of the shape of its input."""
@@ -133,7 +135,12 @@ class CouplingStatistics:
         return without_nan(self.moments.measures() | own)
 
     def describe(self) -> dict:
-        """Describe the layer: path, shape of its event, dimensions seen and changed."""
+        """Describe the layer: path, shape of its event, dimensions seen and changed.
+
+        Raises ValueError before the first image.
+        """
+        if self.seen is None or self.changed is None:
+            raise ValueError("no images were added")
         return {
             "path": "/".join(self.path),
             "shape": list(self.changed.shape),

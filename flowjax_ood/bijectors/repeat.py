@@ -84,6 +84,7 @@ class Repeat(Bijector):
         self._check()
         block = self.block.clone(parent=None, _deep_clone=True)
         masks = mask_data(block, self.n, x.shape[1:])
+        assert self.scope is not None, "within init or apply"
         rngs = {
             stream: jax.random.split(self.make_rng(stream), self.n)
             for stream in self.scope.rngs

@@ -1,5 +1,7 @@
 """Denoising by a density of noisy events: Tweedie's formula."""
 
+from typing import Any
+
 import jax
 
 from flowjax_ood.arguments import real_number
@@ -25,6 +27,7 @@ def denoise(
         )
 
     def total(y):
-        return flow.apply(variables, y, cond, method="log_prob").sum()
+        log_prob: Any = flow.apply(variables, y, cond, method="log_prob")
+        return log_prob.sum()
 
     return y + sigma**2 * jax.grad(total)(y)

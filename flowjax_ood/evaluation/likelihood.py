@@ -189,7 +189,7 @@ def importance_log_prob(
     def one(total, draw):
         keys = example_keys(jax.random.fold_in(key, draw), index)
         x = dequantize(images, keys, bins)
-        log_prob = flow.apply(variables, x, cond)
+        log_prob: Any = flow.apply(variables, x, cond)
         return jnp.logaddexp(total, log_prob), None
 
     start = jnp.full(len(images), -jnp.inf, jnp.float32)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from reprlib import repr as brief
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,6 +73,7 @@ def with_arrays(content, arrays: Mapping[str, np.ndarray]):
         # what is shared, or holds itself, is made once
         if id(value) in done:
             return done[id(value)]
+        new: Any
         match value:
             case Tensor():
                 new = _view(value, arrays[value.storage.key])

@@ -2,6 +2,7 @@
 
 import pickle
 import pickletools
+from collections.abc import Callable
 from reprlib import repr as brief
 from typing import BinaryIO, NamedTuple
 
@@ -112,7 +113,7 @@ class _Dict(dict):
         pass
 
 
-_CALLS = {
+_CALLS: dict[str, Callable] = {
     "collections.OrderedDict": _Dict,
     "torch._utils._rebuild_tensor_v2": rebuild_tensor,
     "torch._utils._rebuild_parameter": rebuild_parameter,

@@ -100,10 +100,17 @@ class MADE(nn.Module):
     def conditioner(self, dims: int, cond: jax.Array | None = None) -> Callable:
         """The network as a pure function of `[B, dims]`, with `cond` `[B, K]` in it.
 
-        For loops in which Flax modules cannot be called.
+        For loops in which Flax modules cannot be called. Raises ValueError for a cond
+        that is not `[B, K]`, and for none where it was initialised with one.
         """
         if cond is not None:
             check_vectors(cond, "MADE")
+        elif self.has_variable("params", "cond_kernel"):
+            # Flax ignores parameters without a use: another density, unnoticed
+            raise ValueError(
+                "this MADE was initialised with cond, got None; give cond to every "
+                "method of the flow"
+            )
         masks = made_masks(dims, self.hidden, self.numbers, cond is not None)
         layers = []
         for number, mask in enumerate(masks):

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 
@@ -70,10 +71,11 @@ class StopRequest:
     handlers, nothing is installed.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signum: int | None = None
         self._asked_by_keyboard = False
-        self._previous = {}
+        # handlers, or what stands for none
+        self._previous: dict[int, Any] = {}
 
     def agreed(self) -> int | None:
         """Return the signal to stop for now, the same on every process after a step.

@@ -234,7 +234,7 @@ def resettable_momentum(
 
     def update(updates, state, params=None):
         del params
-        keep = decay
+        keep: float | jax.Array = decay
         if reset_at:
             keep = jnp.where(jnp.isin(state.step, jnp.array(reset_at)), 0.0, decay)
         momentum = jax.tree.map(lambda g, m: g + keep * m, updates, state.momentum)

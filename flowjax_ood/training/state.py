@@ -1,5 +1,6 @@
 """Everything a training run has to remember."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -70,7 +71,7 @@ def fine_tuning_state(
     return _at_start(optimizer, jax.tree.map(jnp.copy, variables))
 
 
-def _at_start(optimizer, variables: dict, average: bool = False) -> TrainState:
+def _at_start(optimizer, variables: Mapping, average: bool = False) -> TrainState:
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

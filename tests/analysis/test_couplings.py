@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood.analysis.couplings import (
+    CouplingStatistics,
     coupling_statistics,
     prediction_correlation,
     record_couplings,
@@ -131,3 +132,6 @@ def test_no_images_and_no_couplings_are_refused(subject):
         coupling_statistics(flow, variables, [])
     with pytest.raises(ValueError, match="no affine couplings"):
         coupling_statistics(Flow(Squeeze(), (4, 4, 1)), {}, [x])
+    for ask in (CouplingStatistics().measures, CouplingStatistics().describe):
+        with pytest.raises(ValueError, match="no images were added"):
+            ask()

@@ -114,6 +114,14 @@ def test_every_dimension_hears_the_condition(dims):
     assert (np.abs(by_cond).max(axis=(0, 2, 3, 4)) > 0).all()
 
 
+def test_a_condition_cannot_be_left_out():
+    """Its weights would have no use: the density would be another one."""
+    bijector = MaskedAffine(net(8))
+    variables, x = built(bijector, cond=jnp.eye(4))
+    with pytest.raises(ValueError, match="this MADE was initialised with cond"):
+        bijector.apply(variables, x)
+
+
 def test_it_begins_as_the_identity():
     for bijector in (MaskedAffine(net(8)), MaskedSpline(net(8))):
         x = built(bijector)[1]

@@ -91,7 +91,8 @@ def read_font(font: Path) -> list[Picture]:
 
 def _readings(font):
     """Make the function from a glyph to all sequences of code points that call it."""
-    points, ligatures = {}, {}
+    points: dict[str, list[tuple[int, ...]]] = {}
+    ligatures: dict[str, list[list[str]]] = {}
     for point, glyph in font.getBestCmap().items():
         points.setdefault(glyph, []).append((point,))
     for lookup in font["GSUB"].table.LookupList.Lookup:
