@@ -29,6 +29,7 @@ COMMANDS = {
     "decide": "experiments.decide",
     "drift": "experiments.drift",
     "scores": "experiments.scores",
+    "compare": "experiments.compare",
     "novelty": "experiments.novelty",
     "monitor": "experiments.monitor",
     "reconstruct": "experiments.reconstruct",

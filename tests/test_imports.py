@@ -47,8 +47,8 @@ ARROWS = {
 
 # Of the experiments: every command uses core and itself.
 COMMANDS = {
-    *("ablate", "benchmark", "decide", "demo", "detect", "drift", "embed", "evaluate"),
-    *("federated", "inspect", "monitor", "novelty", "peers", "precision"),
+    *("ablate", "benchmark", "compare", "decide", "demo", "detect", "drift", "embed"),
+    *("evaluate", "federated", "inspect", "monitor", "novelty", "peers", "precision"),
     *("reconstruct", "report", "samples", "scores", "status", "steal", "train"),
 }
 EXPERIMENT_ARROWS = {

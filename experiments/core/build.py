@@ -95,7 +95,8 @@ def flow(
                 model, bins=data.bins, precision=precision
             )
         if classes := data.get("classes", 0):
-            absent = data.get("leave_out", ())
+            # a class beyond is refused where sets are loaded
+            absent = [k for k in data.get("leave_out", ()) if k < classes]
             model = models.class_conditional(model, classes, data.condition, absent)
         return model
 

@@ -21,10 +21,13 @@ def check_batches(config: ConfigDict, shape: Sequence[int], ahead: int = 0) -> N
     """
     event = math.prod(shape) / jax.process_count()
     train, scored = config.train.batch_size, config.eval.batch_size
+    # couplings that are given the class score all classes in one batch
+    data = config.data
+    each = data.get("classes", 0) if data.get("condition") == "couplings" else 0
     takes = {
         # models compute in float32, and pixels are read as bytes
         f"train.batch_size={train}": 4 * train * event,
-        f"eval.batch_size={scored}": 4 * scored * event,
+        f"eval.batch_size={scored}": 4 * scored * max(each, 1) * event,
         f"data.read_ahead={config.data.read_ahead}": ahead * train * event,
     }
     for key, size in takes.items():

@@ -126,7 +126,6 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     if sets.negative is not None:
         check_apart(sets.negative, looked_at(train), sets.scored)
     check_others(sets)
-    _check_classes(config, sets)
     # after all checks, which look at the training set as it came
     if c.get("validation"):  # classifiers have no such key
         vectors = of is Kind.VECTORS
@@ -134,6 +133,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         with user_errors("config.data.validation", ValueError):
             train, validation = hold_back(train, count, config.seed)
         sets = sets._replace(train=train, validation=validation)
+    _check_classes(config, sets)
     if of is Kind.IMAGES:
         # the held back are as they are stored
         sets = sets._replace(train=with_mutations(config, train))
@@ -226,27 +226,43 @@ def check_others(sets: Sets) -> None:
 
 
 def _check_classes(config: ConfigDict, sets: Sets) -> None:
-    """Raise UserError unless the training set is labelled as `data.classes` says."""
-    classes = config.data.get("classes", 0)
+    """Raise UserError unless there are training images of each of `data.classes`.
+
+    But for those of `data.leave_out`. A class without any would be as likely as the
+    others, and have a density that nothing was fitted to.
+    """
+    classes, train = config.data.get("classes", 0), sets.train
     if not classes:
         return
-    what, remedy = f"{sets.train.name}:{sets.train.split}", "or set it to 0"
+    what, key = f"{train.name}:{train.split}", f"config.data.classes={classes}"
     if sets.negative is not None:
         raise UserError(
-            f"config.data.classes={classes} is of maximum likelihood, and negatives "
-            f"(config.train.negative) have no class of it; train without them, {remedy}"
+            f"{key} is of maximum likelihood, and negatives (config.train.negative) "
+            "have no class of it; train without them, or set it to 0"
         )
-    if sets.train.labels is None:
-        streamed = ", as streamed images have none" if config.data.streaming else ""
+    if train.labels is None:
+        streamed = ", as streamed images do" if config.data.streaming else ""
         raise UserError(
-            f"config.data.classes={classes} needs labels, and {what} comes without"
-            f"{streamed}; give labelled images in memory, {remedy}"
+            f"{key} needs labels, and {what} comes without{streamed}; give labelled "
+            f"{train.KIND} in memory, or set it to 0"
         )
-    least, most = int(sets.train.labels.min()), int(sets.train.labels.max())
-    if least < 0 or most >= classes:
+    left_out = set(config.data.get("leave_out", ()))
+    known = set(np.unique(train.labels).tolist())
+    if outside := sorted(known - set(range(classes))):
+        whole = max(known | left_out) + 1
         raise UserError(
-            f"config.data.classes={classes}, and the labels of {what} are {least} to "
-            f"{most}; set it to {most + 1}, {remedy}"
+            f"{key}, and {what} has the class {outside[-1]}; set it to {whole}, or to 0"
+        )
+    if missing := sorted(set(range(classes)) - known - left_out):
+        raise UserError(
+            f"{key}, and {what} has nothing of class "
+            f"{', '.join(map(str, missing))} to train on; number the classes 0, 1, "
+            "..., take more of it, or set it to 0"
+        )
+    if len(known) == 1:
+        raise UserError(
+            f"{key}, and all of {what} is of class {min(known)}: a mixture is of "
+            "several; set it to 0"
         )
 
 

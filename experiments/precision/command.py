@@ -40,6 +40,11 @@ def main(trained: TrainedFlow) -> None:
     config, sets = trained.config, trained.sets
     if sets.kind is Kind.VECTORS:
         raise UserError("this run's flow is of vectors; precision scores images")
+    if config.data.get("condition") == "couplings":
+        trained.refuse_classes(
+            "its couplings are given the class: an image has other latents for each, "
+            "and `precision` looks at their round trip"
+        )
     check_writable("--workdir", trained.workdir)
     first = sets.test.images[:ROUND_TRIP]
     x = dequantized(first, build.random_key(0), sets.bins)

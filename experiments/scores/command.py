@@ -64,9 +64,9 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 def _behind(
     given: Sequence[Sequence[Path]], overrides: Sequence[str]
 ) -> dict[str, list[TrainedFlow]]:
-    """`{label of the ratio: its background flows}`, restored once each."""
+    """`{label of the ratio: its background flows}`."""
     first = [workdirs[0] for workdirs in given]
-    if len(set(first)) < len(first):
+    if len({w.resolve() for w in first}) < len(first):
         raise UserError("--background names a run more than once")
     named = text.run_names(first)
     found = {}

@@ -52,7 +52,7 @@ class RunFiles:
         )
         self.results = self._read("results.json", _json(RESULTS), None)
         # of a command that trains a system: stages that have ended
-        self.stages = len(self._read("stages", _names, []))
+        self.stages = len(self._read("stages", _stages, []))
         self.held = self._read(".lock", is_held, False)
         self.written = 0.0
         for path in workdir.iterdir():
@@ -138,8 +138,9 @@ def find_runs(directory: AnyPath) -> list[AnyPath]:
     return runs
 
 
-def _names(directory: AnyPath) -> list[str]:
-    return folders_and_files(directory)[1]
+def _stages(directory: AnyPath) -> list[str]:
+    files = folders_and_files(directory)[1]
+    return [f for f in files if f.endswith(".json") and not f.startswith(".")]
 
 
 def seconds_of(event: dict) -> float:

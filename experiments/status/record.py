@@ -122,6 +122,8 @@ def state_of(files: RunFiles, now: float) -> tuple[str, str]:
         logged = bool(files.session_metrics) and event in (None, "started")
         if quiet > (files.silence() if logged else COMPILING):
             return "silent", f"in use, but nothing was written for {duration(quiet)}"
+        if not logged and files.stages:
+            return "running", ""
         if not logged:
             return "starting", "no metrics yet: reading, restoring or compiling"
         return "running", ""

@@ -65,9 +65,13 @@ class ClassMixture(Flow):
         """
         if cond is not None:
             return super().log_prob_parts(x, cond)
-        joint, logdet = self._by_class(x)
-        logdet = jnp.sum(jax.nn.softmax(joint) * logdet, 1)
-        return LogProbParts(jax.nn.logsumexp(joint, 1) - logdet, logdet)
+        joint, logdets = self._by_class(x)
+        log_prob = jax.nn.logsumexp(joint, 1)
+        # where no class has a density, all are as likely
+        known = jnp.isfinite(log_prob)[:, None]
+        weights = jax.nn.softmax(jnp.where(known, joint, 0))
+        logdet = jnp.sum(weights * logdets, 1)
+        return LogProbParts(log_prob - logdet, logdet)
 
     def class_log_joint(self, x: jax.Array) -> jax.Array:
         """`log p(x, y) = log p(x | y) + log p(y)`: `[B, K]`, nats; -inf where absent.

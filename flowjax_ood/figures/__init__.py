@@ -17,6 +17,7 @@ from flowjax_ood.figures.decisions import decision_panels
 from flowjax_ood.figures.depth import depth_profiles
 from flowjax_ood.figures.detectors import layer_analysis, score_histograms
 from flowjax_ood.figures.drift import drift_panels
+from flowjax_ood.figures.generations import flow_generations
 from flowjax_ood.figures.heat_map import auroc_heat_map
 from flowjax_ood.figures.latents import latent_panels
 from flowjax_ood.figures.layout import png_bytes, save
@@ -44,6 +45,7 @@ __all__ = [
     "depth_profiles",
     "detectors",
     "drift_panels",
+    "flow_generations",
     "latent_panels",
     "layer_analysis",
     "light_field_panels",

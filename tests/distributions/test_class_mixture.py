@@ -121,6 +121,18 @@ def test_its_density_integrates_to_one(part):
     )
 
 
+@pytest.mark.parametrize("part", ["base", "couplings"])
+def test_an_event_beyond_all_classes_has_no_density(part):
+    """As of a flow without classes: -inf, and no NaN."""
+    flow = class_conditional(TabularRealNVP(2, couplings=2, width=4), K, part)
+    x = jnp.array([[1e20, 0.0], [0.1, 0.2]])
+    variables = flow.init(jax.random.key(0), x, one_hot_condition(np.arange(2), K))
+    parts = flow.apply(variables, x, method="log_prob_parts")
+    assert np.isneginf(parts.log_pz[0])
+    assert np.isfinite(parts.logdet).all()
+    assert np.isneginf(flow.apply(variables, x)[0])
+
+
 def test_samples_are_of_all_classes_alike():
     """Their classes are told apart, and as frequent as each other."""
     flow, variables, _ = setting("vector", "base")

@@ -274,12 +274,26 @@ def test_what_is_missing_is_said(stage, recipe, arguments, environment, said):
     assert noted(stage, "python") == noted(stage, "gcloud") == []
 
 
-def test_a_campaign_measures_trains_for_the_rest_and_goes_on(stage, tmp_path):
+@pytest.fixture
+def idx_files(tmp_path):
+    """Names alone: nothing reads them."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for part in ("train-images-idx3", "train-labels-idx1"):
+        (data / f"fashion-mnist-{part}-ubyte.gz").touch()
+    for part in ("t10k-images-idx3", "t10k-labels-idx1"):
+        (data / f"{part}-ubyte").touch()
+    return str(data)
+
+
+def test_a_campaign_measures_trains_for_the_rest_and_goes_on(
+    stage, tmp_path, idx_files
+):
     out = tmp_path / "out"
-    given = ("campaign.sh", "600", "data", str(out), "--config.seed=3")
+    given = ("campaign.sh", "600", idx_files, str(out), "--config.seed=3")
     assert ending(stage(*given)) == 0
     tests, benchmark, train = [n for n in noted(stage, "python") if n[:2] == "-m"]
-    assert tests == "-m pytest -q -n 0 -m accelerator"
+    assert tests == "-m pytest -q -n 0 --tb=short -m accelerator"
     assert "benchmark --config=" in benchmark
     assert f"--workdir={out}/run" in train
     assert train.endswith("--config.seed=3")
@@ -293,22 +307,30 @@ def test_a_campaign_measures_trains_for_the_rest_and_goes_on(stage, tmp_path):
     assert [line.split()[2] for line in again] == ["train"]
 
 
-def test_a_stage_that_fails_is_said_and_repeated(stage, tmp_path):
-    given = ("campaign.sh", "600", "data", str(tmp_path / "out"))
+def test_a_stage_that_fails_is_said_and_repeated(stage, tmp_path, idx_files):
+    given = ("campaign.sh", "600", idx_files, str(tmp_path / "out"))
     for number in (1, 2):
         assert ending(stage(*given, act="2")) == 2
         assert len([n for n in noted(stage, "python") if n[0] == "-"]) == 4 * number
     assert "exit status 2" in (tmp_path / "out" / "benchmark.txt").read_text()
-    assert ending(stage("campaign.sh", "soon", "data", "out")) == 2
+    before = noted(stage, "python")
+    for wrong in (("soon", idx_files), ("600", str(tmp_path))):
+        assert ending(stage("campaign.sh", *wrong, str(tmp_path / "other"))) == 2
+    assert noted(stage, "python") == before
 
 
-def test_stopping_a_campaign_stops_its_training(stage, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("done", [(), ("versions", "correctness", "benchmark")])
+def test_stopping_a_campaign_stops_what_runs(stage, tmp_path, idx_files, number, done):
+    """A stage or the training, at once, and nothing after it is begun."""
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("versions", "correctness", "benchmark"):
+    for name in done:
         (out / f"{name}.done").touch()
-    process = stage("campaign.sh", "600", "data", str(out), act="wait")
+    process = stage("campaign.sh", "600", idx_files, str(out), act="wait")
     wait_for(stage, 1)
-    process.send_signal(signal.SIGTERM)
-    assert ending(process) == 143
+    process.send_signal(number)
+    assert ending(process) == 128 + number
+    assert len((stage.notes / "waiting").read_text().split()) == 1
     assert (out / "results").is_dir()
+    assert not (out / "versions.done").exists() or done

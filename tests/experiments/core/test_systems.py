@@ -65,6 +65,9 @@ def test_a_run_keeps_its_config_and_its_stages(config_file, tmp_path):
     with opened(args, [], Kind.LIGHT_FIELD) as config:
         assert images(config, config.data.test, 5).images.shape == (5, 8, 8, 1)
         kept = [stage(args.workdir, "first", compute) for _ in range(2)]
+        (args.workdir / "stages" / ".first.json.tmp").touch()
+        found = record(RunFiles(args.workdir), time.time())
+        assert (found["stages"], found["state"]) == (1, "running")
         with pytest.raises(InUseError), opened(args, [], Kind.LIGHT_FIELD):
             pass
     assert kept == [{"pair": [1, 2]}] * 2

@@ -13,7 +13,7 @@ from experiments.core.flow_passes import Passes
 from experiments.scores.rows import Row, _of_several
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.battery import KINDS
-from tests.helpers.experiment_runs import only_error
+from tests.helpers.experiment_runs import TINY, only_error
 
 FEW = ("--fit=30", "--calibrate=120", "--test=20")
 
@@ -211,14 +211,24 @@ def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
 
 
 def test_every_background_is_a_row(own_run, tmp_path):
-    """The same flow by two names: the ratio of each is 0, and all images tie."""
-    one, two = (shutil.copytree(own_run, tmp_path / name) for name in ("one", "two"))
-    given = (f"--background={one}", f"--background={two}")
-    results = scores([own_run], tmp_path / "out", *given)
-    rows = {row["score"]: row for row in results["rows"]}
-    for name in ("one", "two"):
-        kinds = rows[f"background ratio ({name})"]["kinds"].values()
-        assert {kind["auroc"] for kind in kinds} == {0.5}
+    """Of a flow to itself the ratio is 0, and all images tie; to another, it is not."""
+    copies = shutil.copytree(own_run, tmp_path / "copy"), tmp_path / "other"
+    assert run(["train", *TINY, "--config.seed=5", f"--workdir={copies[1]}"]) == 0
+    twice = shutil.copytree(own_run, tmp_path / "twice")
+    given = [f"--background={w}" for w in copies]
+    alone = scores([own_run], tmp_path / "out", *given)
+    # one for all, and one for each run
+    given[1] += f",{copies[0]}"
+    both = scores([own_run, twice], tmp_path / "both", *given)
+    names = "background ratio (copy)", "background ratio (other)"
+    areas = []
+    for results in (alone, both):
+        rows = {row["score"]: row["kinds"] for row in results["rows"]}
+        areas += [[kind["auroc"] for kind in rows[n].values()] for n in names]
+    assert set(areas[0]) == set(areas[2]) == {0.5}
+    assert max(abs(area - 0.5) for area in areas[1]) > 0.1
+    # the mean of that of the first run, and of 0.5
+    np.testing.assert_allclose(areas[3], (np.array(areas[1]) + 0.5) / 2, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from experiments.core.flow_passes import scored_flow
 from experiments.core.sets import load_sets
 from experiments.inspect import InspectOptions
 from experiments.inspect.subject import subject
+from experiments.precision import command as precision
 from experiments.samples import command as samples
 from flowjax_ood import data
 from flowjax_ood.data.dequantize import dequantize, example_keys
@@ -133,11 +134,17 @@ def test_classes_left_out_are_absent():
 
 
 def test_vectors_too(tmp_path, capsys):
-    smoke = f"--config={CONFIGS / 'tabular_sklearn.py'}:smoke"
-    classes = "--config.data.classes=2"
-    # a table of one class of two has the labels of the other as well
-    assert train(tmp_path / "run", classes, arguments=(smoke,)) == 0
-    assert "likelihoods are of the mixture of 2 classes" in capsys.readouterr().out
+    # clusters of vectors, labelled 0 to 3
+    smoke = f"--config={CONFIGS / 'hepmass.py'}:smoke"
+    clusters = (
+        "--config.data.train=synthetic:train",
+        "--config.data.test=synthetic:test",
+    )
+    more = ("--config.data.ood=synthetic_ood:test", "--config.data.classes=4")
+    assert train(tmp_path / "run", *clusters, *more, arguments=(smoke,)) == 0
+    assert "likelihoods are of the mixture of 4 classes" in capsys.readouterr().out
+    classified = read_results(tmp_path / "run")["classification"]
+    assert 0 <= classified["accuracy"] <= 1
 
 
 def config_of(*more):
@@ -152,9 +159,19 @@ def error_of(*more) -> str:
 
 
 def test_labels_that_do_not_fit():
-    assert "labels of fashion_mnist:train are 0 to 9; set it to 10" in error_of(
-        "data.classes=4"
-    )
+    """Every class has something to be trained on, or is left out by name."""
+    has = "fashion_mnist:train has"
+    assert f"{has} the class 9; set it to 10" in error_of("data.classes=4")
+    nine = error_of("data.classes=5", "data.leave_out=9")
+    assert f"{has} the class 8; set it to 10" in nine
+    assert f"{has} nothing of class 10, 11" in error_of("data.classes=12")
+    few = error_of("data.limit_train=3")
+    assert "to train on; number the classes 0, 1, ..., take more of it" in few
+    alone = ",".join(map(str, range(1, 10)))
+    only = error_of(f"data.leave_out={alone}")
+    assert "all of fashion_mnist:train is of class 0: a mixture is of several" in only
+    # what is held back is not trained on
+    assert "nothing of class" in error_of("data.limit_train=40", "data.validation=36")
     negative = error_of("train.negative=mnist:train")
     assert "is of maximum likelihood, and negatives" in negative
     for wrong, said in (("classes=-1", "at least 0"), ("condition=all", "couplings")):
@@ -191,5 +208,7 @@ def test_commands_that_read_latents_refuse_them(by_base, by_couplings):
     with pytest.raises(UserError, match="an image has other latents for each"):
         subject(couplings, InspectOptions())
     assert subject(base, InspectOptions(count=2)).modes
+    with pytest.raises(UserError, match="`precision` looks at their round trip"):
+        precision.main(couplings)
     with pytest.raises(UserError, match="here all flows are given the same noise"):
         samples.load(by_base, (), "base")
