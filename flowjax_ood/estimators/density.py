@@ -154,7 +154,8 @@ def _advance(flow: Flow, state, x, chosen, rates):
     """Steps by rows `chosen [C, B]` of `x` at `rates [C]`: `(state, losses [C])`."""
 
     def loss(params, rows):
-        return -flow.apply({"params": params}, rows).mean()
+        found: Any = flow.apply({"params": params}, rows)
+        return -found.mean()
 
     def one(state, at):
         params, moments = state

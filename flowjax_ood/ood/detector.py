@@ -374,10 +374,15 @@ class Detector(Generic[Net, Out]):
                     f"{self.name} needs {name} as inputs [N, ...], got Outputs: those "
                     "will do for Tuned detectors of outputs alone"
                 )
-        if given.train is not None:
+        if isinstance(given.train, Outputs):
             self.check_train(network, given.train, given.labels)
+        elif given.train is not None and r.train_data:
+            raise TypeError(
+                f"{self.name} needs Given.train as Outputs, of network.collect(images);"
+                f" got {type(given.train).__name__}, which scores of a flow take"
+            )
 
-    def check_train(self, network: Network, train: Any, labels) -> None:
+    def check_train(self, network: Network, train: Outputs, labels) -> None:
         """Raise where training outputs and labels are not as the detector needs."""
         r = self.requires
         if r.train_data:

@@ -237,22 +237,28 @@ def _wide(a: jax.Array) -> jax.Array:
 
 
 @dataclass(frozen=True)
-class _MethodOf:
-    """A module's method as a function, equal where modules are; `key`: of dropout."""
+class _OfModule:
+    """Base of a module's method as a function, equal where modules are."""
 
     module: Any
     method: str
-
-    def __call__(self, variables, x, key=None):
-        rngs = None if key is None else {"dropout": key}
-        return self.module.apply(variables, x, rngs=rngs, method=self.method)
 
     def __hash__(self):
         # fields of modules may be lists, which compare but have no hash
         return hash(type(self.module))
 
 
-class _ReplacedIn(_MethodOf):
+class _MethodOf(_OfModule):
+    """The method itself; `key`: of dropout."""
+
+    def __call__(self, variables, x, key=None):
+        rngs = None if key is None else {"dropout": key}
+        return self.module.apply(variables, x, rngs=rngs, method=self.method)
+
+
+class _ReplacedIn(_OfModule):
+    """The logits of `taps`, with activations other than the network's own."""
+
     def __call__(self, variables, x, taps):
         return self.module.apply(variables, x, taps, method=self.method)[1]
 

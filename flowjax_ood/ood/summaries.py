@@ -153,7 +153,8 @@ class Bank(Summary):
         return state.add(outputs)
 
     def finish(self, state):
-        return Rows(*map(np.concatenate, zip(*state.parts)), state.count)
+        logits, features = map(np.concatenate, zip(*state.parts))
+        return Rows(logits, features, state.count)
 
     def of(self, outputs, labels, seed):
         return Rows(outputs.logits, outputs.features, len(outputs.logits))

@@ -28,7 +28,7 @@ class _NegativeLogLikelihood:
 
     def __call__(self, params, rows, key):
         del key
-        found = self.flow.apply({"params": params}, rows["x"], method="log_prob")
+        found: Any = self.flow.apply({"params": params}, rows["x"], method="log_prob")
         return -jnp.mean(found)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood import ood
-from flowjax_ood.ood import Given, Network, Outputs
+from flowjax_ood.ood import FlowOutputs, Given, Network, Outputs
 from tests.helpers import blobs
 
 NET, GIVEN = blobs.NETWORK, blobs.given()
@@ -103,6 +103,11 @@ def test_a_head_is_a_pair(head, match):
 def test_wrong_arguments_say_what_to_pass():
     with pytest.raises(TypeError, match=r"ndarray: of images, network\.collect"):
         Given(train=blobs.TRAIN)
+    x = np.zeros((300, 4), np.float32)
+    of_a_flow = FlowOutputs(x, x[:, :1], x[:, :1], (x,))
+    with pytest.raises(TypeError, match="got FlowOutputs, which scores of a flow"):
+        ood.KNN().fit(NET, Given(train=of_a_flow))
+    ood.MSP().fit(NET, Given(train=of_a_flow))
     for wrong in ((GIVEN, NET), (lambda x: x, None), (None, GIVEN)):
         with pytest.raises(TypeError, match=r"fit\(network, given\) takes a Network"):
             ood.MSP().fit(*wrong)

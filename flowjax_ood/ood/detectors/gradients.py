@@ -36,12 +36,13 @@ def grad_uncertainty(z, f):
 @compiled
 def _of_parameters(network: Network, x):
     """Square the same gradient by all parameters, `[B]`."""
-    variables = network.variables
+    variables, apply = network.variables, network.apply
+    assert apply is not None  # by `check`
     of_flax = isinstance(variables, dict) and "params" in variables
 
     def loss(parameters, row):
         given = {**variables, "params": parameters} if of_flax else parameters
-        return -jnp.sum(jax.nn.log_softmax(network.apply(given, row[None])[1]))
+        return -jnp.sum(jax.nn.log_softmax(apply(given, row[None])[1]))
 
     def squared(row):
         by = jax.grad(loss)(variables["params"] if of_flax else variables, row)

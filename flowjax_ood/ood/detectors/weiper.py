@@ -66,8 +66,8 @@ def weiper(f, w, b, limits, known, bins, smoothing, weights):
     """Score features `[B, D]`; the arguments are as `WeiPer` fits them."""
     z = _logits(f, w, b)
     apart = [
-        divergence(mean, smoothed(density(values, *at, bins), size), floor)
-        for values, mean, at, size, floor in zip(
+        divergence(mean, smoothed(density(values, low, high, bins), size), floor)
+        for values, mean, (low, high), size, floor in zip(
             (f, z), known, limits, smoothing, FLOORS
         )
     ]
@@ -84,7 +84,7 @@ def _extremes(f, w, b):
 
 def _densities_of(f, w, b, limits, bins):
     values = f, _logits(f, w, b)
-    return [density(v, *at, bins) for v, at in zip(values, limits)]
+    return [density(v, low, high, bins) for v, (low, high) in zip(values, limits)]
 
 
 _densities = compiled(_densities_of, static_argnames="bins")
@@ -134,9 +134,9 @@ class WeiPer(Detector):
 
     def prepared(self, network, given):
         f = np.asarray(given.train.features, np.float32)
-        w, b = (np.asarray(a) for a in network.head)
-        w = perturbed(w, self.distance, self.repeats, given.seed)
-        w, b = (jnp.asarray(a, jnp.float32) for a in (w, b))
+        kernel, bias = (np.asarray(a) for a in network.head)
+        kernel = perturbed(kernel, self.distance, self.repeats, given.seed)
+        w, b = (jnp.asarray(a, jnp.float32) for a in (kernel, bias))
         ends = in_batches(lambda f: _extremes(f, w, b), f, 250)
         limits = [(float(low.min()), float(high.max())) for low, high in ends]
         if any(low == high for low, high in limits):

@@ -72,14 +72,14 @@ class DoSE(FlowScore):
                 f"(LogLikelihood(),); got {self.statistics!r}"
             )
         needs = [s.requires for s in self.statistics]
-        needs = replace(
+        needed = replace(
             type(self).requires,
             id_validation=any(r.id_validation for r in needs),
             sklearn=self.density != "kde" or any(r.sklearn for r in needs),
         )
         # what it costs and needs is that of its statistics
         own = {
-            "requires": needs,
+            "requires": needed,
             "passes": shared_passes(self.statistics),
             "of_images": any(s.of_images for s in self.statistics),
         }

@@ -144,6 +144,8 @@ class FlowScore(Detector[ScoredFlow, FlowOutputs]):
 class WrappingScore(FlowScore):
     """Base of scores that are made of one other score, their field `of`."""
 
+    of: FlowScore
+
     def __post_init__(self):
         super().__post_init__()
         if not isinstance(self.of, FlowScore):
