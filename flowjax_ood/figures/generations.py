@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowjax_ood.figures import layout, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-THIN = {"color": style.MUTED, "lw": 0.8, "alpha": 0.6, "marker": "o", "ms": 2.5}
+THIN: dict[str, Any] = {
+    "color": style.MUTED,
+    "lw": 0.8,
+    "alpha": 0.6,
+    "marker": "o",
+    "ms": 2.5,
+}
 
 
 def flow_generations(
@@ -79,7 +85,9 @@ def _name_flows(axes, order, bits) -> None:
         style.annotate(
             *(axes, name, (at, 1.02), (0, 2)),
             coords=("data", "axes fraction"),
-            **{"rotation": 35, "ha": "left", "va": "bottom"},
+            rotation=35,
+            ha="left",
+            va="bottom",
         )
 
 
@@ -97,5 +105,10 @@ def _key(looks: Mapping[str, dict], marked: str):
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], lw=0, ms=7, label=name, **of) for name, of in looks.items()]
-    line = {"color": style.OOD_COLORS[0], "lw": 2.4, "marker": "o", "ms": 6}
+    line: dict[str, Any] = {
+        "color": style.OOD_COLORS[0],
+        "lw": 2.4,
+        "marker": "o",
+        "ms": 6,
+    }
     return [*lines, Line2D([], [], label=f"{marked}, left", **line)]
