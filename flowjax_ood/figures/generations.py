@@ -10,13 +10,8 @@ from flowjax_ood.figures import layout, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-THIN: dict[str, Any] = {
-    "color": style.MUTED,
-    "lw": 0.8,
-    "alpha": 0.6,
-    "marker": "o",
-    "ms": 2.5,
-}
+THIN: dict[str, Any] = {"color": style.MUTED, "lw": 0.8, "alpha": 0.5}
+THICK: dict[str, Any] = {"color": style.OOD_COLORS[0], "lw": 2.4}
 
 
 def flow_generations(
@@ -42,20 +37,19 @@ def flow_generations(
         raise ValueError("no flow to draw")
     order = sorted(likelihood, key=lambda name: likelihood[name][0])
     bits = [likelihood[name][0] for name in order]
+    looks = dict(zip(order, _marks(len(order)), strict=True))
     figure = layout.new_figure(12.0, 1.2 + 0.42 * max(len(means), 7))
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
     for kind in likelihood[order[0]][1]:
-        look = THIN
-        if kind == marked:
-            look = THIN | {"color": style.OOD_COLORS[0], "lw": 2.4, "ms": 6, "alpha": 1}
         areas = [likelihood[name][1].get(kind, float("nan")) for name in order]
-        left.plot(bits, areas, zorder=3 if kind == marked else 2, **look)
+        left.plot(bits, areas, **(THICK if kind == marked else THIN))
+        if kind == marked:
+            for at, area, name in zip(bits, areas, order, strict=True):
+                left.scatter([at], [area], s=60, zorder=4, **looks[name])
     left.axhline(0.5, color=style.MUTED, lw=1, zorder=0)
     left.set_ylim(-0.02, 1.02)
-    _name_flows(left, order, bits)
     style.style_axes(left, "bits/dim (fewer = better density)", "AUROC", grid="y")
-    style.title(left, "log p(x), a line for each kind of outlier", pad=26)
-    looks = dict(zip(order, _marks(len(order)), strict=True))
+    style.title(left, "log p(x), a line for each kind of outlier")
     for y, by_flow in enumerate(means.values()):
         for name, area in by_flow.items():
             right.scatter([area], [y], s=42, alpha=0.85, **looks[name])
@@ -63,7 +57,7 @@ def flow_generations(
     right.set_ylim(len(means) - 0.4, -0.6)
     right.axvline(0.5, color=style.MUTED, lw=1, zorder=0)
     style.style_axes(right, f"mean AUROC, kinds {block}", grid="both")
-    style.title(right, "Every score, a mark for each flow", pad=26)
+    style.title(right, "Every score, a mark for each flow")
     return layout.frame(
         figure,
         title,
@@ -73,25 +67,7 @@ def flow_generations(
     )
 
 
-def _name_flows(axes, order, bits) -> None:
-    """Names above the panel, of flows that are not too near each other."""
-    low, high = min(bits), max(bits)
-    room, last = 0.06 * (high - low), None
-    for name, at in zip(order, bits, strict=True):
-        axes.axvline(at, color=style.GRID, lw=0.8, zorder=0)
-        if last is not None and at - last < room:
-            continue
-        last = at
-        style.annotate(
-            *(axes, name, (at, 1.02), (0, 2)),
-            coords=("data", "axes fraction"),
-            rotation=35,
-            ha="left",
-            va="bottom",
-        )
-
-
-def _marks(count: int) -> list[dict]:
+def _marks(count: int) -> list[dict[str, Any]]:
     """A colour and a marker for each of so many flows."""
     colors = (style.ID_COLOR, *style.OOD_COLORS, *style.FLOW_COLORS[1:])
     markers = "osD^vP*X<>"
@@ -105,10 +81,4 @@ def _key(looks: Mapping[str, dict], marked: str):
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], lw=0, ms=7, label=name, **of) for name, of in looks.items()]
-    line: dict[str, Any] = {
-        "color": style.OOD_COLORS[0],
-        "lw": 2.4,
-        "marker": "o",
-        "ms": 6,
-    }
-    return [*lines, Line2D([], [], label=f"{marked}, left", **line)]
+    return [*lines, Line2D([], [], label=f"{marked}, on the left", **THICK)]

@@ -17,7 +17,8 @@ def test_everything_is_drawn():
     # from the better density to the worse
     assert [[2.9, 0.2], [3.5, 0.1]] in lines
     assert [[2.9, 0.8], [3.5, 0.9]] in lines
-    assert {text.get_text() for text in left.texts} == {"tarflow", "glow"}
+    # digits alone have the marks of the flows
+    assert len(left.collections) == 2
     assert [t.get_text() for t in right.get_yticklabels()] == list(MEANS)
     assert len(right.collections) == 3
 
