@@ -25,7 +25,7 @@ from experiments.core.run_config import check_hosts, read_config
 from experiments.core.sets import Sets, drawn_rows, load_sets
 from flowjax_ood import ood
 from flowjax_ood.data.dequantize import dequantize, example_keys, quantize
-from flowjax_ood.distributions import Flow, one_hot_condition
+from flowjax_ood.distributions import Flow, denoise, one_hot_condition
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.evaluation.likelihood import (
     Likelihoods,
@@ -168,6 +168,11 @@ class TrainedFlow:
             "bins": self.sets.bins,
         }
 
+    def cleaned(self, variables: dict, images: jax.Array) -> jax.Array:
+        """Samples without the noise of `data.noise`, if any; pure."""
+        noise = self.config.data.get("noise", 0.0)
+        return denoise(self.flow, variables, images, noise) if noise else images
+
     def refuse_classes(self, why: str) -> None:
         """Raise UserError, with this reason, for a flow conditioned on classes."""
         if self.sets.classes:
@@ -200,6 +205,7 @@ class TrainedFlow:
             )
         )
         images = sample(self.variables, jax.random.key(seed), temperature)
+        images = jax.jit(self.cleaned)(self.variables, images)
         if (bins := self.sets.bins) != 256:
             return self.sets.pictures(np.asarray(quantize(images, bins)))
         return np.clip(np.asarray(images), 0, 1)
@@ -293,6 +299,8 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
         extra["told"] = list(sets.exposed)
     if config.data.get("dequantization") == "variational":
         extra["dequantization"] = "variational"
+    if noise := config.data.get("noise", 0.0):
+        extra["noise"] = noise
     if sets.classes:
         extra["classification"] = _classification(trained)
     results = {

@@ -145,6 +145,7 @@ TABLE = (
         choices=("uniform", "variational"),
         older="uniform",
     ),
+    Key("data.noise", float, (IMAGES,), least=0, most=1, older=0.0),
     Key("data.classes", int, FLOWS, least=0, most=WIDTH, older=0),
     Key(
         "data.condition",

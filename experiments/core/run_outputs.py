@@ -112,6 +112,12 @@ def print_table(runs: dict[str, dict]) -> None:
                 )
             of = f"the mixture of {classified['classes']} classes"
             print(f"{flow}: likelihoods are of {of}; {shown}")
+    noisy = [f for f, r in runs.items() if r.get("noise")]
+    if noisy:
+        print(
+            f"{', '.join(noisy)}: bits/dim are those of images by the density of noisy "
+            "ones, which the flow was trained on; samples are denoised"
+        )
     learned = [f for f, r in runs.items() if r.get("dequantization") == "variational"]
     if learned:
         print(

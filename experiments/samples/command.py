@@ -119,7 +119,8 @@ def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
     def images(variables, z, temperature):
         z = jax.tree.map(lambda part: temperature * part, z)
         with jax.default_matmul_precision("highest"):
-            return trained.flow.apply(variables, z, method="from_latents")
+            drawn = trained.flow.apply(variables, z, method="from_latents")
+            return trained.cleaned(variables, drawn)
 
     return Drawing(trained, results, images)
 

@@ -72,7 +72,9 @@ class Likelihood:
     Of images, uint8 `[B, H, W, C]`, dequantised; or of `x`, floating-point `[B, ...]`.
     A conditional flow is given `cond`, `[B, K]` or `[B, h, w, K]`, where the batch has
     it; a `ClassMixture` its classes, where the batch has `label`. `bins`: how many
-    values a pixel has, as of `dequantize`.
+    values a pixel has, as of `dequantize`. `noise`: standard deviation of Gaussian
+    noise that is added to images; the density learned is that of such noisy images,
+    whose samples `distributions.denoise` cleans.
 
     Metrics: `bits_per_dim` and `bits_per_dim_prior` (its part from log p(z)); of `x`,
     which has no pixels, `log_pz` and `logdet` in nats.
@@ -81,6 +83,7 @@ class Likelihood:
     module: Flow
     _: KW_ONLY
     bins: int = 256
+    noise: float = 0.0
     method: ClassVar[str | Callable] = "log_prob_parts"
     needs: ClassVar[tuple[str, ...]] = ("image or x", "index")
     made_by: ClassVar = "image_batches or vector_batches"
@@ -90,6 +93,8 @@ class Likelihood:
         if x is None:
             keys = example_keys(step_key, batch["index"])
             x = dequantize(batch["image"], keys, self.bins)
+            if self.noise:
+                x = x + self.noise * _normal(keys, x)
         if isinstance(self.module, ClassMixture) and "label" in batch:
             return x, one_hot_condition(batch["label"], self.module.classes)
         return x, batch.get("cond")
@@ -104,6 +109,12 @@ class Likelihood:
                 "bits_per_dim_prior": bits_per_dim(outputs.log_pz, *pixels),
             }
         return -jnp.mean(outputs.log_prob), jax.tree.map(jnp.mean, terms)
+
+
+def _normal(keys: jax.Array, x: jax.Array) -> jax.Array:
+    """N(0, 1), as x, of one key an example, which noise between pixels has as well."""
+    own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    return jax.vmap(lambda key: jax.random.normal(key, x.shape[1:], x.dtype))(own)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,10 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # noise between the values: "uniform", or "variational": learned with
                 # the flow, for a closer bound of the likelihood
                 "dequantization": "uniform",
+                # standard deviation of Gaussian noise on training images of [0, 1], for
+                # better samples, from which it is taken off: likelihoods are then of
+                # noisy images. For flows that do not begin with a logit
+                "noise": 0.0,
                 # condition the flow on the labels of training images, which are 0 to
                 # classes - 1; likelihoods are of the mixture of all classes, each as
                 # likely. 0: labels are not looked at

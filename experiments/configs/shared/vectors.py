@@ -19,7 +19,7 @@ def tabular(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     # a share of vectors, where it is a number of images
     del config.data.validation
     # vectors have no pixels
-    for key in ("bins", "dequantization", "leave_out", "mutated"):
+    for key in ("bins", "dequantization", "noise", "leave_out", "mutated"):
         del config.data[key]
     config.data.update(
         {
