@@ -249,8 +249,7 @@ def _with_recomputed_statistics(trained: TrainedFlow) -> dict:
                 noise = jax.random.fold_in(key, step)
                 x = dequantized(batch["image"], noise, trained.sets.bins)
                 classes = trained.sets.classes
-                cond = one_hot_condition(batch["label"], classes) if classes else None
-                yield (x, cond)
+                yield (x, one_hot_condition(batch["label"], classes)) if classes else x
                 shown.advance(step + 1)
 
     variables = parallel.place_copies(trained.running)

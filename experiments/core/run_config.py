@@ -16,7 +16,7 @@ from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
 
 # differences between two configs that an error names
-MOST = 5
+MOST = 8
 
 
 def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
