@@ -3,7 +3,7 @@
 import argparse
 
 from experiments.core.options import add_out
-from flowjax_ood.interface.options import directory
+from flowjax_ood.interface.options import directories
 
 SUMMARY = "compare flows of several kinds, by what `scores` measured of each"
 EPILOG = """\
@@ -19,13 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `compare`."""
     parser.add_argument(
         "--scores",
-        type=_directories,
+        type=directories,
         required=True,
         metavar="DIR[,DIR...]",
         help="directories that `scores` wrote, separated by commas",
     )
     add_out(parser, "directory of what is written", required=True)
-
-
-def _directories(text: str):
-    return tuple(directory(part.strip()) for part in text.split(","))

@@ -15,9 +15,8 @@ from ml_collections import ConfigDict
 from experiments.core.keys import Kind, kind
 from experiments.core.memory import check_batches, check_state
 from experiments.core.sets import Sets
+from experiments.core.training_images import noise_on
 from flowjax_ood import models
-from flowjax_ood.bijectors import Logit
-from flowjax_ood.bijectors.base import walk
 from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow, one_hot_condition
@@ -293,13 +292,7 @@ def objective(config: ConfigDict, sets: Sets, model: Flow) -> Objective:
     UserError for a threshold of negative training that is not finite, and for noise
     that a flow has no density of.
     """
-    noise = config.data.get("noise", 0.0)
-    if noise and (sets.negative is not None or has_logit(model)):
-        raise UserError(
-            f"config.data.noise={noise:g} moves images out of [0, 1], where neither a "
-            "logit is defined, as most flows begin with, nor negative training; it is "
-            "for jet, and tarflow with model.logit=False. Set it to 0"
-        )
+    noise = noise_on(config, model, sets.negative)
     if sets.negative is None:
         return Likelihood(model, bins=sets.bins, noise=noise)
     axis_name = None if config.parallel == "jit" else AXIS
@@ -307,11 +300,6 @@ def objective(config: ConfigDict, sets: Sets, model: Flow) -> Objective:
         return Negative(
             model, config.train.negative_threshold, axis_name, bins=sets.bins
         )
-
-
-def has_logit(model: Flow) -> bool:
-    """Whether its events must lie in [0, 1]."""
-    return any(isinstance(leaf, Logit) for _, leaf in walk(model.bijector))
 
 
 def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:

@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 from ml_collections import ConfigDict
 
+from flowjax_ood.bijectors import Logit
+from flowjax_ood.bijectors.base import walk
 from flowjax_ood.data.outliers.mutated import mutated
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.distributions import Flow
 from flowjax_ood.interface.errors import UserError, user_errors
 
 
@@ -61,3 +64,19 @@ def with_mutations(config: ConfigDict, train: ImageSet) -> ImageSet:
         changed = mutated(train.images, share, config.seed, levels=config.data.bins)
     noted = train.noted(f"each value replaced with probability {share:g}")
     return replace(noted, images=changed)
+
+
+def noise_on(config: ConfigDict, model: Flow, negative: ImageSet | None) -> float:
+    """`config.data.noise`, of training images; UserError where it has no density.
+
+    `negative`: the images of negative training, if any.
+    """
+    noise = config.data.get("noise", 0.0)
+    in_unit = any(isinstance(leaf, Logit) for _, leaf in walk(model.bijector))
+    if noise and (negative is not None or in_unit):
+        raise UserError(
+            f"config.data.noise={noise:g} moves images out of [0, 1], where neither a "
+            "logit is defined, as most flows begin with, nor negative training; it is "
+            "for jet, and tarflow with model.logit=False. Set it to 0"
+        )
+    return noise

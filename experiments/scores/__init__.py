@@ -1,10 +1,9 @@
 """The command `scores`: scores of trained flows on a battery of outliers."""
 
 import argparse
-from pathlib import Path
 
 from experiments.core.options import add_counts, add_out, add_seed, add_workdir
-from flowjax_ood.interface.options import directory, whole_number
+from flowjax_ood.interface.options import directories, whole_number
 
 SUMMARY = "compare scores of trained flows, and controls, on many kinds of outliers"
 EPILOG = """\
@@ -29,10 +28,10 @@ own folders, too, looks.json: another OUT does not start the count anew.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `scores`."""
     text = "directories of the runs, separated by commas"
-    add_workdir(parser, text, type=_directories, metavar="DIR[,DIR...]")
+    add_workdir(parser, text, type=directories, metavar="DIR[,DIR...]")
     parser.add_argument(
         "--background",
-        type=_directories,
+        type=directories,
         action="append",
         default=[],
         metavar="DIR[,DIR...]",
@@ -59,7 +58,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and reconstruction, 17 gradients and regret, 1000 the local "
         "dimension, which takes hours (default: %(default)s)",
     )
-
-
-def _directories(text: str) -> tuple[Path, ...]:
-    return tuple(directory(part.strip()) for part in text.split(","))

@@ -42,6 +42,11 @@ def directory(text: str) -> Path:
     return path
 
 
+def directories(text: str) -> tuple[Path, ...]:
+    """The type of one or more paths separated by commas, each as `directory` has it."""
+    return tuple(directory(part.strip()) for part in text.split(","))
+
+
 def directory_or_bucket(text: str) -> AnyPath:
     """The type of a path on a disk, as `directory`, or in a bucket."""
     if not is_url(text):
