@@ -72,8 +72,10 @@ def noise_on(config: ConfigDict, model: Flow, negative: ImageSet | None) -> floa
     `negative`: the images of negative training, if any.
     """
     noise = config.data.get("noise", 0.0)
+    if not noise:
+        return 0.0
     in_unit = any(isinstance(leaf, Logit) for _, leaf in walk(model.bijector))
-    if noise and (negative is not None or in_unit):
+    if negative is not None or in_unit:
         raise UserError(
             f"config.data.noise={noise:g} moves images out of [0, 1], where neither a "
             "logit is defined, as most flows begin with, nor negative training; it is "
