@@ -319,6 +319,7 @@ TABLES = {
     "novelty": (2, novelty),
     "scores_realnvp": (1, scores),
     "scores_realnvp_short": (1, scores),
+    "scores_seeds": (1, scores),
     "scores_emoji_realnvp": (1, scores),
     "scores_without_3": (1, class_left_out),
     "monitor": (1, monitor),

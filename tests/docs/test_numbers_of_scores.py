@@ -1,5 +1,6 @@
 """Numbers in the text of the page on scores are in their results."""
 
+import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
@@ -136,6 +137,47 @@ TEXT = [
         )
     ),
 ]
+
+MUTATED, PHOTOGRAPHS = (f"background ratio ({of})" for of in ("mutated", "photographs"))
+# words, score, kinds
+OF_SEEDS = [
+    (
+        "has 0.99 on\n  digits, the set it became known for, 0.02 on blurred clothing "
+        "and 0.00 on bright",
+        MUTATED,
+        ("digits", "blurred", "bright"),
+    ),
+    (
+        "0.24 on digits, 1.00 on blurred clothing",
+        PHOTOGRAPHS,
+        ("digits", "blurred"),
+    ),
+    ("finds digits (0.93)", "WAIC", ("digits",)),
+    ("does not (0.09),", "log p(x)", ("digits",)),
+    ("loses noise (0.29", "WAIC", ("noisy",)),
+    ("log p(x) has 1.00)", "log p(x)", ("noisy",)),
+]
+
+
+@pytest.mark.parametrize(("words", "score", "kinds"), OF_SEEDS)
+def test_numbers_of_three_seeds(words, score, kinds):
+    assert words in read(PAGE)
+    paths = [f"@{score}/kinds/{kind}/auroc" for kind in kinds]
+    check(words, [at(results("scores_seeds"), path) for path in paths])
+
+
+@pytest.mark.parametrize(
+    ("words", "score", "summary"),
+    [
+        ("deviation of 0.006 in the mean", "flow and pixels, rank-Gauss", np.mean),
+        ("between seeds, and 0.03 at most", "flow and pixels, rank-Gauss", np.max),
+        ("differs by up to 0.16.", MUTATED, np.max),
+    ],
+)
+def test_deviations_between_seeds(words, score, summary):
+    assert words in read(PAGE)
+    rows = {row["score"]: row for row in results("scores_seeds")["rows"]}
+    check(words, [summary([kind["std"] for kind in rows[score]["kinds"].values()])])
 
 
 @pytest.mark.parametrize(
