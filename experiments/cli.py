@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 from importlib import import_module
+from typing import Any
 
 from experiments.core import distributed
 from experiments.core.explanations import explanation
@@ -48,7 +49,7 @@ out-of-distribution data."""
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands, without `--config.KEY=VALUE`."""
-    options = {
+    options: dict[str, Any] = {
         "allow_abbrev": False,
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }

@@ -62,7 +62,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_writable("--workdir", workdir)
     _results(workdir, grid)  # a damaged one is named now, not after the next training
     runs = [(cell, seed) for seed in config.ablate.seeds for cell in grid]
-    failed, elsewhere = {}, {}
+    failed: dict[str, str] = {}
+    elsewhere: dict[str, Path] = {}
     for number, (cell, seed) in enumerate(runs, 1):
         name, where = cell.run(seed), folder(workdir, cell, seed)
         label = f"[{number}/{len(runs)}] {name}"
@@ -154,7 +155,7 @@ class _Sets:
     """Image sets, read once for all runs on the same data."""
 
     def __init__(self):
-        self._key, self._sets = None, None
+        self._kept: tuple[tuple, Sets] | None = None
 
     def of(self, config: ConfigDict) -> Sets:
         # the seed draws fake images, splits tables, and says what is held back
@@ -162,6 +163,6 @@ class _Sets:
         drawn = drawn or config.data.get("validation")
         negative = [config.train.get(k) for k in ("negative", "negative_classes")]
         key = (config.data.to_json(), config.seed if drawn else None, *negative)
-        if key != self._key:
-            self._key, self._sets = key, load_sets(config)
-        return self._sets
+        if self._kept is None or key != self._kept[0]:
+            self._kept = key, load_sets(config)
+        return self._kept[1]

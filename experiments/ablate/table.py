@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -54,8 +55,12 @@ def summary(config: ConfigDict, grid: list[Cell], done: dict, failed: dict) -> d
 def _row(cell: Cell, seeds: list[int], results: list[dict]) -> dict:
     model = cell.configs[seeds[0]].model
     narrow = model.get("st_net") in NARROW
-    row = {"name": cell.name, "settings": cell.settings, "seeds": seeds}
-    row["latent_dim"] = model.latent_dim if narrow else None
+    row: dict[str, Any] = {
+        "name": cell.name,
+        "settings": cell.settings,
+        "seeds": seeds,
+        "latent_dim": model.latent_dim if narrow else None,
+    }
     row |= {key: [r[key] for r in results] for key in SCALARS}
     for key in PER_SET:
         # `evaluate` may have scored one of them on other sets meanwhile
@@ -110,7 +115,8 @@ def bottleneck_series(rows: list[dict]) -> dict:
     None is the row of the same settings without a bottleneck, where there is one. Only
     series with two widths or more, as one makes no curve.
     """
-    series, open_ended = {}, {}
+    series: dict[tuple[str, str], dict[int, dict]] = {}
+    open_ended: dict[str, dict] = {}
     for row in rows:
         own = {k: v for k, v in row["settings"].items() if k != BOTTLENECK}
         flow = words({k: v for k, v in own.items() if k != ST_NET})

@@ -39,8 +39,8 @@ def sweep(
     """
     own = {*COLUMNS.values(), *STACKINGS["chain"]}
     varied = [k for choices in axes for k in choices[0] if k not in own]
-    cases = {}
-    for mode, *choices in itertools.product(modes, *axes):
+    cases: dict[tuple, Case] = {}
+    for mode, choices in itertools.product(modes, itertools.product(*axes)):
         overrides = [f"{k}={v}" for choice in choices for k, v in choice.items()]
         config = load(overrides)
         if mode != "train":

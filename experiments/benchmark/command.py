@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from experiments.benchmark import MODES, requests
 from experiments.benchmark.cases import varying
 from experiments.benchmark.loop import checked, measure_and_report
+from experiments.benchmark.run import CaseRun
 from experiments.benchmark.throughput import ThroughputReport
 from experiments.benchmark.timing import measured_peak
 from experiments.core import build
@@ -38,7 +39,7 @@ def measure_models(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     cases, facts = requests.cases(args, overrides, modes)
     precisions = list(dict.fromkeys(c.settings["precision"] for c in cases))
     given = requests.peaks(args.peak, precisions)
-    runs = checked(cases, varying([case.settings for case in cases]))
+    runs = checked(cases, varying([case.settings for case in cases]), CaseRun)
     facts["peak_is"] = "given" if given else "measured on this machine"
     parallel, peaks = build.parallel(cases[0].config), {}
     for name in precisions:  # FLOP/s of all devices, by what they were measured with

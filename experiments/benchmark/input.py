@@ -118,9 +118,9 @@ def make_rows(readings: Sequence[Reading]) -> list[dict]:
 
 
 def _row(reading: Reading) -> dict:
-    by_core = None
-    if all(r.work for r in reading.rounds):
-        by_core = statistics.median(r.images / r.work for r in reading.rounds)
+    by_core, each = None, [r.images / r.work for r in reading.rounds if r.work]
+    if len(each) == len(reading.rounds):
+        by_core = statistics.median(each)
     rates = spread(INPUT, reading.rates)
     return {
         **reading.settings,
@@ -264,8 +264,8 @@ def time_feed(feed: Feed, reading: Reading, seconds: float) -> Round:
         feed.take(1)
         taken += 1
     wall = time.perf_counter() - began
-    if work is not None:
-        work = processor_seconds() - work
+    after = processor_seconds()
+    work = None if work is None or after is None else after - work
     return Round(taken * reading.case.config.train.batch_size, wall, work)
 
 

@@ -6,6 +6,7 @@ import re
 import statistics
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 from experiments.benchmark.cases import Case, label
 from experiments.benchmark.outputs import Report
@@ -15,6 +16,8 @@ from experiments.benchmark.work import count
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.interface.text import duration, number, number_range
 
+R = TypeVar("R", bound=CaseRun)
+
 
 class RemainingTime:
     """A line for each case, and an estimate by the time the ones before it took."""
@@ -22,7 +25,8 @@ class RemainingTime:
     def __init__(self, cases: int, repeats: int, seconds: float):
         self._cases, self._repeats = cases, repeats
         self._to_prepare, self._to_time = cases, cases * repeats
-        self._prepare_seconds, self._round_seconds = [], [seconds]
+        self._prepare_seconds: list[float] = []
+        self._round_seconds = [seconds]
 
     def preparing(self, name: str) -> None:
         """A case is about to be compiled."""
@@ -39,6 +43,7 @@ class RemainingTime:
             self._to_time -= self._repeats
             print(f" failed, {run.error}")
         else:
+            assert run.startup is not None
             took = number(run.startup.startup_seconds)
             print(f" took {took} s, {self._left()}", flush=True)
 
@@ -54,7 +59,7 @@ class RemainingTime:
             self._to_time -= self._repeats - len(run.rounds) - 1
             print(f"  failed, {run.error}")
 
-    def round_done(self, at: int, runs: list[CaseRun]) -> None:
+    def round_done(self, at: int, runs: Sequence[CaseRun]) -> None:
         """All runs that are compared have been timed once more."""
         if len(runs) > 1:
             print(f"round {at} of {self._repeats} done, {self._left()}", flush=True)
@@ -70,9 +75,7 @@ class RemainingTime:
         return f"about {duration(compiling + timing)} left"
 
 
-def checked(
-    cases: Sequence[Case], swept: Sequence[str], kind: type[CaseRun] = CaseRun
-) -> list[CaseRun]:
+def checked(cases: Sequence[Case], swept: Sequence[str], kind: type[R]) -> list[R]:
     """Every case built and traced, named by its settings `swept`, and none measured.
 
     Raises UserError naming the first that cannot be.
@@ -111,6 +114,7 @@ def measure(runs: Sequence[CaseRun], report: Report, args: argparse.Namespace) -
             with run.failures_kept():
                 run.prepare()
                 if args.profile:
+                    assert run.call is not None
                     folder = re.sub(r"[^\w.+-]+", "_", run.name)
                     profile(run.call, args.profile / folder)
             progress.prepared(run)

@@ -63,8 +63,9 @@ class Page(NamedTuple):
     def print(self) -> None:
         """Print the page on the terminal."""
         # wide enough for every column, wherever it is printed
-        style = {"title": self.heading, "left": self.left, "width": 200}
-        text.print_table(self.header, self.cells, **style)
+        text.print_table(
+            self.header, self.cells, title=self.heading, left=self.left, width=200
+        )
         for line in (*self.notes, *(f"failed: {line}" for line in self.failed)):
             print(line)
 
@@ -78,7 +79,7 @@ class Report:
     """
 
     name = "benchmark"
-    kinds = ("json", "csv", "md")
+    kinds: tuple[str, ...] = ("json", "csv", "md")
 
     def __init__(self, out: Path, runs: Sequence, facts: dict):
         self.out, self.runs, self.facts = out, runs, facts

@@ -55,8 +55,9 @@ def draw(rows: Sequence[dict], settings: Sequence[str]) -> Figure:
     x = numeric[0] if numeric else "batch_size" if "batch_size" in swept else None
     lines = _lines(rows, x, swept)
     notes = [heading(rows, (*settings, *CONSTANT))]
+    key: list = []
     if x is None or len(lines) > len(COLORS) * len(style.FLOW_LINES):
-        title, key = "Throughput: median, slowest and fastest repeat", []
+        title = "Throughput: median, slowest and fastest repeat"
         figure = _bars(rows, swept)
     elif numeric:
         names = "compile time, memory and step time"

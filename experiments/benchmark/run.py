@@ -44,7 +44,8 @@ class CaseRun:
     case: Case
     # what tells it from the others, in a few words
     name: str
-    counts: Counts
+    # None where nothing but its time is wanted
+    counts: Counts | None
     startup: Startup | None = None
     rounds: list[list[float]] = field(default_factory=list)
     device_peak: int | None = None
@@ -61,7 +62,8 @@ class CaseRun:
         self.startup, self.call = prepare(build_work(self.case))
 
     def time(self, seconds: float) -> None:
-        """Measure another round."""
+        """Measure another round, after `prepare`."""
+        assert self.call is not None
         self.rounds.append(time_round(self.call, seconds))
 
     def release(self) -> None:
@@ -129,8 +131,9 @@ def profile(call: Callable[[], object], directory: Path) -> None:
 def peak_bytes() -> int | None:
     """Most memory in use on any device since the process began; None if not known."""
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    peaks = [known.get("peak_bytes_in_use") for known in stats]
-    return None if None in peaks else max(peaks)
+    if any("peak_bytes_in_use" not in known for known in stats):
+        return None
+    return max(known["peak_bytes_in_use"] for known in stats)
 
 
 def _compiled(jitted, args) -> tuple[Startup, jax.stages.Compiled]:
@@ -141,7 +144,8 @@ def _compiled(jitted, args) -> tuple[Startup, jax.stages.Compiled]:
     times.append(time.perf_counter())
     compiled = lowered.compile()
     times.append(time.perf_counter())
-    sizes, memory = (), compiled.memory_analysis()
+    sizes: tuple[float, ...] = ()
+    memory = compiled.memory_analysis()
     if memory is not None:
         outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
         sizes = memory.temp_size_in_bytes, memory.argument_size_in_bytes, outputs

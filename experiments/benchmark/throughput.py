@@ -47,6 +47,7 @@ from experiments.benchmark.outputs import (
 from experiments.benchmark.plot import draw
 from experiments.benchmark.run import MIB, CaseRun
 from experiments.benchmark.timing import medians
+from experiments.benchmark.work import Counts
 from experiments.core import drawing
 from experiments.core.results import spread, versions
 from flowjax_ood.interface.text import number, number_range, share
@@ -74,13 +75,14 @@ def make_rows(
 
 
 def _row(run: CaseRun, reference: CaseRun | None, peaks, paired: bool) -> dict:
-    row = begun_row(run, NUMBERS)
-    flops = run.counts.executed_flops / row["batch_size"] / 1e9
+    row, counts = begun_row(run, NUMBERS), _counts(run)
+    flops = counts.executed_flops / row["batch_size"] / 1e9
     row["executed_gflop_per_image"] = flops
     row["device_peak_mib"] = run.device_peak and run.device_peak / MIB
     if run.startup:
         row |= run.startup._asdict()
     if run.rounds:
+        assert reference is not None  # this one, if no other
         own, calls = rates(run), np.concatenate(run.rounds)
         row |= spread(RATE, own)
         paired = paired or run is reference
@@ -98,7 +100,7 @@ def _row(run: CaseRun, reference: CaseRun | None, peaks, paired: bool) -> dict:
 
 def begun_row(run: CaseRun, columns: Sequence[str]) -> dict:
     """The row of a case before it is timed: its settings, then `columns`."""
-    settings, counts = run.case.settings, run.counts
+    settings, counts = run.case.settings, _counts(run)
     return (
         settings
         | dict.fromkeys(columns)
@@ -109,6 +111,11 @@ def begun_row(run: CaseRun, columns: Sequence[str]) -> dict:
             "error": run.error,
         }
     )
+
+
+def _counts(run: CaseRun) -> Counts:
+    assert run.counts is not None  # of what is in a table
+    return run.counts
 
 
 def ratios(name: str, own: list[float], others: list[float], paired: bool) -> dict:
@@ -179,7 +186,7 @@ def throughput_page(rows: Sequence[dict], settings: Sequence[str], notes: str) -
 
 def _columns(rows: Sequence[dict]) -> list[Column]:
     """The numbers one reads first; the others are in the JSON and the CSV."""
-    columns = [
+    columns: list[Column] = [
         ("images/s", number, RATE),
         ("spread", number_range, f"{RATE}_min", f"{RATE}_max"),
         ("ratio", two_decimals, "ratio"),

@@ -17,7 +17,8 @@ def time_round(call: Callable[[], object], seconds: float) -> list[float]:
 
     Every call is waited for, so dispatch is part of its time.
     """
-    times, began = [], time.perf_counter()
+    times: list[float] = []
+    began = time.perf_counter()
     while not times or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         jax.block_until_ready(call())

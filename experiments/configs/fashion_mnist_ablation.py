@@ -33,7 +33,7 @@ def get_config(variant: str = ""):
         "model.st_net": ("resnet_ae", "autoencoder"),
         "model.latent_dim": (100, 50, 10),
     }
-    grids = (single | masks, {}, widths)
+    grids: tuple[dict, ...] = (single | masks, {}, widths)
     config = images.variant(images.ablation(config, grids), variant, cpu=cpu)
     if variant == "smoke":
         config.data.source = "embedded"

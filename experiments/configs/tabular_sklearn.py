@@ -20,7 +20,9 @@ AUROC: dropout 0, 0.2 and 0.5 gave -31, -17 and -11 nats on breast_cancer1.
 from experiments.configs.shared import vectors
 
 # rows of other classes are all OOD: nothing is trained on them, or standardised by
-OOD = {f"breast_cancer{c}": (f"breast_cancer{1 - c}:all",) for c in range(2)}
+OOD: dict[str, tuple[str, ...]] = {
+    f"breast_cancer{c}": (f"breast_cancer{1 - c}:all",) for c in range(2)
+}
 OOD |= {f"wine{c}": tuple(f"wine{o}:all" for o in range(3) if o != c) for c in range(3)}
 OOD |= {f"digits{c}": (f"digits_not{c}:all",) for c in range(10)}
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -43,7 +43,7 @@ from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import TrainState, create_state
 from flowjax_ood.training.step import make_train_step
 
-MODELS = {
+MODELS: dict[str, Any] = {
     "real_nvp": models.RealNVP,
     "glow": models.Glow,
     "jet": models.Jet,
@@ -97,7 +97,7 @@ def flow(
             )
         if classes := data.get("classes", 0):
             # a class beyond is refused where sets are loaded
-            absent = [k for k in data.get("leave_out", ()) if k < classes]
+            absent = tuple(k for k in data.get("leave_out", ()) if k < classes)
             model = models.class_conditional(model, classes, data.condition, absent)
         return model
 
@@ -169,8 +169,10 @@ def optimizer(
     with user_errors("config.optimizer", ValueError, TypeError):
         if kind(config).classifies:
             c = _in_steps(c, steps_per_epoch)
-        names = ("learning_rate", "schedule", "warmup_steps", "decay")
-        names += ("steps_per_epoch", "boundaries")
+        names = (
+            *("learning_rate", "schedule", "warmup_steps", "decay"),
+            *("steps_per_epoch", "boundaries"),
+        )
         schedule = {name: c.pop(name) for name in names if name in c}
         return make_optimizer(make_schedule(num_steps=num_steps, **schedule), **c)
 
@@ -213,13 +215,13 @@ def parallel(
         spread = Parallel(config.parallel, devices, fsdp=config.fsdp)
         for count in rows.values():
             spread.check_batch_size(count)
-    devices, group = len(spread.devices), config.model.get("norm_group", 0)
+    number, group = len(spread.devices), config.model.get("norm_group", 0)
     for name, count in rows.items():
-        each = count // devices
+        each = count // number
         if group and each % group:
             raise UserError(
                 f"config.model.norm_group={group} does not divide the {each} {name} of "
-                f"a batch that each of {devices} devices sees; take a divisor, or 0 for"
+                f"a batch that each of {number} devices sees; take a divisor, or 0 for"
                 " statistics of the whole batch"
             )
     return spread
@@ -344,7 +346,8 @@ def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | N
             f"config.train.validate_every={c.validate_every} is never reached in "
             f"{num_steps} steps; set it to less, or data.validation to 0"
         )
-    statistic = {"mean": np.mean, "median": np.median}[c.validate_by]
+    statistics: dict[str, Callable] = {"mean": np.mean, "median": np.median}
+    statistic = statistics[c.validate_by]
     model, events = flow(config, sets.event_shape), sets.inputs(sets.validation)
 
     def score(variables) -> float:

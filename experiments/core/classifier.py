@@ -13,5 +13,5 @@ def classifier(images: np.ndarray, classes: int) -> models.LeNet:
     """
     pixels = np.asarray(images, np.float64).reshape(-1, images.shape[-1]) / 255
     mean, std = pixels.mean(0), np.maximum(pixels.std(0), 1 / 255)
-    rounded = (tuple(map(float, np.round(a, 4))) for a in (mean, std))
-    return models.LeNet(classes, *rounded)
+    centre, scale = (tuple(map(float, np.round(a, 4))) for a in (mean, std))
+    return models.LeNet(classes, centre, scale)

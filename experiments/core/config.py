@@ -67,7 +67,9 @@ def _file_and_variant(where: str) -> tuple[str, str]:
     path, _, variant = where.rpartition(":")
     if Path(where).is_file() or not path:
         return where, ""
-    return (path, variant) if Path(path).is_file() else tuple(where.split(":", 1))
+    if not Path(path).is_file():
+        path, _, variant = where.partition(":")
+    return path, variant
 
 
 def _get_config(path: str):
@@ -86,6 +88,9 @@ def _get_config(path: str):
     if file.suffix != ".py":
         raise UserError(f"{path} is not a Python file; a config defines get_config")
     spec = importlib.util.spec_from_file_location("experiment_config", file)
+    # there is a loader of .py files
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

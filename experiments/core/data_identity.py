@@ -58,7 +58,7 @@ def _sample_hash(train: ImageSet | StreamedImageSet) -> str:
 
 
 def _hash(events: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(events)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(events).data).hexdigest()
 
 
 def keep_data(

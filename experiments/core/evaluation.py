@@ -25,7 +25,7 @@ from experiments.core.run_config import check_hosts, read_config
 from experiments.core.sets import Sets, drawn_rows, load_sets
 from flowjax_ood import ood
 from flowjax_ood.data.dequantize import dequantize, example_keys, quantize
-from flowjax_ood.distributions import Flow, denoise, one_hot_condition
+from flowjax_ood.distributions import ClassMixture, Flow, denoise, one_hot_condition
 from flowjax_ood.evaluation.batch_statistics import recompute_batch_stats
 from flowjax_ood.evaluation.likelihood import (
     Likelihoods,
@@ -152,9 +152,10 @@ class TrainedFlow:
 
     def class_log_joint(self, events: np.ndarray, label: str) -> np.ndarray:
         """`log p(x, y)` of every class of a flow that is conditioned: `[N, K]` nats."""
-        how = self._passes()
+        flow, how = self.flow, self._passes()
+        assert isinstance(flow, ClassMixture)  # as a conditioned one is
         return evaluate_class_log_joint(
-            self.flow, self.variables, events, label=label, **how
+            flow, self.variables, events, label=label, **how
         )
 
     def _passes(self, draw: int = 0) -> dict:
@@ -274,12 +275,13 @@ def evaluate(trained: TrainedFlow) -> Evaluated:
     """
     config, sets, run = trained.config, trained.sets, trained.run
     id_name = sets.test.name
-    extra = {}
+    extra: dict[str, Any] = {}
     if trained.batch_norm:
         likelihoods = trained.likelihoods(", running stats", variables=trained.running)
         extra["running_statistics"] = likelihood_results(likelihoods, id_name)
     likelihoods = trained.likelihoods()
     if sets.kind is Kind.VECTORS:
+        assert sets.standardizer is not None  # vectors always have one
         measured = vector_results(likelihoods, id_name, sets.standardizer)
         remedy = "leave them out: --config.eval.baselines="
         with user_errors("config.eval.baselines", ValueError, remedy=remedy):
@@ -383,5 +385,5 @@ def _detectors(c: ConfigDict, train: np.ndarray, labels: np.ndarray | None):
     if NEIGHBORS in c.baselines:
         k = min(c.neighbors, len(train))
         for name, normalize in ((NEIGHBORS, False), (f"{NEIGHBORS}_unit", True)):
-            detector = ood.NearestNeighbors.fit(train, k=k, normalize=normalize)
-            yield name, detector, {"k": k}
+            neighbors = ood.NearestNeighbors.fit(train, k=k, normalize=normalize)
+            yield name, neighbors, {"k": k}

@@ -14,35 +14,38 @@ types. A shape says what has to be there, and is checked before anything is used
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.logs.metrics import is_number
+
+# a type, a dict of shapes, or one of the classes below
+Shape = Any
 
 
 class Each(NamedTuple):
     """An object all of whose values have the shape."""
 
-    shape: object
+    shape: Shape
 
 
 class Items(NamedTuple):
     """A list of at least `least` values of the shape."""
 
-    shape: object
+    shape: Shape
     least: int = 0
 
 
 class Maybe(NamedTuple):
     """A value of the shape, or null."""
 
-    shape: object
+    shape: Shape
 
 
 class IfThere(NamedTuple):
     """Of a key that may be missing: the shape of its value."""
 
-    shape: object
+    shape: Shape
 
 
 KINDS = {
@@ -55,7 +58,7 @@ KINDS = {
 }
 
 
-def load(file: Path, shape: object = dict) -> dict:
+def load(file: Path, shape: Shape = dict) -> dict:
     """Read a file whose content has that shape.
 
     Raises FileNotFoundError, OSError where it cannot be read, and ValueError, in words
@@ -72,7 +75,7 @@ def load(file: Path, shape: object = dict) -> dict:
     return content
 
 
-def read(file: Path, shape: object = dict, *, remedy: str) -> dict:
+def read(file: Path, shape: Shape = dict, *, remedy: str) -> dict:
     """`load`; UserError, which names the file and the remedy, for all that is wrong."""
     try:
         return load(file, shape)
@@ -84,7 +87,7 @@ def read(file: Path, shape: object = dict, *, remedy: str) -> dict:
         raise UserError(f"{file} is damaged: {error}; {remedy}") from error
 
 
-def mismatch(value: object, shape: object, name: str = "") -> str:
+def mismatch(value: Any, shape: Shape, name: str = "") -> str:
     """Say where a value is not of a shape; empty where it is."""
     if isinstance(shape, IfThere):
         shape = shape.shape

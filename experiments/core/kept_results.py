@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from experiments.core import json_file
-from experiments.core.json_file import Each, IfThere, Items, Maybe
+from experiments.core.json_file import Each, IfThere, Items, Maybe, Shape
 from flowjax_ood.interface.errors import UserError
 
 # of a set that was trained on or scored
-DESCRIBED = {"name": str, "split": str, "source": str, "count": int, "origin": str}
-DESCRIBED |= {"shape": Items(int, 1)}
+DESCRIBED: dict[str, Shape] = {"name": str, "split": str, "source": str, "count": int}
+DESCRIBED |= {"origin": str, "shape": Items(int, 1)}
 VERSIONS = {
     **{name: str for name in ("device", "platform", "flowjax_ood", "python")},
     **{name: str for name in ("jax", "flax", "optax")},
@@ -50,7 +50,9 @@ def read_results(workdir: Path, also: dict | None = None) -> dict:
     results = json_file.read(file, RESULTS | (also or {}), remedy=remedy)
     measured = OF_VECTORS if "nats" in results else OF_IMAGES
     scored = (results["in_distribution"], *results["auroc"])
-    shapes = {key: {name: Maybe(float) for name in scored} for key in measured}
+    shapes: dict[str, Shape] = {
+        key: {name: Maybe(float) for name in scored} for key in measured
+    }
     shapes["data"] = {name: DESCRIBED for name in results["auroc"]}
     shapes |= _intervals(results)
     baselines = results.get("baselines", {}).items()

@@ -5,8 +5,8 @@ are read whatever version of the library made them: they are numbers with names.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,8 @@ RESULTS = {
 SHOWN = {"none": "", "leak_free": " (made outliers)"}
 
 
-class KeptScores(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class KeptScores:
     """Scores of one network, float64 `[N]`, higher = more in-distribution.
 
     `detectors`: `{detector: {set: scores}}`, the in-distribution set `id_name` in each.

@@ -72,6 +72,8 @@ def kind(config: ConfigDict | dict) -> Kind:
 
 # whether another value of a key makes no difference, by the flat config it is in
 Condition = bool | Callable[[dict], bool]
+# of the values of a key; `(str,)` is a tuple of text
+KeyType = type | tuple[type]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Key:
     """
 
     name: str
-    type: type | tuple[type] | dict[Kind, type | tuple[type]]
+    type: KeyType | dict[Kind, KeyType]
     kinds: tuple[Kind, ...] = ALL
     least: float | None = None
     most: float | None = None
@@ -121,6 +123,6 @@ class Key:
         """The part of the name before the first dot; a key without one is its own."""
         return self.name.partition(".")[0]
 
-    def type_of(self, of: Kind) -> type | tuple[type] | None:
+    def type_of(self, of: Kind) -> KeyType | None:
         """The type of its values in an experiment of that kind, if it has the key."""
         return self.type.get(of) if isinstance(self.type, dict) else self.type

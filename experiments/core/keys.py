@@ -7,6 +7,7 @@ line in each.
 
 from contextlib import nullcontext
 from itertools import groupby
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -27,6 +28,7 @@ from experiments.core.key import (
     VECTORS,
     WIDTH,
     Key,
+    KeyType,
     Kind,
     kind,
 )
@@ -72,18 +74,18 @@ PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 CONVOLUTIONS = ("auto", "direct", "winograd")
 AUGMENTATIONS = ("none", "crop_flip")
 # of keys without a use unless something is held back
-UNREAD = {"resume": no_validation, "pooled": no_validation}
+UNREAD: dict[str, Any] = {"resume": no_validation, "pooled": no_validation}
 # of keys that say how a run is evaluated
-ANEW = {"resume": True, "evaluate": True}
+ANEW: dict[str, Any] = {"resume": True, "evaluate": True}
 # of keys of what is fitted to classifiers after their training
-LATER = {"resume": True}
+LATER: dict[str, Any] = {"resume": True}
 # what 16 bits hold
 MOST_BINS = 2**16
 # samples drawn at once, into one picture
 SHOWN = 10_000
 # of images a number, of vectors a share
-HELD_BACK = {IMAGES: int, VECTORS: float}
-BLOCKS = {IMAGES: int, Kind.CLASSIFIER: (int,)}
+HELD_BACK: dict[Kind, KeyType] = {IMAGES: int, VECTORS: float}
+BLOCKS: dict[Kind, KeyType] = {IMAGES: int, Kind.CLASSIFIER: (int,)}
 # models of which configs were written before some key of `model`
 EARLY_MODELS = ("real_nvp", "glow", "tabular_real_nvp")
 # what FSSD can measure from
@@ -312,9 +314,9 @@ def names(fact: str, config: dict | None = None) -> tuple[str, ...]:
         value = getattr(key, fact)
         return bool(value(config) if callable(value) else value)
 
-    chosen = []
-    for section, rows in groupby(TABLE, key=lambda key: key.section):
-        rows = list(rows)
+    chosen: list[str] = []
+    for section, of_section in groupby(TABLE, key=lambda key: key.section):
+        rows = list(of_section)
         having = [key.name for key in rows if has(key)]
         chosen += [section] if len(having) == len(rows) else having
     return tuple(chosen)
@@ -355,7 +357,7 @@ def complete(config: ConfigDict | dict) -> None:
 
 def flatten(config: ConfigDict | dict, prefix: str = "") -> dict:
     """`{"a.b": value}` of a nested config."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, (ConfigDict, dict)):
             flat |= flatten(value, f"{prefix}{key}.")

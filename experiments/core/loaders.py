@@ -1,6 +1,7 @@
 """One set of an experiment, by its spec: images, vectors, or DNA as tokens."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -8,12 +9,14 @@ from ml_collections import ConfigDict
 from experiments.core.keys import Kind, kind
 from flowjax_ood.data import loading
 from flowjax_ood.data.preprocess import with_depth
-from flowjax_ood.data.sets import ImageSet, TokenSet, VectorSet
+from flowjax_ood.data.sets import ImageSet, TokenSet
 from flowjax_ood.data.sources.genomics import load_genomics, synthetic_genomics
-from flowjax_ood.data.streaming import StreamedImageSet, stream
+from flowjax_ood.data.streaming import stream
 from flowjax_ood.interface.errors import user_errors
 
-AnySet = ImageSet | VectorSet | TokenSet
+# an ImageSet, a VectorSet or a TokenSet, or of a training set a StreamedImageSet: as
+# the config says, so that no type does
+AnySet = Any
 # the one set of tokens, by its names here and in TFDS
 TOKENS = ("genomics", "genomics_ood")
 
@@ -25,7 +28,8 @@ def load_set(
 
     Raises ValueError naming the remedy, and what the loaders of the library raise.
     """
-    of, where = kind(config), {"path": path or None, "limit": limit or None}
+    of = kind(config)
+    where: dict[str, Any] = {"path": path or None, "limit": limit or None}
     if of is Kind.TOKENS:
         return _load_tokens(config, spec, source, **where)
     where |= {"source": source, "seed": config.seed}
@@ -39,7 +43,7 @@ def load_set(
     return images
 
 
-def load_train(config: ConfigDict) -> StreamedImageSet | AnySet:
+def load_train(config: ConfigDict) -> AnySet:
     """Load the set to train on, or, with `data.streaming`, leave it where it is.
 
     Raises UserError where it is not, or cannot be streamed.

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from experiments.core.loaders import load_set
 from flowjax_ood.data.checks import among
 from flowjax_ood.data.loading import parse_spec
-from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.sets import ImageSet, StoredSet
 from flowjax_ood.interface.errors import UserError
 
 
@@ -26,14 +26,14 @@ def load_negatives(config: ConfigDict) -> ImageSet | None:
 
 
 def check_apart(
-    negative: ImageSet, train: ImageSet, scored: dict[str, ImageSet]
+    negative: ImageSet, train: StoredSet, scored: dict[str, ImageSet]
 ) -> None:
     """Raise UserError where over 1 % of the images learned or scored are negatives.
 
     Sets of different names or sources can be the same images. (1 %: real sets hold some
     images in both splits.)
     """
-    common = count_common(train.images, negative.images)
+    common = count_common(train.events, negative.images)
     if common > len(train) / 100:
         raise UserError(
             f"{common} of the {len(train)} images to learn are among the negatives, "
@@ -67,24 +67,23 @@ def exposed(
     if not c.get("negative"):
         return ood, ()
     negative, _ = parse_spec(c.negative)
-    sets, names = {}, []
+    sets: dict[str, ImageSet] = {}
+    names: list[str] = []
     for name, images in ood.items():
         if images.name != negative:
             sets[name] = images
             continue
-        parts = [images]
-        if c.negative_classes:
-            parts = _by_class(images, c.negative_classes)
-        parts = {f"{name}{part.name.removeprefix(negative)}": part for part in parts}
-        sets |= parts
-        names.append(next(iter(parts)))
+        parts = _by_class(images, c.negative_classes)
+        named = {f"{name}{part.name.removeprefix(negative)}": part for part in parts}
+        sets |= named
+        names.append(next(iter(named)))
     return sets, tuple(names)
 
 
-def _by_class(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet | None]:
+def _by_class(images: ImageSet, count: int) -> tuple[ImageSet, ...]:
     """The images of classes 0 to `count` - 1, and all others; count 0 takes all."""
     if not count:
-        return images, None
+        return (images,)
     what = f"{images.name}:{images.split}"
     if images.labels is None:
         raise UserError(

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.interface.options import SEED, directory, whole_number
@@ -23,8 +24,8 @@ def add_config(parser, text: str, required: bool = True) -> None:
 
 def add_workdir(parser: argparse.ArgumentParser, text: str, **changes) -> None:
     """Add the option `--workdir`, required and of a single directory unless changed."""
-    options = {"type": directory, "required": True, "metavar": "DIR", "help": text}
-    parser.add_argument("--workdir", **options | changes)
+    options: dict[str, Any] = {"type": directory, "required": True, "metavar": "DIR"}
+    parser.add_argument("--workdir", **options | {"help": text} | changes)
 
 
 def add_out(parser: argparse.ArgumentParser, text: str, **changes) -> None:

@@ -1,5 +1,7 @@
 """Real sets of other images that ship with the package, or are drawn."""
 
+from functools import partial
+
 import numpy as np
 
 from flowjax_ood import data
@@ -17,9 +19,8 @@ def other_images(shape: tuple[int, int, int], count: int) -> dict[str, np.ndarra
     height, width, channels = shape
     if height != width or channels not in (1, 3):
         return {}
-    like = {"image_size": height, "channels": channels}
+    load = partial(data.load, image_size=height, channels=channels)
     # drawn one by one, so no more than are wanted
-    drawn = min(count, GLYPHS)
-    letters = data.load("glyphs:test", source="glyphs", limit=drawn, **like)
-    emoji = data.load("emoji:things", source="embedded", **like)
+    letters = load("glyphs:test", source="glyphs", limit=min(count, GLYPHS))
+    emoji = load("emoji:things", source="embedded")
     return {"glyphs": letters.images, "emoji": emoji.images[:count]}

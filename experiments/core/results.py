@@ -76,7 +76,7 @@ def ranking(scores: dict[str, np.ndarray], id_name: str) -> dict:
     Scores are higher for more in-distribution; the ID set is the positive class.
     """
     names = ("auroc", "auroc_ci95", "aupr_id_positive", "fpr_at_tpr95_id_positive")
-    results = {name: {} for name in names}
+    results: dict[str, dict] = {name: {} for name in names}
     for name, other in scores.items():
         if name == id_name:
             continue
@@ -175,7 +175,9 @@ def vector_results(likelihoods: dict, id_name: str, standardizer: Standardizer) 
     }
     means = {name: mean(values) for name, values in nats.items()}
     shift = standardizer.log_abs_det
-    raw = {n: None if None in (m, shift) else m + shift for n, m in means.items()}
+    raw = {
+        n: None if m is None or shift is None else m + shift for n, m in means.items()
+    }
     return {
         "nats": means,
         "nats_median": {n: finite(np.median(v)) for n, v in nats.items()},

@@ -1,5 +1,7 @@
 """Write the results and figures of an evaluated run, and print its table."""
 
+from typing import Any
+
 import numpy as np
 
 from experiments.core import drawing
@@ -37,7 +39,8 @@ def leave(evaluated: Evaluated) -> dict:
     results.json and likelihoods.npz are replaced together, or both stay as they were.
     """
     trained, likelihoods, results = evaluated
-    arrays, workdir = {}, trained.workdir
+    arrays: dict[str, Any] = {}
+    workdir = trained.workdir
     for name, ll in likelihoods.items():
         arrays |= {f"{name}/log_pz": ll.log_pz, f"{name}/logdet": ll.logdet}
     with (

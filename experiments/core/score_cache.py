@@ -141,8 +141,12 @@ def _whole(scored: Scored, sizes: dict[str, int]) -> bool:
 def _write(file: Path, key: str, scored: Scored) -> None:
     record = asdict(scored) | {"key": key, "sets": list(scored.scores)}
     del record["scores"]
-    arrays = {f"set_{k}": s for k, s in enumerate(scored.scores.values())}
+    # not typed as arrays: NumPy's options are no arrays, and come by name as well
+    arrays: dict[str, Any] = {
+        f"set_{k}": s for k, s in enumerate(scored.scores.values())
+    }
+    arrays[RECORD] = np.array(json.dumps(record))
     buffer = BytesIO()
-    np.savez_compressed(buffer, **arrays, **{RECORD: np.array(json.dumps(record))})
+    np.savez_compressed(buffer, **arrays)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(file, buffer.getvalue())

@@ -16,7 +16,6 @@ from flowjax_ood.data.preprocess import altered
 from flowjax_ood.data.sets import ImageSet, VectorSet
 from flowjax_ood.data.splits import hold_back
 from flowjax_ood.data.standardize import Standardizer, fit_standardizer
-from flowjax_ood.data.streaming import StreamedImageSet
 from flowjax_ood.interface.errors import UserError, user_errors
 
 # in a run's workdir: the standardisation its flow was trained behind
@@ -32,10 +31,10 @@ class Sets(NamedTuple):
     no part in it.
     """
 
-    train: StreamedImageSet | AnySet
+    train: AnySet
     test: AnySet
     ood: dict[str, AnySet]
-    validation: ImageSet | VectorSet | None = None
+    validation: AnySet | None = None
     standardizer: Standardizer | None = None
     # images the flow is trained to find unlikely, and the OOD sets of that kind
     negative: ImageSet | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import json_file
@@ -55,6 +56,12 @@ def check_alike(sets: Mapping[str, ImageSet], labelled: Collection[str]) -> None
             )
         if spec in labelled and each.labels is None:
             raise UserError(f"{spec} has no labels: name a set that has")
+
+
+def labels_of(images: ImageSet) -> np.ndarray:
+    """The labels of a set that `check_alike` was told to be labelled."""
+    assert images.labels is not None
+    return images.labels
 
 
 def stage_file(workdir: Path, name: str) -> Path:

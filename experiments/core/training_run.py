@@ -86,8 +86,8 @@ def run_training(
     check_config(config, workdir, free)
     with locked(workdir), ExitStack() as stack:
         keep_data(sets.train, workdir, sets.negative, **arrays)
-        if sets.standardizer:
-            on_lead(lambda: keep_standardizer(sets.standardizer, workdir))
+        if standardizer := sets.standardizer:
+            on_lead(lambda: keep_standardizer(standardizer, workdir))
         # last, as it is written anew: a run that is refused must not change it
         keep_config(config, workdir, free)
         for sink in sinks:

@@ -19,6 +19,7 @@ def abstention(name: str, kept: KeptScores, drawn: Sequence[Split]) -> dict:
     calibrate are left out. A class given to an outlier is wrong.
     """
     scores, labels = kept.detectors[name], kept.labels
+    assert labels is not None  # the command has looked
     own, predicted = scores[kept.id_name], kept.predicted
     wrong = predicted[kept.id_name] != labels
     found: dict[str, list] = {}

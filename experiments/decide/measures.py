@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def row(
     p = [c.p_values(own[s.test]) for c, s in zip(calibrated, drawn)]
     outliers = [n for n in kept.outliers if n in scores]
     found = {n: _found(calibrated, scores[n]) for n in outliers}
-    measured = {
+    measured: dict[str, Any] = {
         "name": name,
         "auroc": {n: ood.auroc(own, scores[n]).value for n in outliers},
         "false_alarms": {f"{a:g}": _false_alarms(calibrated, p, a) for a in ALPHAS},
@@ -135,7 +135,7 @@ def _batches(own, other, drawn, calibrated, batches: int, seed: int) -> dict:
     rng = np.random.default_rng(seed)
     count = min(OUTLIERS, len(other))
     is_outlier = np.arange(BATCH) < count
-    shares = {"marginal": [], "conditional": []}
+    shares: dict[str, list] = {"marginal": [], "conditional": []}
     for split, calibration in zip(drawn, calibrated):
         outside = _rows(rng, len(other), batches, count)
         inside = split.test[_rows(rng, len(split.test), batches, BATCH - count)]

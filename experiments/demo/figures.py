@@ -82,9 +82,8 @@ def coupling(sets: dict[str, tuple], id_name: str):
     """Draw the first coupling on an image of each set, with correlations over many."""
     rows = [(name, name == id_name, panels) for name, (panels, _) in sets.items()]
     correlation = {name: m["correlation"] for name, (_, m) in sets.items()}
-    if not np.isfinite(list(correlation.values())).all():
-        correlation = None
-    return figures.coupling_panels(rows, correlation=correlation)
+    known = np.isfinite(list(correlation.values())).all()
+    return figures.coupling_panels(rows, correlation=correlation if known else None)
 
 
 def latents(flows, images, id_name, draws: int = 40):

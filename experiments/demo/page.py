@@ -41,10 +41,13 @@ def write(
     _numbers(document, flows)
     _remedies(document, measured, workdir)
     for name, figure, heading, caption, alt in _pictures(flows, sets, coupling):
-        path = figures.save(figure, workdir / f"{name}.png")
+        path = workdir / f"{name}.png"
+        figures.save(figure, path)
         document.section(heading).figure(path, caption, alt)
     _facts(document, flows, seconds)
-    return document.write(workdir / "report.html")
+    report = workdir / "report.html"
+    document.write(report)
+    return report
 
 
 def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
@@ -72,7 +75,8 @@ def conclusion(flows: dict[str, Evaluated], fast: bool) -> str:
 
 
 def _numbers(document: Document, flows: dict[str, Evaluated]) -> None:
-    rows, bold = [], []
+    rows: list[tuple] = []
+    bold = []
     for name, flow in flows.items():
         areas = intervals(flow.results)
         for data, mean in flow.results["bits_per_dim"].items():
@@ -108,7 +112,8 @@ def _remedies(document: Document, measured: dict, workdir: Path) -> None:
     )
     caption = f"AUROC, {counts['test']:,} images of each kind; * without a flow"
     document.table(headers, lines, caption, align="l" + "r" * (len(headers) - 2) + "l")
-    path = figures.save(remedies.heat_map(measured), workdir / "remedies.png")
+    path = workdir / "remedies.png"
+    figures.save(remedies.heat_map(measured), path)
     document.figure(
         path, "All kinds of outliers.", "Heat map of AUROC by score and kind"
     )

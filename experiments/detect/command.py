@@ -142,8 +142,8 @@ def _runs(
         if exposed:
             run = exposure.exposed_run(config, *exposed, tests, directory)
             scored[exposure.NAME, detectors.NONE] = [run]
-        for row, run in scored.items():
-            runs.setdefault(row, []).append(run)
+        for row, found in scored.items():
+            runs.setdefault(row, []).append(found)
     members = [network for _, network, *_ in trained]
     together = scores.ensemble_runs(config, members, tests, workdir / "scores")
     return runs | {row: [run] for row, run in together.items()}
@@ -151,7 +151,10 @@ def _runs(
 
 def _results(config, sets: Sets, trained, tests: dict, corrupted: dict, runs) -> dict:
     """Gather the content of results.json."""
-    rows = [table.row(*pair, scored, list(tests)) for pair, scored in runs.items()]
+    rows = [
+        table.row(name, protocol, scored, list(tests))
+        for (name, protocol), scored in runs.items()
+    ]
     results = {
         "data": sets.describe(),
         "evaluated": {name: len(x) for name, x in tests.items()},

@@ -1,5 +1,7 @@
 """The rows of a table of detectors, and the data that each is fitted on."""
 
+from typing import Any
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -83,13 +85,14 @@ def plain(
     `layers` of the network, shallow to deep; `ood_count` of the first OOD set, which
     FSSD's published noise depends on.
     """
-    uniform = {"weights": "uniform", "magnitudes": (0.0,)}
     listed = [
         *PUBLISHED,
         ood.TempScale(),
         # tokens have no noise
         ood.GrOOD("mean" if config.detect.fssd_noise == "validation" else "noise"),
-        ood.MahalanobisLayers(**uniform, label="Mahalanobis (uniform weights)"),
+        ood.MahalanobisLayers(
+            weights="uniform", magnitudes=(0.0,), label="Mahalanobis (uniform weights)"
+        ),
     ]
     if config.detect.fssd_noise != "validation":
         # from the mean of in-distribution inputs, unlike from noise, nobody knows which
@@ -107,8 +110,8 @@ def plain(
     if config.detect.perturb:
         listed += OF_IMAGES
         # as published by Liang et al. for their networks, without a choice
-        setting = {"magnitudes": (0.0014,), "temperatures": (1000.0,)}
-        listed.append(ood.ODIN(**setting, label="ODIN (fixed setting)"))
+        setting = (0.0014,), (1000.0,)
+        listed.append(ood.ODIN(*setting, label="ODIN (fixed setting)"))
     if config.detect.dropout_passes:
         passes = {"passes": config.detect.dropout_passes}
         listed += [
@@ -129,7 +132,8 @@ def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
     gradients choose from the published magnitudes, or from two where there are few
     images to choose by; where inputs have no gradient, they take no step.
     """
-    steps, still = {}, {"magnitudes": (0.0,)}
+    steps: dict[str, Any] = {}
+    still: dict[str, Any] = {"magnitudes": (0.0,)}
     if config.detect.validation < FEW:
         steps = {"magnitudes": (0.01, 0.0)}
     signs = steps or {"magnitudes": (0.1, 0.04, 0.02, 0.01, 0.004, 0.001, 0.0)}
@@ -148,8 +152,10 @@ def chosen(config: ConfigDict, ood_count: int) -> list[Detector]:
     ]
     if config.detect.fssd_noise != "validation":
         # as the slides have it
-        slides = {"noise": "uniform", "weights": "logistic", **signs}
-        listed.append(ood.FSSD(**slides, label="FSSD (sign steps)"))
+        label = "FSSD (sign steps)"
+        listed.append(
+            ood.FSSD(noise="uniform", weights="logistic", label=label, **signs)
+        )
     return listed
 
 
@@ -188,6 +194,7 @@ def given(
     """
     size, outliers = config.detect.validation, None
     if protocol == REPOSITORY:
+        assert ood_name is not None  # each OOD set has a row of its own
         outliers = validation(sets.ood[ood_name], sets, config)
     elif protocol == LEAK_FREE:
         rows = np.random.RandomState(protocols.SEED).permutation(len(sets.train))

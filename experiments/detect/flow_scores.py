@@ -45,7 +45,8 @@ def flow_score_runs(
     test set, that no row is tested on. One that cannot be, such as for too few images,
     has no row, and a warning says why.
     """
-    runs, sizes = {}, {n: len(x) for n, x in tests.items()}
+    runs: dict[tuple[str, str], list[list[Scored]]] = {}
+    sizes = {n: len(x) for n, x in tests.items()}
     if not flows:
         return runs
     fitted = sets.inputs(sets.train, drawn_rows(len(sets.train), FITTED, config.seed))

@@ -69,7 +69,8 @@ def flow_runs(
     flows: list[TrainedFlow], tests: dict, directory: Path
 ) -> dict[tuple[str, str], list[list[Scored]]]:
     """Score by every flow: `{(term, protocol): scores of each, kept in directory}`."""
-    runs, sizes = {}, {n: len(x) for n, x in tests.items()}
+    runs: dict[tuple[str, str], list[list[Scored]]] = {}
+    sizes = {n: len(x) for n, x in tests.items()}
     for number, trained in enumerate(flows):
         c = trained.config
         settings = [c.eval.seed, c.eval.batch_size, c.train.negative]

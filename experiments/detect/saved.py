@@ -75,7 +75,8 @@ def main(file: Path, workdir: Path, validation: int, batch_size: int = 250) -> N
         *(saved.train, saved.labels, saved.test_labels, saved.network.head),
         *(saved.sets, validation, batch_size),
     )
-    runs, left_out = {}, {}
+    runs: dict[tuple[str, str], list[Scored]] = {}
+    left_out: dict[str, str] = {}
     jobs = listed(saved, validation)
     with progress("detectors", len(jobs), "detectors") as shown:
         for done, (detector, ood_name) in enumerate(jobs, 1):
@@ -133,10 +134,11 @@ def read(file: Path) -> Saved:
         weights, bias = map(optional, HEAD)
         sets = [TEST, *(n for n in names if n not in (TRAIN, TEST))]
         return Saved(
-            ood.Network(head=None if weights is None else (weights, bias)),
-            outputs(TRAIN) if TRAIN in names else None,
-            *(archive.labels(f"{name}_labels") for name in (TRAIN, TEST)),
-            {name: outputs(name) for name in sets},
+            network=ood.Network(head=None if weights is None else (weights, bias)),
+            train=outputs(TRAIN) if TRAIN in names else None,
+            labels=archive.labels(f"{TRAIN}_labels"),
+            test_labels=archive.labels(f"{TEST}_labels"),
+            sets={name: outputs(name) for name in sets},
         )
 
 
@@ -176,7 +178,7 @@ def check(saved: Saved, validation: int) -> None:
 
 def listed(saved: Saved, validation: int) -> list[tuple[Detector, str | None]]:
     """List all detectors, and of those that choose, one for each OOD set."""
-    jobs = [(detector, None) for detector in EVERY]
+    jobs: list[tuple[Detector, str | None]] = [(detector, None) for detector in EVERY]
     if validation:
         tuned = [ood.Tuned(d) for d in EVERY if d.grid]
         jobs += [(d, name) for name in [*saved.sets][1:] for d in tuned]
@@ -206,7 +208,10 @@ def _given(saved: Saved, parts: dict, validation: int) -> dict[str | None, ood.G
 
 
 def _write(saved, file, workdir, validation, counts, runs, left_out) -> None:
-    rows = [table.row(*pair, [run], list(counts)) for pair, run in runs.items()]
+    rows = [
+        table.row(name, protocol, [run], list(counts))
+        for (name, protocol), run in runs.items()
+    ]
     results = {
         "outputs": str(file),
         "evaluated": counts,

@@ -18,13 +18,14 @@ from experiments.core.sets import Sets
 from experiments.detect import classes, detectors, table
 from flowjax_ood import ood
 from flowjax_ood.interface.errors import user_errors
+from flowjax_ood.ood.detectors.ensembles import Score
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.progress import progress
 
 ENSEMBLE = "Deep Ensembles"
 COHERENCE = ood.Coherence().name
 # of members' probabilities, as in the papers; and of mean logits, as peers have it
-SCORINGS = (
+SCORINGS: tuple[Score, ...] = (
     *("mean_max", "max_mean"),
     *("msp_of_mean_logits", "max_mean_logit", "energy_of_mean_logits"),
 )
@@ -59,7 +60,8 @@ class TestSets:
 
     def __init__(self, inputs: dict, network: Network, batch_size: int):
         self.inputs, self.network, self.batch_size = inputs, network, batch_size
-        self._outputs, self.forward_ms = {}, 0.0
+        self._outputs: dict[str, ood.Outputs] = {}
+        self.forward_ms = 0.0
 
     def outputs(self, name: str) -> ood.Outputs:
         if name not in self._outputs:
@@ -200,7 +202,10 @@ def _jobs(config: ConfigDict, sets: Sets, network: Network) -> list[Job]:
     count = len(next(iter(sets.ood.values())))
     plain = detectors.plain(config, network.layers, count)
     chosen = detectors.chosen(config, count)
-    rows = [(detectors.NONE, None, plain), (detectors.LEAK_FREE, None, chosen)]
+    rows: list[tuple[str, str | None, list[ood.Detector]]] = [
+        (detectors.NONE, None, plain),
+        (detectors.LEAK_FREE, None, chosen),
+    ]
     rows += [
         (detectors.REPOSITORY, name, detectors.chosen(config, len(x)))
         for name, x in sets.ood.items()

@@ -1,7 +1,8 @@
 """The table of detectors: metrics of each over the networks, written as Markdown."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -111,9 +112,10 @@ def measures(scores: dict[str, np.ndarray], id_name: str) -> dict:
     `auprc_anchored_ood_positive`, trapezoids from (0, 1) on. `average_precision`:
     in-distribution positive, in steps.
     """
-    results = {name: {} for name in (*METRICS, "auroc_ci95")}
-    own, pr = scores[id_name], {"positive": "id", "n_boot": 0}
-    anchored = {"interpolation": "anchored", "n_boot": 0}
+    results: dict[str, dict] = {name: {} for name in (*METRICS, "auroc_ci95")}
+    own = scores[id_name]
+    pr: dict[str, Any] = {"positive": "id", "n_boot": 0}
+    anchored: dict[str, Any] = {"interpolation": "anchored", "n_boot": 0}
     for name, other in scores.items():
         if name == id_name:
             continue
@@ -124,12 +126,10 @@ def measures(scores: dict[str, np.ndarray], id_name: str) -> dict:
         results["auroc_ci95"][name] = [area.low, area.high]
         results["auprc"][name] = trapezoids.value
         results["average_precision"][name] = ood.aupr(own, other, **pr).value
-        for key, positive in (
-            ("auprc_anchored", "id"),
-            ("auprc_anchored_ood_positive", "ood"),
-        ):
-            anchored_area = ood.aupr(own, other, positive=positive, **anchored)
-            results[key][name] = anchored_area.value
+        inside = ood.aupr(own, other, positive="id", **anchored)
+        outside = ood.aupr(own, other, positive="ood", **anchored)
+        results["auprc_anchored"][name] = inside.value
+        results["auprc_anchored_ood_positive"][name] = outside.value
         results["fpr80"][name] = ood.fpr_at_tpr(own, other, tpr=0.8, **pr).value
         results["fpr95_ood_positive"][name] = at95.value
     return results
@@ -154,7 +154,11 @@ def row(
     def values(metric: str) -> dict[str, list]:
         return {n: [m[metric][n] for m in measured if n in m[metric]] for n in sets}
 
-    results = {"name": name, "protocol": protocol, "needs": scored[0].needs}
+    results: dict[str, Any] = {
+        "name": name,
+        "protocol": protocol,
+        "needs": scored[0].needs,
+    }
     for metric in METRICS:
         of = values(metric)
         results[f"{metric}_per_network"] = of
@@ -198,7 +202,7 @@ def markdown(results: dict, id_name: str, compare: bool = True) -> str:
     counts = results["evaluated"]
     for name in dict.fromkeys(n for r in results["rows"] for n in r["auroc_mean"]):
         rows = [r for r in results["rows"] if name in r["auroc_mean"]]
-        rows.sort(key=lambda r, name=name: -r["auroc_mean"][name])
+        rows.sort(key=partial(_error, name))
         columns, lines = list(COLUMNS), [_cells(r, name) for r in rows]
         known = [compare and published(id_name, name, r) for r in rows]
         if any(known):
@@ -219,6 +223,10 @@ COLUMNS = (
     *("detector", "chosen by", "needs", "AUROC", "interval", "AUPRC", "FPR80"),
     *("FPR95 (OOD positive)", "ms/input"),
 )
+
+
+def _error(name: str, row: dict) -> float:
+    return -row["auroc_mean"][name]
 
 
 def _cells(row: dict, name: str) -> list[str]:

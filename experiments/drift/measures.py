@@ -27,7 +27,7 @@ def row(name: str, kept: KeptScores, args: Namespace) -> dict:
     """Measure all monitors on all changes of a detector."""
     listed = changes(kept, name)
     found: dict[str, dict[str, dict]] = {}
-    curves = {}
+    curves: dict[str, list] = {}
     for change in listed:
         streams = _drawn(kept, name, change, args)
         alarms, wealth = _alarms(streams, args)

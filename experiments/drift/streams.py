@@ -92,6 +92,7 @@ def draw(
         streams[k] = own[rest[:steps]]
         after = steps - at
         if change.missing is not None:
+            assert kept.labels is not None  # of which `changes` knows the class
             left = rest[at:]
             left = left[kept.labels[left] != change.missing]
             streams[k, at:] = own[_taken(rng, left, after)]

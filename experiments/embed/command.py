@@ -77,8 +77,8 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
         # after every set: when it is interrupted, the command goes on there
         on_lead(lambda: write_embeddings(args.out, done, meta))
     if is_lead():
-        for spec, vectors in done.items():
-            print(f"{spec}: {len(vectors)} embeddings of {vectors.dims} numbers")
+        for spec, made in done.items():
+            print(f"{spec}: {len(made)} embeddings of {made.dims} numbers")
         print(f"they are in {args.out}")
 
 

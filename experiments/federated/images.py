@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.data_identity import keep_data
 from experiments.core.set_names import ood_names
-from experiments.core.systems import check_alike, images
+from experiments.core.systems import check_alike, images, labels_of
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.interface.errors import UserError
 
@@ -28,10 +28,10 @@ class Images:
 
     def keep(self, workdir: Path) -> None:
         """Write data.json, or raise UserError where a run began with other images."""
-        arrays = {"labels": self.train.labels}
-        arrays |= {"test images": self.test.images, "test labels": self.test.labels}
+        arrays = {"labels": labels_of(self.train)}
+        arrays |= {"test images": self.test.images, "test labels": labels_of(self.test)}
         arrays |= {f"set {name!r}": x for name, x in self.others.items()}
-        keep_data(self.train, workdir, **arrays)
+        keep_data(self.train, workdir, None, **arrays)
 
 
 def load(config: ConfigDict) -> Images:
@@ -45,7 +45,7 @@ def load(config: ConfigDict) -> Images:
     others = {spec: images(config, spec, data.limit_test) for spec in data.ood}
     labelled = {data.train: train, data.test: test}
     check_alike(labelled | others, labelled)
-    if absent := np.setdiff1d(train.labels, test.labels).tolist():
+    if absent := np.setdiff1d(labels_of(train), labels_of(test)).tolist():
         raise UserError(
             f"{data.test} has no image of class {absent[0]}, which {data.train} has: "
             "clients of that class could not be tested; set config.data.limit_test to "

@@ -1,11 +1,13 @@
 """What clients know of their own classes, and notice of others: numbers of a row."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from experiments.core.pixel_gaussian import pixel_gaussian
+from experiments.core.systems import labels_of
 from experiments.federated.training import FOSTER, PLAIN, Clients
 from flowjax_ood import ood
 from flowjax_ood.data.sets import ImageSet
@@ -21,16 +23,16 @@ MAIN = ("MSP", NEAR)
 
 def row_of(
     run: Rounds, test: ImageSet, others: Mapping[str, np.ndarray]
-) -> dict[str, list]:
+) -> dict[str, Any]:
     """Measures of every client: accuracy, AUROCs, and lengths of features."""
     classes = [np.flatnonzero(count) for count in run.federation.counts]
     found = {"test": list(_outputs(run, test.images))}
     found |= {name: list(_outputs(run, x)) for name, x in others.items()}
-    clients = []
+    labels, clients = labels_of(test), []
     for client, own in enumerate(classes):
         features, logits = found["test"][client]
-        inside = np.isin(test.labels, own)
-        right = own[logits.argmax(1)] == test.labels
+        inside = np.isin(labels, own)
+        right = own[logits.argmax(1)] == labels
         length = np.linalg.norm(features, axis=1)
         areas = {}
         for name, function in SCORES.items():
@@ -61,6 +63,7 @@ def _outputs(run: Rounds, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarra
         # where bodies are shared, they are computed once
         if features is None or not run.state.shared:
             features = network.collect(x).features
+        assert network.head is not None  # of any client
         w, b = network.head
         yield features, features @ w + b
 
@@ -71,8 +74,8 @@ def pixels_of(
     """The same of a Gaussian of each client's pixels, without any network."""
     found = []
     for part in clients.parts:
-        own = np.unique(clients.train.labels[part])
-        inside = np.isin(test.labels, own)
+        own = np.unique(labels_of(clients.train)[part])
+        inside = np.isin(labels_of(test), own)
         sets = {"own": test.images[inside], NEAR: test.images[~inside], **others}
         scores = pixel_gaussian(clients.train.images[part], sets)
         areas = _areas(scores.pop("own"), scores)
@@ -94,7 +97,7 @@ def summary(by_seed: Sequence[Mapping[str, dict]]) -> list[dict]:
     for name in by_seed[0]:
         measured = [seed[name]["clients"] for seed in by_seed]
         plain = [seed[PLAIN]["clients"] for seed in by_seed]
-        row = {"name": name, "auroc": {}, "difference": {}}
+        row: dict[str, Any] = {"name": name, "auroc": {}, "difference": {}}
         if "accuracy" in measured[0][0]:
             values = [[c["accuracy"] for c in clients] for clients in measured]
             base = [[c["accuracy"] for c in clients] for clients in plain]

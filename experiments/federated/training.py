@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.classifier import classifier
+from experiments.core.systems import labels_of
 from flowjax_ood import federated, models
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.federated import FederationState, Rounds, Settings
@@ -20,7 +22,7 @@ PLAIN = "FedAvg, local heads"
 TAILS, FOSTER = "own-class tails (as VOS)", "generated (FOSTER)"
 ORACLE = "real outliers (oracle)"
 # `Settings` of each row; PLAIN and those below it are the same until outliers begin
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     ALONE: {"private": ("conv1", "conv2", "fc1", HEAD)},
     ONE_HEAD: {"private": (), "restricted": False},
     PLAIN: {},
@@ -53,8 +55,9 @@ class Clients:
                 f"outliers begin in round {c.begin}, counted from 0, and there are "
                 f"{c.rounds} rounds: set begin to less than rounds"
             )
-        parts = federated.partition(train.labels, c.count, c.classes, seed=seed)
-        module = classifier(train.images, int(train.labels.max()) + 1)
+        labels = labels_of(train)
+        parts = federated.partition(labels, c.count, c.classes, seed=seed)
+        module = classifier(train.images, int(labels.max()) + 1)
         settings = Settings(
             rounds=c.rounds,
             steps=c.steps,
@@ -75,7 +78,7 @@ class Clients:
     def federation(self, **changes) -> federated.Federation:
         """The federation of a row."""
         return federated.Federation(
-            *(self.module, self.parts, self.train.images, self.train.labels),
+            *(self.module, self.parts, self.train.images, labels_of(self.train)),
             replace(self.settings, **changes),
             jax.random.key(self.seed),
         )
@@ -113,7 +116,7 @@ class Clients:
                 tick()
 
             run = federated.rounds(
-                *(self.module, self.parts, self.train.images, self.train.labels),
+                *(self.module, self.parts, self.train.images, labels_of(self.train)),
                 replace(self.settings, **changes),
                 jax.random.key(self.seed),
                 start=start,

@@ -192,7 +192,7 @@ def visible(s: Subject, options: InspectOptions) -> dict:
                 ]
                 z = np.concatenate(parts)
                 known = np.isfinite(z).all((1, 2, 3))
-                measured = {"images": int(known.sum())}
+                measured: dict[str, float] = {"images": int(known.sum())}
                 if measured["images"] >= 2:
                     measured |= visibility(pixels[known], z[known]).measures()
                 results[what].setdefault(mode_name, {})[name] = measured

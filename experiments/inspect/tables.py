@@ -48,7 +48,7 @@ def _couplings(content: Mapping) -> None:
 
 
 def _terms(content: Mapping) -> None:
-    rows = []
+    rows: list[tuple | None] = []
     for mode, terms in content.items():
         for n, (name, values) in enumerate(terms["sets"].items()):
             row = [_number(values[f"{t}_bits_median"]) for t in TERMS]
@@ -82,7 +82,7 @@ def _visibility(content: Mapping, draws: int) -> None:
 
 
 def _coadaptation(sets: Mapping, depth: int) -> None:
-    rows = []
+    rows: list[tuple | None] = []
     for act in next(iter(sets.values())):
         for name, layers in sets.items():
             for k, layer in list(enumerate(layers[act]))[depth : depth + 2]:

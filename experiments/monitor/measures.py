@@ -42,7 +42,8 @@ class Once(NamedTuple):
     @classmethod
     def of(cls, scenes: dict[str, Scenes]) -> "Once":
         number: dict[bytes, int] = {}
-        images, rows = [], {}
+        images: list[np.ndarray] = []
+        rows = {}
         for name, each in scenes.items():
             at = []
             for image, digest in zip(each.flat, row_digests(each.flat), strict=True):

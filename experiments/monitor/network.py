@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments.core.classifier import classifier
+from experiments.core.systems import labels_of
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.ood import Network
 from flowjax_ood.runtime.parallel import Parallel
@@ -29,7 +30,8 @@ def trained_network(
 ) -> Network:
     """Train the classifier of that number, or resume it; raises as `fit` does."""
     seed, c = config.seed + number, config.scenes
-    module = classifier(train.images, int(train.labels.max()) + 1)
+    labels = labels_of(train)
+    module = classifier(train.images, int(labels.max()) + 1)
     size = min(BATCH, len(train))
     per_epoch = len(train) / size
     steps = c.steps or max(1, round(c.epochs * per_epoch))
@@ -44,7 +46,7 @@ def trained_network(
     run = fit(
         lambda: create_state(module, optimizer, start, example),
         make_train_step(CrossEntropy(module), optimizer),
-        labelled_batches(train.images, train.labels, size, seed),
+        labelled_batches(train.images, labels, size, seed),
         Plan(steps, log_every=min(50, steps), checkpoint_every=min(CHECKPOINT, steps)),
         key=noise,
         batch_size=size,

@@ -1,5 +1,7 @@
 """table.md, monitor.html and monitor.png: the numbers of results.json."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from experiments.monitor.measures import AFTER, BEFORE, FIRST, USUAL
@@ -94,7 +96,10 @@ def document(results: dict, picture: bytes | None) -> Document:
     rows = results["rows"]
     sets = list(rows[FIRST])
     page.section("What each layer sees").text(AREAS)
-    captions = {"AUROC": _area, "95 % intervals of the items": _interval}
+    captions: dict[str, Callable[[dict], str]] = {
+        "AUROC": _area,
+        "95 % intervals of the items": _interval,
+    }
     if len(results["networks"]) > 1:
         captions["Lowest and highest of the networks"] = _spread
     for caption, cell in captions.items():

@@ -6,7 +6,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.set_names import ood_names
-from experiments.core.systems import images
+from experiments.core.systems import images, labels_of
 from flowjax_ood.data import Scenes, exchanged, outfit_scenes
 from flowjax_ood.data.corruptions import corrupt
 from flowjax_ood.data.random import permutation
@@ -113,7 +113,7 @@ def _check_learning(config: ConfigDict, train: ImageSet, learn: Scenes) -> None:
             f"config.scenes.inputs={c.inputs} principal components of images of "
             f"{pixels} pixels: give at most {pixels}"
         )
-    classes = int(train.labels.max()) + 1
+    classes = int(labels_of(train).max()) + 1
     if (numbers := c.inputs + classes + c.explanation_grid**2) >= len(train):
         raise UserError(
             f"config.scenes.inputs={c.inputs}, {classes} classes and "

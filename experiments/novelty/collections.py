@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Collection(NamedTuple):
 
 def clothing(folder: Path | None, count: int) -> Collection:
     """FashionMNIST; of the IDX files in `folder`, or of the package."""
-    options = {"source": "embedded"}
+    options: dict[str, Any] = {"source": "embedded"}
     if folder is not None:
         options = {"source": "idx", "path": folder}
     with user_errors("--data"):
@@ -83,7 +83,10 @@ def tiles(names: tuple[str, ...]) -> np.ndarray:
     """Tiles of 32 x 32 pixels that do not overlap, grey: uint8 `[N, 32, 32, 1]`."""
     from PIL import Image
 
-    (folder,) = find_spec("skimage").submodule_search_locations
+    package = find_spec("skimage")
+    assert package is not None  # `textures` has looked
+    assert package.submodule_search_locations is not None
+    (folder,) = package.submodule_search_locations
     found = []
     for name in names:
         with Image.open(Path(folder) / "data" / f"{name}.png") as picture:

@@ -79,7 +79,7 @@ def load(name: str, args: Namespace) -> Collection:
 def features_of(method: str, images: np.ndarray) -> Features:
     """What the command `fit --method` would compare."""
     size, colour = images.shape[1:3], images.shape[3] == 3
-    views = {
+    views: dict[str, tuple[View, ...]] = {
         "pixels": (pixel_features([size], colour),),
         "encoder": (encoder_features([size]),),
     }
@@ -100,13 +100,13 @@ def measure(
     some = rng.permutation(len(collection.normal))[: 2 * args.images if apart else None]
     sets = {"normal": collection.normal[some], "unseen": collection.unseen}
     sets |= collection.kinds
-    found = {
+    others = {
         key: vectors(features, images, key, kept)
         for key, images in sets.items()
         if len(images)
     }
-    normal, unseen = found.pop("normal"), found.pop("unseen", np.zeros((0, 1)))
-    others, found = found, []
+    normal, unseen = others.pop("normal"), others.pop("unseen", np.zeros((0, 1)))
+    found = []
     with progress(f"{name}, {method}", args.splits, "splits") as shown:
         for split in range(args.splits):
             found.append(one_split(features, normal, unseen, others, args, split))
@@ -167,7 +167,7 @@ def one_split(
     p = detector.calibration.p_values(scores)
     # what the fitted images themselves would say of the 5 % most unusual
     threshold = np.quantile(detector.score(normal[fitted]), 0.05)
-    kinds = {}
+    kinds: dict[str, dict] = {}
     for kind, x in others.items():
         theirs = detector.score(x)
         q = detector.calibration.p_values(theirs)

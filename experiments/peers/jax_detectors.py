@@ -1,5 +1,6 @@
 """This library's detectors, fitted to features that are there already."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -14,7 +15,7 @@ def ours(shape: FeatureShape, task: str, data: Features) -> DetectorCalls:
     network = ood.Network(_linear, variables=head, head=head, penultimate="features")
     train, scored = map(network.collect, (data.train, data.scored))
     detector = OPTIONS.get(task, getattr(ood, task))()
-    held = []
+    held: list[ood.Fitted] = []
 
     def fit():
         # a new one every time: it keeps what it was asked for
@@ -37,7 +38,7 @@ def _linear(variables, x):
 
 
 # where both libraries have other settings by default, or ours takes other data
-OPTIONS = {
+OPTIONS: dict[str, Callable[[], ood.Detector]] = {
     "ODIN": partial(ood.ODIN, magnitudes=(0.0014,), temperatures=(1000.0,)),
     "NNGuide": partial(ood.NNGuide, share=1.0),
     "TempScale": partial(ood.TempScale, fitted_on="train"),

@@ -135,10 +135,10 @@ def distrax(shape: Shape, task: str, x: np.ndarray) -> Calls:
 
 
 def _calls(params, log_prob: Callable, x: np.ndarray) -> Calls:
-    optimizer, x = optax.adam(LEARNING_RATE), jnp.asarray(x)
+    optimizer, on_device = optax.adam(LEARNING_RATE), jnp.asarray(x)
 
     def loss_fn(params):
-        return -jnp.mean(log_prob(params, x))
+        return -jnp.mean(log_prob(params, on_device))
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(params, state):
@@ -158,5 +158,5 @@ def _calls(params, log_prob: Callable, x: np.ndarray) -> Calls:
     return Calls(
         parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
         train=train,
-        log_prob=lambda: jax.block_until_ready(density(params, x)),
+        log_prob=lambda: jax.block_until_ready(density(params, on_device)),
     )

@@ -40,13 +40,16 @@ class Worker:
             cwd=ROOT,
             env=_environment(threads),
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._questions, self._answers = self._process.stdin, self._process.stdout
 
     def ask(self, **request) -> dict:
         """The answer to one request. Raises PeerError where none comes."""
         with suppress(BrokenPipeError):  # it ended: there will be no answer
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+            self._questions.write(json.dumps(request) + "\n")
+            self._questions.flush()
+        answer = self._answers.readline()
         if not answer:
             self._process.wait()
             self._said.seek(0)
@@ -64,7 +67,7 @@ class Worker:
         """End the process; it has nothing to lose."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._said):
+        for stream in (self._questions, self._answers, self._said):
             with suppress(BrokenPipeError):
                 stream.close()
 

@@ -33,7 +33,8 @@ def pytorch_ood(shape: FeatureShape, task: str, data: Features) -> DetectorCalls
     with torch.no_grad():
         logits, scored_logits = head(train), head(scored)
     make = getattr(peer("pytorch_ood.detector"), THEIRS.get(task, task))
-    options, held = _options(task, head, shape), []
+    options = _options(task, head, shape)
+    held: list = []
 
     def fit():
         detector = make(**options)

@@ -2,6 +2,7 @@
 
 from importlib import import_module as peer
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def zuko(shape: Shape, task: str, x: np.ndarray) -> Calls:
 
 def nflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
     """A `CompositeTransform` of couplings with MLPs."""
-    torch = peer("torch")
+    torch: Any = peer("torch")
     transforms, flows = peer("nflows.transforms"), peer("nflows.flows")
     normal = peer("nflows.distributions.normal")
 

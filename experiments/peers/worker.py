@@ -22,17 +22,17 @@ LONG = 2.0
 def build(contest: str, name: str, task: str, shape: dict, threads: int) -> tuple:
     """The calls of a library, and its description before it runs."""
     library = CONTESTS[contest].libraries[name]
-    shape = type(CONTESTS[contest].shape)(**shape)
+    made = type(CONTESTS[contest].shape)(**shape)
     runtime = {"torch": ("torch",), "jax": ("jax", "jaxlib")}
     kind = "torch" if "torch" in library.module else "jax"
     if kind == "torch":
         torch = importlib.import_module("torch")
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-    data = shape.data()
+    data = made.data()
     began = time.perf_counter()
     builder = getattr(importlib.import_module(library.module), library.builder)
-    calls = builder(shape, task, data)
+    calls = builder(made, task, data)
     packages = dict.fromkeys((library.package, *runtime[kind]))
     return calls, {
         "build_seconds": time.perf_counter() - began,

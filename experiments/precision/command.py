@@ -53,8 +53,9 @@ def main(trained: TrainedFlow) -> None:
         flow = build.flow(config, sets.event_shape, precision=precision)
         likelihoods = trained.likelihoods(f", {name}", flow=flow)
         exact = exact or likelihoods
-        apart = [np.abs(likelihoods[n].log_prob - exact[n].log_prob) for n in exact]
-        apart = np.concatenate(apart)
+        apart = np.concatenate(
+            [np.abs(likelihoods[n].log_prob - exact[n].log_prob) for n in exact]
+        )
         results = likelihood_results(likelihoods, sets.test.name)
         rows[name] = {
             **{key: results[key] for key in ("bits_per_dim", "auroc", "auroc_ci95")},

@@ -65,8 +65,8 @@ def watch(
         if of.alarm_at is not None and of.alarm_at <= len(before):
             early += 1
         else:
-            rung = of.alarm_at is not None
-            delays.append(of.alarm_at - len(before) if rung else np.inf)
+            late = np.inf if of.alarm_at is None else of.alarm_at - len(before)
+            delays.append(late)
     median = float(np.median(delays)) if delays else np.inf
     return {
         "log10_wealth": _log10(report.log_wealth),

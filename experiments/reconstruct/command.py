@@ -17,7 +17,12 @@ from experiments.core.keys import Kind
 from experiments.core.reports import leave
 from experiments.core.results import versions
 from experiments.core.systems import opened, stage
-from experiments.reconstruct.adaptation import mended, stream_pairs, watch
+from experiments.reconstruct.adaptation import (
+    Reconstructing,
+    mended,
+    stream_pairs,
+    watch,
+)
 from experiments.reconstruct.controls import LocalLinearGaussian, volume_gaussian
 from experiments.reconstruct.measures import certificate, psnr
 from experiments.reconstruct.page import document, figure, print_results
@@ -77,7 +82,7 @@ def main(config: ConfigDict, workdir: Path) -> tuple[dict, dict]:
 
     def left(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         views = seen(x, config, noise=0.0)
-        return -np.mean((y - views) ** 2, axis=(1, 2, 3), dtype=np.float64)
+        return -((y - views) ** 2).mean(axis=(1, 2, 3), dtype=np.float64)
 
     scores = {
         RESIDUAL: lambda p: left(main_flow.reconstruct(p.y), p.y),
@@ -163,9 +168,10 @@ def _stream(
     main_flow, c = flows["coupling"], config.light_field
     stream = stream_pairs(images, config)
     watched = {}
-    for name, of in {BLOCKS["coupling"]: main_flow, LINEAR: linear}.items():
-        scores = [of.score(stream[when]) for when in ("before", "after")]
-        watched[name] = watch(of.score(data.calibration), *scores, config)
+    models: dict[str, Reconstructing] = {BLOCKS["coupling"]: main_flow, LINEAR: linear}
+    for name, of in models.items():
+        before, after = (of.score(stream[when]) for when in ("before", "after"))
+        watched[name] = watch(of.score(data.calibration), before, after, config)
     tuned = {}
     for name, start in (("fine_tuned", main_flow.variables), ("anew", None)):
         variables = train(
@@ -179,7 +185,7 @@ def _stream(
         )
         tuned[name] = Trained(main_flow.flow, variables)
     again = LocalLinearGaussian.fit(main_flow.flow, stream["adapt"])
-    kinds = {
+    kinds: dict[str, tuple[Reconstructing, Reconstructing]] = {
         "not adapted": (main_flow, main_flow),
         f"fine-tuned, {c.adapt_steps} steps": (tuned["fine_tuned"], main_flow),
         f"anew, {c.adapt_steps} steps": (tuned["anew"], main_flow),
@@ -188,7 +194,7 @@ def _stream(
     }
     rows = [
         {"name": name}
-        | mended(of, before.score(data.calibration), stream, data.test, config)
-        for name, (of, before) in kinds.items()
+        | mended(of, unmended.score(data.calibration), stream, data.test, config)
+        for name, (of, unmended) in kinds.items()
     ]
     return {"watched": watched, "adapted": rows}

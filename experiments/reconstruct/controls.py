@@ -39,12 +39,12 @@ class LocalLinearGaussian:
         weights, variances = [], []
         for which in _parts(flow):
             d, cond = _examples(flow, which, pairs)
-            gram, moment = 0.0, 0.0
+            gram = moment = np.zeros(())
             for rows in _chunks(len(d)):
                 p = patches(cond[rows]).astype(np.float64)
                 p = p.reshape(-1, p.shape[-1])
-                gram += p.T @ p
-                moment += p.T @ d[rows].reshape(-1, d.shape[-1])
+                gram = gram + p.T @ p
+                moment = moment + p.T @ d[rows].reshape(-1, d.shape[-1])
             found = np.linalg.solve(gram + RIDGE * np.eye(len(gram)), moment)
             squares = sum(
                 ((d[rows] - patches(cond[rows]) @ found) ** 2).sum(0)

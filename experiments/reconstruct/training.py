@@ -15,7 +15,7 @@ from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
 from flowjax_ood.training.batches import conditional_batches
 from flowjax_ood.training.loop import Plan, fit
-from flowjax_ood.training.objectives import Likelihood, Reconstruction
+from flowjax_ood.training.objectives import Likelihood, Objective, Reconstruction
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state, fine_tuning_state
 from flowjax_ood.training.step import make_train_step
@@ -27,11 +27,13 @@ SAVE_EVERY = 100
 AT_ONCE = 50
 
 
-def make_flow(config: ConfigDict, block: str, shape: tuple[int, ...]) -> WaveletFlow:
+def make_flow(
+    config: ConfigDict, block: str, shape: tuple[int, int, int]
+) -> WaveletFlow:
     """The conditional flow of `config.light_field`, of volumes of that shape."""
     c = config.light_field
     return WaveletFlow(
-        tuple(shape),
+        shape,
         views=c.views,
         levels=c.levels,
         block=block,
@@ -71,7 +73,7 @@ def train(
         keys = jax.random.split(random_key(config.seed + at))
         first = batch_indices(len(rows["x"]), c.batch_size, config.seed, 0)
         initial = _initial(level, update, keys[0], rows, first, start and start[name])
-        objective = Reconstruction(level, weight=c.weight)
+        objective: Objective = Reconstruction(level, weight=c.weight)
         if which == "coarse":
             objective = Likelihood(level)
         run = fit(

@@ -31,7 +31,8 @@ def main(workdirs: Sequence[Path], out: Path | None = None) -> Path:
     out = workdirs[0].resolve().parent / "report" if out is None else out
     with writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
-        path = document.write(out / "report.html")
+        path = out / "report.html"
+        document.write(path)
         document.write(out / "report.md")
     print(
         f"report: {path} ({path.stat().st_size / 1e6:.1f} MB), and report.md beside it"

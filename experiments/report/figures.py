@@ -102,8 +102,9 @@ def _setting(runs: Sequence[KeptRun]) -> str:
     text = f"{size[0].upper()}{size[1:]}; {results['params']:,} parameters. Trained "
     text += "on each seed " if len(runs) > 1 else ""
     text += f"for {duration(np.mean([r.results['train_seconds'] for r in runs]))}"
-    rates = [r.results.get("images_per_second") for r in runs]
-    if None not in rates:
+    known = [r.results.get("images_per_second") for r in runs]
+    rates = [rate for rate in known if rate is not None]
+    if len(rates) == len(known):
         text += f", {np.mean(rates):,.0f} {things}/s without compilation"
     return f"{text}: {results['images_seen']:,} {things} seen."
 
@@ -119,7 +120,8 @@ def _add_training(document: Document, runs: Sequence[KeptRun], names: dict) -> N
         ]
         points = [point for point in points if None not in point]
         if points:
-            curves[f"{names[run.workdir]}, seed {run.seed}"] = np.array(points).T
+            images, losses = np.array(points).T
+            curves[f"{names[run.workdir]}, seed {run.seed}"] = images, losses
     if curves:
         words = "Negative log-likelihood" if unit == "nats" else "Bits/dim"
         document.figure(
@@ -132,5 +134,5 @@ def _add_training(document: Document, runs: Sequence[KeptRun], names: dict) -> N
 def _loss(record: dict, unit: str) -> float | None:
     if unit == "bits/dim":
         return record.get("bits_per_dim")
-    terms = record.get("log_pz"), record.get("logdet")
-    return None if None in terms else -sum(terms)
+    log_pz, logdet = record.get("log_pz"), record.get("logdet")
+    return None if log_pz is None or logdet is None else -(log_pz + logdet)

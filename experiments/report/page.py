@@ -122,7 +122,8 @@ def facts(kept: Kept) -> dict[str, str]:
 
 def summary(pairs: Sequence[Row]) -> str:
     """Say which pairs are the wrong way round, and which are not."""
-    wrong, right = [], []
+    wrong: list[str] = []
+    right: list[str] = []
     for row in pairs:
         mean = np.mean([run.results["auroc"][row.ood] for run in row.runs])
         said = f"{pair_words(row)} {mean:.3f} ({row.title})"

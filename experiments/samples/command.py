@@ -58,7 +58,8 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     noise = jax.random.normal(
         build.random_key(args.seed), (MEASURED, *sets.event_shape)
     )
-    shown, content = {}, {}
+    shown: dict[str, dict[float, np.ndarray]] = {}
+    content = {}
     for sampled in runs:
         name, held_out = sampled.trained.label, sampled.trained.sets.test
         with user_errors(f"{held_out.name}:{held_out.split}", ValueError):

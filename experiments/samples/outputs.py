@@ -62,7 +62,7 @@ def note(fidelity: dict) -> str:
 
 def print_table(content: dict) -> None:
     """Print fidelity of every run and temperature."""
-    rows = []
+    rows: list[tuple | None] = []
     for name, run in content.items():
         for temperature, fidelity in run["temperatures"].items():
             ratios = [fidelity[key] for key in ("distance", "roughness", "spread")]

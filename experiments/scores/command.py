@@ -103,7 +103,8 @@ def main(
     made = battery(runs, images.test, args.seed, blocks)
     listed = [told_of(row, runs) for row in listed]
     sets = {block: made.of_block(block) for block in blocks}
-    scored, failed = [], {}
+    scored = []
+    failed: dict[str, str] = {}
     for number, trained in enumerate(runs):
         directory = args.out / "scores" / f"{number}_{trained.workdir.resolve().name}"
         of_run, why = run_scores(trained, per_run[number], images, sets, directory)
@@ -124,7 +125,7 @@ def main(
             "taken_from": images.taken_from,
         },
         "seed": args.seed,
-        "lock": {"open": lock.open, "count": lock.count, "digest": digest},
+        "lock": {"open": lock.open, "count": lock.locks, "digest": digest},
         "blocks": kinds,
         "left_out": made.left_out,
         "failed": failed,

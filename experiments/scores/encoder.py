@@ -28,7 +28,8 @@ def encoder_scores(flow: ood.ScoredFlow) -> tuple[ood.FlowScore, ...]:
         return ()
     if not has_encoder():
         return ()
-    features = Encoded(encoder_features([flow.shape[:2]]))
+    height, width, _ = flow.shape
+    features = Encoded(encoder_features([(height, width)]))
     of = partial(ood.FeatureScore, features)
     return (
         of(NearestFeatures(), label="5-NN of encoder features", low_share=0.8),

@@ -118,7 +118,8 @@ def split(
         most = (fit, calibrate, test)
         chosen = [order[part == number][:n] for number, n in enumerate(most)]
         taken_from += "; no part has a variant of a picture of another"
-    return Images(*(tested[np.sort(rows)] for rows in chosen), taken_from)
+    fitted, calibrating, held_out = (tested[np.sort(rows)] for rows in chosen)
+    return Images(fitted, calibrating, held_out, taken_from)
 
 
 def _groups(images: ImageSet) -> np.ndarray | None:

@@ -98,8 +98,8 @@ def worst_intervals(
 def differences(first: Placed, second: Placed) -> Placed:
     """First less second, of the same images."""
     return {
-        kind: tuple(a - b for a, b in zip(pair, second[kind], strict=True))
-        for kind, pair in first.items()
+        kind: (inside - second[kind][0], outside - second[kind][1])
+        for kind, (inside, outside) in first.items()
     }
 
 

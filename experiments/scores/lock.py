@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.core import json_file
 from experiments.core.json_file import Items
@@ -22,12 +22,12 @@ REMEDY = "move it away, and say so where you report the numbers"
 class Lock(NamedTuple):
     """Whether the kinds kept back may be looked at, and how many locks there were.
 
-    `count`: those of the folder of results, or the looks at one of the runs, from all
+    `locks`: those of the folder of results, or the looks at one of the runs, from all
     folders, where these are more.
     """
 
     open: bool
-    count: int
+    locks: int
 
 
 def turn(
@@ -45,7 +45,7 @@ def turn(
     damaged file.
     """
     file = directory / FILE
-    known = {"digest": "", "locks": 0, "earlier": []}
+    known: dict[str, Any] = {"digest": "", "locks": 0, "earlier": []}
     if file.exists():
         known = json_file.read(file, SHAPE, remedy=REMEDY)
     looks = {workdir: _looks(workdir) for workdir in workdirs}
@@ -55,7 +55,7 @@ def turn(
         found = Lock(True, known["locks"] + 1)
         content = {
             "digest": digest,
-            "locks": found.count,
+            "locks": found.locks,
             "scores": scores,
             "earlier": ever,
             "written": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
@@ -68,7 +68,7 @@ def turn(
         looks[workdir] = list(dict.fromkeys([*noted, *ever]))
         if looks[workdir] != noted:
             _note(workdir, looks[workdir])
-    return Lock(found.open, max(found.count, *map(len, looks.values()), 0))
+    return Lock(found.open, max(found.locks, *map(len, looks.values()), 0))
 
 
 def _looks(workdir: Path) -> list[str]:

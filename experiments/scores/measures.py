@@ -65,9 +65,9 @@ def table_rows(
     _add_intervals(measured, looked, paired)
     by_name = {m["score"]: x for m, x in zip(measured, looked, strict=True)}
     compared = [
-        _compared(*pair, *(by_name[name] for name in pair), paired)
-        for pair in COMPARED
-        if by_name.keys() >= set(pair)
+        _compared(name, control, by_name[name], by_name[control], paired)
+        for name, control in COMPARED
+        if by_name.keys() >= {name, control}
     ]
     return sorted(measured, key=lambda r: -r["worst"]["auroc"]), compared
 
@@ -80,11 +80,11 @@ def _add_intervals(
     means = block_means(placed, own, paired)
     alarms = block_means([x.alarms for x in looked], own, paired)
     worst = worst_intervals(placed, own, paired)
-    for row, *of_row in zip(measured, means, alarms, worst, strict=True):
+    for row, mean, share, ends in zip(measured, means, alarms, worst, strict=True):
         for block, found in row["blocks"].items():
-            mean, share, interval = (ends[block] for ends in of_row)
-            found["mean_ci95"], found["found_ci95"] = [*mean[1:]], [*share[1:]]
-            found["worst"]["ci95"] = interval
+            found["mean_ci95"] = [*mean[block][1:]]
+            found["found_ci95"] = [*share[block][1:]]
+            found["worst"]["ci95"] = ends[block]
 
 
 def _row(
@@ -176,16 +176,16 @@ def _compared(
     }
     (areas,) = block_means([differences(first.placed, second.placed)], [own], paired)
     alarms = differences(first.alarms, second.alarms)
-    (found,) = block_means([alarms], [{**own, ID: [ID]}], (*paired, ID))
+    (shares,) = block_means([alarms], [{**own, ID: [ID]}], (*paired, ID))
     return {
         "score": name,
         "control": control,
         "kinds": kinds,
         "blocks": {
-            block: {**_difference(areas[block]), "found": _difference(found[block])}
+            block: {**_difference(areas[block]), "found": _difference(shares[block])}
             for block in own
         },
-        "false_alarms": _difference(found[ID]),
+        "false_alarms": _difference(shares[ID]),
     }
 
 

@@ -51,7 +51,7 @@ def document(results: dict, picture: bytes | None) -> Document:
     headers += ["false alarms", "cost"]
     lines = []
     for row in rows:
-        line = [_name(row)]
+        line: list[str | None] = [_name(row)]
         for block in blocks:
             measured = row["blocks"][block]
             worst = measured["worst"]

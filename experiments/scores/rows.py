@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from experiments.scores.encoder import encoder_scores
 from flowjax_ood import ood
+from flowjax_ood.ood.flows.combined import Method
 from flowjax_ood.ood.flows.stability import CHANGES
 
 # ways to combine scores; all of them at once would be chosen among by their results
-METHODS = {"rank_gauss": "rank-Gauss", "bonferroni": "Bonferroni"}
+METHODS: dict[Method, str] = {"rank_gauss": "rank-Gauss", "bonferroni": "Bonferroni"}
 # kinds that contrasts of poses are made of; the others are in the block "told"
 TURNED = ("upside_down", "rotated")
 BOTH, FLOW, PIXELS = "flow and pixels", "flow alone", "pixels alone"

@@ -83,9 +83,9 @@ def table(records: list[dict], width: int) -> RenderableType:
     columns, taken = WIDE if width >= WIDTH else NARROW, 0
     for column in columns:
         heading = {"steps": "step", "metric": loss}.get(column, column)
-        justify = "left" if column in ("state", "devices") else "right"
-        shown.add_column(heading, justify=justify, no_wrap=True)
-        taken += max(map(len, (heading, *(row[column] for row in rows)))) + GAP
+        words = column in ("state", "devices")
+        shown.add_column(heading, justify="left" if words else "right", no_wrap=True)
+        taken += max([len(heading), *(len(row[column]) for row in rows)]) + GAP
     # names alone give way; the table's own margins are as wide as two gaps
     most = max(width - taken - 2 * GAP, SHORTEST)
     for record, row in zip(records, rows, strict=True):

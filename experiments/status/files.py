@@ -43,7 +43,8 @@ class RunFiles:
     """
 
     def __init__(self, workdir: AnyPath, check: bool = False):
-        self.workdir, self.unreadable = workdir, []
+        self.workdir = workdir
+        self.unreadable: list[str] = []
         self.config = self._read("config.json", _json(CONFIG), {})
         self.metrics = self._read("metrics.jsonl", metric_log.read, [])
         self.events = self._read(event_log.NAME, event_log.read, [])
@@ -71,7 +72,7 @@ class RunFiles:
         self.saves = [e for e in session if e["event"] == "checkpoint"]
         # the last event that begins or ends a session
         marks = (*event_log.ENDINGS, "started")
-        self.marker = next(
+        self.marker: dict = next(
             (e for e in reversed(self.events) if e["event"] in marks), {}
         )
         # all metrics where no event says when the session began

@@ -9,10 +9,12 @@ from experiments.steal.images import Images
 from experiments.steal.targets import KEYED, ONE, PERCEPTUAL, PLAIN, TOLD, Trained
 from flowjax_ood import defence
 from flowjax_ood.data.random import bits
+from flowjax_ood.defence.answers import Output
 
 # what is asked, by its name in results
 DIGITS, UPPER, SIMILAR = "digits", "upper digits", "clothing"
-SOFT, LABELS = "probabilities", "label"
+SOFT: Output = "probabilities"
+LABELS: Output = "label"
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Attack:
 
     target: str
     queries: str
-    output: str = SOFT
+    output: Output = SOFT
     adaptive: bool = False
 
     @property

@@ -6,7 +6,8 @@ stopped, in networks/; what was measured is kept in stages/.
 
 import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -59,9 +60,11 @@ def _measured(config: ConfigDict, trained: Sequence[Trained], workdir: Path) -> 
 
 def _stages(config: ConfigDict, seed: Trained, workdir: Path) -> dict[str, dict]:
     """What is measured of a seed, by name; each a stage, computed or kept."""
-    compute = {DETECTION: lambda: detection.measure(seed)}
+    compute: dict[str, Callable[[], dict]] = {
+        DETECTION: lambda: detection.measure(seed)
+    }
     for attack in ATTACKS:
-        compute[attack.name] = lambda a=attack: attacks.measure(a, config, seed)
+        compute[attack.name] = partial(attacks.measure, attack, config, seed)
     files = {what: re.sub(r"\W+", "_", f"seed_{seed.seed}_{what}") for what in compute}
     new = [what for what in files if not stage_file(workdir, files[what]).exists()]
     if new:

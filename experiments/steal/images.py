@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.data_identity import keep_data
 from experiments.core.loaders import load_set
-from experiments.core.systems import check_alike
+from experiments.core.systems import check_alike, labels_of
 from experiments.core.systems import images as loaded
 from flowjax_ood.data.checks import among
 from flowjax_ood.data.corruptions import corrupt
@@ -73,7 +73,7 @@ class Images:
             "labels of the hash network": self.hash_labels,
         }
         arrays |= {f"set {name!r}": x for name, x in self.sets.items()}
-        keep_data(self.train, workdir, **arrays)
+        keep_data(self.train, workdir, None, **arrays)
 
 
 def load(config: ConfigDict) -> Images:
@@ -88,7 +88,8 @@ def load(config: ConfigDict) -> Images:
     sets = {d.train: train, d.test: test, c.queries: queries, c.hash: hashed}
     # of the first, the upper half of the classes is a set of its own
     check_alike(sets | others, labelled=[*sets, *d.ood[:1]])
-    classes = int(train.labels.max()) + 1
+    labels, test_labels = labels_of(train), labels_of(test)
+    classes = int(labels.max()) + 1
     held = c.held_out_class
     for spec, each in ((d.train, train), (d.test, test)):
         if not (each.labels == held).any() or (each.labels == held).all():
@@ -97,8 +98,8 @@ def load(config: ConfigDict) -> Images:
                 f"images of {spec} {(each.labels == held).sum()} have that class; name "
                 "one that some have, and not all"
             )
-    kept, tested = train.labels != held, test.labels != held
-    x, labels = train.images[kept], train.labels[kept]
+    kept, tested = labels != held, test_labels != held
+    x, labels = train.images[kept], labels[kept]
     if c.similar >= len(x):
         raise UserError(
             f"config.served.similar gives {c.similar} of {len(x)} training images to "
@@ -115,10 +116,10 @@ def load(config: ConfigDict) -> Images:
         train=x[own],
         labels=labels[own],
         test=test.images[tested],
-        test_labels=test.labels[tested],
+        test_labels=test_labels[tested],
         similar=x[own.stop :],
         queries=queries.images,
-        query_classes=queries.labels,
+        query_classes=labels_of(queries),
         hashed=hashed.images,
         hash_labels=hashed.labels,
         sets={CLOTHING: test.images[tested]},

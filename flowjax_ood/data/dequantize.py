@@ -15,7 +15,9 @@ BITS = 24
 MOST_BINS = 2**16
 
 
-def dequantize(images: jax.Array, keys: jax.Array, bins: int = 256) -> jax.Array:
+def dequantize(
+    images: jax.Array | np.ndarray, keys: jax.Array, bins: int = 256
+) -> jax.Array:
     """`x = (k + u) / bins`, `u ~ U[0, 1)` per pixel and channel; float32 in [0, 1).
 
     `images`: uint8 or uint16 `[B, H, W, C]` of values below `bins`, a power of two:
@@ -59,7 +61,7 @@ def dequantize(images: jax.Array, keys: jax.Array, bins: int = 256) -> jax.Array
     return (jnp.asarray(images).astype(jnp.float32) + u) * 2.0**-depth
 
 
-def quantize(x: jax.Array, bins: int = 256) -> jax.Array:
+def quantize(x: jax.Array | np.ndarray, bins: int = 256) -> jax.Array:
     """`k = floor(bins x)` clipped to 0 ... bins - 1: exact inverse of `dequantize`.
 
     Floating `x` of any shape -> uint8 of that shape, uint16 with more than 256 bins.
@@ -94,7 +96,7 @@ def _depth(bins: int) -> int:
     return int(bins).bit_length() - 1
 
 
-def example_keys(key: jax.Array, index: jax.Array) -> jax.Array:
+def example_keys(key: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     """`keys[b] = fold_in(key, index[b])`: one key per example of the data set.
 
     `key`: a typed threefry key, such as that of the training step; `index`: integer

@@ -3,7 +3,8 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from flowjax_ood.runtime.paths import AnyPath
 
 # what the library raises for values and data that it cannot use
 UNUSABLE = (ValueError, TypeError, OSError, ImportError)
@@ -44,7 +45,7 @@ def user_errors(
 
 
 @contextmanager
-def writing(option: str, path: Path) -> Iterator[None]:
+def writing(option: str, path: AnyPath) -> Iterator[None]:
     """Turn OSError into `UserError("cannot write in --option path: message")`."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from flowjax_ood.interface.errors import os_error
@@ -86,7 +86,7 @@ def _checked(kind: type, holds: Callable[[float], bool], what: str) -> Callable:
     return parse
 
 
-def several(item: Callable[[str], float], example: str) -> Callable[[str], tuple]:
+def several(item: Callable[[str], Hashable], example: str) -> Callable[[str], tuple]:
     """The type of one or more different values separated by commas, each an `item`."""
 
     def parse(text: str) -> tuple:

@@ -55,7 +55,7 @@ def high_ranks(scores: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     return 1 + len(ordered) - np.searchsorted(ordered, scores, side="left")
 
 
-def largest_rank(alpha: float, n: int, sides: int = 1) -> int:
+def largest_rank(alpha: float, n: int, sides: float = 1) -> int:
     """`floor(alpha (n + 1) / sides)`: ranks 1 ... k have p-values of at most alpha.
 
     Of n calibration scores, so at most n. Raises ValueError unless 0 < alpha < 1.

@@ -4,7 +4,7 @@ Not an experiment itself. Glow's own part is in glow.py. Sources: the paper's
 appendix C and its code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
@@ -291,7 +291,7 @@ def variant(config: ConfigDict, name: str, **extra) -> ConfigDict:
     return choose(name, {"smoke": smoke, "cpu": cpu} | extra)(config)
 
 
-def choose(name: str, variants: dict[str, Callable]) -> Callable[..., ConfigDict]:
+def choose(name: str, variants: Mapping[str, Callable]) -> Callable[..., ConfigDict]:
     """Return the variant of that name, "" being the config as it is.
 
     Raises ValueError for another name.

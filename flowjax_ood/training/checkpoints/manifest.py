@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 from flowjax_ood.runtime.files import write_bytes
+from flowjax_ood.runtime.paths import AnyPath
 
 NAME = "manifest.json"
 # orbax notes there when it was done, after the manifest is written: no data
@@ -25,7 +26,7 @@ def write(directory: Path) -> None:
     write_bytes(directory / NAME, text.encode())
 
 
-def damage(directory: Path, checksums: bool = True) -> str:
+def damage(directory: AnyPath, checksums: bool = True) -> str:
     """Say what is wrong with the files below `directory`; empty if nothing is.
 
     Without `checksums`, by their lengths alone: nothing large is read.
@@ -60,7 +61,7 @@ def recorded(text: str) -> dict[str, tuple[int, int]]:
         raise ValueError(f"no manifest ({error})") from error
 
 
-def _fingerprint(path: Path, chunk: int = 1 << 24) -> tuple[int, int]:
+def _fingerprint(path: AnyPath, chunk: int = 1 << 24) -> tuple[int, int]:
     size = crc = 0
     with path.open("rb") as file:
         while data := file.read(chunk):
