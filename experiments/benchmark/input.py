@@ -45,8 +45,7 @@ from experiments.core.keys import Kind, flatten, kind, names
 from experiments.core.loaders import load_train
 from experiments.core.results import spread, versions
 from experiments.core.sets import Sets
-from flowjax_ood.data.sets import ImageSet
-from flowjax_ood.data.streaming import StreamedImageSet
+from flowjax_ood.data.sets import StoredSet
 from flowjax_ood.interface.environment import cores
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.interface.text import number
@@ -81,7 +80,7 @@ class Reading:
     """A case of reading images, and what has been measured of it so far."""
 
     case: Case
-    images: ImageSet | StreamedImageSet
+    images: StoredSet
     options: Prefetch
     rounds: list[Round] = field(default_factory=list)
     # images a second of the step
@@ -124,7 +123,7 @@ def _row(reading: Reading) -> dict:
     rates = spread(INPUT, reading.rates)
     return {
         **reading.settings,
-        "image_shape": "x".join(map(str, reading.images.images.shape[1:])),
+        "image_shape": "x".join(map(str, reading.images.events.shape[1:])),
         "images": len(reading.images),
         **rates,
         "input_images_per_core_second": by_core,

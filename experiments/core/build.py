@@ -313,12 +313,14 @@ def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
     seed = config.seed if seed is None else seed
     size = config.train.batch_size
     if sets.negative is not None:
-        images, negatives = sets.train.images, sets.negative.images
+        images, negatives = sets.train.events, sets.negative.images
         with user_errors("config.train.negative", ValueError):
             return batches_with_negatives(images, negatives, size, seed)
     events = sets.inputs(sets.train)
     if config.data.get("classes"):
-        return labelled_batches(events, sets.train.labels, size, seed)
+        labels = sets.train.labels
+        assert labels is not None  # `load_sets` has looked
+        return labelled_batches(events, labels, size, seed)
     make = vector_batches if sets.kind is Kind.VECTORS else image_batches
     return make(events, size, seed)
 

@@ -1,7 +1,6 @@
 """One set of an experiment, by its spec: images, vectors, or DNA as tokens."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -9,41 +8,56 @@ from ml_collections import ConfigDict
 from experiments.core.keys import Kind, kind
 from flowjax_ood.data import loading
 from flowjax_ood.data.preprocess import with_depth
-from flowjax_ood.data.sets import ImageSet, TokenSet
+from flowjax_ood.data.sets import ImageSet, StoredSet, TokenSet
 from flowjax_ood.data.sources.genomics import load_genomics, synthetic_genomics
 from flowjax_ood.data.streaming import stream
 from flowjax_ood.interface.errors import user_errors
 
-# an ImageSet, a VectorSet or a TokenSet, or of a training set a StreamedImageSet: as
-# the config says, so that no type does
-AnySet = Any
 # the one set of tokens, by its names here and in TFDS
 TOKENS = ("genomics", "genomics_ood")
 
 
 def load_set(
     config: ConfigDict, spec: str, limit: int, source: str, path: str
-) -> AnySet:
+) -> StoredSet:
     """Load `name:split`, all of it with limit 0, as the model of `config` takes it.
 
     Raises ValueError naming the remedy, and what the loaders of the library raise.
     """
     of = kind(config)
-    where: dict[str, Any] = {"path": path or None, "limit": limit or None}
     if of is Kind.TOKENS:
-        return _load_tokens(config, spec, source, **where)
-    where |= {"source": source, "seed": config.seed}
+        return _load_tokens(config, spec, source, path or None, limit or None)
     if of is Kind.VECTORS:
-        return loading.load_vectors(spec, **where)
-    images = loading.load(spec, **where, **_pixels(config))
+        return loading.load_vectors(
+            spec,
+            source=source,
+            path=path or None,
+            limit=limit or None,
+            seed=config.seed,
+        )
+    return load_images(config, spec, limit, source, path)
+
+
+def load_images(
+    config: ConfigDict, spec: str, limit: int, source: str, path: str
+) -> ImageSet:
+    """`load_set` of a config whose model takes images."""
+    images = loading.load(
+        spec,
+        source=source,
+        path=path or None,
+        limit=limit or None,
+        seed=config.seed,
+        **_pixels(config),
+    )
     bins = config.data.get("bins", 256)
     if source == "synthetic":
         images = replace(images, images=with_depth(images.images, bins))
-    _check_depth(images, bins, of)
+    _check_depth(images, bins, kind(config))
     return images
 
 
-def load_train(config: ConfigDict) -> AnySet:
+def load_train(config: ConfigDict) -> StoredSet:
     """Load the set to train on, or, with `data.streaming`, leave it where it is.
 
     Raises UserError where it is not, or cannot be streamed.

@@ -1,14 +1,16 @@
 """Negative training: the images of `config.train.negative`, to be unlikely."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.loaders import load_set
+from experiments.core.loaders import load_images
 from flowjax_ood.data.checks import among
 from flowjax_ood.data.loading import parse_spec
 from flowjax_ood.data.sets import ImageSet, StoredSet
+from flowjax_ood.data.splits import Whole
 from flowjax_ood.interface.errors import UserError
 
 
@@ -21,12 +23,12 @@ def load_negatives(config: ConfigDict) -> ImageSet | None:
     if not config.train.get("negative"):
         return None
     c = config.data
-    images = load_set(config, config.train.negative, c.limit_train, c.source, c.path)
+    images = load_images(config, config.train.negative, c.limit_train, c.source, c.path)
     return _by_class(images, config.train.negative_classes)[0]
 
 
 def check_apart(
-    negative: ImageSet, train: StoredSet, scored: dict[str, ImageSet]
+    negative: ImageSet, train: StoredSet, scored: Mapping[str, StoredSet]
 ) -> None:
     """Raise UserError where over 1 % of the images learned or scored are negatives.
 
@@ -41,7 +43,7 @@ def check_apart(
             "unlikely"
         )
     for name, images in scored.items():
-        common = count_common(images.images, negative.images)
+        common = count_common(images.events, negative.images)
         if common > len(images) / 100:
             raise UserError(
                 f"{common} of the {len(images)} images of {name} that are scored are "
@@ -56,8 +58,8 @@ def count_common(images: np.ndarray, others: np.ndarray) -> int:
 
 
 def exposed(
-    config: ConfigDict, ood: dict[str, ImageSet]
-) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
+    config: ConfigDict, ood: dict[str, StoredSet]
+) -> tuple[dict[str, StoredSet], tuple[str, ...]]:
     """`(OOD sets, names of those the flow is trained against)`.
 
     These are the sets that go by the negatives' name. Where the negatives are some
@@ -67,7 +69,7 @@ def exposed(
     if not c.get("negative"):
         return ood, ()
     negative, _ = parse_spec(c.negative)
-    sets: dict[str, ImageSet] = {}
+    sets: dict[str, StoredSet] = {}
     names: list[str] = []
     for name, images in ood.items():
         if images.name != negative:
@@ -80,7 +82,7 @@ def exposed(
     return sets, tuple(names)
 
 
-def _by_class(images: ImageSet, count: int) -> tuple[ImageSet, ...]:
+def _by_class(images: Whole, count: int) -> tuple[Whole, ...]:
     """The images of classes 0 to `count` - 1, and all others; count 0 takes all."""
     if not count:
         return (images,)
@@ -98,7 +100,7 @@ def _by_class(images: ImageSet, count: int) -> tuple[ImageSet, ...]:
             f"{images.labels.min()} to {last}: some must be below it, and some not"
         )
 
-    def part(which: np.ndarray, low: int, high: int) -> ImageSet:
+    def part(which: np.ndarray, low: int, high: int) -> Whole:
         label = f"classes {low}-{high}" if low < high else f"class {low}"
         return replace(images.at(which).noted(label), name=f"{images.name} {label}")
 

@@ -8,12 +8,12 @@ from ml_collections import ConfigDict
 
 from experiments.core.data_identity import looked_at, sampled_rows
 from experiments.core.keys import Kind, kind
-from experiments.core.loaders import AnySet, load_set, load_train
+from experiments.core.loaders import load_set, load_train
 from experiments.core.negatives import check_apart, exposed, load_negatives
 from experiments.core.set_names import ood_names, ood_origins
 from experiments.core.training_images import leave_out, with_mutations
 from flowjax_ood.data.preprocess import altered
-from flowjax_ood.data.sets import ImageSet, VectorSet
+from flowjax_ood.data.sets import ImageSet, StoredSet
 from flowjax_ood.data.splits import hold_back
 from flowjax_ood.data.standardize import Standardizer, fit_standardizer
 from flowjax_ood.interface.errors import UserError, user_errors
@@ -31,10 +31,10 @@ class Sets(NamedTuple):
     no part in it.
     """
 
-    train: AnySet
-    test: AnySet
-    ood: dict[str, AnySet]
-    validation: AnySet | None = None
+    train: StoredSet
+    test: StoredSet
+    ood: dict[str, StoredSet]
+    validation: StoredSet | None = None
     standardizer: Standardizer | None = None
     # images the flow is trained to find unlikely, and the OOD sets of that kind
     negative: ImageSet | None = None
@@ -46,7 +46,7 @@ class Sets(NamedTuple):
     classes: int = 0
     # test images of the classes that were left out of training: no OOD set, since
     # `scores` keeps them back
-    left_out: ImageSet | None = None
+    left_out: StoredSet | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -56,12 +56,13 @@ class Sets(NamedTuple):
         return self.train.events.shape[1:]
 
     @property
-    def scored(self) -> dict[str, AnySet]:
+    def scored(self) -> dict[str, StoredSet]:
         """The test set and every OOD set, by the name they are reported under."""
         return {self.test.name: self.test, **self.ood}
 
     def describe(self) -> dict[str, dict]:
         """Facts of every set, by its role, or the name an OOD set is reported under."""
+        sets: dict[str, StoredSet | None]
         sets = {"train": self.train, "test": self.test, **self.ood}
         sets |= {"validation": self.validation, "negative": self.negative}
         return {name: s.describe() for name, s in sets.items() if s is not None}
@@ -74,12 +75,13 @@ class Sets(NamedTuple):
         """
         arrays = {}
         if self.validation is not None and self.kind is not Kind.VECTORS:
-            arrays["images_held_back"] = self.validation.images
+            arrays["images_held_back"] = self.validation.events
         if self.classes:
+            assert self.train.labels is not None  # `load_sets` has looked
             arrays["labels"] = self.train.labels
         return arrays
 
-    def inputs(self, which: AnySet, rows: np.ndarray | None = None) -> np.ndarray:
+    def inputs(self, which: StoredSet, rows: np.ndarray | None = None) -> np.ndarray:
         """The events of a set, or those at `rows`, as a model is given them.
 
         Stored images `[N, H, W, C]`, or standardised `[N, D]`, or tokens, int32
@@ -113,6 +115,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
         classes = c.get("classes", 0)
         sets = Sets(train, test, ood, kind=of, bins=bins, classes=classes)
         if of in (Kind.IMAGES, Kind.CLASSIFIER):
+            assert isinstance(test, ImageSet)
             train, _ = leave_out(config, train)
             test, left_out = leave_out(config, test)
             sets = sets._replace(train=train, test=test, left_out=left_out)
@@ -146,7 +149,7 @@ def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:
     return sets
 
 
-def _share(share: float, whole: VectorSet) -> int:
+def _share(share: float, whole: StoredSet) -> int:
     """Count the vectors of a share; UserError unless both parts have some."""
     count = round(share * len(whole))
     if not 1 <= count <= len(whole) - 2:
@@ -157,18 +160,19 @@ def _share(share: float, whole: VectorSet) -> int:
     return count
 
 
-def _standardizer(c: ConfigDict, train: VectorSet, workdir: Path | None):
+def _standardizer(c: ConfigDict, train: StoredSet, workdir: Path | None):
     """Read the standardisation of the run in `workdir`, or fit it to `train`."""
     if workdir is None or not (workdir / STANDARDIZATION).exists():
         with user_errors(f"{train.name}:{train.split}", ValueError):
             return fit_standardizer(
-                train.vectors, constant=c.constant, pca=c.pca, whiten=c.whiten
+                train.events, constant=c.constant, pca=c.pca, whiten=c.whiten
             )
     kept = Standardizer.load(workdir / STANDARDIZATION)
-    if kept.dims != train.dims:
+    dims = train.events.shape[1]
+    if kept.dims != dims:
         raise UserError(
             f"{workdir / STANDARDIZATION} is of vectors of {kept.dims} features, the "
-            f"training set has {train.dims}; give the data of that run, or another "
+            f"training set has {dims}; give the data of that run, or another "
             "--workdir"
         )
     return kept
@@ -199,8 +203,8 @@ def _check_shapes(sets: Sets) -> None:
         name = f"{other.name}:{other.split}"
         if sets.kind is Kind.VECTORS:
             raise UserError(
-                f"{name} has vectors of {other.dims} features, the training set of "
-                f"{sets.train.dims}; compare sets of one kind"
+                f"{name} has vectors of {shape[0]} features, the training set of "
+                f"{own[0]}; compare sets of one kind"
             )
         raise UserError(
             f"{name} has {other.KIND} of shape {shape}, the training set {own}; set "

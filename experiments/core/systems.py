@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from experiments.core import json_file
 from experiments.core.config import load_config
 from experiments.core.keys import Kind
-from experiments.core.loaders import load_set
+from experiments.core.loaders import load_images
 from experiments.core.results import write_json
 from experiments.core.run_config import keep_config
 from experiments.core.workdir import check_writable, locked
@@ -39,7 +39,7 @@ def opened(
 def images(config: ConfigDict, spec: str, limit: int = 0) -> ImageSet:
     """The set `name:split`, from where `config.data` says; UserError with a remedy."""
     with user_errors("config.data"):
-        return load_set(config, spec, limit, config.data.source, config.data.path)
+        return load_images(config, spec, limit, config.data.source, config.data.path)
 
 
 def check_alike(sets: Mapping[str, ImageSet], labelled: Collection[str]) -> None:

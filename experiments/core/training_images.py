@@ -9,11 +9,12 @@ from flowjax_ood.bijectors import Logit
 from flowjax_ood.bijectors.base import walk
 from flowjax_ood.data.outliers.mutated import mutated
 from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.splits import Whole
 from flowjax_ood.distributions import Flow
 from flowjax_ood.interface.errors import UserError, user_errors
 
 
-def leave_out(config: ConfigDict, images: ImageSet) -> tuple[ImageSet, ImageSet | None]:
+def leave_out(config: ConfigDict, images: Whole) -> tuple[Whole, Whole | None]:
     """`(images, those of the classes of config.data.leave_out)`, the former without.
 
     None where no class is left out. UserError for a set without labels, classes that it
@@ -47,7 +48,7 @@ def leave_out(config: ConfigDict, images: ImageSet) -> tuple[ImageSet, ImageSet 
     return images.at(~left).noted(f"without {label}"), others
 
 
-def with_mutations(config: ConfigDict, train: ImageSet) -> ImageSet:
+def with_mutations(config: ConfigDict, train: Whole) -> Whole:
     """Training images with a share `config.data.mutated` of their values replaced.
 
     They are the same ones in every epoch. UserError for streamed images.
@@ -61,7 +62,7 @@ def with_mutations(config: ConfigDict, train: ImageSet) -> ImageSet:
             "are read as they are needed; set config.data.streaming=False"
         )
     with user_errors("config.data.mutated"):
-        changed = mutated(train.images, share, config.seed, levels=config.data.bins)
+        changed = mutated(train.events, share, config.seed, levels=config.data.bins)
     noted = train.noted(f"each value replaced with probability {share:g}")
     return replace(noted, images=changed)
 

@@ -19,7 +19,7 @@ CORRELATED = 256
 def first_sets(sets: Sets) -> dict[str, np.ndarray]:
     """Images of the ID test set and of the first OOD set."""
     ood_name, ood_set = next(iter(sets.ood.items()))
-    return {sets.test.name: sets.test.images, ood_name: ood_set.images}
+    return {sets.test.name: sets.test.events, ood_name: ood_set.events}
 
 
 def first_coupling(trained: TrainedFlow, images) -> dict[str, tuple[dict, dict]]:

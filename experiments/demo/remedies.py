@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
-from experiments.core.loaders import load_set
+from experiments.core.loaders import load_images
 from experiments.core.other_images import other_images
 from flowjax_ood import data, figures, ood
 from flowjax_ood.data.outliers.battery import SEEN
@@ -60,10 +60,10 @@ def measure(trained: TrainedFlow, fast: bool) -> dict:
     """
     c = trained.config.data
     fit, calibrate, test = COUNTS[fast]
-    unseen = load_set(trained.config, c.train, 0, c.source, c.path)
-    unseen = unseen.images[c.limit_train :]
+    whole = load_images(trained.config, c.train, 0, c.source, c.path)
+    unseen = whole.images[c.limit_train :]
     flow = scored_flow(trained)
-    images = trained.sets.test.images[:test]
+    images = trained.sets.test.events[:test]
     sets = {"in-distribution": images, **outliers(trained, images)}
     size = trained.config.eval.batch_size
     with progress(trained.label, len(sets) + 2, "sets scored") as shown:
@@ -83,7 +83,7 @@ def measure(trained: TrainedFlow, fast: bool) -> dict:
 
 def outliers(trained: TrainedFlow, images: np.ndarray) -> dict[str, np.ndarray]:
     """Make the kinds of the battery that scores were compared on, real sets first."""
-    digits = next(iter(trained.sets.ood.values())).images
+    digits = next(iter(trained.sets.ood.values())).events
     others = {"digits": digits, **other_images(images.shape[1:], len(images))}
     return data.battery(images, 0, others, blocks=(SEEN,)).of_block(SEEN)
 

@@ -20,7 +20,7 @@ def corrupted_sets(config: ConfigDict, sets: Sets, tests: dict) -> dict:
     """
     kinds = tuple(config.detect.corrupted)
     if kinds == (ALL,):
-        kinds = corruptions_for(sets.train.images.shape[-1])
+        kinds = corruptions_for(sets.train.events.shape[-1])
     clean = tests[sets.test.name][: config.detect.corrupted_images or None]
     with user_errors("config.detect", ValueError):
         return {

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.keys import Kind
-from experiments.core.sets import AnySet, Sets, drawn_rows
+from experiments.core.sets import Sets, drawn_rows
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.images import KINDS, NOISE, pseudo_outliers
 from flowjax_ood.data.outliers.tokens import pseudo_outlier_tokens
+from flowjax_ood.data.sets import StoredSet, TokenSet
 from flowjax_ood.ood import protocols
 from flowjax_ood.ood.detector import Detector, Given
 from flowjax_ood.ood.network import Network, Outputs
@@ -206,10 +206,12 @@ def given(
     if sets.test.labels is not None:
         tested = protocols.split(len(sets.test), size)
         of_x = sets.test.labels[np.concatenate([tested.fit, tested.choose])]
-    return Given(train, sets.train.labels[rows], x, outliers, config.seed, inputs, of_x)
+    labels = sets.train.labels
+    assert labels is not None  # a network was trained by them
+    return Given(train, labels[rows], x, outliers, config.seed, inputs, of_x)
 
 
-def validation(events: AnySet, sets: Sets, config: ConfigDict) -> np.ndarray:
+def validation(events: StoredSet, sets: Sets, config: ConfigDict) -> np.ndarray:
     """Inputs of a test set that settings are chosen by, none of those tested."""
     rows = protocols.split(len(events), config.detect.validation)
     return sets.inputs(events, np.concatenate([rows.fit, rows.choose]))
@@ -220,7 +222,7 @@ def made_outliers(sets: Sets, x: np.ndarray, seed: int) -> np.ndarray:
 
     Noise marks the singularity: FSSD would find it without learning anything.
     """
-    if sets.kind is Kind.TOKENS:
+    if isinstance(sets.train, TokenSet):
         return pseudo_outlier_tokens(x, len(sets.train.alphabet), seed)[0]
     kinds = [kind for kind in KINDS if kind not in NOISE]
     return pseudo_outliers(x, seed, kinds)[0]

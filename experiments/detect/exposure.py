@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core import score_cache
-from experiments.core.loaders import load_set
+from experiments.core.loaders import load_images
 from experiments.core.negatives import count_common
 from experiments.core.score_cache import Scored
 from experiments.core.sets import Sets
@@ -32,19 +32,19 @@ def outliers(config: ConfigDict, sets: Sets) -> np.ndarray | None:
         return None
     if c.source == PSEUDO:
         # other streams than those that settings are chosen by
-        return pseudo_outliers(sets.train.images, config.seed + 1)[0]
+        return pseudo_outliers(sets.train.events, config.seed + 1)[0]
     own, source = config.data, c.place or config.data.source
     path = c.path if c.place else c.path or own.path
     with user_errors("config.exposure"):
-        images = load_set(config, c.source, 0, source, path).images
-    if images.shape[1:] != sets.train.images.shape[1:]:
+        images = load_images(config, c.source, 0, source, path).images
+    if images.shape[1:] != sets.train.events.shape[1:]:
         raise UserError(
             f"the outliers {c.source} are of shape {images.shape[1:]}, the training "
-            f"images {sets.train.images.shape[1:]}; set config.data.image_size or "
+            f"images {sets.train.events.shape[1:]}; set config.data.image_size or "
             "config.data.channels"
         )
     for name, tested in sets.scored.items():
-        if seen := count_common(tested.images, images):
+        if seen := count_common(tested.events, images):
             raise UserError(
                 f"{seen} images of {name}, which is tested, are among the outliers "
                 f"{c.source} of config.exposure.source: detection would be of what the "

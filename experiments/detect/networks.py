@@ -111,6 +111,7 @@ def _training(
     ahead = build.prefetch(config)
     check_batches(config, x.shape[1:], ahead.ahead)
     module = build.classifier(config, _classes(sets), training=True)
+    assert labels is not None  # `_classes` counts them
     steps = build.num_steps(config, len(x), "train" if start is None else "exposure")
     size, c = config.train.batch_size, config.exposure
     more = {} if outliers is None else {"outliers": c.batch_size or 2 * size}

@@ -74,7 +74,7 @@ def check(sets: Sets, options: InspectOptions) -> None:
     """Raise UserError for vectors, and images or a channel that the sets lack."""
     if sets.kind is Kind.VECTORS:
         raise UserError("this run's flow is of vectors; inspect looks into images")
-    channels = sets.test.images.shape[-1]
+    channels = sets.test.events.shape[-1]
     if options.channel >= channels:
         raise UserError(
             f"--channel {options.channel}: the images have channels 0 to {channels - 1}"

@@ -40,7 +40,7 @@ def terms(s: Subject) -> dict[str, dict[str, Likelihoods]]:
         if not mode.batch:
             results[name] = {
                 of: s.trained.score(
-                    image_set.images,
+                    image_set.events,
                     f"{s.label}: likelihood of {of}, {name} statistics",
                     flow=s.flow,
                     variables=mode.variables,
@@ -119,7 +119,7 @@ def coupling_rows(s: Subject, options: InspectOptions) -> list[tuple]:
         x = s.draw(name, np.array([index]))
         maps = image_maps(s.flow, record_couplings(s.flow, s.trained.variables, x))
         shown = [{k: m[k][0] for k in ("-t", "s")} for m in maps]
-        image = s.trained.sets.pictures(image_set.images[index])
+        image = s.trained.sets.pictures(image_set.events[index])
         rows.append((name, name == s.id_name, image, shown))
     return rows
 
@@ -146,7 +146,7 @@ def latent_rows(s: Subject, options: InspectOptions) -> list[tuple]:
         (
             name,
             name == s.id_name,
-            pictures(images.images[i]),
+            pictures(images.events[i]),
             _columns(s, name, i, options),
         )
         for name, images in s.whole.items()
@@ -184,7 +184,7 @@ def visible(s: Subject, options: InspectOptions) -> dict:
             size = min(s.group if mode.batch else BATCH, count)
             # batch statistics are those of full batches
             count -= count % size if mode.batch else 0
-            pixels = image_set.images[:count] / (s.trained.sets.bins - 1.0)
+            pixels = image_set.events[:count] / (s.trained.sets.bins - 1.0)
             for what, draws in (("one_draw", 1), ("mean", options.draws)):
                 parts = [
                     _mean_latents(s, mode, name, at, draws)[mask]

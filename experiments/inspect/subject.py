@@ -13,7 +13,7 @@ from experiments.inspect import InspectOptions
 from flowjax_ood.analysis.latents import latent_images
 from flowjax_ood.data.batching import padded_batches
 from flowjax_ood.data.dequantize import dequantize, example_keys
-from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.sets import StoredSet
 from flowjax_ood.distributions import Flow
 from flowjax_ood.runtime.progress import progress
 
@@ -43,10 +43,10 @@ class Subject(NamedTuple):
     trained: TrainedFlow
     flow: Flow
     modes: dict[str, Mode]
-    sets: dict[str, ImageSet]
+    sets: dict[str, StoredSet]
 
     @property
-    def whole(self) -> dict[str, ImageSet]:
+    def whole(self) -> dict[str, StoredSet]:
         """The sets with all their images."""
         return self.trained.sets.scored
 
@@ -72,7 +72,7 @@ class Subject(NamedTuple):
         """
         key = build.random_key(self.trained.config.eval.seed)
         key = key if draw == 0 else jax.random.fold_in(key, draw)
-        images, bins = self.whole[name].images[at], self.trained.sets.bins
+        images, bins = self.whole[name].events[at], self.trained.sets.bins
         return dequantize(images, example_keys(key, at), bins)
 
     def batches(

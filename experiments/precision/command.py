@@ -46,7 +46,7 @@ def main(trained: TrainedFlow) -> None:
             "and `precision` looks at their round trip"
         )
     check_writable("--workdir", trained.workdir)
-    first = sets.test.images[:ROUND_TRIP]
+    first = sets.test.events[:ROUND_TRIP]
     x = dequantized(first, build.random_key(0), sets.bins)
     rows, exact = {}, None
     for name, precision in ARITHMETIC.items():

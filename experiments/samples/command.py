@@ -63,7 +63,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     for sampled in runs:
         name, held_out = sampled.trained.label, sampled.trained.sets.test
         with user_errors(f"{held_out.name}:{held_out.split}", ValueError):
-            real = RealImages(held_out.images, bins=sets.bins)
+            real = RealImages(held_out.events, bins=sets.bins)
         shown[name], measured = {}, {}
         for temperature in args.temperatures:
             images, finite = draw(sampled, noise, temperature)

@@ -30,7 +30,7 @@ def picture(
         rows,
         reference=(
             f"held-out images\n{sets.test.name}",
-            sets.pictures(sets.test.images),
+            sets.pictures(sets.test.events),
         ),
         notes=notes,
         title="What flows draw, and how well they tell other data apart",

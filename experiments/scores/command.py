@@ -93,7 +93,7 @@ def main(
     # flows of the same images, but maybe of other scales
     listed = list({row.name: row for own in per_run for row in own}.values())
     known = [[repr(r.score), r.read] for own in per_run for r in own]
-    others = {name: x.images for name, x in runs[0].sets.ood.items()}
+    others = {name: x.events for name, x in runs[0].sets.ood.items()}
     flows = [trained.variables for trained in runs]
     digest = score_cache.digest(known, flows, images, others, [args.seed])
     workdirs = [trained.workdir for trained in runs]

@@ -15,7 +15,7 @@ from experiments.scores.rows import Row
 from flowjax_ood import data
 from flowjax_ood.data.outliers.battery import Battery
 from flowjax_ood.data.random import permutation
-from flowjax_ood.data.sets import ImageSet
+from flowjax_ood.data.sets import StoredSet
 from flowjax_ood.data.sources import emoji
 from flowjax_ood.interface.errors import UNUSABLE, UserError, user_errors
 from flowjax_ood.runtime.messages import warn
@@ -63,7 +63,7 @@ def check_alike(runs: Sequence[TrainedFlow]) -> None:
     first = runs[0]
     for trained in runs:
         sets = trained.sets
-        if not np.array_equal(sets.test.images, first.sets.test.images):
+        if not np.array_equal(sets.test.events, first.sets.test.events):
             raise UserError(
                 f"{first.workdir} and {trained.workdir} have other test images; give "
                 "runs of the same images"
@@ -86,7 +86,7 @@ def split(
     emoji, are all in one part: a score that remembers images would know them. UserError
     for too few images.
     """
-    tested = runs[0].sets.test.images
+    tested = runs[0].sets.test.events
     unseen = _unseen(runs, others)
     if unseen is not None and len(unseen) >= 2 * (
         LEAST if len(tested) < 3 * ENOUGH else ENOUGH
@@ -122,7 +122,7 @@ def split(
     return Images(fitted, calibrating, held_out, taken_from)
 
 
-def _groups(images: ImageSet) -> np.ndarray | None:
+def _groups(images: StoredSet) -> np.ndarray | None:
     """The number of the picture that each image is a variant of; None without such."""
     if (images.name, images.source) != (EMOJI, "embedded"):
         return None
@@ -161,14 +161,14 @@ def _unseen(
             # what the mutated images were made of
             known.append(load_train(trained.config))
         for images in known:
-            seen |= set(_digests(images.images))
+            seen |= set(_digests(images.events))
     with user_errors("config.data"):
         whole = load_set(config, c.train, 0, c.source, c.path)
         whole, _ = leave_out(config, whole)
     # of its own kind, but in neither set
-    seen |= set(_digests(runs[0].sets.test.images))
-    new = [digest not in seen for digest in _digests(whole.images)]
-    return whole.images[np.array(new)]
+    seen |= set(_digests(runs[0].sets.test.events))
+    new = [digest not in seen for digest in _digests(whole.events)]
+    return whole.events[np.array(new)]
 
 
 def _digests(images: np.ndarray) -> Iterable[bytes]:
@@ -181,11 +181,11 @@ def battery(
     """Make the outliers of test images; the runs' own OOD sets are among them."""
     others, left_out = {}, runs[0].sets.left_out
     if left_out is not None:
-        others["class_left_out"] = left_out.images
+        others["class_left_out"] = left_out.events
     for name, known in runs[0].sets.ood.items():
         # made of test images, as the battery's own
         if not name.startswith(f"{runs[0].sets.test.name} "):
-            others[_kind(name)] = known.images
+            others[_kind(name)] = known.events
     shape = test.shape[1:]
     shipped = other_images(shape, len(test))
     if runs[0].sets.test.name == EMOJI:

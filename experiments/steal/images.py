@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.core.data_identity import keep_data
-from experiments.core.loaders import load_set
+from experiments.core.loaders import load_images
 from experiments.core.systems import check_alike, labels_of
 from experiments.core.systems import images as loaded
 from flowjax_ood.data.checks import among
@@ -84,7 +84,9 @@ def load(config: ConfigDict) -> Images:
     others = {spec: loaded(config, spec, d.limit_test) for spec in d.ood}
     queries = loaded(config, c.queries, c.limit_queries)
     with user_errors("config.served.hash"):
-        hashed = load_set(config, c.hash, c.limit_queries, c.hash_source, c.hash_path)
+        hashed = load_images(
+            config, c.hash, c.limit_queries, c.hash_source, c.hash_path
+        )
     sets = {d.train: train, d.test: test, c.queries: queries, c.hash: hashed}
     # of the first, the upper half of the classes is a set of its own
     check_alike(sets | others, labelled=[*sets, *d.ood[:1]])
@@ -121,7 +123,7 @@ def load(config: ConfigDict) -> Images:
         queries=queries.images,
         query_classes=labels_of(queries),
         hashed=hashed.images,
-        hash_labels=hashed.labels,
+        hash_labels=labels_of(hashed),
         sets={CLOTHING: test.images[tested]},
         origin={spec: s.origin for spec, s in (sets | others).items()},
     )

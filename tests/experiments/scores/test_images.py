@@ -20,7 +20,7 @@ TEST = images(100, seed=4)
 
 def fake(train, validation=None, *, source="idx", kind=Kind.IMAGES, bins=256, name="a"):
     def of(x):
-        return None if x is None else SimpleNamespace(images=x, name="x", source=source)
+        return None if x is None else SimpleNamespace(events=x, name="x", source=source)
 
     sets = SimpleNamespace(
         train=of(train),
@@ -41,7 +41,7 @@ def fake(train, validation=None, *, source="idx", kind=Kind.IMAGES, bins=256, na
 
 @pytest.fixture(autouse=True)
 def whole(monkeypatch):
-    loaded = SimpleNamespace(images=WHOLE)
+    loaded = SimpleNamespace(events=WHOLE)
     monkeypatch.setattr(chosen, "load_set", lambda *_: loaded)
 
 
@@ -105,23 +105,23 @@ def test_too_few_images_are_refused(monkeypatch):
 def test_real_sets_of_other_images_are_among_the_outliers(channels):
     """Letters and small digits come in the size and the channels of the images."""
     own, digits, things, altered = (
-        SimpleNamespace(name=name, images=images(6, n, channels))
+        SimpleNamespace(name=name, events=images(6, n, channels))
         for n, name in enumerate(("emoji", "mnist", "emoji", "emoji dimmed"))
     )
     ood_sets = {"mnist": digits, "emoji:things": things, "emoji dimmed": altered}
     sets = SimpleNamespace(test=own, ood=ood_sets, left_out=None)
-    made = chosen.battery([SimpleNamespace(sets=sets)], own.images, 0, ["seen"])
+    made = chosen.battery([SimpleNamespace(sets=sets)], own.events, 0, ["seen"])
     found = made.of_block("seen")
     assert {n for n, s in made.sets.items() if not s.paired} == {
         *("digits", "glyphs", "emoji:things", "uniform", "constant")
     }
-    np.testing.assert_array_equal(found["digits"], digits.images)
-    np.testing.assert_array_equal(found["emoji:things"], things.images)
+    np.testing.assert_array_equal(found["digits"], digits.events)
+    np.testing.assert_array_equal(found["emoji:things"], things.events)
     letters = found["glyphs"]
     assert letters.shape == (6, 8, 8, channels)
     assert letters.std() > 30
     np.testing.assert_array_equal(letters[..., 0], letters[..., -1])
-    made = chosen.battery([SimpleNamespace(sets=sets)], own.images, 0, ["kept back"])
+    made = chosen.battery([SimpleNamespace(sets=sets)], own.events, 0, ["kept back"])
     assert made.of_block("kept back")["sklearn_digits"].shape == letters.shape
 
 
@@ -131,6 +131,6 @@ def test_flows_of_other_events_are_refused():
     with pytest.raises(UserError, match="a flow of 16 values"):
         check_alike([fake(WHOLE, bins=16)])
     other = fake(WHOLE, name="b")
-    other.sets.test = SimpleNamespace(images=TEST[::-1])
+    other.sets.test = SimpleNamespace(events=TEST[::-1])
     with pytest.raises(UserError, match="a and b have other test images"):
         check_alike([fake(WHOLE), other])
