@@ -5,8 +5,8 @@ are read whatever version of the library made them: they are numbers with names.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ RESULTS = {
 SHOWN = {"none": "", "leak_free": " (made outliers)"}
 
 
-@dataclass(frozen=True, eq=False)
-class KeptScores:
+class KeptScores(NamedTuple):
     """Scores of one network, float64 `[N]`, higher = more in-distribution.
 
     `detectors`: `{detector: {set: scores}}`, the in-distribution set `id_name` in each.
@@ -45,7 +44,7 @@ class KeptScores:
     labels: np.ndarray | None
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """In-distribution images."""
         return len(next(iter(self.detectors.values()))[self.id_name])
 

@@ -34,15 +34,15 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     names = list(kept.detectors)
     if args.detectors:
         names = known_names("detectors", args.detectors, names)
-    if kept.count < LEAST:
+    if kept.size < LEAST:
         raise UserError(
-            f"{kept.id_name} has {kept.count} scores, and half of them calibrate: "
+            f"{kept.id_name} has {kept.size} scores, and half of them calibrate: "
             f"decide needs {LEAST}"
         )
     out = args.workdir / "decide" if args.out is None else args.out
     check_writable("--out", out)
     drawn = measures.splits(
-        kept.count, args.calibrate, args.test, args.splits, args.seed
+        kept.size, args.calibrate, args.test, args.splits, args.seed
     )
     rows = []
     with progress("decisions", len(names), "detectors") as shown:

@@ -202,7 +202,7 @@ def markdown(results: dict, id_name: str, compare: bool = True) -> str:
     counts = results["evaluated"]
     for name in dict.fromkeys(n for r in results["rows"] for n in r["auroc_mean"]):
         rows = [r for r in results["rows"] if name in r["auroc_mean"]]
-        rows.sort(key=partial(_error, name))
+        rows.sort(key=partial(_by_auroc, name))
         columns, lines = list(COLUMNS), [_cells(r, name) for r in rows]
         known = [compare and published(id_name, name, r) for r in rows]
         if any(known):
@@ -225,7 +225,7 @@ COLUMNS = (
 )
 
 
-def _error(name: str, row: dict) -> float:
+def _by_auroc(name: str, row: dict) -> float:
     return -row["auroc_mean"][name]
 
 

@@ -55,9 +55,9 @@ def check_counts(kept: KeptScores, calibrate: int, steps: int, change: int) -> N
         raise UserError(
             f"--change={change} is not before the end of a stream of {steps}: give less"
         )
-    if calibrate + steps > kept.count:
+    if calibrate + steps > kept.size:
         raise UserError(
-            f"{kept.id_name} has {kept.count} scores, and a stream takes "
+            f"{kept.id_name} has {kept.size} scores, and a stream takes "
             f"{calibrate + steps}: give less to --calibrate or --steps"
         )
 

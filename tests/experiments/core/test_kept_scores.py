@@ -54,7 +54,7 @@ def test_every_row_has_its_file(run):
         (DIGITS,),
         TRAINING,
     )
-    assert (kept.network, kept.count) == ("seed_9", 3)
+    assert (kept.network, kept.size) == ("seed_9", 3)
     assert kept.corrupted("MSP") == ["fog 1", "fog 5"]
     assert kept.corrupted("KNN") == []
     np.testing.assert_array_equal(kept.labels, [0, 1, 1])
