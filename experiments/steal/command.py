@@ -60,11 +60,14 @@ def _measured(config: ConfigDict, trained: Sequence[Trained], workdir: Path) -> 
 
 def _stages(config: ConfigDict, seed: Trained, workdir: Path) -> dict[str, dict]:
     """What is measured of a seed, by name; each a stage, computed or kept."""
+
+    def attacked(attack: Attack) -> dict:
+        return attacks.measure(attack, config, seed)
+
     compute: dict[str, Callable[[], dict]] = {
-        DETECTION: lambda: detection.measure(seed)
+        DETECTION: lambda: detection.measure(seed),
+        **{attack.name: partial(attacked, attack) for attack in ATTACKS},
     }
-    for attack in ATTACKS:
-        compute[attack.name] = partial(attacks.measure, attack, config, seed)
     files = {what: re.sub(r"\W+", "_", f"seed_{seed.seed}_{what}") for what in compute}
     new = [what for what in files if not stage_file(workdir, files[what]).exists()]
     if new:
