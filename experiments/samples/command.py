@@ -7,7 +7,7 @@ several temperatures, their bits/dim, and what they make of OOD data.
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -120,7 +120,7 @@ def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
     def images(variables, z, temperature):
         z = jax.tree.map(lambda part: temperature * part, z)
         with jax.default_matmul_precision("highest"):
-            drawn = trained.flow.apply(variables, z, method="from_latents")
+            drawn: Any = trained.flow.apply(variables, z, method="from_latents")
             return trained.cleaned(variables, drawn)
 
     return Drawing(trained, results, images)
