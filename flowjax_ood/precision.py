@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-CONVOLUTIONS = ("direct", "winograd")
+CONVOLUTIONS = ("direct", "winograd", "products")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ SCHEDULES = _by_family(
 )
 MODES = ("jit", "pmap", "shard_map")
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
-CONVOLUTIONS = ("auto", "direct", "winograd")
+CONVOLUTIONS = ("auto", "direct", "winograd", "products")
 AUGMENTATIONS = ("none", "crop_flip")
 # of keys without a use unless something is held back
 UNREAD: dict[str, Any] = {"resume": no_validation, "pooled": no_validation}
