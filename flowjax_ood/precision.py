@@ -27,7 +27,8 @@ class Precision:
       (`jax.lax.Precision`). CPUs multiply exactly whatever it says;
     * `convolution`: "direct" is XLA's own; "winograd" turns large float32 convolutions
       of 3x3 into a quarter of the multiplications, as matrix products. Faster on CPU,
-      about as accurate (`networks.winograd`), slower to compile.
+      about as accurate (`networks.winograd`), slower to compile. "products" is XLA's
+      own forward, and faster on CPU in gradients (`networks.convolution`).
 
     Raises ValueError for another `convolution`.
     """

@@ -130,16 +130,19 @@ def convolution(config: ConfigDict, training: bool) -> str:
     """The algorithm of `model.convolution`, "auto" resolved.
 
     On CPU, for flows of `width` 32 or more, that is Winograd's to evaluate, and to
-    train where couplings are scanned: XLA's own is ten times slower inside a loop. For
-    all else it is XLA's own: the training step of the paper's flow, which is bound by
-    memory, was measured to be slower by Winograd's.
+    train where couplings are scanned: XLA's own is ten times slower inside a loop.
+    Others train by products: XLA's own forward, faster in the gradients of kernels
+    (results/convolution_cpu.json). For all else, and elsewhere, it is XLA's own.
     """
     asked = config.model.get("convolution", "direct")
     if asked != "auto":
         return asked
-    wide = config.model.get("width", 0) >= WIDE and jax.default_backend() == "cpu"
+    if jax.default_backend() != "cpu":
+        return "direct"
     looped = config.model.get("stack") == "scan"
-    return "winograd" if wide and (looped or not training) else "direct"
+    if training and not looped:
+        return "products"
+    return "winograd" if config.model.get("width", 0) >= WIDE else "direct"
 
 
 def num_steps(config: ConfigDict, count: int, section: str = "train") -> int:

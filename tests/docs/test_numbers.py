@@ -307,6 +307,15 @@ def federated(rows, results):
 
 
 # `results: (columns of labels, the numbers of its rows)`
+def convolution(rows, results):
+    """Training by each algorithm, in the order of the benchmark."""
+    for measured in results["rows"][: len(rows)]:
+        ratio = [measured[f"ratio{of}"] for of in ("", "_min", "_max")]
+        if ratio[1] == ratio[2]:
+            ratio = ratio[:1]
+        yield [measured["images_per_second"], *ratio, measured["compile_seconds"]]
+
+
 TABLES = {
     "demo": (1, demo),
     "ablation_cpu": (2, ablation),
@@ -332,6 +341,7 @@ TABLES = {
     "peers_detectors_cpu": (1, peers_detectors),
     "depth": (1, depth),
     "scan_winograd": (1, winograd),
+    "convolution_cpu": (1, convolution),
     "weak_scaling": (1, weak_scaling),
     "expectation": (2, expectation),
     "precision_glow_cpu": (1, precision),

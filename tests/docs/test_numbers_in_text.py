@@ -155,12 +155,6 @@ TEXT = [
         "evaluate/with_direct_convolution_ratio",
     ),
     (
-        "docs/performance.md",
-        "they lose (0.77)",
-        "pytorch_cpu",
-        "train/with_winograd_ratio",
-    ),
-    (
         "docs/data.md",
         "The need, 118 images/s",
         "input_pipeline",

@@ -125,8 +125,8 @@ def real_nvp(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
                 # st-network arithmetic in training. TF32 is what torch's convolutions
                 # use on GPUs unless told otherwise; evaluation is always float32
                 "precision": "tensorfloat32",
-                # auto is winograd where it is faster: on CPU, for flows of width 32 or
-                # more, to evaluate, or to train with stack "scan"
+                # auto is, on CPU, products to train, and winograd for flows of width 32
+                # or more to evaluate, or to train with stack "scan"; direct elsewhere
                 "convolution": "auto",
             },
             "optimizer": {

@@ -198,7 +198,7 @@ def test_reduced_precision_is_for_training_alone():
     x = jax.ShapeDtypeStruct((2, 28, 28, 1), np.float32)
 
     def program(precision, training):
-        few = ("model.scales=1", "model.couplings=2")
+        few = ("model.scales=1", "model.couplings=2", "model.convolution=direct")
         config = load(f"model.precision={precision}", *few)
         flow = build.flow(config, (28, 28, 1), training=training)
         return str(jax.make_jaxpr(flow.init)(jax.random.key(0), x))
@@ -228,7 +228,9 @@ def test_the_flow_has_the_couplings_of_its_config():
     ("overrides", "training", "used"),
     [
         (["model.width=32"], False, "winograd"),
-        (["model.width=32"], True, "direct"),
+        (["model.width=32"], True, "products"),
+        (["model.width=31"], True, "products"),
+        (["model.width=31", "model.stack=scan"], True, "direct"),
         (["model.width=32", "model.stack=scan"], True, "winograd"),
         (["model.width=31"], False, "direct"),
         (["model.width=31", "model.convolution=winograd"], True, "winograd"),
