@@ -9,11 +9,13 @@ from ml_collections import ConfigDict
 
 from experiments.core.checks import check
 from experiments.core.config import with_overrides
-from experiments.core.keys import among, flatten, names
+from experiments.core.keys import among, flatten, names, put
 from flowjax_ood.interface.errors import UserError, user_errors
 
 # The section that makes a config an ablation, and what it holds.
 KEYS = ("seeds", "grids")
+# what it may hold as well, and the key of grids that chooses among them
+FLOWS, FLOW = "flows", "flow"
 
 
 class Cell(NamedTuple):
@@ -34,7 +36,11 @@ def cells(config: ConfigDict) -> list[Cell]:
 
     * `seeds`: `(0, 1, 2)`, the values that `seed` takes in every row;
     * `grids`: a tuple of `{key: (value, ...)}`. A grid is every combination of its
-      values, its last key the fastest; the rows are those of all grids, each once.
+      values, its last key the fastest; the rows are those of all grids, each once;
+    * `flows`, which may be left out: `({"name": ..., "model": {...}, ...}, ...)`, flows
+      with sections of their own. A grid takes them by the key `flow`, whose values are
+      names. The section `model` replaces the config's, of others the keys that are
+      there.
 
     A row is named by the keys that are set, without their section. Raises UserError for
     a config without that section, and for keys and values that no run has.
@@ -45,10 +51,11 @@ def cells(config: ConfigDict) -> list[Cell]:
             "experiments/configs/*_ablation.py are ablations"
         )
     section = config.ablate.to_dict()
-    if set(section) != set(KEYS):
+    if set(section) - {FLOWS} != set(KEYS):
         raise UserError(
             f"config.ablate holds {', '.join(KEYS)}, not {', '.join(sorted(section))}"
         )
+    flows = {flow["name"]: flow for flow in section.get(FLOWS, ())}
     seeds, grids = section["seeds"], section["grids"]
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"config.ablate.seeds must be different numbers, got {seeds}")
@@ -70,7 +77,9 @@ def cells(config: ConfigDict) -> list[Cell]:
                     f"{key!r} cannot be in a grid: all rows are scored on the same sets"
                 )
             name = words(settings) or "base"
-            configs = {seed: _with(base, {**settings, "seed": seed}) for seed in seeds}
+            own = dict(settings)
+            start = _flow(base, flows, own.pop(FLOW)) if FLOW in own else base
+            configs = {seed: _with(start, {**own, "seed": seed}) for seed in seeds}
             with user_errors(f"row {name!r}", UserError):
                 check(configs[seeds[0]])
             # the same run by other words, such as a value that is the base's own
@@ -87,6 +96,26 @@ def cells(config: ConfigDict) -> list[Cell]:
             "different sections share a last name"
         )
     return list(rows.values())
+
+
+def _flow(base: ConfigDict, flows: dict[str, dict], name: str) -> ConfigDict:
+    """A copy of `base` with the sections of the flow of that name."""
+    if name not in flows:
+        raise UserError(
+            f"config.ablate.grids: no flow is called {name!r}; config.ablate.flows has "
+            f"{', '.join(flows) or 'none'}"
+        )
+    sections = {key: value for key, value in flows[name].items() if key != "name"}
+    config = base.copy_and_resolve_references()
+    if model := sections.pop("model", None):
+        with config.unlocked():
+            config.model = ConfigDict(model)
+    known = flatten(config)
+    for key, value in flatten(sections).items():
+        if key not in known:
+            raise UserError(f"config.ablate.flows: {name!r} has an unknown key {key!r}")
+        put(config, key, value)
+    return config
 
 
 def _with(base: ConfigDict, settings: dict) -> ConfigDict:

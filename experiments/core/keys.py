@@ -297,6 +297,7 @@ TABLE = (
     # a grid of flows, which no single run has
     Key("ablate.seeds", (int,), (), least=0, most=SEED),
     Key("ablate.grids", (dict,), ()),
+    Key("ablate.flows", (dict,), ()),
 )
 ROWS = {key.name: key for key in TABLE}
 SECTIONS = {key.section for key in TABLE if key.section != key.name}

@@ -234,13 +234,17 @@ def color_negative(
     return config
 
 
-def ablation(config: ConfigDict, grids: tuple[dict, ...]) -> ConfigDict:
+def ablation(
+    config: ConfigDict, grids: tuple[dict, ...], flows: tuple[dict, ...] = ()
+) -> ConfigDict:
     """`config` with a section `ablate`: three seeds of every combination of the grids.
 
-    A grid is `{"model.mask": ("checkerboard", "cycle"), ...}`.
+    A grid is `{"model.mask": ("checkerboard", "cycle"), ...}`; `flows` are
+    `({"name": "glow", "model": {...}, "train": {...}}, ...)` for the key `flow`.
     """
     with config.unlocked():
-        config.ablate = ConfigDict({"seeds": (0, 1, 2), "grids": tuple(grids)})
+        section = {"seeds": (0, 1, 2), "grids": tuple(grids)}
+        config.ablate = ConfigDict(section | ({"flows": tuple(flows)} if flows else {}))
     return config
 
 

@@ -11,6 +11,7 @@ from experiments.ablate import command as ablate
 from experiments.ablate.grid import cells
 from experiments.ablate.table import bottleneck_series
 from experiments.cli import run
+from experiments.configs.shared import images
 from experiments.core.config import load_config
 from experiments.core.run_config import read_config
 from experiments.core.workdir import locked
@@ -230,6 +231,35 @@ def test_rows_are_all_combinations_each_once():
         "mask=cycle, width=4",
     ]
     assert [cell.configs[0].model.width for cell in found] == [2, 4, 2, 4]
+
+
+def test_flows_with_models_of_their_own_are_rows():
+    maf = load_config(f"{CONFIGS / 'fashion_mnist_maf.py'}:smoke")
+    flows = (
+        {"name": "small", "model": maf.model.to_dict(), "train": {"num_steps": 3}},
+        {"name": "paper", "optimizer": {"learning_rate": 0.25}},
+    )
+    config = grid({"flow": ("small",), "model.layers": (1, 2)}, {"flow": ("paper",)})
+    config = images.ablation(config, config.ablate.grids, flows)
+    found = cells(config)
+    assert [cell.name for cell in found] == [
+        *("flow=small, layers=1", "flow=small, layers=2", "flow=paper")
+    ]
+    first, second, paper = (cell.configs[0] for cell in found)
+    assert (first.model.name, first.model.layers, second.model.layers) == ("maf", 1, 2)
+    assert (first.train.num_steps, paper.train.num_steps) == (3, config.train.num_steps)
+    assert first.optimizer == config.optimizer
+    assert paper.optimizer.learning_rate == 0.25
+    assert paper.model == config.model
+    with pytest.raises(UserError, match=r"no flow is called 'large'; .* small, paper"):
+        cells(images.ablation(config, ({"flow": ("large",)},), flows))
+    for values, said in {
+        ("num_steps", -1): "row 'flow=small': config.train.num_steps",
+        ("num_step", 3): "'small' has an unknown key 'train.num_step'",
+    }.items():
+        wrong = ({"name": "small", "train": dict([values])},)
+        with pytest.raises(UserError, match=said):
+            cells(images.ablation(config, ({"flow": ("small",)},), wrong))
 
 
 @pytest.mark.parametrize(
