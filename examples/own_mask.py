@@ -47,6 +47,7 @@ from flowjax_ood.training.step import make_train_step
 parser = argparse.ArgumentParser(description="Train flows with two masks.")
 parser.add_argument("--out", type=Path, help="folder for the figure; temporary unless")
 parser.add_argument("--steps", type=int, default=200, help="of training, of each flow")
+parser.add_argument("--limit", type=int, default=1000, help="test images of each kind")
 # a notebook's kernel has arguments of its own
 args, _ = parser.parse_known_args()
 OUT = args.out or Path(tempfile.mkdtemp(prefix="own_mask_"))
@@ -103,7 +104,7 @@ def load(spec, limit=None):
 
 
 train = load("fashion_mnist:train")
-tested = {name: load(spec, 1000) for name, spec in SETS.items()}
+tested = {name: load(spec, args.limit) for name, spec in SETS.items()}
 
 # %% [markdown]
 # ## Two flows that differ in the mask alone
@@ -139,7 +140,11 @@ def trained(mask):
 
 def bits(flow, variables, images):
     """Bits a dimension of every image: low is likely."""
-    how = {"key": jax.random.key(3), "batch_size": 500, "parallel": Parallel()}
+    how = {
+        "key": jax.random.key(3),
+        "batch_size": min(args.limit, 500),
+        "parallel": Parallel(),
+    }
     return evaluate_likelihood(flow, variables, images, label=None, **how).bits_per_dim
 
 
