@@ -16,7 +16,11 @@ setup(
     description="Normalizing flows on images and out-of-distribution detection in JAX",
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    author="The flowjax_ood developers",
+    keywords=["normalizing flows", "out-of-distribution detection", "JAX"],
+    # of the code, and of the embedded images
+    license_expression="Apache-2.0 AND MIT AND CC-BY-SA-3.0",
+    license_files=["LICENSE", "flowjax_ood/data/sources/embedded/LICENSE-*.txt"],
     entry_points={"console_scripts": ["flowjax-ood=flowjax_ood.tool.cli:main"]},
     python_requires=">=3.11",
     packages=find_packages(include=["flowjax_ood", "flowjax_ood.*"]),
@@ -29,7 +33,8 @@ setup(
         "absl-py>=2.1",
         # locks a workdir; before 4, who asks for a lock wipes the holder's name
         "filelock>=4",
-        "flax>=0.12",
+        # before, it warns of each use of jax 0.10
+        "flax>=0.12.7",
         # tensorflow-datasets imports it without declaring it
         "importlib_resources>=6.4",
         "jax>=0.10",
@@ -41,7 +46,7 @@ setup(
         "orbax-checkpoint>=0.11.30",
         "pillow>=10.3",
         "rich>=13.7",
-        "scipy>=1.13",
+        "scipy>=1.14",
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={
@@ -93,15 +98,17 @@ setup(
             # a server of buckets
             "moto[s3]>=5.1",
             "pytest>=8.3",
-            "pytest-xdist>=3.6",
+            "pytest-cov>=7.0",
+            "pytest-xdist>=3.8",
             "ruff>=0.12",
             "s3fs>=2024.10",
             "scikit-learn>=1.6",
+            "setuptools>=77",
             "tensorboardX>=2.6.2",
         ],
     },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
+        "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
