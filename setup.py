@@ -94,6 +94,8 @@ setup(
             "flask>=3.0",
             "flask-cors>=4.0",
             "flatbuffers>=24.3",
+            # reads the library as the manual does
+            "griffelib>=2.0",
             "grain>=0.2.18",
             # a server of buckets
             "moto[s3]>=5.1",

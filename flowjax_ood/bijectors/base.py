@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 Event = jax.Array | tuple[jax.Array, ...]
+"""What a bijector maps: an array, or several, such as the latents of all scales."""
 Shape = tuple[int, ...] | tuple[tuple[int, ...], ...]
 
 

@@ -32,7 +32,9 @@ _VECTORS = {
     "synthetic": ("synthetic", "load_synthetic_vectors", ("limit", "seed")),
     "uci": ("tables", "load_uci", ("path",)),
 }
-SOURCES, VECTOR_SOURCES = tuple(_IMAGES), tuple(_VECTORS)
+SOURCES = tuple(_IMAGES)
+"""The names of the sources of images that `load` knows."""
+VECTOR_SOURCES = tuple(_VECTORS)
 
 
 def load(

@@ -13,8 +13,8 @@ from flowjax_ood.figures.likelihoods import area_under_roc
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# detectors whose scores are worth a panel: one of each kind
 SHOWN = ("MSP", "Energy", "KNN", "ViM", "ODIN", "Mahalanobis", "FSSD", "DICE")
+"""Detectors whose scores are worth a panel: one of each kind."""
 Panels = Mapping[str, Mapping[str, np.ndarray]]
 
 

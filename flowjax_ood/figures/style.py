@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ID_COLOR = "#0072B2"  # blue
+"""The colour of the in-distribution set."""
 OOD_COLORS = ("#D55E00", "#AA4499", "#E69F00", "#661100", "#117733", "#000000")
+"""The colours of OOD sets, in the order in which they are given."""
 FLOW_COLORS = ("#222222", "#009E73", "#8A8A8A", "#56B4E9")
+"""The colours of flows, in the order in which they are given."""
 FLOW_LINES = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 
 INK, MUTED, GRID = "#222222", "#5F5F5F", "#E4E4E4"

@@ -14,6 +14,7 @@ MASKS = {
     "RealNVPCycleMask": "cycle",
 }
 ARCHITECTURES = (*MASKS, "RealNVPTabular", "Glow")
+"""The names of the paper's architectures, of which checkpoints load."""
 
 
 def build(

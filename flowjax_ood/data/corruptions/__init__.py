@@ -51,6 +51,7 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "saturate": digital.saturate,
 }
 CORRUPTIONS = tuple(_FUNCTIONS)
+"""The names of all kinds."""
 COLOUR_ONLY = ("saturate",)
 SMALLEST = 8  # pixels a side
 _CHUNK = 2**19  # values at a time: intermediates stay in the cache

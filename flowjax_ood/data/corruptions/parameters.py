@@ -16,6 +16,7 @@ Corruptions and Perturbations", and the scripts published with it.
 """
 
 SEVERITIES = (1, 2, 3, 4, 5)
+"""From hardly to heavily corrupted."""
 LARGE = 64
 SIDE = 224  # of the images that ImageNet-C's lengths are for
 
