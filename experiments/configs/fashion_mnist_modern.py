@@ -46,7 +46,7 @@ STEPS = {
     "tarflow": 3300,
 }
 # what differs from a flow's own `:cpu`, of a longer training (docs/results.md)
-CHANGES = {
+CHANGES: dict[str, dict[str, dict]] = {
     "realnvp": {"model": {"norm": "batch"}},
     "glow": {"model": {"width": 48}, "optimizer": {"learning_rate": 7e-4}},
 }
