@@ -19,7 +19,7 @@ steps_per_call, stack, and every key given to --vary), then:
   where there is none (CPU), or where another case needed as much;
 * `gflop_per_image`: matrix products and convolutions of the model, counted on its
   program; `executed_gflop_per_image` with what rematerialisation computes again, and
-  with the fewer products of Winograd's convolution;
+  with the fewer products of Winograd's convolution and the zeros of folded channels;
 * `gflops_per_second`: the model's, at `images_per_second`; `mfu`, model FLOP
   utilisation: its share of the peak; `hfu`: the share of what is executed;
 * `error`: what went wrong, null where nothing did.

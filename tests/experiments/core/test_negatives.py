@@ -212,7 +212,7 @@ def test_batch_statistics_are_recomputed_over_both_kinds(workdir, monkeypatch):
     seen = []
 
     def keep(flow, variables, batches, place):
-        seen.extend(np.asarray(x) for x, _ in batches)
+        seen.extend(np.asarray(batch) for batch in batches)
         return variables
 
     monkeypatch.setattr(evaluation, "recompute_batch_stats", keep)
