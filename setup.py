@@ -46,7 +46,8 @@ setup(
         "orbax-checkpoint>=0.11.30",
         "pillow>=10.3",
         "rich>=13.7",
-        "scipy>=1.14",
+        # `rng` of k-means
+        "scipy>=1.15",
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={
