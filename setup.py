@@ -48,7 +48,8 @@ setup(
         "rich>=13.7",
         # `rng` of k-means
         "scipy>=1.15",
-        "tensorflow-datasets>=4.9.9",
+        # before, it cannot read with protobuf 7
+        "tensorflow-datasets>=4.9.10",
     ],
     extras_require={
         # what `python -m experiments peers` compares with
