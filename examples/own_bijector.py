@@ -37,8 +37,7 @@ import numpy as np
 import optax
 from sklearn.datasets import load_breast_cancer
 
-from flowjax_ood.bijectors import ActNorm, Bijector, Chain, MaskedAffine
-from flowjax_ood.bijectors.base import sum_event
+from flowjax_ood.bijectors import ActNorm, Bijector, Chain, MaskedAffine, sum_event
 from flowjax_ood.distributions import Flow
 from flowjax_ood.networks import MADE, Bound
 

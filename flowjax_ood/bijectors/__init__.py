@@ -7,7 +7,14 @@ from flowjax_ood.bijectors.autoregressive import (
     MaskedSpline,
     autoregressive_order,
 )
-from flowjax_ood.bijectors.base import Bijector, Event, event_size, leaves, walk
+from flowjax_ood.bijectors.base import (
+    Bijector,
+    Event,
+    event_size,
+    leaves,
+    sum_event,
+    walk,
+)
 from flowjax_ood.bijectors.causal_affine import CausalAffine, Guidance
 from flowjax_ood.bijectors.combinators import Chain, FactorOut, Inverse
 from flowjax_ood.bijectors.condition_affine import ConditionAffine
@@ -102,6 +109,7 @@ __all__ = [
     "spline_knots",
     "squeeze",
     "stack_layers",
+    "sum_event",
     "unsqueeze",
     "unstack_layers",
     "unstacked",
