@@ -76,6 +76,10 @@ def _flow(name: str, variant: str) -> dict:
         for section, changes in CHANGES.get(name, {}).items():
             own[section] |= changes
         steps = STEPS[name]
-        own["train"] |= {"num_steps": steps, "validate_every": steps // 10}
-        own["train"] |= {"checkpoint_every": steps // 10, "log_every": steps // 100}
+        own["train"] |= {
+            "num_steps": steps,
+            "validate_every": steps // 10,
+            "checkpoint_every": steps // 10,
+            "log_every": steps // 100,
+        }
     return {"name": name} | own

@@ -16,11 +16,11 @@ from experiments.core.keys import Kind, kind
 from experiments.core.memory import check_batches, check_state
 from experiments.core.sets import Sets
 from experiments.core.training_images import noise_on
+from experiments.core.validation import validation
 from flowjax_ood import models
 from flowjax_ood.data.batching import batch_indices
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import Flow, one_hot_condition
-from flowjax_ood.evaluation.likelihood import evaluate_likelihood
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.models.cifar_resnet import ResNet34
 from flowjax_ood.models.lenet import LeNet
@@ -172,10 +172,8 @@ def optimizer(
     with user_errors("config.optimizer", ValueError, TypeError):
         if kind(config).classifies:
             c = _in_steps(c, steps_per_epoch)
-        names = (
-            *("learning_rate", "schedule", "warmup_steps", "decay"),
-            *("steps_per_epoch", "boundaries"),
-        )
+        names: tuple[str, ...] = ("learning_rate", "schedule", "warmup_steps", "decay")
+        names += ("steps_per_epoch", "boundaries")
         schedule = {name: c.pop(name) for name in names if name in c}
         return make_optimizer(make_schedule(num_steps=num_steps, **schedule), **c)
 
@@ -278,6 +276,7 @@ def training(config: ConfigDict, sets: Sets) -> Training:
     spread = parallel(config)
     model, update, initial, _ = _start(config, sets, steps)
     aim, decay = objective(config, sets, model), config.optimizer.ema_decay
+    evaluated, noise = flow(config, sets.event_shape), random_key(config.eval.seed)
     return Training(
         initial=initial,
         train_step=make_train_step(aim, update, ema_decay=decay),
@@ -287,7 +286,7 @@ def training(config: ConfigDict, sets: Sets) -> Training:
         batch_size=rows(config, sets),
         parallel=spread,
         prefetch=prefetch(config),
-        validate=validation(config, sets, steps),
+        validate=validation(config, sets, steps, evaluated, noise),
     )
 
 
@@ -321,9 +320,7 @@ def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
             return batches_with_negatives(images, negatives, size, seed)
     events = sets.inputs(sets.train)
     if config.data.get("classes"):
-        labels = sets.train.labels
-        assert labels is not None  # `load_sets` has looked
-        return labelled_batches(events, labels, size, seed)
+        return labelled_batches(events, sets.train_labels, size, seed)
     make = vector_batches if sets.kind is Kind.VECTORS else image_batches
     return make(events, size, seed)
 
@@ -331,44 +328,6 @@ def batches(config: ConfigDict, sets: Sets, seed: int | None = None) -> Batches:
 def rows(config: ConfigDict, sets: Sets) -> int:
     """Rows of a batch: `train.batch_size`, and as many negatives, if any."""
     return config.train.batch_size * (1 if sets.negative is None else 2)
-
-
-def validation(config: ConfigDict, sets: Sets, num_steps: int) -> Validation | None:
-    """The mean log-likelihood of the validation set in nats, or its median.
-
-    `train.validate_by` says which; None without a validation set.
-
-    Of images it is of one draw of the dequantisation noise, that of `eval.seed`, at
-    every look. Batch norm acts by its running statistics; those of results are
-    recomputed over training batches, once, of the state that was chosen. Of several
-    processes, all call it, each scores a part, and all get the score.
-    """
-    if sets.validation is None:
-        return None
-    c = config.train
-    if c.validate_every > num_steps:
-        raise UserError(
-            f"config.train.validate_every={c.validate_every} is never reached in "
-            f"{num_steps} steps; set it to less, or data.validation to 0"
-        )
-    statistics: dict[str, Callable] = {"mean": np.mean, "median": np.median}
-    statistic = statistics[c.validate_by]
-    model, events = flow(config, sets.event_shape), sets.inputs(sets.validation)
-
-    def score(variables) -> float:
-        likelihoods = evaluate_likelihood(
-            model,
-            variables,
-            events,
-            key=random_key(config.eval.seed),
-            batch_size=min(config.eval.batch_size, len(events)),
-            parallel=Parallel("jit"),
-            label=None,
-            bins=sets.bins,
-        )
-        return float(statistic(likelihoods.log_prob))
-
-    return Validation(score, c.validate_every, c.patience)
 
 
 def state_template(config: ConfigDict, sets: Sets) -> TrainState:
@@ -397,7 +356,7 @@ def _start(config, sets, steps):
             x = dequantize(x, example_keys(noise_key, first), sets.bins)
         average = config.optimizer.ema_decay > 0
         if classes:
-            cond = one_hot_condition(sets.train.labels[first], classes)
+            cond = one_hot_condition(sets.train_labels[first], classes)
         return create_state(model, update, init_key, x, cond, average=average)
 
     with user_errors("config.model", ValueError):

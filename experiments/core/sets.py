@@ -56,6 +56,12 @@ class Sets(NamedTuple):
         return self.train.events.shape[1:]
 
     @property
+    def train_labels(self) -> np.ndarray:
+        """Labels of the training set of a model that learns them, which has some."""
+        assert self.train.labels is not None  # `load_sets` or the command has looked
+        return self.train.labels
+
+    @property
     def scored(self) -> dict[str, StoredSet]:
         """The test set and every OOD set, by the name they are reported under."""
         return {self.test.name: self.test, **self.ood}
@@ -77,8 +83,7 @@ class Sets(NamedTuple):
         if self.validation is not None and self.kind is not Kind.VECTORS:
             arrays["images_held_back"] = self.validation.events
         if self.classes:
-            assert self.train.labels is not None  # `load_sets` has looked
-            arrays["labels"] = self.train.labels
+            arrays["labels"] = self.train_labels
         return arrays
 
     def inputs(self, which: StoredSet, rows: np.ndarray | None = None) -> np.ndarray:

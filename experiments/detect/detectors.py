@@ -206,9 +206,8 @@ def given(
     if sets.test.labels is not None:
         tested = protocols.split(len(sets.test), size)
         of_x = sets.test.labels[np.concatenate([tested.fit, tested.choose])]
-    labels = sets.train.labels
-    assert labels is not None  # a network was trained by them
-    return Given(train, labels[rows], x, outliers, config.seed, inputs, of_x)
+    labels = sets.train_labels[rows]
+    return Given(train, labels, x, outliers, config.seed, inputs, of_x)
 
 
 def validation(events: StoredSet, sets: Sets, config: ConfigDict) -> np.ndarray:

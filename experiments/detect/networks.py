@@ -107,11 +107,11 @@ def _training(
     config: ConfigDict, sets: Sets, outliers: np.ndarray | None, start: dict | None
 ) -> build.Training:
     """The training of `train_classifier`, on all devices."""
-    x, labels = sets.inputs(sets.train), sets.train.labels
+    x = sets.inputs(sets.train)
     ahead = build.prefetch(config)
     check_batches(config, x.shape[1:], ahead.ahead)
     module = build.classifier(config, _classes(sets), training=True)
-    assert labels is not None  # `_classes` counts them
+    labels = sets.train_labels
     steps = build.num_steps(config, len(x), "train" if start is None else "exposure")
     size, c = config.train.batch_size, config.exposure
     more = {} if outliers is None else {"outliers": c.batch_size or 2 * size}

@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from flowjax_ood.networks.winograd import TAPS, kernel_gradient, winograd
+from flowjax_ood.networks.winograd import (
+    TAPS,
+    kernel_gradient,
+    transposed,
+    winograd,
+)
 from flowjax_ood.precision import Precision
 
 # with fewer channels the transforms cost more than they save
@@ -26,18 +31,17 @@ def convolve(
     """
     how = precision.convolution
     plain = stride == 1 and padding == "SAME" and x.dtype == jnp.float32
-    if how == "direct" or not plain:
-        return _convolution(x, kernel, precision.multiply, stride, padding)
-    *size, inputs, outputs = kernel.shape
-    if size == [1, 1]:
-        flat = x.reshape(-1, inputs)
-        y = jnp.matmul(flat, kernel[0, 0], precision=precision.multiply)
-        return y.reshape(*x.shape[:-1], outputs)
-    if size == [TAPS, TAPS] and how == "products":
-        return with_products(x, kernel)
-    if size == [TAPS, TAPS] and min(inputs, outputs) >= LEAST_CHANNELS:
-        return winograd(x, kernel)
-    return _convolution(x, kernel, precision.multiply)
+    if how != "direct" and plain:
+        *size, inputs, outputs = kernel.shape
+        if size == [1, 1]:
+            flat = x.reshape(-1, inputs)
+            y = jnp.matmul(flat, kernel[0, 0], precision=precision.multiply)
+            return y.reshape(*x.shape[:-1], outputs)
+        if size == [TAPS, TAPS] and how == "products":
+            return with_products(x, kernel)
+        if size == [TAPS, TAPS] and min(inputs, outputs) >= LEAST_CHANNELS:
+            return winograd(x, kernel)
+    return _convolution(x, kernel, precision.multiply, stride, padding)
 
 
 def _convolution(x, kernel, multiply=lax.Precision.HIGHEST, stride=1, padding="SAME"):
@@ -68,7 +72,7 @@ def _forward(x, kernel):
 
 def _backward(kept, dy):
     x, kernel = kept
-    dx = folded_convolution(dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    dx = folded_convolution(dy, transposed(kernel))
     _, h, w, inputs = x.shape
     least = min(inputs, dy.shape[-1])
     if least >= LEAST_GRADIENT_CHANNELS and h * w * least >= LEAST_GRADIENT_SIZE:

@@ -73,11 +73,15 @@ def _forward(x, kernel):
 
 def _backward(kept, dy):
     x, kernel = kept
-    dx = winograd(dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
-    return dx, kernel_gradient(x, dy)
+    return winograd(dy, transposed(kernel)), kernel_gradient(x, dy)
 
 
 winograd.defvjp(_forward, _backward)
+
+
+def transposed(kernel: jax.Array) -> jax.Array:
+    """`[3, 3, O, I]` of `[3, 3, I, O]`: it takes gradients of outputs to the inputs."""
+    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
 def kernel_gradient(x: jax.Array, dy: jax.Array) -> jax.Array:
@@ -106,7 +110,8 @@ def _split(x, channels):
     A lane is a device's share of a batch that is sharded: it stays there.
     """
     count, h, w, _ = x.shape
-    lanes = jax.device_count() if count % jax.device_count() == 0 else 1
+    devices = jax.device_count()
+    lanes = devices if count % devices == 0 else 1
     rows, columns = _counts(h, w)
     image = rows * columns * INPUTS**2 * max(channels) * x.dtype.itemsize
     share, most = count // lanes, max(1, PART_BYTES // image)

@@ -11,10 +11,8 @@ from experiments.configs.shared import images
 def glow(train: str, test: str, ood: tuple[str, ...]) -> ConfigDict:
     """The paper's FashionMNIST Glow recipe; experiments change what differs."""
     config = images.real_nvp(train, test, ood)
-    shared = (
-        *("scales", "max_log_scale", "stack", "remat", "reversible"),
-        *("precision", "convolution"),
-    )
+    shared: tuple[str, ...] = ("scales", "max_log_scale", "stack", "remat")
+    shared += ("reversible", "precision", "convolution")
     with config.unlocked():
         config.model = ConfigDict(
             {key: config.model[key] for key in shared}
