@@ -22,13 +22,16 @@ class Ran(NamedTuple):
         return [[float(text) for text in row.groups()] for row in found]
 
 
-def run_example(name: str, tmp_path, monkeypatch, capsys, *arguments) -> Ran:
-    """Run `examples/NAME.py`; it must draw `NAME.png`."""
+def run_example(
+    name: str, tmp_path, monkeypatch, capsys, *arguments, pictures: tuple = ()
+) -> Ran:
+    """Run `examples/NAME.py`; it must draw `pictures`, `NAME` unless given."""
     out = tmp_path / "figures"
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments, f"--out={out}"])
     # what it writes besides lies in tmp_path, too
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     names = runpy.run_path(str(ROOT / f"examples/{name}.py"))
-    assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
+    for picture in pictures or (name,):
+        assert (out / f"{picture}.png").read_bytes().startswith(b"\x89PNG\r\n")
     return Ran(names, capsys.readouterr().out, out)

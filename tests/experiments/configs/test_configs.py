@@ -346,9 +346,8 @@ def test_smoke_variants_run_through(tmp_path, name):
     ),
 )
 def test_smoke_variants_of_other_experiments_run_through(tmp_path, file):
-    ablations = ("_ablation.py", "_modern.py")
-    command = "ablate" if file.endswith(ablations) else "train"
     config = f"{CONFIGS / file}:smoke"
+    command = "ablate" if "ablate" in load_config(config) else "train"
     assert run([command, f"--config={config}", f"--workdir={tmp_path}"]) == 0
     if command == "ablate":
         found = json.loads((tmp_path / "ablation.json").read_text())
