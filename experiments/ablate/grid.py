@@ -48,7 +48,7 @@ def cells(config: ConfigDict) -> list[Cell]:
     if "ablate" not in config:
         raise UserError(
             "the config describes one run, not an ablation (no `ablate` section); "
-            "experiments/configs/*_ablation.py are ablations"
+            "experiments/configs/*_ablation.py and *_modern.py are ablations"
         )
     section = config.ablate.to_dict()
     if set(section) - {FLOWS} != set(KEYS):

@@ -29,15 +29,15 @@ def made_masks(
     An input has the degree of its place, 1 to `dims`; hidden units go through 1 to
     `dims - 1` in turn, with a condition from 0 on: units of degree 0 see it alone, and
     without them the first dimension would never hear of it. A hidden weight is kept
-    where the degree does not fall, an output's where it rises. Source: Germain et al.
-    2015.
+    where the degree does not fall, an output's where it rises. Without hidden layers
+    outputs are linear. Source: Germain et al. 2015.
 
     Raises ValueError for layers too narrow to have a unit of each degree: they would
     cut off the dimensions whose degree is missing.
     """
     lowest = 0 if conditional or dims == 1 else 1
     units = dims - lowest
-    if not hidden or min(hidden) < units:
+    if min(hidden, default=units) < units:
         raise ValueError(
             f"a MADE of {dims} dimensions{' with a condition' * conditional} needs "
             f"hidden layers of at least {units} units, got {tuple(hidden)}: with "
@@ -81,7 +81,8 @@ class MADE(nn.Module):
     """`[B, D]` to `[B, D, numbers]`, where dimension i knows those before it alone.
 
     * `hidden`: widths of the layers, each at least D - 1, with a condition D
-      (`made_masks`). They start as torch starts them, the last layer at zero;
+      (`made_masks`); of none, outputs are linear. They start as torch starts them, the
+      last layer at zero;
     * `numbers`: outputs per dimension;
     * `precision`: what it computes in.
 

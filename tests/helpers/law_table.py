@@ -224,6 +224,7 @@ AUTOREGRESSIVE = {
         (2, 3, 2),
         None,
     ),
+    "masked_affine_linear": (partial(MaskedAffine, net(), tol=0.0), (4,), 2),
     "masked_spline": (partial(MaskedSpline, net(8), 3, bins=4, bound=0.7), (5,), None),
     "inverse_masked_affine": (
         lambda: Inverse(MaskedAffine(net(8), (2, 0, 3, 1), "sequential")),
