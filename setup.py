@@ -57,6 +57,7 @@ setup(
             "distrax>=0.1.7",
             "flowjax>=19.0",
             "nflows>=0.14",
+            "normflows>=1.7",
             "pytorch-ood>=0.4",
             "torch>=2.6",
             "torchvision>=0.21",

@@ -26,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--of",
         choices=list(CONTESTS),
         default="flows",
-        help="flows: training and log-density | detectors: fitting and scoring, on "
-        "50,000 features of 512 values in 100 classes (default: flows)",
+        help="flows: training, log-density and sampling | detectors: fitting and "
+        "scoring, on 50,000 features of 512 values in 100 classes (default: flows)",
     )
     everything = ",".join(FLOWS.tasks)
     parser.add_argument(
         "--task",
         default="",
-        help=f"kinds of coupling ({everything}), or detectors by name (default: all)",
+        help=f"kinds of flow ({everything}), or detectors by name (default: all)",
     )
     parser.add_argument("--library", default="", help="libraries (default: all)")
     parser.add_argument(

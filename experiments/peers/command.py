@@ -1,6 +1,7 @@
 """`peers --out=DIR`: compare our speed with that of other libraries.
 
-Of flows, the training step and the log-density; of detectors, fitting and scoring.
+Of flows, the training step, the log-density and sampling; of detectors, fitting and
+scoring.
 Every library builds the same thing in its own process, on the same cores, and rounds
 take turns, so that a busy machine slows all of them alike. Writes peers.json, or
 peers_detectors.json, and prints a Markdown table.
@@ -19,7 +20,7 @@ from experiments.core.results import spread, versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.peers.processes import PeerError, installed, workers
 from experiments.peers.table import detectors_markdown, markdown
-from experiments.peers.tasks import CONTESTS, OURS
+from experiments.peers.tasks import CONTESTS, OURS, Library
 from flowjax_ood.interface.environment import cores
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.messages import warn
@@ -117,7 +118,7 @@ def compare(contest, names, task, shape, threads, rounds, seconds) -> list[dict]
             "task": task,
             "library": name,
             "how": libraries[name].how,
-            "status": "measured" if installed(libraries[name]) else "not installed",
+            "status": _status(libraries[name], task),
         }
         for name in names
     }
@@ -161,6 +162,13 @@ def compare(contest, names, task, shape, threads, rounds, seconds) -> list[dict]
                     **_agreement(scores, name),
                 }
     return list(rows.values())
+
+
+def _status(library: Library, task: str) -> str:
+    """What the row of a library says before it is measured."""
+    if task in library.lacks:
+        return "has none"
+    return "measured" if installed(library) else "not installed"
 
 
 def _turns(names: list[str], number: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The task in JAX libraries: a pure log-density each, trained by one and the same step.
+"""The task in JAX libraries: pure functions of each, trained by one and the same step.
 
 The step is jitted and its state donated: at least as fast as the training loops that
 the libraries bring along.
@@ -19,28 +19,35 @@ BOUND = 5.0
 
 
 def ours(shape: Shape, task: str, x: np.ndarray) -> Calls:
-    """A `Chain` of couplings: those of `TabularRealNVP(mask="halves")`, or splines."""
+    """A `Chain` of couplings by halves, or of autoregressive maps by turns."""
     from flowjax_ood.bijectors import Chain
     from flowjax_ood.distributions import Flow
 
-    couplings = [_our_coupling(shape, task, k) for k in range(shape.couplings)]
-    return _our_calls(Flow(Chain(couplings), (shape.dim,)), x)
+    maps = [_our_map(shape, task, k) for k in range(shape.couplings)]
+    return _our_calls(Flow(Chain(maps), (shape.dim,)), x)
 
 
 def ours_scan(shape: Shape, task: str, x: np.ndarray) -> Calls:
-    """The same couplings as one scanned body."""
-    from flowjax_ood.bijectors import Repeat
+    """The same maps as one scanned body."""
+    from flowjax_ood.bijectors import Chain, Repeat, Reverse
     from flowjax_ood.distributions import Flow
 
-    block = Repeat(_our_coupling(shape, task, 0), shape.couplings)
-    return _our_calls(Flow(block, (shape.dim,)), x)
+    body = _our_map(shape, task, 0)
+    if task == "autoregressive":
+        body = Chain([body, Reverse()])
+    return _our_calls(Flow(Repeat(body, shape.couplings), (shape.dim,)), x)
 
 
-def _our_coupling(shape: Shape, task: str, index: int):
+def _our_map(shape: Shape, task: str, index: int):
     from flowjax_ood import masks
-    from flowjax_ood.bijectors import AffineCoupling, SplineCoupling
-    from flowjax_ood.networks import MLP
+    from flowjax_ood.bijectors import AffineCoupling, MaskedAffine, SplineCoupling
+    from flowjax_ood.networks import MADE, MLP
 
+    if task == "autoregressive":
+        made = partial(MADE, (shape.width,) * shape.layers)
+        # as many passes as the others take: Jacobi would end at once, as every map is
+        # the identity at the start
+        return MaskedAffine(made, ("raster", "reversed")[index % 2], "sequential")
     net = partial(MLP, width=shape.width, layers=shape.layers - 1)
     if task == "affine":
         return AffineCoupling(net, masks.alternate_halves, index)
@@ -51,11 +58,15 @@ def _our_coupling(shape: Shape, task: str, index: int):
 
 def _our_calls(flow, x) -> Calls:
     variables = jax.jit(flow.init)(jax.random.key(0), x)
-    return _calls(variables, flow.apply, x)
+
+    def sample(variables, key):
+        return flow.apply(variables, key, len(x), method="sample")
+
+    return _calls(variables, flow.apply, sample, x)
 
 
 def flowjax(shape: Shape, task: str, x: np.ndarray) -> Calls:
-    """`flows.coupling_flow`, which scans over layers and permutes between them."""
+    """`flows.coupling_flow` and its like; they scan, and permute between layers."""
     library, paramax, eqx = peer("flowjax"), peer("paramax"), peer("equinox")
     for part in ("flows", "distributions", "bijections"):
         peer(f"flowjax.{part}")
@@ -65,7 +76,10 @@ def flowjax(shape: Shape, task: str, x: np.ndarray) -> Calls:
         spline = library.bijections.RationalQuadraticSpline(
             knots=shape.bins - 1, interval=BOUND
         )
-    flow = library.flows.coupling_flow(
+    build = library.flows.coupling_flow
+    if task == "autoregressive":
+        build = library.flows.masked_autoregressive_flow
+    flow = build(
         jax.random.key(0),
         base_dist=library.distributions.Normal(jnp.zeros(shape.dim)),
         transformer=spline,
@@ -79,10 +93,15 @@ def flowjax(shape: Shape, task: str, x: np.ndarray) -> Calls:
         is_leaf=lambda leaf: isinstance(leaf, paramax.NonTrainable),
     )
 
-    def log_prob(params, x):
-        return paramax.unwrap(eqx.combine(params, static)).log_prob(x)
+    def whole(params):
+        return paramax.unwrap(eqx.combine(params, static))
 
-    return _calls(params, log_prob, x)
+    return _calls(
+        params,
+        lambda params, x: whole(params).log_prob(x),
+        lambda params, key: whole(params).sample(key, (len(x),)),
+        x,
+    )
 
 
 def distrax(shape: Shape, task: str, x: np.ndarray) -> Calls:
@@ -119,7 +138,7 @@ def distrax(shape: Shape, task: str, x: np.ndarray) -> Calls:
         for k, net in enumerate(nets)
     ]
 
-    def log_prob(params, x):
+    def whole(params):
         couplings = [
             library.SplitCoupling(
                 half, 1, partial(net.apply, p), inner, swap=k % 2 == 1
@@ -128,13 +147,17 @@ def distrax(shape: Shape, task: str, x: np.ndarray) -> Calls:
         ]
         base = library.MultivariateNormalDiag(jnp.zeros(shape.dim))
         # a distribution's map goes from latents to data; the first inverted is the last
-        flow = library.Transformed(base, library.Inverse(library.Chain(couplings)))
-        return flow.log_prob(x)
+        return library.Transformed(base, library.Inverse(library.Chain(couplings)))
 
-    return _calls(params, log_prob, x)
+    return _calls(
+        params,
+        lambda params, x: whole(params).log_prob(x),
+        lambda params, key: whole(params).sample(seed=key, sample_shape=(len(x),)),
+        x,
+    )
 
 
-def _calls(params, log_prob: Callable, x: np.ndarray) -> Calls:
+def _calls(params, log_prob: Callable, sample: Callable, x: np.ndarray) -> Calls:
     optimizer, on_device = optax.adam(LEARNING_RATE), jnp.asarray(x)
 
     def loss_fn(params):
@@ -154,9 +177,10 @@ def _calls(params, log_prob: Callable, x: np.ndarray) -> Calls:
         held[0], held[1], loss = step(*held)
         return float(loss)
 
-    density = jax.jit(log_prob)
+    density, draw, key = jax.jit(log_prob), jax.jit(sample), jax.random.key(0)
     return Calls(
         parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
         train=train,
         log_prob=lambda: jax.block_until_ready(density(params, on_device)),
+        sample=lambda: jax.block_until_ready(draw(params, key)),
     )

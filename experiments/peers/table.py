@@ -1,5 +1,6 @@
 """The comparison as Markdown: one table per task, one row per library."""
 
+from experiments.peers.tasks import FLOWS
 from flowjax_ood.interface.text import MISSING, markdown_table
 
 COLUMNS = (
@@ -12,6 +13,9 @@ COLUMNS = (
     "log p, examples/s",
     "ours / theirs",
     "first call, s",
+    "samples/s",
+    "ours / theirs",
+    "first call, s",
 )
 
 
@@ -19,10 +23,11 @@ def markdown(content: dict) -> str:
     """All tables, with what they were measured on."""
     shape, machine = content["shape"], content["machine"]
     parts = [
-        f"{shape['couplings']} couplings on {shape['dim']} values, MLPs of "
-        f"{shape['layers']} x {shape['width']}, batch {shape['batch']}, float32; "
-        f"{machine['processor']}, {machine['cores']} cores. Median of "
-        f"{content['rounds']} rounds in turn, (min-max). Ratio above 1: ours is faster."
+        f"{shape['couplings']} couplings or autoregressive maps on {shape['dim']} "
+        f"values, MLPs of {shape['layers']} x {shape['width']}, batch "
+        f"{shape['batch']}, float32; {machine['processor']}, {machine['cores']} "
+        f"cores. Median of {content['rounds']} rounds in turn, (min-max). Ratio above "
+        "1: ours is faster."
     ]
     for task in dict.fromkeys(row["task"] for row in content["rows"]):
         rows = [_cells(row) for row in content["rows"] if row["task"] == task]
@@ -73,7 +78,7 @@ def _cells(row: dict) -> list[str]:
         return [name, row["status"], *[""] * (len(COLUMNS) - 2)]
     version = next(iter(row["versions"].values()))
     cells = [f"{name} {version}", row["how"], f"{row['parameters']:,}"]
-    for mode in ("train", "log_prob"):
+    for mode in FLOWS.modes:
         cells.append(_spread(row[mode], "examples_per_second", ",.0f"))
         cells.append(_spread(row[mode], "ours_over_this", ".2f"))
         cells.append(f"{row[mode]['first_call_seconds']:.1f}")

@@ -14,10 +14,11 @@ OURS = "flowjax_ood"
 
 @dataclass(frozen=True)
 class Shape:
-    """A coupling flow on vectors that every library can build.
+    """A flow on vectors that every library can build.
 
     `couplings` couplings, each conditioned on one half of the `dim` values by an MLP
-    with `layers` hidden layers of `width`; splines have `bins` bins on [-5, 5].
+    with `layers` hidden layers of `width`; splines have `bins` bins on [-5, 5]. As many
+    autoregressive maps have masked MLPs of that size.
     """
 
     dim: int = 64
@@ -92,11 +93,13 @@ class Calls(NamedTuple):
 
     `train`: one Adam step on the mean negative log-likelihood of the batch, which is
     returned (nats). `log_prob`: the log-density of the batch, without gradients.
+    `sample`: as many new vectors.
     """
 
     parameters: int
     train: Callable[[], float]
     log_prob: Callable[[], object]
+    sample: Callable[[], object]
 
 
 class DetectorCalls(NamedTuple):
@@ -115,13 +118,14 @@ class Library(NamedTuple):
     """A row of the table: `builder` is a function of `module`, by name.
 
     `package` is what pip installs and what the builder imports; `how` says which of
-    its ways was taken.
+    its ways was taken, `lacks` for which tasks it has nothing.
     """
 
     package: str
     module: str
     builder: str
     how: str
+    lacks: tuple[str, ...] = ()
 
 
 class Contest(NamedTuple):
@@ -140,15 +144,19 @@ class Contest(NamedTuple):
 JAX, TORCH = "experiments.peers.jax_flows", "experiments.peers.torch_flows"
 FLOWS = Contest(
     libraries={
-        OURS: Library(OURS, JAX, "ours", "jit; a Chain of couplings"),
+        OURS: Library(OURS, JAX, "ours", "jit; a Chain"),
         f"{OURS} scan": Library(OURS, JAX, "ours_scan", "jit; Repeat, one body"),
-        "flowjax": Library("flowjax", JAX, "flowjax", "jit; coupling_flow (scan)"),
-        "distrax": Library("distrax", JAX, "distrax", "jit; Chain of SplitCoupling"),
-        "zuko": Library("zuko", TORCH, "zuko", "eager; NICE"),
+        "flowjax": Library("flowjax", JAX, "flowjax", "jit; its own flows (scan)"),
+        "distrax": Library(
+            *("distrax", JAX, "distrax", "jit; Chain of SplitCoupling"),
+            lacks=("autoregressive",),
+        ),
+        "zuko": Library("zuko", TORCH, "zuko", "eager; NICE, MAF"),
         "nflows": Library("nflows", TORCH, "nflows", "eager; CompositeTransform"),
+        "normflows": Library("normflows", TORCH, "normflows", "eager; NormalizingFlow"),
     },
-    tasks=("affine", "spline"),
-    modes=("train", "log_prob"),
+    tasks=("affine", "spline", "autoregressive"),
+    modes=("train", "log_prob", "sample"),
     shape=Shape(),
     file="peers.json",
 )

@@ -12,7 +12,7 @@ BOUND = 5.0
 
 
 def zuko(shape: Shape, task: str, x: np.ndarray) -> Calls:
-    """`flows.NICE`: couplings that alternate between even and odd values."""
+    """`flows.NICE`, whose couplings alternate between even and odd values, or `MAF`."""
     flows, transforms = peer("zuko.flows"), peer("zuko.transforms")
     spline = {}
     if task == "spline":
@@ -21,20 +21,96 @@ def zuko(shape: Shape, task: str, x: np.ndarray) -> Calls:
             "univariate": transforms.MonotonicRQSTransform,
             "shapes": [(k,), (k,), (k - 1,)],
         }
-    flow = flows.NICE(
+    flow = (flows.MAF if task == "autoregressive" else flows.NICE)(
         shape.dim,
         transforms=shape.couplings,
         hidden_features=[shape.width] * shape.layers,
         **spline,
     )
-    return _calls(flow, lambda x: flow().log_prob(x), x)
+    return _calls(
+        flow, lambda x: flow().log_prob(x), lambda count: flow().sample((count,)), x
+    )
 
 
 def nflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
-    """A `CompositeTransform` of couplings with MLPs."""
-    torch: Any = peer("torch")
+    """A `CompositeTransform` of couplings with MLPs, or of autoregressive maps."""
     transforms, flows = peer("nflows.transforms"), peer("nflows.flows")
-    normal = peer("nflows.distributions.normal")
+    normal, net = peer("nflows.distributions.normal"), _mlp(shape)
+
+    def steps(k):
+        if task == "autoregressive":
+            yield transforms.MaskedAffineAutoregressiveTransform(
+                shape.dim,
+                shape.width,
+                num_blocks=shape.layers - 1,
+                use_residual_blocks=False,
+            )
+            yield transforms.ReversePermutation(shape.dim)
+        elif task == "affine":
+            yield transforms.AffineCouplingTransform(_changed(shape, k), net)
+        else:
+            yield transforms.PiecewiseRationalQuadraticCouplingTransform(
+                *(_changed(shape, k), net),
+                num_bins=shape.bins,
+                tails="linear",
+                tail_bound=BOUND,
+            )
+
+    steps = [step for k in range(shape.couplings) for step in steps(k)]
+    flow = flows.Flow(
+        transforms.CompositeTransform(steps), normal.StandardNormal([shape.dim])
+    )
+    return _calls(flow, flow.log_prob, flow.sample, x)
+
+
+def normflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
+    """A `NormalizingFlow` of the same; its maps go from latents to data."""
+    library, net = peer("normflows"), _mlp(shape)
+    splines = peer("normflows.flows.neural_spline.coupling")
+    base = peer("normflows.flows.base")
+
+    def steps(k):
+        if task == "autoregressive":
+            # the density in one pass
+            yield base.Reverse(
+                library.flows.MaskedAffineAutoregressive(
+                    shape.dim,
+                    shape.width,
+                    num_blocks=shape.layers - 1,
+                    use_residual_blocks=False,
+                )
+            )
+            yield library.flows.Permute(shape.dim, mode="swap")
+        elif task == "affine":
+            half = shape.dim // 2
+            yield library.flows.AffineCouplingBlock(net(half, shape.dim))
+            yield library.flows.Permute(shape.dim, mode="swap")
+        else:
+            yield base.Reverse(
+                splines.PiecewiseRationalQuadraticCoupling(
+                    *(_changed(shape, k), net),
+                    num_bins=shape.bins,
+                    tails="linear",
+                    tail_bound=BOUND,
+                )
+            )
+
+    steps = [step for k in range(shape.couplings) for step in steps(k)]
+    flow = library.NormalizingFlow(
+        library.distributions.DiagGaussian(shape.dim, trainable=False), steps
+    )
+    return _calls(flow, flow.log_prob, lambda count: flow.sample(count)[0], x)
+
+
+def _changed(shape: Shape, k: int):
+    """Which values coupling k changes: one half, then the other."""
+    torch = peer("torch")
+    return ((torch.arange(shape.dim) < shape.dim // 2) ^ (k % 2 == 1)).int()
+
+
+def _mlp(shape: Shape):
+    """What makes the conditioner of a coupling, of `(inputs, outputs)`."""
+    torch: Any = peer("torch")
 
     class Conditioner(torch.nn.Sequential):
         hidden_features = shape.width  # by which nflows scales a spline's numbers
@@ -49,22 +125,10 @@ def nflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
             layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
         return Conditioner(*layers, torch.nn.Linear(shape.width, out_features))
 
-    def coupling(k):
-        changed = (torch.arange(shape.dim) < shape.dim // 2) ^ (k % 2 == 1)
-        if task == "affine":
-            return transforms.AffineCouplingTransform(changed.int(), net)
-        return transforms.PiecewiseRationalQuadraticCouplingTransform(
-            changed.int(), net, num_bins=shape.bins, tails="linear", tail_bound=BOUND
-        )
-
-    flow = flows.Flow(
-        transforms.CompositeTransform([coupling(k) for k in range(shape.couplings)]),
-        normal.StandardNormal([shape.dim]),
-    )
-    return _calls(flow, flow.log_prob, x)
+    return net
 
 
-def _calls(flow, log_prob, x: np.ndarray) -> Calls:
+def _calls(flow, log_prob, draw, x: np.ndarray) -> Calls:
     torch = peer("torch")
     optimizer = torch.optim.Adam(flow.parameters(), lr=LEARNING_RATE, fused=True)
     x = torch.from_numpy(x)
@@ -80,8 +144,13 @@ def _calls(flow, log_prob, x: np.ndarray) -> Calls:
         with torch.inference_mode():
             return log_prob(x)
 
+    def sample():
+        with torch.inference_mode():
+            return draw(len(x))
+
     return Calls(
         parameters=sum(p.numel() for p in flow.parameters()),
         train=train,
         log_prob=density,
+        sample=sample,
     )

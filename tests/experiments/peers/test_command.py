@@ -40,6 +40,13 @@ def half_parameters(shape: Shape, numbers: int) -> int:
     return shape.couplings * (hidden + (w + 1) * numbers * half)
 
 
+def masked_parameters(shape: Shape) -> int:
+    """Of masked MLPs that give two numbers for each value, masked weights included."""
+    w = shape.width
+    hidden = (shape.dim + 1) * w + (shape.layers - 1) * (w + 1) * w
+    return shape.couplings * (hidden + (w + 1) * 2 * shape.dim)
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("builder", [ours, ours_scan])
 def test_our_calls_train_the_density_they_give(builder, task):
@@ -51,6 +58,7 @@ def test_our_calls_train_the_density_they_give(builder, task):
     np.testing.assert_allclose(losses[0], -before.mean(), rtol=1e-6)
     assert losses[-1] < losses[0]
     np.testing.assert_array_equal(calls.log_prob(), before)
+    assert calls.sample().shape == (SMALL.batch, SMALL.dim)
 
 
 @pytest.mark.multiprocess
@@ -59,13 +67,23 @@ def test_our_calls_train_the_density_they_give(builder, task):
 def test_libraries_do_the_same_work(name, task):
     if not processes.installed(LIBRARIES[name]):
         pytest.skip(f"{LIBRARIES[name].package} is not installed")
-    numbers = 2 if task == "affine" else 3 * SMALL.bins - 1
+    if task in LIBRARIES[name].lacks:
+        pytest.skip(f"{name} has no such flow")
+    if task == "autoregressive":
+        parameters = masked_parameters(SMALL)
+    else:
+        parameters = half_parameters(
+            SMALL, 2 if task == "affine" else 3 * SMALL.bins - 1
+        )
     with processes.workers([name], threads=1) as running:
         built = running[name].build("flows", task, SMALL, threads=1)
         density = running[name].ask(first="log_prob")
         loss = running[name].ask(first="train")
+        drawn = running[name].ask(first="sample")
     # flowjax trains a location and a scale, or the slopes at both ends, besides
-    assert 0.99 < built["parameters"] / half_parameters(SMALL, numbers) < 1.3
+    assert 0.99 < built["parameters"] / parameters < 1.3
+    # of unit Gaussians, moved by networks at their start
+    assert abs(drawn["first_value"]) < 1
     np.testing.assert_allclose(loss["first_value"], -density["first_value"], rtol=1e-5)
 
 
@@ -77,10 +95,11 @@ def test_no_row_is_lost(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(LIBRARIES, broken, lost)
     absent = lost._replace(package="no_such_package")
     monkeypatch.setitem(LIBRARIES, missing, absent)
+    monkeypatch.setitem(LIBRARIES, "without", LIBRARIES[OURS]._replace(lacks=TASKS))
     command.main(
         tmp_path / "new" / "out",
         "flows",
-        [OURS, broken, missing],
+        [OURS, broken, missing, "without"],
         ["affine"],
         SMALL,
         rounds=2,
@@ -88,7 +107,8 @@ def test_no_row_is_lost(monkeypatch, tmp_path, capsys):
     )
     content = json.loads((tmp_path / "new" / "out" / "peers.json").read_text())
     rows = {row["library"]: row for row in content["rows"]}
-    assert [*rows] == [OURS, broken, missing]
+    assert [*rows] == [OURS, broken, missing, "without"]
+    assert rows["without"]["status"] == "has none"
     assert rows[missing]["status"] == "not installed"
     assert rows[broken]["status"] == "failed: KeyError: 'broken' (exit status 1)"
 
@@ -98,7 +118,7 @@ def test_no_row_is_lost(monkeypatch, tmp_path, capsys):
     scales = SMALL.couplings * SMALL.dim
     assert mine["parameters"] == half_parameters(SMALL, 2) + scales
     assert set(mine["versions"]) == {OURS, "jax", "jaxlib"}
-    for mode in ("train", "log_prob"):
+    for mode in FLOWS.modes:
         measured = mine[mode]
         assert measured["ours_over_this"] == 1
         low, high = (measured[f"examples_per_second_{m}"] for m in ("min", "max"))
@@ -143,8 +163,8 @@ def test_the_table_has_as_many_cells_in_every_line():
     shared = {"task": "affine", "how": "jit", "status": "measured"}
     shared |= {"versions": {"p": "1.0"}, "parameters": 1000, "train": rate | ratio}
     rows = [
-        {"library": "a", **shared, "log_prob": rate | ratio},
-        {"library": "b", **shared, "log_prob": rate},
+        {"library": "a", **shared, "log_prob": rate | ratio, "sample": rate},
+        {"library": "b", **shared, "log_prob": rate, "sample": rate},
         {"library": "c", "task": "affine", "status": "not installed"},
     ]
     machine = {"processor": "fast", "cores": 2}
@@ -160,7 +180,7 @@ def test_the_table_has_as_many_cells_in_every_line():
     ("arguments", "said"),
     [
         (["--library=fluxjax"], "unknown library 'fluxjax'; known: flowjax_ood, "),
-        (["--task=affine,spine"], "unknown task 'spine'; known: affine, spline"),
+        (["--task=affine,spine"], "unknown task 'spine'; known: affine, spline,"),
         (["--of=detectors", "--task=MPS"], "unknown task 'MPS'; known: MSP, MaxLogit,"),
         (["--of=detectors", "--batch=8"], "--batch is of flows, not of detectors"),
         (["--config.seed=1"], "peers takes no --config keys"),
