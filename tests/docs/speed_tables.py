@@ -26,10 +26,9 @@ def peers(rows, results):
         key = "examples_per_second" if library == "flowjax_ood" else "ours_over_this"
         yield [
             row[mode][key]
-            for task in ("affine", "spline")
             for row in results["rows"]
-            if (row["task"], row["library"]) == (task, library)
-            for mode in ("train", "log_prob")
+            if (row["library"], row["status"]) == (library, "measured")
+            for mode in ("train", "log_prob", "sample")
         ]
 
 
