@@ -37,7 +37,7 @@ def nflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
     transforms, flows = peer("nflows.transforms"), peer("nflows.flows")
     normal, net = peer("nflows.distributions.normal"), _mlp(shape)
 
-    def steps(k):
+    def maps(k):
         if task == "autoregressive":
             yield transforms.MaskedAffineAutoregressiveTransform(
                 shape.dim,
@@ -56,7 +56,7 @@ def nflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
                 tail_bound=BOUND,
             )
 
-    steps = [step for k in range(shape.couplings) for step in steps(k)]
+    steps = [step for k in range(shape.couplings) for step in maps(k)]
     flow = flows.Flow(
         transforms.CompositeTransform(steps), normal.StandardNormal([shape.dim])
     )
@@ -69,7 +69,7 @@ def normflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
     splines = peer("normflows.flows.neural_spline.coupling")
     base = peer("normflows.flows.base")
 
-    def steps(k):
+    def maps(k):
         if task == "autoregressive":
             # the density in one pass
             yield base.Reverse(
@@ -95,7 +95,7 @@ def normflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
                 )
             )
 
-    steps = [step for k in range(shape.couplings) for step in steps(k)]
+    steps = [step for k in range(shape.couplings) for step in maps(k)]
     flow = library.NormalizingFlow(
         library.distributions.DiagGaussian(shape.dim, trainable=False), steps
     )
