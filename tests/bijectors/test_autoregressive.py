@@ -8,7 +8,8 @@ import pytest
 from flowjax_ood.bijectors import MaskedAffine, MaskedSpline, autoregressive_order
 from flowjax_ood.bijectors.autoregressive import solve_jacobi
 from flowjax_ood.networks.made import MADE, made_masks
-from tests.helpers.law_table import generic_variables, net
+from tests.helpers.generic_variables import generic_variables
+from tests.helpers.law_table import net
 
 SHAPE = (2, 3, 1)
 ORDERS = ["raster", "reversed", "columns", 3, (4, 1, 0, 5, 2, 3)]

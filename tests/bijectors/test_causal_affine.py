@@ -11,8 +11,9 @@ from flowjax_ood.bijectors import CausalAffine, Chain, Repeat, Reverse, restack
 from flowjax_ood.bijectors.causal_affine import Guidance
 from flowjax_ood.networks import Bound, CausalTransformer
 from flowjax_ood.precision import BFLOAT16
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import run
-from tests.helpers.law_table import causal, generic_variables
+from tests.helpers.law_table import causal
 
 B, T, C = 2, 4, 3
 

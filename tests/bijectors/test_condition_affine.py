@@ -11,8 +11,8 @@ from scipy.stats import norm
 from flowjax_ood.bijectors import ConditionAffine
 from flowjax_ood.distributions import Flow
 from flowjax_ood.networks import ImageConditioned
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import run, wide
-from tests.helpers.law_table import generic_variables
 
 SHAPE, BATCH = (3, 4, 2), 3
 NET = partial(ImageConditioned, width=4, layers=1)

@@ -15,8 +15,8 @@ from flowjax_ood.bijectors import AffineCoupling, affine_forward, affine_inverse
 from flowjax_ood.masks import CouplingMask, broadcast, complementary
 from flowjax_ood.models import RealNVP
 from flowjax_ood.networks import MLP, Autoencoder, ResNet, ResNetAE
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import run
-from tests.helpers.law_table import generic_variables
 
 
 def normal(seed, *shape):

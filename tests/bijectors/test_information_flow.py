@@ -13,8 +13,9 @@ import pytest
 from flowjax_ood import masks
 from flowjax_ood.bijectors import AffineCoupling, Chain
 from flowjax_ood.networks import Autoencoder, ResNet, ResNetAE
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import flat, run
-from tests.helpers.law_table import bare, generic_variables
+from tests.helpers.law_table import bare
 
 
 def home_jacobians(strategy, start, counts):

@@ -27,7 +27,7 @@ from tests.helpers.conditional_flows import (
     run,
     vector_flow,
 )
-from tests.helpers.law_table import generic_variables
+from tests.helpers.generic_variables import generic_variables
 
 PLAIN = {
     "vector": vector_flow(StandardNormal()),

@@ -13,8 +13,8 @@ from flowjax_ood.distributions import (
     one_hot_condition,
 )
 from flowjax_ood.models import Glow, RealNVP, TabularRealNVP
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import run
-from tests.helpers.law_table import generic_variables
 
 BATCH, CLASSES = 3, 6
 MODELS = {

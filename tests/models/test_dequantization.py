@@ -17,8 +17,8 @@ from flowjax_ood.models import Glow, TabularRealNVP, variationally_dequantized
 from flowjax_ood.training.objectives import Likelihood
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import COMPILER
-from tests.helpers.law_table import generic_variables
 
 SHAPE, KEY = (4, 4, 1), jax.random.key(0)
 SMALL = {"couplings": 2, "width": 4, "components": 2, "context": 4}

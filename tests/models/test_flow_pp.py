@@ -8,8 +8,8 @@ import pytest
 from flowjax_ood.models import FlowPP
 from flowjax_ood.networks import GatedAttention
 from flowjax_ood.training.state import parameter_count
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import COMPILER
-from tests.helpers.law_table import generic_variables
 
 SMALL = {"couplings": (2, 1, 1), "width": 4, "blocks": 1, "heads": 2, "components": 2}
 

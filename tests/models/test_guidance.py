@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood.models import MAF, TarFlow, drop_condition, guided_sample
-from tests.helpers.law_table import generic_variables
+from tests.helpers.generic_variables import generic_variables
 
 KEY = jax.random.key(1)
 COND = jnp.asarray(np.eye(3)[[0, 2]], jnp.float32)

@@ -21,8 +21,8 @@ from flowjax_ood.bijectors import (
 from flowjax_ood.models import Jet
 from flowjax_ood.precision import Precision
 from flowjax_ood.training.state import parameter_count
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import flat, run
-from tests.helpers.law_table import generic_variables
 
 SHAPE, DIMS = (6, 6, 1), 36
 # 3 x 3 tokens: an odd number; two turns and one coupling more

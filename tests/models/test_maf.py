@@ -9,8 +9,8 @@ import pytest
 from flowjax_ood.bijectors import Logit, walk
 from flowjax_ood.models import IAF, MAF
 from flowjax_ood.training.state import parameter_count
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import flat, run
-from tests.helpers.law_table import generic_variables
 
 
 def built(flow, shape, cond=None, seed=0):

@@ -10,8 +10,8 @@ from flowjax_ood.distributions import one_hot_condition
 from flowjax_ood.models import TarFlow
 from flowjax_ood.precision import Precision
 from flowjax_ood.training.state import parameter_count
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import run
-from tests.helpers.law_table import generic_variables
 
 small = {"patch": 2, "blocks": 2, "width": 4, "layers": 1}
 

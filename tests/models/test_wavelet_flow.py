@@ -11,8 +11,8 @@ from scipy.stats import norm
 from flowjax_ood.evaluation.likelihood import evaluate_likelihood
 from flowjax_ood.models import WaveletFlow
 from flowjax_ood.runtime.parallel import Parallel
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import run, wide
-from tests.helpers.law_table import generic_variables
 
 BATCH, VIEWS = 3, 2
 small = partial(WaveletFlow, views=VIEWS, width=3, layers=1, couplings=2)

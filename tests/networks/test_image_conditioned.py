@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowjax_ood.networks import MLP, GlowConvNet, ImageConditioned, ResNet
-from tests.helpers.law_table import generic_variables
+from tests.helpers.generic_variables import generic_variables
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(2, 6, 7, 1)), jnp.float32)

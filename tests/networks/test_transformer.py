@@ -9,7 +9,7 @@ from scipy.special import erf
 from flowjax_ood.networks import Transformer
 from flowjax_ood.networks.transformer import attend
 from flowjax_ood.precision import BFLOAT16, FLOAT32
-from tests.helpers.law_table import generic_variables
+from tests.helpers.generic_variables import generic_variables
 
 B, T, C = 2, 5, 6
 

@@ -7,7 +7,7 @@ import pytest
 
 from flowjax_ood.networks import Transformer, ViT
 from flowjax_ood.precision import BFLOAT16, Precision
-from tests.helpers.law_table import generic_variables
+from tests.helpers.generic_variables import generic_variables
 
 B, T, C, K, WIDTH, FEATURES = 2, 5, 3, 2, 4, 6
 

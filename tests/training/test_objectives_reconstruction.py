@@ -15,8 +15,8 @@ from flowjax_ood.training.objectives import Likelihood, Reconstruction, check_fi
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
+from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import run, wide
-from tests.helpers.law_table import generic_variables
 from tests.helpers.tiny_run import BATCH, KEY, Tiny, assert_same, train
 
 FLOW = WaveletFlow((4, 4, 4), views=2, block="affine", width=3, layers=1)
