@@ -191,10 +191,12 @@ def markdown(results: dict, id_name: str, compare: bool = True) -> str:
 
     `compare`: add a column of published numbers.
     """
+    count, of_first = len(results["networks"]), " of the first network,"
+    spread = f"Means ± standard deviations over {count} networks; a flow's over flows."
+    if count == 1:
+        spread, of_first = "Of one network; a flow's are means over flows.", ""
     parts = [
-        f"Means ± standard deviations over {len(results['networks'])} networks; a "
-        "flow's over flows. The interval is of the first network, 95 %, over the draw "
-        "of images.",
+        f"{spread} The interval is{of_first} of 95 %, over the draw of images.",
         "Chosen by: `real outliers` of the tested set, kept apart from those tested; "
         "`made outliers`, training inputs taken apart; `nothing`.",
         "",

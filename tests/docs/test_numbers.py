@@ -105,6 +105,14 @@ def detectors(rows, results):
         yield numbers + list(map(float, dict.fromkeys(published)))
 
 
+def detect_flows(rows, results):
+    for name, *_ in rows:
+        (row,) = [
+            r for r in results["rows"] if (r["name"], r["protocol"]) == (name, "none")
+        ]
+        yield [row["auroc_mean"][other] for other in ("mnist", "glyphs")]
+
+
 def batch_norm(rows, results):
     for row in (results["running_statistics"], results):
         outliers = row["outlier_fraction"]
@@ -234,6 +242,7 @@ TABLES = {
     "inspect_horizontal_cpu": (1, horizontal),
     "embeddings_fashion_mnist": (1, embeddings),
     "detect_fashion_mnist": (3, detectors),
+    "detect_flows": (2, detect_flows),
     "decide_fashion_mnist": (1, decide),
     "drift_fashion_mnist": (1, drift),
     "tabular_breast_cancer0": (2, tabular),
