@@ -16,6 +16,17 @@ def scores(rows, *flows):
         yield [n for b in blocks for n in (b["mean"], b["worst"]["auroc"])]
 
 
+def several_passes(rows, flow):
+    """Time, mean and worst of kinds seen and kept back, and AUROC of digits."""
+    measured = {row["score"]: row for row in flow["rows"]}
+    for name, *_ in rows:
+        row = measured[name.removesuffix(" *")]
+        assert row["control"] == name.endswith(" *")
+        blocks = [row["blocks"][block] for block in ("seen", "kept back")]
+        areas = [n for b in blocks for n in (b["mean"], b["worst"]["auroc"])]
+        yield [row["cost_in_passes"], *areas, row["kinds"]["digits"]["auroc"]]
+
+
 def class_left_out(rows, *flows):
     """AUROC of each flow's own class that it never saw, with its interval."""
     measured = [{row["score"]: row for row in flow["rows"]} for flow in flows]

@@ -46,6 +46,21 @@ TEXT = [
         "@flow and pixels, rank-Gauss/blocks/kept back/mean & "
         "@flow and pixels, rank-Gauss/blocks/kept back/worst/auroc",
     ),
+    ("(4.08\nbits/dim)", "clothing_medium_realnvp", f"bits_per_dim/{CLOTHING}"),
+    (
+        "(0.79 and 0.70 where that has 0.85 and 0.75)",
+        "scores_passes",
+        " & ".join(
+            f"@{score}/blocks/{block}/mean"
+            for score in ("Rao score and typicality", "flow alone, rank-Gauss")
+            for block in ("seen", "kept back")
+        ),
+    ),
+    (
+        "and regret take 78 and 28 times",
+        "scores_passes",
+        "@input gradients/cost_in_passes & @likelihood regret/cost_in_passes",
+    ),
     (
         "(5.09\nbits/dim, digits' AUROC 0.090)",
         "clothing_short_realnvp",
