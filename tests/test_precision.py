@@ -141,6 +141,7 @@ SMALL = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.accelerator
 @pytest.mark.parametrize("name", SMALL)
 def test_bfloat16_is_near_float32_and_inverts(name):
@@ -168,6 +169,7 @@ def test_bfloat16_is_near_float32_and_inverts(name):
     assert error.max() < 2**-8
 
 
+@pytest.mark.thorough
 @pytest.mark.accelerator
 def test_a_coupling_in_bfloat16_inverts_as_exactly_as_in_float32():
     """The seen part is the same, bit for bit, so that s and t are."""

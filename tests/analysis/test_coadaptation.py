@@ -128,6 +128,7 @@ def test_noise_has_the_halfs_moments_pixel_by_pixel():
     assert abs((reader.x[:, half] * residual).mean()) < 0.05
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stack", ["chain", "scan"])
 def test_one_by_one_is_all_at_once(stack):
     args = {"scales": 1, "couplings": 4, "mask": "cycle", "width": 2, "blocks": 0}

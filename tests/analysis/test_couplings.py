@@ -27,6 +27,7 @@ def recorded():
     return flow, variables, x, record_couplings(flow, variables, x)
 
 
+@pytest.mark.thorough
 def test_records_follow_each_other_and_add_up(recorded):
     flow, variables, x, records = recorded
     assert len(records) == 10
@@ -42,6 +43,7 @@ def test_records_follow_each_other_and_add_up(recorded):
     np.testing.assert_allclose(total, parts.logdet, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_repeated_couplings_are_recorded_one_by_one(recorded):
     flow, variables, x, records = recorded
     repeated = RealNVP((8, 8, 1), stack="scan", **ARGS)
@@ -54,6 +56,7 @@ def test_repeated_couplings_are_recorded_one_by_one(recorded):
         np.testing.assert_array_equal(one.seen, other.seen)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mask", ["tabular", "halves"])
 def test_conditional_couplings_of_vectors_are_recorded(mask):
     flow = TabularRealNVP(5, couplings=2, width=3, mask=mask)
@@ -89,6 +92,7 @@ def subject():
     return flow, flow.init(jax.random.key(1), x), x
 
 
+@pytest.mark.thorough
 def test_statistics_are_those_of_all_images_at_once(subject):
     flow, variables, x = subject
     records = record_couplings(flow, variables, x)
@@ -116,6 +120,7 @@ def test_log_determinants_add_up_to_the_flows(subject):
     assert total + logit == pytest.approx(float(logdet), rel=1e-5)
 
 
+@pytest.mark.thorough
 def test_what_is_undefined_is_none():
     flow = RealNVP(
         (4, 4, 1), scales=1, couplings=2, width=2, blocks=0, norm="none", zero_init=True

@@ -40,6 +40,7 @@ def test_a_while_loop_has_no_known_count():
         count_flops(loop, jnp.zeros((2, 2)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "make",
     [

@@ -28,6 +28,7 @@ from flowjax_ood.evaluation.likelihood import batch_likelihood_terms
 from flowjax_ood.models import Glow, RealNVP
 
 
+@pytest.mark.thorough
 def test_a_flow_that_only_rearranges_is_undone():
     inner = FactorOut(Chain([Squeeze(), ChannelPermutation(seed=2)]), keep=2)
     # a split within a split
@@ -49,6 +50,7 @@ def test_patches_that_are_joined_again_are_undone():
     np.testing.assert_array_equal(image_layout(bijector, z), x)
 
 
+@pytest.mark.thorough
 def test_each_latent_lands_on_its_pixel():
     """At the start the couplings are the identity: latents are logits, in place."""
     flow = RealNVP((8, 8, 1), width=2, blocks=0, norm="none", zero_init=True)
@@ -81,6 +83,7 @@ def normed():
     return flow, flow.init(jax.random.key(2), x), x
 
 
+@pytest.mark.thorough
 def test_running_statistics_take_images_one_by_one(normed):
     flow, variables, x = normed
     latents = latent_images(flow)

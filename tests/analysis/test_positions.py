@@ -51,6 +51,7 @@ def real_nvp(shape, **args):
     return at_rest(RealNVP(shape, width=2, blocks=0, norm="none", **args))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "made",
     [
@@ -122,6 +123,7 @@ def test_permutations_and_repeats_are_followed():
     np.testing.assert_array_equal(z, x.reshape(2, -1)[:, last.source])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stack", ["scan", "chain"])
 def test_tokens_are_followed_through_patches_and_reversals(stack):
     """Blocks that are the identity let pixels through, in other places."""

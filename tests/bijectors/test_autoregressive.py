@@ -21,6 +21,7 @@ def built(bijector, shape=SHAPE, cond=None, batch=4):
     return generic_variables(bijector, rng, x, cond), x
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_jacobian_is_lower_triangular_in_its_order(order):
     # wide, and at many places: of few units some are dead
@@ -60,6 +61,7 @@ def test_reversing_the_order_and_the_image_changes_nothing():
     np.testing.assert_array_equal(same, logdet)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [MaskedAffine, MaskedSpline])
 def test_both_solvers_find_the_same(make):
     variables, x = built(make(net(8)))
@@ -72,6 +74,7 @@ def test_both_solvers_find_the_same(make):
     np.testing.assert_allclose(found[0], x, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_inverse_of_the_sequential_solver_has_gradients():
     bijector = MaskedAffine(net(8), solver="sequential")
     variables, x = built(bijector)
@@ -104,6 +107,7 @@ def test_jacobi_ends_early_once_nothing_moves():
     assert rounds == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dims", [1, 4])
 def test_every_dimension_hears_the_condition(dims):
     """The first one, too: it has no value before it to hear it from."""

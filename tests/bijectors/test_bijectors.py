@@ -54,6 +54,7 @@ def test_squeeze_refuses_odd_sizes_and_channels():
 # --- logit -------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_logit_by_hand():
     # x = 1/2 is p = 1/2: z = 0 and dz/dx = 0.9 / (1/2 * 1/2)
     z, logdet = bijectors.logit_forward(jnp.full((2, 3), 0.5))
@@ -65,6 +66,7 @@ def test_logit_by_hand():
     np.testing.assert_allclose(logdet, math.log(0.9 / (0.05 * 0.95)), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_logit_inverse_is_exact_on_the_whole_domain():
     x = np.concatenate([np.linspace(0, 255 / 256, 256), [np.nextafter(1, 0)]])[None]
     with jax.enable_x64(True):
@@ -93,6 +95,7 @@ def test_actnorm_by_hand():
     np.testing.assert_allclose(logdet, [15 * math.log(1.5)] * 2, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(64, 4, 4, 3), (256, 5)])
 def test_actnorm_init_normalises_its_batch(shape):
     x = 3 * normal(0, *shape) + jnp.arange(shape[-1])

@@ -30,6 +30,7 @@ def sown(bijector, variables, x, cond=None):
     return z, logdet, *(state["intermediates"][name][0] for name in ("s", "t"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("first", ["identity", "learned"])
 def test_a_token_hears_those_before_it_alone(first):
     bijector = CausalAffine(causal, first=first)
@@ -64,6 +65,7 @@ def test_a_token_hears_those_before_it_alone(first):
     assert (np.ptp(t[:, 0], axis=0) == 0).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scale", ["exp", "softplus"])
 def test_the_map_is_what_is_published(scale):
     bijector = CausalAffine(causal, scale, soft_clip=1.5)
@@ -163,6 +165,7 @@ def test_softplus_of_scales_is_finite_without_a_clip():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.thorough
 def test_all_stacks_are_one_map():
     def block():
         return Chain([CausalAffine(causal, soft_clip=0.5), Reverse()])
@@ -180,6 +183,7 @@ def test_all_stacks_are_one_map():
         np.testing.assert_allclose(again, x, atol=2e-5)
 
 
+@pytest.mark.thorough
 def test_bfloat16_products_keep_the_logdet():
     exact = CausalAffine(Bound(CausalTransformer, width=16))
     variables, x = built(exact, (49, 16))
@@ -209,6 +213,7 @@ def test_a_row_of_zeros_is_no_condition():
         bijector.apply(variables, x)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("solver", ["cache", "jacobi"])
 @pytest.mark.parametrize(
     "guidance", [Guidance(2.0), Guidance(1.5, "a", True), Guidance(0.7, "b")]

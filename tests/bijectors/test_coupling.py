@@ -91,6 +91,7 @@ def test_the_st_network_gets_the_seen_part():
         np.testing.assert_array_equal(seen, expected)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("net", "shape"),
     [
@@ -154,6 +155,7 @@ class Attention(nn.Module):
         return nn.Dense(features)(weights @ v).reshape(b, h, w, features)
 
 
+@pytest.mark.thorough
 def test_a_mask_and_a_conditioner_of_a_user():
     coupling = AffineCoupling(Attention, diagonal, 1)
     x, cond = normal(0, 2, 4, 5, 2), normal(1, 2, 3)

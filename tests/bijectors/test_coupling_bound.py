@@ -24,6 +24,7 @@ def wild(scale: float) -> tuple[dict, jax.Array]:
     return jax.tree.map(lambda p: scale * p, variables), x
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_every_log_scale_is_within_the_bound(scale):
     variables, x = wild(scale)
@@ -59,6 +60,7 @@ def test_small_log_scales_are_left_alone():
     np.testing.assert_allclose(bounded, free, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 def test_the_inverse_and_the_log_determinant_are_exact(scale):
     with jax.enable_x64(True):

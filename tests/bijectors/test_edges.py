@@ -13,6 +13,7 @@ KEY = jax.random.key(0)
 # --- logit -------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("alpha", [0.05, 1e-3])
 def test_logit_of_what_its_inverse_gives_is_finite_and_right(alpha):
     """As exactly as x, rounded, says: it is near its ends by its own resolution."""
@@ -95,6 +96,7 @@ def test_actnorm_once_started_takes_any_batch(x):
     np.testing.assert_allclose(back, x, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stack", ["chain", "scan"])
 def test_a_glow_starts_from_data_or_from_shapes(stack):
     flow = Glow((8, 8, 1), scales=1, steps=3, width=3, layers=0, stack=stack)

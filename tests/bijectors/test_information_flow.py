@@ -93,6 +93,7 @@ def test_the_bottleneck_bounds_the_rank(net, shape, rank):
     assert jacobian_rank(net, shape, features=2) == rank
 
 
+@pytest.mark.thorough
 def test_s_is_bounded_and_sown():
     shape = (4, 4, 1)
     subject = AffineCoupling(partial(ResNet, width=4, blocks=1))

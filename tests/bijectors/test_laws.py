@@ -54,6 +54,7 @@ def test_forward_undoes_inverse_in_float64(name):
     check_round_trip(in_float64(name)[1], 1e-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", OWN_CODE)
 def test_inverse_undoes_forward_in_float32(name):
     check_round_trip(in_float32(name)[0], 5e-5)
@@ -101,6 +102,7 @@ def test_a_coupling_uses_what_its_mask_says(name):
 
 
 # models are made of what the others cover, and slow one operation at a time
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [n for n in OWN_CODE if n not in MODELS | LARGE])
 def test_one_example_uncompiled_equals_the_compiled_batch(name):
     # batch independence, and jit against eager, in one

@@ -74,6 +74,7 @@ def test_a_gap_between_components_keeps_its_slope():
     assert np.isfinite(x).all()
 
 
+@pytest.mark.thorough
 def test_equal_components_are_one_and_zeros_the_identity():
     raw, x = drawn(components=1)
     one = mixture_parameters(raw)
@@ -90,6 +91,7 @@ def test_equal_components_are_one_and_zeros_the_identity():
         np.testing.assert_array_equal(log_slope, 0)
 
 
+@pytest.mark.thorough
 def test_equal_components_have_equal_gradients():
     # what makes their value exact takes no gradient away
     by_raw = jax.grad(logit, argnums=1)(jnp.float32(0.5), jnp.zeros(3 * K))
@@ -111,6 +113,7 @@ def test_components_have_no_order_and_one_alone_is_affine():
     np.testing.assert_allclose(run(logit, x, alone), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_bracket_holds_the_root():
     with jax.enable_x64(True):
         raw, _ = wide(drawn(100_000, size=3.0))
@@ -134,6 +137,7 @@ def test_the_density_integrates_to_one():
     np.testing.assert_allclose(np.trapezoid(density, x), 1, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_inverse_is_as_exact_as_its_slope_allows():
     raw, x = drawn(size=1.5)
     mixture = mixture_parameters(raw)
@@ -151,6 +155,7 @@ def test_the_inverse_is_as_exact_as_its_slope_allows():
     np.testing.assert_allclose(log_inverse, -log_slope, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_gradients_of_the_inverse_are_those_of_the_implicit_function():
     def inverse(y, raw):
         x, log_slope = mixture_inverse(y, mixture_parameters(raw))

@@ -83,6 +83,7 @@ CASES = [("glow", s) for s in SETTINGS] + [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "setting"), CASES, ids=str)
 def test_every_mode_is_the_chain(name, setting):
     chain, params, x = case(name)
@@ -101,6 +102,7 @@ def test_every_mode_is_the_chain(name, setting):
     )
 
 
+@pytest.mark.thorough
 def test_data_dependent_initialisation_goes_through_the_stack():
     """Each ActNorm normalises what the blocks before it give, as in a chain."""
     repeat = Repeat(glow_step(), N)
@@ -113,6 +115,7 @@ def test_data_dependent_initialisation_goes_through_the_stack():
         x, _ = glow_step(k).apply({"params": layer}, x)
 
 
+@pytest.mark.thorough
 def test_batch_statistics_are_those_of_the_chain():
     net = partial(ResNet, width=3, blocks=1)
     chain = Chain([AffineCoupling(net, index=k) for k in range(N)])
@@ -136,6 +139,7 @@ def test_batch_statistics_are_those_of_the_chain():
         reversible.apply(stacked, x, mutable=["batch_stats"])
 
 
+@pytest.mark.thorough
 def test_reversible_memory_does_not_grow_with_depth():
     """As a training step asks for it: batch statistics may be written, by any flow."""
 
@@ -175,6 +179,7 @@ def test_masks_of_other_layouts_are_refused():
         repeat.latent_shape((4,))
 
 
+@pytest.mark.thorough
 def test_the_body_is_compiled_once_however_long_the_stack():
     def length(n, mode):
         repeat = Repeat(glow_step(), n, mode)
@@ -222,6 +227,7 @@ def plu(seed):
     return InvertibleConv1x1("plu", seed)
 
 
+@pytest.mark.thorough
 def test_convolutions_are_rearranged_where_their_seeds_agree():
     x = jax.random.normal(jax.random.key(0), (2, 2, 2, 3))
     repeat, chain = Repeat(plu(7), N), Chain([plu(7) for _ in range(N)])

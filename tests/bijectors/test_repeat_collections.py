@@ -92,6 +92,7 @@ def test_every_repetition_starts_with_a_part_of_each_collection():
     assert (other["constants"]["stack"]["st_net"]["offset"] != offsets).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("index", range(len(SETTINGS)))
 def test_values_writings_and_gradients_are_those_of_a_chain(index):
     repeat, run = program(index)

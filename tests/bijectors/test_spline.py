@@ -72,6 +72,7 @@ def test_knots_are_met_with_their_slopes():
     assert (np.diff(y) > 0).all()
 
 
+@pytest.mark.thorough
 def test_zeros_are_the_identity():
     _, x = drawn()
     spline = spline_knots(jnp.zeros((len(x), 23)), BOUND)
@@ -89,6 +90,7 @@ def test_gradients_are_finite_in_and_out_of_bounds(method):
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bins", [3, 8])
 def test_float32_loses_no_more_than_its_rounding_must(bins):
     """Of y by `rounding * bound`, of x by that over the slope; slopes reach 1e-7."""
@@ -134,6 +136,7 @@ def test_settings_out_of_range(arguments, message):
         SplineCoupling(partial(MLP, width=2), masks.alternate_tabular, **arguments)
 
 
+@pytest.mark.thorough
 def test_one_bin_is_a_spline_too():
     raw, x = drawn(bins=1)
     y, _ = spline_forward(x, spline_knots(raw, BOUND))

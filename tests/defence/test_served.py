@@ -80,6 +80,7 @@ def test_one_network_is_served_as_it_is():
         np.testing.assert_array_equal(alone.predict(X), always(1).predict(X))
 
 
+@pytest.mark.thorough
 def test_lenets_are_served():
     module = DiverseMembers(LeNet(), 2)
     variables = module.init(KEY, np.zeros((1, *SHAPE), np.float32))

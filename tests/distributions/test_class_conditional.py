@@ -50,6 +50,7 @@ def test_labels_that_are_none(labels, num_classes, message):
             one_hot_condition(given, num_classes)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["vector", "image"])
 def test_class_log_prob_is_that_of_each_class(name):
     flow = FLOWS[name]
@@ -63,6 +64,7 @@ def test_class_log_prob_is_that_of_each_class(name):
     assert (np.ptp(found, axis=1) > 0.1).all()
 
 
+@pytest.mark.thorough
 def test_bayes_rule():
     rng = np.random.default_rng(4)
     class_log_probs = -3000 + 3 * rng.normal(size=(BATCH, K))
@@ -85,6 +87,7 @@ def test_bayes_rule():
         np.testing.assert_array_equal(np.exp(posterior), np.eye(K)[[1] * BATCH])
 
 
+@pytest.mark.thorough
 def test_where_classes_do_not_matter_the_posterior_is_the_prior():
     flow = Flow(Chain([ActNorm()]), (3,))
     x, _ = inputs(flow)
@@ -164,6 +167,7 @@ def trained():
     return flow, run(fit)
 
 
+@pytest.mark.thorough
 def test_a_class_conditional_flow_learns_to_tell_classes_apart():
     flow, variables = trained()
     x, labels = clusters(6, 1000)
@@ -180,6 +184,7 @@ def test_a_class_conditional_flow_learns_to_tell_classes_apart():
     assert (score[1000:] < np.percentile(score[:1000], 2)).all()
 
 
+@pytest.mark.thorough
 def test_conditional_samples_lie_in_their_cluster():
     flow, variables = trained()
     labels = np.arange(400) % 2

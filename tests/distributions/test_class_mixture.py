@@ -50,6 +50,7 @@ def by_class(flow, variables, x):
     return class_log_prob(plain, variables, x, K)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", ["base", "couplings"])
 @pytest.mark.parametrize("name", PLAIN)
 def test_without_a_class_it_is_the_mixture(name, part):
@@ -67,6 +68,7 @@ def test_without_a_class_it_is_the_mixture(name, part):
         np.testing.assert_allclose(given, each[:, k], rtol=2e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", ["base", "couplings"])
 def test_absent_classes_have_no_part(part):
     flow, variables, x = setting("vector", part, absent=(1,))
@@ -86,6 +88,7 @@ def drawn_classes(flow, variables, key, num=3000):
     return flow.apply(variables, x, method="class_log_joint").argmax(1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", ["base", "couplings"])
 def test_the_two_terms_add_up_and_the_shared_determinant_is_that_of_the_flow(part):
     flow, variables, x = setting("image", part)
@@ -121,6 +124,7 @@ def test_its_density_integrates_to_one(part):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", ["base", "couplings"])
 def test_an_event_beyond_all_classes_has_no_density(part):
     """As of a flow without classes: -inf, and no NaN."""
@@ -133,6 +137,7 @@ def test_an_event_beyond_all_classes_has_no_density(part):
     assert np.isneginf(flow.apply(variables, x)[0])
 
 
+@pytest.mark.thorough
 def test_samples_are_of_all_classes_alike():
     """Their classes are told apart, and as frequent as each other."""
     flow, variables, _ = setting("vector", "base")
@@ -165,6 +170,7 @@ def test_all_classes_cost_one_pass_where_the_base_alone_is_given_them():
     assert work(variables, x) < 1.3 * work(variables, x, cond)
 
 
+@pytest.mark.thorough
 def test_what_needs_a_class_says_so():
     flow, variables, x = setting("image", "couplings")
     for method in ("latents", "log_prob_scales"):

@@ -100,6 +100,7 @@ def test_samples(flow):
         np.testing.assert_allclose(np.cov(z.T), covariance, atol=0.08 * temperature**2)
 
 
+@pytest.mark.thorough
 def test_temperature_zero_is_the_image_of_zero():
     flow = TabularRealNVP(4, couplings=2, width=4)
     variables = flow.init(jax.random.key(0), jnp.zeros((1, 4)))
@@ -109,6 +110,7 @@ def test_temperature_zero_is_the_image_of_zero():
     assert (middle != 0).any()
 
 
+@pytest.mark.thorough
 def test_samples_have_the_density_of_the_flow():
     # E[-log p(x)] over samples = entropy of the base - E[logdet], by both directions
     flow = TabularRealNVP(3, couplings=2, width=4)
@@ -122,6 +124,7 @@ def test_samples_have_the_density_of_the_flow():
     np.testing.assert_allclose(flow.apply(variables, x), expected, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.accelerator
 def test_a_density_integrates_to_one():
     flow = TabularRealNVP(2, couplings=4, width=8)

@@ -74,6 +74,7 @@ def outcome(name) -> Outcome:
         return run(compute, wide(drawn(flow)), *wide(inputs(flow)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FLOWS)
 def test_log_prob_is_the_change_of_variables(name):
     found = outcome(name)
@@ -126,6 +127,7 @@ def gradients(**setting):
         return run(jax.value_and_grad(total, (0, 1, 2)), *args)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_gradients_agree_in_every_mode_of_repeat(setting):
     expected, found = gradients(mode="scan"), gradients(**setting)

@@ -36,6 +36,7 @@ def test_they_are_those_of_sample_and_log_prob(name, temperature):
     np.testing.assert_allclose(log_prob, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_the_density_is_exact_where_samples_are_rounded():
     flow = Flow(Chain([Logit()]), (2, 2, 1))
     args = (KEY, 64, 9.0)

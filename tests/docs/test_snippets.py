@@ -15,6 +15,7 @@ def run(name: str) -> dict:
     return namespace
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", [name for name in WITH_SNIPPETS if name != "docs/performance.md"]
 )

@@ -39,6 +39,7 @@ def guaranteed(request):
     return clone(request.param).set_params(false_alarms=0.05).fit(rows(400, 0))
 
 
+@pytest.mark.thorough
 def test_decisions_are_scores_beside_the_offset(plain):
     x = rows(300, 1)
     scores = plain.score_samples(x)

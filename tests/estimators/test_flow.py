@@ -96,6 +96,7 @@ def test_units_of_columns_change_no_decision(fitted):
     np.testing.assert_allclose(apart.mean(), -np.log(scale).sum(), atol=0.05)
 
 
+@pytest.mark.thorough
 def test_typicality_calls_the_densest_point_unusual():
     x = np.random.default_rng(5).normal(size=(1500, 40))
     by_density = FlowOutlierDetector(**QUICK).fit(x)
@@ -146,6 +147,7 @@ def test_a_row_that_differs_from_a_constant_column_is_an_outlier(fitted):
     np.testing.assert_allclose(differ, same - 5e7)
 
 
+@pytest.mark.thorough
 def test_few_rows_keep_the_gaussian_that_they_support():
     rng = np.random.default_rng(8)
     x, new = rng.normal(size=(41, 13)), rng.normal(size=(2000, 13))

@@ -44,6 +44,7 @@ def layers(stats, path=()):
     return found
 
 
+@pytest.mark.thorough
 def test_one_batch_gives_its_own_moments(trained):
     """At the first layer: of the logits the first coupling sees, zeros elsewhere."""
     flow, variables = trained
@@ -57,6 +58,7 @@ def test_one_batch_gives_its_own_moments(trained):
     np.testing.assert_allclose(first["var"], [h.var(ddof=1)], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_several_batches_are_pooled(trained):
     flow, variables = trained
     moments = []
@@ -110,6 +112,7 @@ def test_parameters_stay(trained):
     assert all(leaf.dtype == jnp.float32 for leaf in leaves)
 
 
+@pytest.mark.thorough
 def test_evaluation_comes_close_to_training_mode(trained):
     """With recomputed statistics it does; with the running ones of a short run not."""
     flow, variables = trained
@@ -146,6 +149,7 @@ def conditional():
     return flow, variables, cond
 
 
+@pytest.mark.thorough
 def test_the_condition_of_a_batch_is_given_to_the_flow():
     flow, variables, cond = conditional()
     (x,) = batches(1)

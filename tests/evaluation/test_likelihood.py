@@ -37,6 +37,7 @@ def direct(variables, count=COUNT):
     return tiny_flow("light").apply(variables, x, method="log_prob_parts")
 
 
+@pytest.mark.thorough
 @pytest.mark.accelerator
 @pytest.mark.parametrize("batch_size", [1, 4, 12, 13, 14, 100])
 def test_it_is_the_flows_own_log_prob(variables, batch_size):
@@ -70,6 +71,7 @@ def test_the_key_matters(variables):
     assert (other.log_prob != evaluate(variables, 4).log_prob).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", MODES)
 def test_a_condition_for_each_image(mode):
     flow = tiny_flow("light").clone(base=ConditionalNormal())

@@ -1,11 +1,13 @@
 """The example of calibration: promises hold on a folder, and drift is found."""
 
+import pytest
 from PIL import Image
 
 from flowjax_ood import data
 from tests.examples.running import run_example
 
 
+@pytest.mark.thorough
 def test_promises_hold(tmp_path, monkeypatch, capsys):
     ran = run_example(
         "calibrate_and_drift", tmp_path, monkeypatch, capsys, "--steps=30"
@@ -26,6 +28,7 @@ def test_promises_hold(tmp_path, monkeypatch, capsys):
     assert alarms["a half is new"][1] > 0.9
 
 
+@pytest.mark.thorough
 def test_a_folder_of_ones_own(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -9,6 +9,7 @@ from tests.examples.running import run_example
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.thorough
 def test_it_trains_compares_and_draws(tmp_path, monkeypatch, capsys):
     pictures = ("moons", "table", "training")
     names, said, _ = run_example(

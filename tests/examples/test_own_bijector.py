@@ -7,6 +7,7 @@ from tests.examples.running import run_example
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.thorough
 def test_laws_tell_and_the_map_helps(tmp_path, monkeypatch, capsys):
     ran = run_example("own_bijector", tmp_path, monkeypatch, capsys, "--steps=200")
     ours, careless = ran.names["checked"].values()

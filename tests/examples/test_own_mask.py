@@ -1,11 +1,13 @@
 """The example of masks: tiles of one pixel are the checkerboard; others learn less."""
 
 import numpy as np
+import pytest
 
 from flowjax_ood import masks
 from tests.examples.running import run_example
 
 
+@pytest.mark.thorough
 def test_tiles_gain_less(tmp_path, monkeypatch, capsys):
     arguments = ("--steps=30", "--limit=100")
     ran = run_example("own_mask", tmp_path, monkeypatch, capsys, *arguments)

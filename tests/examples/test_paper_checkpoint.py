@@ -6,6 +6,7 @@ import pytest
 from tests.examples.running import run_example
 
 
+@pytest.mark.thorough
 def test_the_numbers_agree_and_a_file_of_ones_own_loads(tmp_path, monkeypatch, capsys):
     ran = run_example("paper_checkpoint", tmp_path, monkeypatch, capsys)
     theirs, errors = ran.names["theirs"], ran.names["errors"]

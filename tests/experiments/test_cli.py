@@ -221,6 +221,7 @@ def test_evaluating_a_truncated_checkpoint_is_an_error(capsys, truncated):
     assert snapshot(truncated) == before
 
 
+@pytest.mark.thorough
 def test_training_goes_on_from_the_one_before_with_a_warning(
     capsys, truncated, tiny_run
 ):
@@ -235,6 +236,7 @@ def test_training_goes_on_from_the_one_before_with_a_warning(
         assert found[key] == expected[key]
 
 
+@pytest.mark.thorough
 def test_divergence_is_an_error_and_leaves_no_results(capsys, tmp_path):
     wild = ("--config.optimizer.learning_rate=1e30", "--config.optimizer.ema_decay=0.5")
     assert run(["train", *TINY, *wild, f"--workdir={tmp_path}"]) == 2

@@ -64,6 +64,7 @@ def test_as_a_process_without_arguments():
     assert only_error(err) == "no COMMAND given"
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_as_a_process_with_a_batch_that_does_not_divide(tmp_path):
     workdir = tmp_path / "run"
@@ -74,6 +75,7 @@ def test_as_a_process_with_a_batch_that_does_not_divide(tmp_path):
     assert not workdir.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_sigterm_saves_and_the_run_goes_on(tmp_path):
     workdir = tmp_path / "run"
@@ -109,6 +111,7 @@ def test_sigterm_saves_and_the_run_goes_on(tmp_path):
     assert not (workdir / "results.json").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "| true", ">&- 2>&-"])
 def test_a_run_without_its_streams_is_whole(tmp_path, streams):

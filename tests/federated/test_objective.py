@@ -93,6 +93,7 @@ def test_other_classes_columns_of_the_head_are_left_alone():
     assert metrics["accuracy"] == 1.0
 
 
+@pytest.mark.thorough
 def test_equal_logits_are_the_least_of_uniform():
     uniform = virtual_outliers()
     z = np.random.default_rng(0).normal(size=(50, 5))

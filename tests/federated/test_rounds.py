@@ -52,6 +52,7 @@ def run():
     return found, kept
 
 
+@pytest.mark.thorough
 def test_it_goes_on_from_a_kept_state_bit_for_bit(run):
     found, kept = run
     assert [int(state.round) for state in kept] == [1, 2, 3, 4]
@@ -133,6 +134,7 @@ def test_other_outliers_are_features_too(run, outliers):
         assert (gaps.min(1) > 1e-5).all()
 
 
+@pytest.mark.thorough
 def test_one_client_and_one_round_is_plain_training():
     settings = Settings(rounds=1, steps=6, batch_size=16, private=(), restricted=False)
     part = [np.arange(len(X))]
@@ -233,6 +235,7 @@ def test_a_loss_that_is_not_finite_names_client_and_round():
         rounds(MODULE, PARTS, x, LABELS, SETTINGS, KEY)
 
 
+@pytest.mark.thorough
 def test_a_head_that_is_unsure_of_real_outliers_tells_them_apart():
     """The ceiling is above plain heads on classes that clients never saw."""
     base = replace(SETTINGS, rounds=6, begin=1, pool=64)

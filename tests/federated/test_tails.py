@@ -75,6 +75,7 @@ def made(num=16, own=(0, 3), key=KEY, **options):
     return external_features(generator, variables, own, num, key, **options)
 
 
+@pytest.mark.thorough
 def test_a_row_depends_on_its_key_alone():
     few, many = made(16, draws=30), made(64, draws=30)
     np.testing.assert_array_equal(few, many[:16])
@@ -125,6 +126,7 @@ def test_tails_need_finite_moments_of_one_shape():
 # --- the generator --------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_generator_learns_a_fixed_head_and_leaves_it():
     generator = FeatureGenerator(CLASSES, 16, noise=8, hidden=32)
     # orthogonal columns
@@ -145,6 +147,7 @@ def test_a_generator_learns_a_fixed_head_and_leaves_it():
     assert (logits.argmax(1) == np.asarray(labels)).mean() >= 0.95 > before["accuracy"]
 
 
+@pytest.mark.thorough
 def test_a_generated_row_has_noise_of_its_own():
     generator = FeatureGenerator(CLASSES, 3, noise=4, hidden=8, positive=False)
     variables = generator.init(KEY, jnp.zeros(1, jnp.int32), KEY)

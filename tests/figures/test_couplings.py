@@ -47,6 +47,7 @@ def said(figure) -> str:
     return " ".join(texts(figure)).replace("\n", " ")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("count", "per_page", "pages"), [(1, 8, 1), (9, 8, 2), (5, 2, 3), (4, 2, 2)]
 )

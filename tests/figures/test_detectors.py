@@ -6,6 +6,7 @@ from flowjax_ood import figures
 from tests.helpers.drawings import ID, OOD, normal, texts
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [1, 5, 6])
 def test_a_panel_for_each_detector_with_its_auroc(count):
     sets = {ID: normal(2.0), OOD: normal(2.0) - 10}

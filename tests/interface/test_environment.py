@@ -245,6 +245,7 @@ def test_help_waits_for_no_numeric_package():
     assert not loaded & {"jax", "flax", "optax", "numpy", "scipy"}
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_the_first_training_step_waits_for_nothing_it_does_not_use(tmp_path):
     arguments = ["train", *TINY, f"--workdir={tmp_path / 'run'}"]

@@ -61,6 +61,7 @@ def computed() -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.thorough
 @needs_weights
 @pytest.mark.parametrize(
     "name",

@@ -129,6 +129,7 @@ def tabular_forward(state, x, couplings, places):
     return x, logdet
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("layers", "places"), [(0, (0, 3)), (2, (0, 3, 5, 7))])
 def test_tabular_against_numpy(layers, places):
     # 12 couplings, by bare numbers: "1.st_net." is part of "11.st_net."

@@ -61,6 +61,7 @@ def test_parameters():
     assert logits.shape == (2, 10)
 
 
+@pytest.mark.thorough
 def test_it_is_what_it_says(variables):
     x, v = images(), float64(variables)
     p, stats = v["params"], v["batch_stats"]

@@ -32,6 +32,7 @@ def setting(name, **arguments):
     return flow, generic_variables(flow, rng, x, cond), x
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
 def test_all_classes_are_those_one_by_one(name):
     flow, variables, x = setting(name, conditional_bijector=False)
@@ -46,6 +47,7 @@ def test_all_classes_are_those_one_by_one(name):
     assert found.std(1).min() > 0.1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
 def test_couplings_are_computed_once_for_all_classes(name):
     def work(function, *args):

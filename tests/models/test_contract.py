@@ -113,6 +113,7 @@ def test_narrow_events_and_conditions_are_widened(name):
     assert {leaf.dtype.name for leaf in jax.tree.leaves(outputs)} == {"float32"}
 
 
+@pytest.mark.thorough
 def test_narrow_events_have_the_density_of_the_same_numbers():
     flow, dtype = FLOWS["mlp"](), jnp.bfloat16
     x = jax.random.normal(KEY, (BATCH, 6)).astype(dtype)
@@ -149,6 +150,7 @@ def test_a_batch_of_any_size_is_exported(name):
     assert exported.out_avals[0].shape[0] == size
 
 
+@pytest.mark.thorough
 def test_an_exported_flow_is_the_flow():
     flow = FLOWS["mlp"]()
     x = jax.random.normal(KEY, (7, 6))
@@ -160,6 +162,7 @@ def test_an_exported_flow_is_the_flow():
     np.testing.assert_allclose(exported.call(variables, x), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_float64_parameters_have_float64_densities_and_samples():
     flow = FLOWS["mlp"]()
     with jax.enable_x64(True):

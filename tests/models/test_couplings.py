@@ -27,6 +27,7 @@ def images():
     return jax.random.uniform(jax.random.key(0), (3, *SHAPE))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("model", SMALL)
 def test_all_couplings_start_as_the_identity(model):
     x, log_probs = images(), []
@@ -69,6 +70,7 @@ def test_numbers_reach_the_couplings():
     assert [c.max_log_scale for c in of(bounded, MixtureCoupling)] == [0.5] * 2
 
 
+@pytest.mark.thorough
 def test_scanned_mixtures_are_those_of_the_chain():
     x, arguments = images(), {"coupling": "mixture", "components": 2, **SMALL[Glow]}
     chain = Glow(SHAPE, **arguments)

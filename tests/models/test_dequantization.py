@@ -73,6 +73,7 @@ def bounds(flow, variables, count):
     return np.concatenate(log_probs) - 2 * math.log(TOY_BINS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bins", [2, 256])
 def test_no_pixel_changes_whatever_is_learned(bins):
     flow = variationally_dequantized(Glow(SHAPE, **GLOW), bins=bins, **SMALL)
@@ -91,6 +92,7 @@ def test_no_pixel_changes_whatever_is_learned(bins):
     np.testing.assert_array_equal(quantize(again, bins), quantize(samples, bins))
 
 
+@pytest.mark.thorough
 def test_it_starts_as_uniform_noise_bit_for_bit():
     plain = Glow(SHAPE, **GLOW)
     flow = variationally_dequantized(plain, **SMALL)
@@ -117,6 +119,7 @@ def test_it_starts_as_uniform_noise_bit_for_bit():
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_bounds_are_below_the_enumerated_probabilities():
     flow = variationally_dequantized(TOY, bins=TOY_BINS, **SMALL)
     _, exact = toy()
@@ -133,6 +136,7 @@ def test_bounds_are_below_the_enumerated_probabilities():
     assert (exact - closer.mean(axis=0) < 0.5 * gap).all()
 
 
+@pytest.mark.thorough
 def test_the_importance_bound_is_above_the_bound_and_reaches_the_probability():
     flow = variationally_dequantized(TOY, bins=TOY_BINS, **SMALL)
     variables, (k, exact) = drawn(flow, TOY_BINS, 0.5), toy()
@@ -156,6 +160,7 @@ def test_the_importance_bound_is_above_the_bound_and_reaches_the_probability():
         importance_log_prob(flow, variables, k, KEY, 0, bins=TOY_BINS)
 
 
+@pytest.mark.thorough
 def test_training_closes_the_gap_by_the_training_step_that_there_is():
     flow = variationally_dequantized(TOY, bins=TOY_BINS, **SMALL)
     k, exact = toy()

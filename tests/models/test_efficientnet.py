@@ -23,6 +23,7 @@ def shapes(classes=1000, size=224):
     return module, variables, x
 
 
+@pytest.mark.thorough
 def test_parameters_and_statistics():
     _, variables, _ = shapes()
     count = {
@@ -33,6 +34,7 @@ def test_parameters_and_statistics():
     assert count == {"params": 4_652_008, "batch_stats": 42_016}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [32, 97])
 def test_features_and_logits(size):
     module, variables, x = shapes(classes=7, size=size)
@@ -44,6 +46,7 @@ def test_features_and_logits(size):
     assert logits.shape == (2, 7)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("taps", "stride", "size"),
     [(3, 1, (7, 2)), (3, 2, (7, 8)), (3, 2, (1, 4)), (5, 1, (9, 1)), (5, 2, (9, 8))],
@@ -63,6 +66,7 @@ def test_depthwise_is_a_grouped_convolution(taps, stride, size):
     np.testing.assert_allclose(depthwise(x, kernel, stride), expected, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_one_tap_is_a_convolution():
     module = ConvNorm(5, relu6=True)
     x = 3 * jax.random.normal(jax.random.key(0), (2, 4, 3, 6))
@@ -79,6 +83,7 @@ def test_one_tap_is_a_convolution():
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("width", "stride"), [(4, 1), (4, 2), (5, 1)])
 def test_blocks_add_their_input_where_it_fits(width, stride):
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 4))
@@ -92,6 +97,7 @@ def test_blocks_add_their_input_where_it_fits(width, stride):
     np.testing.assert_array_equal(y, x if kept else jnp.zeros_like(y))
 
 
+@pytest.mark.thorough
 def test_training_mode_moves_the_statistics():
     module = ConvNorm(3)
     x = 1 + jax.random.normal(jax.random.key(0), (4, 5, 5, 2))

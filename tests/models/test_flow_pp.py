@@ -25,6 +25,7 @@ def published(positions, channels, width=96, blocks=10, components=32):
     return net + 2 * 2 * positions * channels + 2 * channels**2
 
 
+@pytest.mark.thorough
 def test_the_published_size_for_cifar10():
     flow, x = FlowPP((32, 32, 3)), jax.ShapeDtypeStruct((2, 32, 32, 3), "float32")
     count = parameter_count(jax.eval_shape(flow.init, jax.random.key(0), x)["params"])
@@ -36,6 +37,7 @@ def test_the_published_size_for_cifar10():
     assert count == expected + sum(n * 2 * c**2 for n, _, c in steps)
 
 
+@pytest.mark.thorough
 def test_every_pixel_depends_on_every_other_and_comes_back():
     flow = FlowPP((2, 4, 1), **SMALL)
     x = jax.random.uniform(jax.random.key(0), (3, 2, 4, 1))
@@ -54,6 +56,7 @@ def test_every_pixel_depends_on_every_other_and_comes_back():
     assert (np.abs(jacobian).max(axis=0) > 0).all()
 
 
+@pytest.mark.thorough
 def test_dropout_acts_when_its_stream_is_given():
     net = GatedAttention(4, 2, 1, dropout=0.5)
     x = jax.random.normal(jax.random.key(0), (2, 2, 3, 1))

@@ -72,6 +72,7 @@ def test_masks_by_name():
     assert {b.mask for b in couplings} == {masks.alternate_checkerboard}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stack", ["chain", "scan"])
 @pytest.mark.parametrize("conv1x1", ["dense", "plu"])
 def test_it_starts_as_a_rotation_of_normalised_channels(stack, conv1x1):
@@ -116,6 +117,7 @@ print("equal")
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_actnorm_starts_from_the_whole_of_a_batch_that_is_split():
     """On two devices as on one: the statistics are of the global batch."""

@@ -20,6 +20,7 @@ def trained():
     return flow, generic_variables(flow, rng, x, COND)
 
 
+@pytest.mark.thorough
 def test_weight_0_is_the_plain_sample(trained):
     plain = trained[0].apply(trained[1], KEY, 2, cond=COND, method="sample")
     for annealed in (False, True):
@@ -30,6 +31,7 @@ def test_weight_0_is_the_plain_sample(trained):
     np.testing.assert_allclose(near, plain, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_guidance_reaches_every_block_of_a_repeat(trained):
     flow, variables = trained
     plain = flow.apply(variables, KEY, 2, cond=COND, method="sample")

@@ -88,6 +88,7 @@ def test_it_is_made_of_turns_and_what_is_left():
     assert flow.latent_shape() == (8, 8, 1)
 
 
+@pytest.mark.thorough
 def test_it_starts_as_the_images_between_minus_one_and_one(built):
     *_, x = built
     flow = small(couplings=2, kinds=("spatial",))
@@ -102,6 +103,7 @@ def test_it_starts_as_the_images_between_minus_one_and_one(built):
     np.testing.assert_allclose(logdet, DIMS * math.log(2), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_every_value_is_changed_and_log_determinants_are_bounded(built):
     flow, variables, x = built
 
@@ -130,6 +132,7 @@ def densities(flow, x):
     return jax.value_and_grad(nll)
 
 
+@pytest.mark.thorough
 def test_separate_couplings_are_those_that_are_scanned_and_rematerialised(built):
     _, variables, x = built
     flow, other = small(remat="full"), small(stack="chain")
@@ -143,6 +146,7 @@ def test_separate_couplings_are_those_that_are_scanned_and_rematerialised(built)
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_condition_moves_every_density_and_samples_have_it():
     flow, rng = small(), np.random.default_rng(1)
     x = jnp.asarray(rng.uniform(0.1, 0.9, (3, *SHAPE)), jnp.float32)
@@ -168,6 +172,7 @@ def test_densities_in_bfloat16_are_float32():
     assert {p.dtype.name for p in jax.tree.leaves(variables)} == {"float32"}
 
 
+@pytest.mark.thorough
 def test_the_seed_draws_the_channels(built):
     _, variables, x = built
     one, other = (

@@ -48,6 +48,7 @@ def test_parameters():
     assert logits.shape == (2, 10)
 
 
+@pytest.mark.thorough
 def test_it_is_what_it_says(variables):
     x, p = images(), float64(variables["params"])
     h = (float64(x) - 0.2860) / 0.3530
@@ -136,6 +137,7 @@ def test_what_dropout_drops(variables):
         np.testing.assert_allclose((kept & alive).sum() / alive.sum(), 1 - rate, 0.1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LeNet.layers)
 def test_gradients_of_taps(variables, name):
     """Of a distance, as detectors take it: that of differences in float64."""

@@ -19,6 +19,7 @@ def built(flow, shape, cond=None, seed=0):
     return generic_variables(flow, rng, x, cond), x
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("model", [MAF, IAF])
 @pytest.mark.parametrize(
     ("transform", "shape", "given"),
@@ -45,6 +46,7 @@ def test_densities_are_those_of_the_map(model, transform, shape, given):
     np.testing.assert_allclose(again, x, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_an_inverse_flow_is_the_inverse_of_its_layers():
     one = {"layers": 1, "hidden": (8,), "solver": "sequential"}
     variables, x = built(MAF(5, **one), (5,))
@@ -79,6 +81,7 @@ def test_a_condition_moves_every_density():
     assert (np.abs(given - flow.apply(variables, x, cond + 1)) > 1e-4).all()
 
 
+@pytest.mark.thorough
 def test_a_few_steps_fit_a_correlated_gaussian():
     rng = np.random.default_rng(0)
     factor = np.array([[1.0, 0, 0], [0.8, 0.6, 0], [-0.5, 0.5, 0.7]])

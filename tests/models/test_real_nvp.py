@@ -30,6 +30,7 @@ def count(flow) -> int:
     return sum(math.prod(p.shape) for p in params)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("flow", "params"),
     [
@@ -127,6 +128,7 @@ def test_norm_and_skip_decide_the_variables():
     assert names == {"in_conv", "block_0", "out_conv"}
 
 
+@pytest.mark.thorough
 def test_zero_init_starts_as_the_logit_alone():
     flow = RealNVP((4, 4, 1), scales=1, norm="none", zero_init=True, alpha=0.1, **TINY)
 
@@ -141,6 +143,7 @@ def test_zero_init_starts_as_the_logit_alone():
     np.testing.assert_allclose(z, np.log(p / (1 - p)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_dropout_acts_with_its_stream_alone():
     flow = TabularRealNVP(6, couplings=2, width=16, dropout=0.5)
     x = jax.random.normal(jax.random.key(0), (4, 6))
@@ -163,6 +166,7 @@ class Wide(nn.Module):
         return standard_normal_log_prob(narrow) - dims * self.log_scale
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "make",
     [

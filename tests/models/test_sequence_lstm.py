@@ -47,6 +47,7 @@ def test_parameters():
     assert set(BiLSTM().layers) == set(found)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("depth", [1, 3])
 def test_it_is_what_it_says(depth):
     module = TINY.clone(depth=depth)
@@ -111,6 +112,7 @@ def test_dropout_acts_with_a_stream_alone(variables):
     np.testing.assert_array_equal(with_stream, without)
 
 
+@pytest.mark.thorough
 def test_gradients_reach_what_is_read(variables):
     def score(params):
         logits = TINY.apply({"params": params}, tokens())

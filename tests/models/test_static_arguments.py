@@ -49,6 +49,7 @@ def test_a_flow_built_anew_is_the_same_flow(name):
     assert pickle.loads(pickle.dumps(flow)) == flow
 
 
+@pytest.mark.thorough
 def test_a_flow_built_anew_is_not_compiled_again():
     @partial(jax.jit, static_argnums=0)
     def log_prob(flow, variables, x):

@@ -49,6 +49,7 @@ def test_sizes_of_the_specification():
     assert tuple(leaf.net.keywords["layers"] for leaf in maps) == deep
 
 
+@pytest.mark.thorough
 def test_latents_are_images_and_densities_those_of_the_start():
     flow = TarFlow((4, 6, 1), **small)
     _, x = built(flow)

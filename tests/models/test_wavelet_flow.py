@@ -84,6 +84,7 @@ def test_planes_are_halved_level_by_level():
     assert shapes == ((4, 4, 6), (2, 2, 6), (2, 2, 2))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FLOWS)
 def test_levels_add_up_to_the_density_of_the_volume(name):
     """log N(z) + log |det dz/dx| of the whole map, z of all levels."""
@@ -111,6 +112,7 @@ def test_levels_add_up_to_the_density_of_the_volume(name):
     np.testing.assert_allclose(total, norm.logpdf(z).sum(1) + logdet, rtol=1e-10)
 
 
+@pytest.mark.thorough
 def test_affine_levels_are_independent_gaussians():
     """With the mean of each as the reconstruction, given that of the coarser ones."""
     flow, (x, y) = AFFINE, inputs(AFFINE)
@@ -175,6 +177,7 @@ def test_a_coarse_regression_is_least_squares():
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+@pytest.mark.thorough
 def test_at_the_start_details_are_standard_normal():
     flow = small((8, 8, 4), block="coupling")
     x, y = inputs(flow)
@@ -185,6 +188,7 @@ def test_at_the_start_details_are_standard_normal():
     np.testing.assert_allclose(found.levels, np.stack(expected, 1), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_draws_have_the_levels_mean_and_variance():
     flow = small((2, 2, 2), levels=1, block="affine")
     count = 4000
@@ -253,6 +257,7 @@ def test_a_level_is_scored_like_any_flow():
     np.testing.assert_allclose(found.log_pz + found.logdet, levels[:, 1], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_nan_in_a_measurement_is_nan_in_its_row_alone():
     flow, (x, y) = AFFINE, inputs(AFFINE)
     total = flow.log_prob(drawn(flow), x, y.at[1, 0, 0, 0].set(jnp.nan)).total

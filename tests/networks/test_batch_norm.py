@@ -109,6 +109,7 @@ def spread(function, *arrays):
     return jax.vmap(local, axis_name="data")(*parts)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("group", [0, 3])
 def test_parts_of_a_batch_are_normalised_as_the_batch(group):
     """Outputs, statistics and gradients, as a step averages those, in float64."""
@@ -146,6 +147,7 @@ def test_parts_far_from_zero_keep_their_variance():
     assert np.abs(y).max() > 2
 
 
+@pytest.mark.thorough
 def test_couplings_that_are_repeated_reduce_as_well():
     """The axis is known inside of a scan, and to what is computed again."""
     flow = RealNVP(
@@ -169,6 +171,7 @@ def test_couplings_that_are_repeated_reduce_as_well():
     jax.tree.map(agree, found[1], gradient)
 
 
+@pytest.mark.thorough
 def test_without_a_word_a_part_is_a_batch():
     found = jax.vmap(lambda x: step(x)[0], axis_name="data")(X.reshape(4, 3, 4, 4, 3))
     np.testing.assert_allclose(found.reshape(X.shape), step(X, 3)[0], atol=1e-5)

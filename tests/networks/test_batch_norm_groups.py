@@ -15,6 +15,7 @@ from flowjax_ood.networks import BatchNorm
 from tests.helpers.norm_cases import KEY, PARAMS, TRAIN, X, float64, loss, quick, step
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("group", [1, 3, 4, 6])
 def test_a_group_is_normalised_as_a_batch_of_its_own(group):
     y, state = step(X, group)
@@ -37,6 +38,7 @@ def test_one_group_is_the_whole_batch():
     )
 
 
+@pytest.mark.thorough
 def test_gradients_of_groups_are_those_of_batches_of_their_own():
     with jax.enable_x64(True):
         params, x = float64((PARAMS, X))
@@ -72,6 +74,7 @@ class Two(nn.Module):
         return BatchNorm(group=self.group, name="second")(h)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("group", [0, 2, 4])
 def test_recomputed_statistics_are_those_of_what_training_saw(group):
     """Of vectors, where a group has so few values that its own variance is far off."""
@@ -108,6 +111,7 @@ def test_groups_that_do_not_fit_are_refused():
         step(X, -1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("st_net", ["resnet", "resnet_ae"])
 def test_every_layer_of_a_flow_has_the_group(st_net):
     """Two groups pass a flow as two batches do."""
@@ -127,6 +131,7 @@ def test_every_layer_of_a_flow_has_the_group(st_net):
     assert np.abs(found - log_prob(whole, x)).max() > 0.1
 
 
+@pytest.mark.thorough
 def test_every_layer_of_a_classifier_has_the_group():
     x = jax.random.uniform(KEY, (4, 8, 8, 3))
     whole = ResNet34(blocks=(1, 1), widths=(2, 4))

@@ -33,6 +33,7 @@ def direct(x, kernel):
     return convolve(x, kernel, FLOAT32)
 
 
+@pytest.mark.thorough
 @pytest.mark.accelerator
 @pytest.mark.parametrize(
     ("size", "inputs", "outputs", "taps"),
@@ -58,6 +59,7 @@ def test_values_and_gradients_in_float64(monkeypatch, size, inputs, outputs, tap
             np.testing.assert_allclose(a, b, atol=1e-12 * np.abs(b).max())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("images", [6, 5])
 def test_in_parts_it_is_the_same(monkeypatch, images):
     monkeypatch.setattr(jax, "device_count", lambda: 2)
@@ -106,6 +108,7 @@ def primitives(jaxpr, found=None):
     return found
 
 
+@pytest.mark.thorough
 def test_which_gradients_are_winograds():
     def used(side, channels):
         x, kernel, dy = drawn(

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from flowjax_ood.networks import Conv, Dense, WNConv, weight_norm
 from flowjax_ood.precision import BFLOAT16
@@ -36,6 +37,7 @@ def test_a_weight_normed_convolution_starts_as_a_plain_one():
     np.testing.assert_allclose(y, plain, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_weight_normed_convolution_learns_from_zero():
     x = jax.random.normal(KEY, (2, 3, 3, 2))
     conv = WNConv(4, 1, zero_init=True)

@@ -33,6 +33,7 @@ def params_of(module, *args):
     return {"/".join(k.key for k in path): leaf.shape for path, leaf in leaves}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("skip", [True, False])
 def test_resnet_by_its_formula(skip):
     x = jax.random.normal(KEY, (2, 4, 4, 2))
@@ -116,6 +117,7 @@ def test_autoencoder_parameter_counts(channels, size, latent_dim, count):
     assert sum(math.prod(shape) for shape in shapes.values()) == count
 
 
+@pytest.mark.thorough
 def test_autoencoder_answers_at_its_inputs_size_and_hears_cond():
     net = Autoencoder(latent_dim=3)
     x = jax.random.normal(KEY, (2, 14, 14, 2))

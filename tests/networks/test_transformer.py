@@ -26,6 +26,7 @@ def causal():
     return built(causal=True, positions=0.1)
 
 
+@pytest.mark.thorough
 def test_blocks_are_what_is_published():
     network, variables, h = built(heads=3, causal=True, positions=0.1)
     found = network.apply(variables, h)
@@ -57,6 +58,7 @@ def test_blocks_are_what_is_published():
         np.testing.assert_allclose(own, x, atol=2e-5)
 
 
+@pytest.mark.thorough
 def test_a_token_knows_none_after_it(causal):
     network, variables, h = causal
     for i in range(T):
@@ -68,6 +70,7 @@ def test_a_token_knows_none_after_it(causal):
         assert (jnp.abs(moved[:, i:]).max((0, 2)) > 1e-3).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.accelerator
 @pytest.mark.parametrize(("wide", "tolerance"), [(False, 1e-5), (True, 1e-12)])
 def test_token_by_token_as_all_at_once(causal, wide, tolerance):
@@ -122,6 +125,7 @@ def test_bfloat16_is_near_float32():
     assert 1e-5 < error < 0.1
 
 
+@pytest.mark.thorough
 def test_a_query_that_sees_nothing_has_a_gradient():
     q = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, 1, 4)), jnp.float32)
     nothing = jnp.zeros((3, 3), bool)

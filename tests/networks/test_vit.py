@@ -23,6 +23,7 @@ def built():
     return network, generic_variables(network, rng, x, FEATURES, cond), x, cond
 
 
+@pytest.mark.thorough
 def test_it_is_a_transformer_between_two_linear_layers(built):
     network, variables, x, cond = built
     params = jax.tree.map(lambda a: np.asarray(a, float), variables["params"])
@@ -68,6 +69,7 @@ def test_a_condition_reaches_every_token_by_itself(built):
         network.apply(variables, x, FEATURES)
 
 
+@pytest.mark.thorough
 def test_it_starts_at_zero_with_codes_of_the_width(built):
     *_, x, _ = built
     network = ViT(64, heads=2)
@@ -78,6 +80,7 @@ def test_it_starts_at_zero_with_codes_of_the_width(built):
     np.testing.assert_allclose(np.std(codes), 1 / 8, rtol=0.05)
 
 
+@pytest.mark.thorough
 def test_bfloat16_is_of_its_matrix_products_alone(built):
     _, variables, x, cond = built
     full = ViT(WIDTH).apply(variables, x, FEATURES, cond)

@@ -121,6 +121,7 @@ def test_what_is_computed_how(kernel, dtype, precision, stride, padding, used):
     assert ("conv_general_dilated" in found) == (used == "conv_general_dilated")
 
 
+@pytest.mark.thorough
 def test_a_flow_has_the_same_likelihood_and_gradient():
     args = {"scales": 1, "couplings": 2, "width": LEAST_CHANNELS, "blocks": 1}
     shape = (8, 8, 1)

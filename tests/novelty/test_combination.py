@@ -23,6 +23,7 @@ def normal(values, known):
     return y + np.log1p(over) - np.log1p(under)
 
 
+@pytest.mark.thorough
 def test_the_score_is_its_formula():
     known = KNOWN.astype(np.float32).astype(np.float64)
     weights = np.array([0.0, 3.0, 1.0])
@@ -38,12 +39,14 @@ def test_the_score_is_its_formula():
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_only_ranks_count_within_the_known():
     plain = RankGauss.fit(KNOWN, [0, 0, 0]).score(INSIDE)
     moved = RankGauss.fit(np.exp(KNOWN), [0, 0, 0]).score(np.exp(INSIDE))
     np.testing.assert_allclose(moved, plain, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_farther_is_more_unusual_at_both_ends():
     combination = RankGauss.fit(KNOWN[:20], [0, 0, 0])
     for sign in (-1, 1):
@@ -51,6 +54,7 @@ def test_farther_is_more_unusual_at_both_ends():
         assert (np.diff(combination.score(steps.astype(np.float32))) < 0).all()
 
 
+@pytest.mark.thorough
 def test_weights_make_low_values_count_and_high_ones_not():
     values = np.array([[0, -3.5, 0], [0, 3.5, 0]], np.float32)
     without = RankGauss.fit(KNOWN, [0, 0, 0]).score(values)
@@ -59,6 +63,7 @@ def test_weights_make_low_values_count_and_high_ones_not():
     assert abs(with_weight[1] - without[1]) < 0.1
 
 
+@pytest.mark.thorough
 def test_two_equal_statistics_are_no_division_by_zero():
     twice = np.stack([KNOWN[:, 0], KNOWN[:, 0]], 1)
     score = RankGauss.fit(twice, [0, 0]).score(twice.astype(np.float32))

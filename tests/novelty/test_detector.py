@@ -33,6 +33,7 @@ def many() -> NoveltyDetector:
     return NoveltyDetector.fit(normal(1000, 3), settings, calibrate=normal(99, 4))
 
 
+@pytest.mark.thorough
 def test_what_it_is_made_of_depends_on_how_many_there_are(few, many):
     assert few.names == ("components 1-4", "residual", "neighbours")
     assert many.names == (*few.names, "clusters", "flow")

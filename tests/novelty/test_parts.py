@@ -46,6 +46,7 @@ def test_the_residual_is_what_the_components_leave_out():
     assert abs(Residual().score(projection(inside))).max() < 1e-6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("whiten", [True, False])
 def test_neighbours_are_those_of_all_distances(whiten):
     projection = fitted(whiten=whiten)

@@ -47,6 +47,7 @@ def saved(detector, tmp_path):
     return path
 
 
+@pytest.mark.thorough
 def test_it_is_read_back_bit_for_bit(detector, saved):
     found, facts = storage.load(saved)
     assert facts == {"made": "now", "counts": {"n": 1}}
@@ -194,6 +195,7 @@ for name in ("flax", "flowjax_ood"):
 """
 
 
+@pytest.mark.thorough
 def test_the_exported_program_scores_without_this_library(detector, tmp_path):
     new = images(7, 6)
     x = FEATURES.vectors([new])

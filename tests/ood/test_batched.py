@@ -33,6 +33,7 @@ def found(tmp_path_factory) -> dict:
     return dict(np.load(output))
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_do_not_depend_on_devices(found, name):

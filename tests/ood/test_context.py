@@ -74,6 +74,7 @@ def test_an_item_has_no_part_in_its_own_answer(context):
         assert (again[:, others] != found[:, others]).all(-1).all()
 
 
+@pytest.mark.thorough
 def test_its_jacobian_by_itself_is_zero(context):
     weights = complete(ITEMS).astype(np.float32)
 
@@ -121,6 +122,7 @@ def test_of_one_context_it_is_the_class_frequencies():
     assert (np.abs(found - rates) < 4 * error + 0.01).all()
 
 
+@pytest.mark.thorough
 def test_unknown_labels_are_drawn_from_the_classifier():
     """Of a classifier that is nearly sure, they are as good as known ones."""
     labels = two_contexts(400)

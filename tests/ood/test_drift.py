@@ -213,6 +213,7 @@ def test_cusum_is_its_recursion():
 # --- false alarms ------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("betting", ["power", "jumper", "both"])
 def test_wealth_reaches_a_with_probability_at_most_1_over_a(betting):
     rng, streams = RNG(14), 400

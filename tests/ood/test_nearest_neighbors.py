@@ -27,6 +27,7 @@ def blocks(request, monkeypatch):
     jax.clear_caches()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("k", [1, 7, 50])
 def test_the_distance_is_that_of_scikit_learn(blocks, k):
     plain = NearestNeighbors.fit(X, k=k, normalize=False)

@@ -28,6 +28,7 @@ def others(program: dict) -> int:
     return sum(program[kind].size for kind in kinds)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("norm", ["plain", "group"])
 @pytest.mark.parametrize("mode", LOCAL)
 def test_a_step_talks_once(programs, mode, norm):

@@ -27,6 +27,7 @@ def elsewhere(lease: Lease) -> Lease:
     return lease
 
 
+@pytest.mark.thorough
 def test_one_holds_it_until_it_lets_go(lock):
     assert not is_held(lock)
     with hold(lock, 0.1):
@@ -64,6 +65,7 @@ def test_one_of_many_gets_it(lock):
     got[0].release()
 
 
+@pytest.mark.thorough
 def test_the_silent_lose_it_and_can_write_no_more(lock):
     """A process that was stopped for long, and goes on."""
     silent = elsewhere(Lease(lock.key))

@@ -27,6 +27,7 @@ def assert_agree(found, expected, rtol=1e-4, atol=2e-6, only=""):
         )
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_actnorm_starts_from_the_whole_batch(eight):
     """However it is split: by the mean and spread of all its images."""

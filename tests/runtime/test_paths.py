@@ -162,6 +162,7 @@ def test_failing_ends_in_time_and_says_how(emulator, root, monkeypatch):
     assert (root / "a").read_bytes() == b"1"
 
 
+@pytest.mark.thorough
 def test_no_answer_is_a_failure(emulator, root, monkeypatch):
     monkeypatch.setattr(bucket_client, "ANSWER", 1.5)
     emulator.faults({"how": "hang", "count": 1})

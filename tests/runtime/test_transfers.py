@@ -23,6 +23,7 @@ def guarded(workdir, guard: Guarded, **changed):
         return train(workdir, STEPS, run, profiler=guard, **(often | changed))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("mode", "steps_per_call", "prefetch"),
     [

@@ -15,6 +15,7 @@ from flowjax_ood.tool.subject import Subject
 from tests.tool.conftest import fit, new_images, normal_images, write
 
 
+@pytest.mark.thorough
 def test_unreadable_images_and_copies_are_told_of(tmp_path, capsys):
     folder = write(tmp_path / "images", normal_images(60, 4))
     (folder / "broken.png").write_bytes(b"none")
@@ -33,6 +34,7 @@ def test_unreadable_images_and_copies_are_told_of(tmp_path, capsys):
     assert 5 < counts["copies"] < 20
 
 
+@pytest.mark.thorough
 def test_images_to_calibrate_may_be_given(tmp_path, capsys):
     folder = write(tmp_path / "images", normal_images(40, 4))
     others = write(tmp_path / "others", normal_images(25, 5))
@@ -50,6 +52,7 @@ def test_images_to_calibrate_may_be_given(tmp_path, capsys):
     assert "images that calibrate of 24 x 24 pixels" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_what_calibrates_does_not_choose_what_is_compared(tmp_path):
     folder = write(tmp_path / "images", normal_images(60, 4))
     assert fit(folder, tmp_path / "before") == 0
@@ -172,6 +175,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, monkeypatch, capsys):
         assert fit(folder, tmp_path / "out") == 0
 
 
+@pytest.mark.thorough
 def test_grey_and_colour_together_are_warned_of(tmp_path, capsys):
     folder = write(tmp_path / "images", normal_images(60, 4))
     write(folder, [np.stack([i] * 3, -1) for i in normal_images(5, 5)], "c")

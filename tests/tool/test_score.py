@@ -105,6 +105,7 @@ def test_images_that_are_known_are_said(detector, normal, capsys):
     assert "70 of 70 images are among those that the detector was" in said
 
 
+@pytest.mark.thorough
 def test_an_image_that_cannot_be_normal_ends_nothing(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.normal(size=(60, 5)))

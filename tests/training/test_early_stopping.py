@@ -85,6 +85,7 @@ def test_without_patience_all_steps_are_trained(tmp_path):
     assert saved_steps(tmp_path)[-1] == 14
 
 
+@pytest.mark.thorough
 def test_averaged_parameters_are_those_scored(tmp_path):
     score = Scripted()
     validate = Validation(score, every=2)
@@ -112,6 +113,7 @@ def assert_ends_as(workdir, run, uninterrupted):
     assert best_steps(workdir)[-1] == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("crashes", [[1], [4], [5], [8], [10], [4, 4], [5, 7, 3]])
 def test_a_killed_run_goes_on(tmp_path, uninterrupted, crashes):
     """Batches are placed for every step, and once more for each checkpoint."""
@@ -156,6 +158,7 @@ def test_the_best_so_far_of_an_interrupted_run_can_be_restored(tmp_path):
     assert_same(best, jax.device_get(plain.state))
 
 
+@pytest.mark.thorough
 def test_as_many_bests_are_kept_as_checkpoints(tmp_path):
     """However many are damaged, the best of the one that is left is there."""
     often = {"checkpoint_every": 2, "keep_checkpoints": 4, "patience": 0}
@@ -203,6 +206,7 @@ def test_a_score_that_is_not_finite_ends_training(tmp_path, broken):
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["pmap", "shard_map"])
 def test_it_works_in_every_mode(tmp_path, mode):
     run, score = stopped(tmp_path, parallel=Parallel(mode, jax.devices()[:1]))

@@ -58,6 +58,7 @@ def soon(done, seconds: float = 20.0) -> bool:
     return done()
 
 
+@pytest.mark.thorough
 @every_way
 def test_batches_are_those_of_the_steps_in_order(batches, way):
     with Feed(batches, START, Prefetch(**way)) as feed:
@@ -75,6 +76,7 @@ def far(way: dict) -> dict:
     return way | {"ahead": 10**9} if way else way
 
 
+@pytest.mark.thorough
 @every_way
 def test_nothing_is_read_beyond_the_end(batches, way):
     """However far ahead: what is read there, and held in memory, is for no step."""
@@ -86,6 +88,7 @@ def test_nothing_is_read_beyond_the_end(batches, way):
     assert soon(lambda: not readers())
 
 
+@pytest.mark.thorough
 @every_way
 def test_a_part_is_read_of_every_batch(batches, way):
     part = Share(1, 2)
@@ -105,6 +108,7 @@ class Damaged:
         return self.batches(step, part)
 
 
+@pytest.mark.thorough
 @every_way
 def test_what_goes_wrong_is_said_and_no_batch_is_left_out(batches, way):
     with Feed(Damaged(batches, START + 2), START, Prefetch(**way)) as feed:
@@ -164,6 +168,7 @@ def test_no_more_is_read_than_asked_for_and_ahead():
     assert sorted(seen) == [2, 3, 4, 5, 6]
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_workers_leave_signals_to_the_trainer(batches):
     """Ctrl-C and a scheduler's SIGTERM reach them, too: one more batch may be needed"""
@@ -189,6 +194,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_workers_end_with_a_trainer_that_is_killed():
     code = (

@@ -119,6 +119,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path):
 
 
 # batch 4 is that for which the checkpoint of step 4 is tried: one more step follows
+@pytest.mark.thorough
 @pytest.mark.parametrize(("at", "step"), [(0, 1), (2, 3), (4, 5), (6, 6), (8, 8)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_run_goes_on(tmp_path, uninterrupted, at, step, number):

@@ -14,6 +14,7 @@ from tests.helpers.run_scripts import ROOT, script_command
 from tests.helpers.tiny_run import assert_same, tiny, train
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signalled_process_leaves_a_run_to_go_on_with(tmp_path, number):

@@ -14,6 +14,7 @@ from tests.helpers.tiny_members import KEY, SHAPE, TinyTapped, ensemble, images
 PIXELS = images(10) / np.float32(255)
 
 
+@pytest.mark.thorough
 def test_each_member_is_the_classifier_with_its_own_variables():
     module, variables = ensemble()
     together = module.apply(variables, PIXELS)

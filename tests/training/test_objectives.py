@@ -214,6 +214,7 @@ def trained(threshold, steps=60, norm="light"):
     return found, both, state
 
 
+@pytest.mark.thorough
 def test_a_flow_is_told_what_to_find_unlikely():
     without, (own, told), _ = trained(threshold=1e9)
     assert all(m["negative_fraction"] == 0 for m in without)
@@ -240,6 +241,7 @@ def test_without_negatives_above_the_threshold_it_is_maximum_likelihood():
     assert_close(state.params, alone.params, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_batch_norm_sees_both_kinds():
     _, _, state = trained(threshold=-1e4, steps=1, norm="light batch")
     batch = batches_with_negatives(images(), darker(), BATCH, 0)(0)

@@ -92,6 +92,7 @@ def test_certain_members_have_a_finite_gradient(kind):
 # --- in training --------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_step_adds_both(kind):
     module, variables = ensemble()
@@ -189,6 +190,7 @@ def test_members_that_differ_little_part_by_the_weight_alone(weight):
     assert agreed < 0.7 if weight else agreed > 0.9
 
 
+@pytest.mark.thorough
 def test_training_makes_members_differ_on_outliers_and_agree_on_images():
     # of colours apart: what is an outlier can be seen
     own, other = images() // 2, 128 + OUTLIERS // 2
@@ -208,6 +210,7 @@ def test_training_makes_members_differ_on_outliers_and_agree_on_images():
     assert diverse["accuracy"] > 0.9
 
 
+@pytest.mark.thorough
 def test_what_does_not_fit_is_refused():
     module, variables = ensemble()
     with pytest.raises(ValueError, match="not be negative or infinite, got -1"):

@@ -24,6 +24,7 @@ def outliers(count=12):
     return 255 - images(count)
 
 
+@pytest.mark.thorough
 def test_the_loss_is_the_cross_entropy_from_uniform():
     logits = np.random.default_rng(0).normal(size=(50, 7)) * 3
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -35,6 +36,7 @@ def test_the_loss_is_the_cross_entropy_from_uniform():
     assert np.isfinite(outlier_loss(jnp.array([[1e30, -1e30]]))).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("weight", [0.0, 2.0])
 def test_the_objective_adds_both(weight):
     module, optimizer = TinyClassifier(norm=True), optax.sgd(0.1)
@@ -59,6 +61,7 @@ def test_the_objective_adds_both(weight):
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_outliers_are_augmented_by_keys_of_their_own():
     seen = []
 

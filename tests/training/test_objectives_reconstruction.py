@@ -44,6 +44,7 @@ def drawn(level):
     return generic_variables(level, np.random.default_rng(1), *args)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("weight", [0, 0.41, 0.9])
 @pytest.mark.parametrize("flow", [FLOW, COUPLED])
 def test_the_loss_is_its_formula(flow, weight):
@@ -112,6 +113,7 @@ def tiny_level(which):
     return Tiny(level, step, jax.device_get(state))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("which", [1, "coarse"])
 def test_a_level_trains_and_goes_on_where_it_stopped(which, tmp_path):
     level, batches = tiny_level(which), conditional_batches(**rows(which), **SIZES)

@@ -54,6 +54,7 @@ def noise_free_of_the_batch(index, step=0):
     return dequantize(jnp.asarray(images()[index]), keys)
 
 
+@pytest.mark.thorough
 def test_same_inputs_same_outputs_and_nothing_changed():
     run = tiny()
     step, before = compiled(run), batch()
@@ -136,6 +137,7 @@ def test_gradients_vanish_only_where_they_should():
             assert (along <= 1e-5 * (1 + np.abs(v * g).sum((0, 1, 2)))).all()
 
 
+@pytest.mark.thorough
 def test_batch_statistics_move_with_batch_norm():
     """By a tenth of the way to the batch's own, in training mode."""
     state, new, _, _ = gradients("batch")
@@ -195,6 +197,7 @@ def test_bad_decays_are_refused(decay):
         make_train_step(Likelihood(tiny_flow()), optax.sgd(1.0), ema_decay=decay)
 
 
+@pytest.mark.thorough
 def test_dropout_keys_differ_by_step_and_by_part_of_the_batch():
     """Devices that hold parts of a batch must not drop the same units, and no key of
     the pixels' noise is used again."""
@@ -240,6 +243,7 @@ def test_parameters_are_counted_without_running_statistics():
 # --- conditional flows --------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_the_condition_reaches_the_loss():
     flow = tiny_flow("light").clone(base=ConditionalNormal())
     optimizer = optax.sgd(1.0)
@@ -329,6 +333,7 @@ def test_an_image_depends_on_its_key_alone():
         assert (possible(image, 4) == found).all((2, 3, 4)).any()
 
 
+@pytest.mark.thorough
 def test_without_padding_it_flips():
     given = pictures(50)
     found = np.asarray(crop_flip(given, keys(50), padding=0))

@@ -44,6 +44,7 @@ def by_hand(params, given):
     return loss, (scores.argmax(1) == given["label"]).mean(), gradient
 
 
+@pytest.mark.thorough
 def test_a_step_is_gradient_descent_on_the_cross_entropy():
     state, step = start()
     for k in range(3):
@@ -62,6 +63,7 @@ def test_a_step_is_gradient_descent_on_the_cross_entropy():
         state = new
 
 
+@pytest.mark.thorough
 def test_same_inputs_same_outputs_and_nothing_changed():
     state, step = start(TinyClassifier(norm=True, dropout=0.5))
     before = jax.tree.map(np.array, state)
@@ -73,6 +75,7 @@ def test_same_inputs_same_outputs_and_nothing_changed():
     assert all(jax.tree.leaves((moved.params["Dense_0"], moved.batch_stats)))
 
 
+@pytest.mark.thorough
 def test_dropout_depends_on_key_step_and_index():
     state, step = start(TinyClassifier(dropout=0.5))
     one = {name: np.repeat(value[:1], 8, 0) for name, value in batch().items()}
@@ -87,6 +90,7 @@ def test_dropout_depends_on_key_step_and_index():
     assert loss() == found[0]
 
 
+@pytest.mark.thorough
 def test_tokens_are_taken_as_they_are():
     module, optimizer = TinyClassifier(), optax.sgd(0.1)
     x = np.random.default_rng(0).integers(0, 4, (8, 16)).astype(np.int32)
@@ -173,6 +177,7 @@ def train(workdir, num_steps, norm=True, dropout=0.25, **changed):
     return module, fit(initial, step, batches, plan, **arguments | changed)
 
 
+@pytest.mark.thorough
 def test_a_run_resumes_bit_for_bit(tmp_path, capfd):
     _, whole = train(tmp_path / "whole", 7)
     train(tmp_path / "parts", 4)
@@ -197,6 +202,7 @@ def test_a_label_of_no_class_ends_training(tmp_path):
         train(tmp_path, 6, norm=False, labels=wrong)
 
 
+@pytest.mark.thorough
 def test_fine_tuning_goes_on_from_what_is_given():
     state, step = start(TinyClassifier(norm=True))
     state, _ = step(state, batch(), KEY)
@@ -211,6 +217,7 @@ def test_fine_tuning_goes_on_from_what_is_given():
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(state.variables()))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch_size", [1, 7, 40, 64])
 def test_every_image_is_scored_once_and_in_order(batch_size):
     module = TinyClassifier(norm=True, dropout=0.5)

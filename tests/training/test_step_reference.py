@@ -85,6 +85,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.accelerator
 @pytest.mark.parametrize("case", CASES)
 def test_steps_are_gradient_descent_on_the_loss_by_hand(case):

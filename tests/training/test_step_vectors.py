@@ -34,6 +34,7 @@ def test_batches_are_those_of_images_in_the_same_order():
         assert batch["x"].dtype == np.float32
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch_size", [4, 23, 40])
 def test_likelihoods_are_the_flows_own(variables, batch_size):
     found = evaluate_likelihood(

@@ -32,6 +32,7 @@ def test_without_a_limit_it_is_never_reached(monkeypatch):
     assert told(monkeypatch, 0.0, [1e9, 1e9]) == [False, False]
 
 
+@pytest.mark.thorough
 def test_sessions_that_stop_in_time_end_as_one(tmp_path):
     whole = train(tmp_path / "whole", 10, tiny("light batch"))
     assert not whole.out_of_time

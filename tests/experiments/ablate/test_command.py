@@ -19,6 +19,8 @@ from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.logs.window import NonFiniteLossError
 from tests.helpers.experiment_runs import CONFIGS, only_error
 
+pytestmark = pytest.mark.thorough
+
 # no bottleneck, and one of two widths: flows of two couplings on 8x8 images
 TINY = """
 from experiments.configs import demo

@@ -52,6 +52,7 @@ def rows_in(directory) -> list[dict]:
     return json.loads((directory / "benchmark.json").read_text())["rows"]
 
 
+@pytest.mark.thorough
 def test_the_command_leaves_a_table_a_figure_and_its_numbers(tmp_path, capsys):
     argv = [*TINY, "--config.model.couplings=2", "--mode=evaluate,sample"]
     quick = ["--seconds=0.02", "--repeats=2", "--peak=0.1", f"--out={tmp_path}"]

@@ -78,6 +78,7 @@ def test_the_need_is_measured_where_it_is_not_given(tmp_path, monkeypatch):
     assert taken == [8, 16]
 
 
+@pytest.mark.thorough
 def test_a_step_is_timed():
     from argparse import Namespace
 
@@ -154,6 +155,7 @@ def spin(step, part):
     return {"image": np.zeros((1, 1))}
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_what_workers_compute_is_counted():
     with Feed(spin, 0, Prefetch(ahead=2, workers=1)) as feed:

@@ -21,6 +21,7 @@ def names_in_key(figure) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
+@pytest.mark.thorough
 def test_a_number_that_is_varied_has_three_panels_and_a_line_for_each_stacking():
     figure = drawn(
         *(
@@ -74,6 +75,7 @@ def test_anything_else_is_bars():
     assert axes.yaxis_inverted()
 
 
+@pytest.mark.thorough
 def test_more_lines_than_can_be_told_apart_are_bars():
     runs = [
         fake_run([[0.1]], batch_size=size, **{"optimizer.name": f"number_{index}"})

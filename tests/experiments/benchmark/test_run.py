@@ -14,6 +14,7 @@ from tests.helpers.benchmark_runs import fake_run
 QUICK = ("model.blocks=0", "model.couplings=2", "model.width=2")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("adapter", ["jit", "shard_map", "pmap"])
 def test_training_goes_on_from_call_to_call(adapter):
     (case,) = cases(*QUICK, f"parallel={adapter}")
@@ -37,6 +38,7 @@ def test_training_goes_on_from_call_to_call(adapter):
     assert startup.temporary_mib > 0
 
 
+@pytest.mark.thorough
 def test_a_call_takes_as_many_steps_as_the_config_says():
     (case,) = cases(*QUICK, "train.steps_per_call=3")
     assert case.settings["steps_per_call"] == 3

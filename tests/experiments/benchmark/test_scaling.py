@@ -105,6 +105,7 @@ def test_every_device_gets_the_batch_of_the_config():
     assert config.train.batch_size == 6
 
 
+@pytest.mark.thorough
 def test_the_command_leaves_its_table(tmp_path, capsys):
     quick = ["--seconds=0.02", "--repeats=2", f"--out={tmp_path}"]
     assert run([*TINY, "--devices=1", *quick]) == 0

@@ -44,6 +44,7 @@ def test_the_summary_is_of_all_calls_and_of_each_round():
     assert row["steps"] == 4
 
 
+@pytest.mark.thorough
 def test_the_peak_is_that_of_products_and_convolutions():
     found = measured_peak(Parallel(), FLOAT32, seconds=0.02)
     assert set(found) == {"matmul", "convolution"}

@@ -63,6 +63,7 @@ def test_a_batch_larger_than_the_images_repeats_them():
     np.testing.assert_array_equal(batch["index"], np.arange(size))
 
 
+@pytest.mark.thorough
 def test_stackings_start_with_the_same_flow():
     """A chain's state comes by way of a scan: structure and values are its own."""
     several = ("model.couplings=2", "model.norm=batch")
@@ -82,6 +83,7 @@ def test_stackings_start_with_the_same_flow():
     np.testing.assert_allclose(found["chain"], found["scan"], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_convolutions_with_seeds_start_as_rotations_in_a_chain():
     """Their parameters go with their own seeds, not with the one of a scan."""
 
@@ -113,6 +115,7 @@ def test_the_workload_is_the_same_every_time():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.thorough
 def test_rematerialisation_is_arithmetic_but_not_the_models(monkeypatch):
     # folded channels multiply zeros, too
     monkeypatch.setattr(build, "convolution", lambda config, training: "direct")

@@ -70,6 +70,7 @@ def four(tmp_path):
     return [written(tmp_path / name, *how) for name, how in given.items()]
 
 
+@pytest.mark.thorough
 def test_flows_are_in_the_order_of_their_densities(four, tmp_path):
     results = compared(tmp_path / "out", *four)
     assert list(results["flows"]) == ["four", "three", "two", "one"]
@@ -92,6 +93,7 @@ def test_flows_are_in_the_order_of_their_densities(four, tmp_path):
     assert "data:image/png;base64," in (tmp_path / "out" / "compare.html").read_text()
 
 
+@pytest.mark.thorough
 def test_of_few_flows_there_is_no_correlation(four, tmp_path):
     assert compared(tmp_path / "out", *four[:2])["correlations"] is None
 

@@ -198,6 +198,7 @@ def test_hyper_parameters_are_the_papers(name):
     assert {key: found[key] for key in expected} == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", PAPER)
 def test_parameter_counts_are_the_papers(name):
     dataset, kind = PAPER[name]

@@ -54,6 +54,7 @@ def test_the_header_tells_command_and_parameters(file):
     assert f"{count:,} parameters" in joined
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", FILES)
 def test_the_smoke_variant_trains_evaluates_and_draws(file, tmp_path):
     config = f"--config={CONFIGS / file}:smoke"

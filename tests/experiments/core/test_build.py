@@ -173,6 +173,7 @@ def test_an_uneven_batch_is_refused_before_training(sets, monkeypatch):
     assert "batch size 16 does not divide over 3 devices; use a multiple" in message
 
 
+@pytest.mark.thorough
 def test_the_template_is_that_of_the_initial_state(sets):
     for more in ("optimizer.ema_decay=0.9", "model.norm=batch", "optimizer.l2=0"):
         config = load(more)

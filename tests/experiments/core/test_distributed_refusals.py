@@ -19,6 +19,7 @@ from tests.helpers.run_scripts import free_port
 from tests.helpers.two_processes import Two
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_what_one_host_lacks_ends_all(tmp_path):
     """Nothing is written, and each says whose fault it is."""
@@ -34,6 +35,7 @@ def test_what_one_host_lacks_ends_all(tmp_path):
     assert not workdir.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_other_configs_on_other_hosts_are_refused(tmp_path):
     """Or they would train different flows, or wait for each other for ever."""
@@ -49,6 +51,7 @@ def test_other_configs_on_other_hosts_are_refused(tmp_path):
     assert not workdir.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_vectors_are_trained_by_two(tmp_path):
     workdir = tmp_path / "run"
@@ -60,6 +63,7 @@ def test_vectors_are_trained_by_two(tmp_path):
     assert read_results(workdir)["versions"]["processes"] == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_a_workdir_in_use_is_refused_by_all(tmp_path):
     import fcntl
@@ -127,6 +131,7 @@ def test_where_nothing_tells_of_others_flags_are_asked_for(tmp_path):
     assert "--coordinator=HOST:PORT" in err
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_processes_that_do_not_come_are_waited_for_no_longer_than_asked(tmp_path):
     where = f"--coordinator=localhost:{free_port()}"

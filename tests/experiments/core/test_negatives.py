@@ -190,6 +190,7 @@ def test_an_epoch_ends_with_the_smaller_set(sets):
     assert build.training(config, sets).plan.num_steps == steps
 
 
+@pytest.mark.thorough
 def test_results_tell_what_was_told(workdir):
     results = read_results(workdir)
     assert set(results["auroc"]) == set(NAMES)

@@ -128,6 +128,7 @@ def streamed(arguments, tmp_path_factory):
     return run_of
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WAYS)
 def test_streamed_training_is_training_in_memory(in_memory, streamed, name):
     workdir, way = streamed(name), WAYS[name]
@@ -139,6 +140,7 @@ def test_streamed_training_is_training_in_memory(in_memory, streamed, name):
     assert described == expected
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_however_its_images_are_read(arguments, in_memory, tmp_path):
     """Half of it from memory, the rest streamed."""
     workdir = tmp_path / "run"
@@ -147,6 +149,7 @@ def test_a_run_goes_on_however_its_images_are_read(arguments, in_memory, tmp_pat
     assert_same_run(workdir, in_memory)
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_ctrl_c_reaches_the_workers_too_and_the_run_goes_on(
     arguments, data_dir, tmp_path
@@ -177,6 +180,7 @@ def test_ctrl_c_reaches_the_workers_too_and_the_run_goes_on(
     assert step == len(metrics.read_text().splitlines()) > 0
 
 
+@pytest.mark.thorough
 def test_a_streamed_run_is_evaluated_and_inspected(streamed, tmp_path):
     workdir = shutil.copytree(streamed("threads"), tmp_path / "run")
     before = read_results(workdir)

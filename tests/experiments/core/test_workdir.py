@@ -59,6 +59,7 @@ def test_other_images_are_refused(tmp_path, change):
     assert (tmp_path / "data.json").read_bytes() == kept
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_two_processes_do_not_share_a_workdir(tmp_path):
     code = (
@@ -138,6 +139,7 @@ def test_hashes_see_every_byte():
     assert fingerprint(again) == fingerprint(plain)
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_refused_changes_no_config(tmp_path, capsys):
     """Another process trains there, by other keys that may change."""
     assert run(["train", *TINY, f"--workdir={tmp_path}"]) == 0

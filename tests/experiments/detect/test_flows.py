@@ -60,6 +60,7 @@ def moved(flow, by):
     return replace(flow, run=replace(flow.run, state=state))
 
 
+@pytest.mark.thorough
 def test_a_flow_scores_by_its_likelihood(workdir, restored, tmp_path, monkeypatch):
     flows, tests = restored
     found = detect_flows.flow_runs(flows, tests, tmp_path)
@@ -118,6 +119,7 @@ def test_flows_of_several_seeds_share_their_rows(restored, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"flow_0", "flow_1"}
 
 
+@pytest.mark.thorough
 def test_other_scores_of_a_flow_have_rows(workdir, tmp_path, monkeypatch, capsys):
     limits = ("data.limit_train=400", "data.limit_test=300", "data.image_size=8")
     config = load_config(stubs.CONFIG, limits)
@@ -155,6 +157,7 @@ def test_other_scores_of_a_flow_have_rows(workdir, tmp_path, monkeypatch, capsys
     assert flow_scores.flow_score_runs([], config, sets, tests, own) == {}
 
 
+@pytest.mark.thorough
 def test_flows_that_do_not_belong_are_refused_before_any_training(
     workdir, tmp_path, monkeypatch, capsys
 ):
@@ -205,6 +208,7 @@ def told(tmp_path_factory):
     return config, sets, network, before, *exposed, place
 
 
+@pytest.mark.thorough
 def test_the_network_that_was_told_is_another(told):
     _, sets, network, before, exposed, facts, place = told
     # not donated to the training that went on from them

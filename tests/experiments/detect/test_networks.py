@@ -76,6 +76,7 @@ def run(runs, tmp_path):
     return copied
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FILES)
 def test_a_training_goes_on_from_its_checkpoint(run, name):
     workdir, (module, variables, facts) = run(name)
@@ -98,6 +99,7 @@ def outliers(count=20, seed=0):
     return pseudo_outliers(sets.train.images[:count], seed)[0]
 
 
+@pytest.mark.thorough
 def test_exposure_goes_on_from_a_network_and_resumes(run, tmp_path):
     config = tiny("cifar10_detect")
     _, (_, start, _) = run("cifar10_detect")
@@ -124,6 +126,7 @@ def test_exposure_goes_on_from_a_network_and_resumes(run, tmp_path):
         train(heavy, place, outliers=told, start=start)
 
 
+@pytest.mark.thorough
 def test_exposure_from_the_first_step(tmp_path):
     config = tiny("cifar10_detect", "exposure.batch_size=3")
     _, _, facts = train(config, tmp_path, outliers=outliers())
@@ -131,6 +134,7 @@ def test_exposure_from_the_first_step(tmp_path):
     assert facts["steps"] == 4
 
 
+@pytest.mark.thorough
 def test_groups_of_batch_norm_train_another_network(run, tmp_path):
     _, (_, whole, _) = run("cifar10_detect")
     _, groups, _ = train(tiny("cifar10_detect", "model.norm_group=4"), tmp_path / "new")

@@ -15,6 +15,8 @@ from tests.helpers.experiment_runs import (
 )
 from tests.helpers.run_scripts import free_port
 
+pytestmark = pytest.mark.thorough
+
 # of the outputs, of gradients, of dropout, and of a network that is trained further;
 # the figure of layers has FSSD
 DETECTORS = ("MSP", "ODIN (fixed setting)", "MC Dropout (mean)", "Outlier Exposure")

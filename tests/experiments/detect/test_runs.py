@@ -82,6 +82,7 @@ def stubbed(monkeypatch):
 FOG = {"corrupted": ("fog", "shot_noise"), "severities": (5, 1), "corrupted_images": 9}
 
 
+@pytest.mark.thorough
 def test_two_ood_sets_flows_and_corruptions(stubbed, tmp_path, monkeypatch, capsys):
     results, drawn = stubbed(tmp_path, [stubs.flow()], **FOG)
     stubs.check_table(tmp_path, results, ID_NAME)

@@ -64,6 +64,7 @@ def done(tmp_path_factory):
     return room, json.loads((room / "out" / "results.json").read_text())
 
 
+@pytest.mark.thorough
 def test_all_detectors_of_outputs_are_there(done):
     rows = {(r["name"], r["protocol"]) for r in done[1]["rows"]}
     listed = [*detectors.PUBLISHED, ood.TempScale(), ood.GrOOD()]

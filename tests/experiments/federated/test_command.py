@@ -80,6 +80,7 @@ def seed():
     return Clients.of(config, train, 0), test, others
 
 
+@pytest.mark.thorough
 def test_a_round_is_trained_once_and_one_more_where_it_was_stopped(finished):
     _, rounds = finished
     own = ROUNDS - BEGIN
@@ -249,6 +250,7 @@ def test_what_cannot_be_trained_is_refused(options, said, tmp_path, capsys):
     assert not (tmp_path / "run" / "rounds").exists()
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_with_its_own_images_alone(finished, tmp_path, capsys):
     workdir, _ = finished
     data = json.loads((workdir / "data.json").read_text())

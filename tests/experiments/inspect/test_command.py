@@ -42,6 +42,7 @@ def same(found: dict, results: dict, name: str) -> None:
         assert area == pytest.approx(results["auroc"][name], abs=0.01)
 
 
+@pytest.mark.thorough
 def test_a_single_scale_flow(tiny_run, tmp_path, capsys):
     # a copy: others count the pictures of the run itself
     workdir = shutil.copytree(tiny_run, tmp_path / "tiny")

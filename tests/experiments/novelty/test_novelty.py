@@ -19,6 +19,7 @@ def results(tmp_path_factory):
     return json.loads((out / "results.json").read_text()), out
 
 
+@pytest.mark.thorough
 def test_a_row_counts_what_it_drew(results):
     (row,) = results[0]["rows"]
     assert (row["fitted"], row["calibrated"], row["tested"]) == (36, 24, 40)
@@ -42,6 +43,7 @@ def test_the_table_has_a_line_for_each_kind(results):
     assert len(lines) == 2 + len(record["rows"][0]["kinds"])
 
 
+@pytest.mark.thorough
 def test_collections_are_of_one_shape_and_have_no_image_twice():
     for collection in (clothing(None, 30), emoji(30)):
         shape = collection.normal.shape[1:]

@@ -47,6 +47,7 @@ def masked_parameters(shape: Shape) -> int:
     return shape.couplings * (hidden + (w + 1) * 2 * shape.dim)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("builder", [ours, ours_scan])
 def test_our_calls_train_the_density_they_give(builder, task):
@@ -87,6 +88,7 @@ def test_libraries_do_the_same_work(name, task):
     np.testing.assert_allclose(loss["first_value"], -density["first_value"], rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_no_row_is_lost(monkeypatch, tmp_path, capsys):
     """Ours is measured; one fails in its process, and one is not there."""
@@ -236,6 +238,7 @@ def test_our_detectors_are_fitted_anew_and_score(task, monkeypatch):
         assert ood.auroc(scores[:10], scores[10:]).value > 0.8
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 def test_detectors_are_compared(monkeypatch, tmp_path, capsys):
     """With ourselves in the other library's stead: the same scores, and all columns."""

@@ -9,6 +9,7 @@ from experiments.cli import run
 from experiments.precision.command import ARITHMETIC
 
 
+@pytest.mark.thorough
 def test_what_precision_does_to_a_run(tiny_run, capsys):
     before = (tiny_run / "results.json").read_bytes()
     assert run(["precision", f"--workdir={tiny_run}"]) == 0

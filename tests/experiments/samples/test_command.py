@@ -61,6 +61,7 @@ def subject(workdir):
     return samples.load(workdir, (), "run")
 
 
+@pytest.mark.thorough
 def test_samples_are_those_of_the_noise_times_the_temperature(tiny_run):
     """Latents back from the samples are the noise, shrunk; the same for every T."""
     tiny = subject(tiny_run)
@@ -116,6 +117,7 @@ def test_a_run_is_not_evaluated_as_it_is(capsys, tiny_run, tmp_path):
     assert set(snapshot(workdir)) == set(before) - {"results.json"}
 
 
+@pytest.mark.thorough
 def test_runs_of_other_images_are_refused(capsys, tiny_run, tmp_path):
     other = tmp_path / "other"
     size = ("--config.data.image_size=14", "--config.model.couplings=2")

@@ -62,6 +62,7 @@ def kept(out, name, block) -> dict:
     return scored.scores
 
 
+@pytest.mark.thorough
 def test_the_table_is_of_the_kept_scores(first):
     results, out = first
     assert list(results["blocks"]) == ["seen", "told"]
@@ -131,6 +132,7 @@ def plain_picture(*arguments, **options):
     return Figure((0.1, 0.1))
 
 
+@pytest.mark.thorough
 def test_the_lock_and_resuming(first, own_run, monkeypatch, capsys):
     results, out = first
     monkeypatch.setattr("flowjax_ood.figures.auroc_heat_map", plain_picture)
@@ -190,6 +192,7 @@ def refused(*arguments):
     raise AssertionError("scores without outliers")
 
 
+@pytest.mark.thorough
 def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
     results, _ = first
     monkeypatch.setattr("flowjax_ood.figures.auroc_heat_map", plain_picture)
@@ -210,6 +213,7 @@ def test_several_runs_are_averaged(first, tiny_run, tmp_path, monkeypatch):
     assert len(list((tmp_path / "out" / "scores").iterdir())) == 2
 
 
+@pytest.mark.thorough
 def test_every_background_is_a_row(own_run, tmp_path):
     """Of a flow to itself the ratio is 0, and all images tie; to another, it is not."""
     copies = shutil.copytree(own_run, tmp_path / "copy"), tmp_path / "other"

@@ -12,6 +12,7 @@ from flowjax_ood.models import RealNVP
 from flowjax_ood.novelty.features import EncoderFeatures
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:.* tie at the lowest score")
 @pytest.mark.parametrize("passes", [1, 1000])
 def test_rows_have_different_names_and_controls_see_no_flow(passes, monkeypatch):
@@ -52,6 +53,7 @@ def test_rows_have_different_names_and_controls_see_no_flow(passes, monkeypatch)
         np.testing.assert_array_equal(first, again)
 
 
+@pytest.mark.thorough
 def test_scores_of_an_encoder_join_where_it_is_installed(monkeypatch):
     seen = []
 

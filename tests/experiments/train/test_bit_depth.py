@@ -51,6 +51,7 @@ def trained(five_bits):
     return TrainedFlow.restore(five_bits)
 
 
+@pytest.mark.thorough
 def test_bits_per_dim_are_those_of_the_depth(five_bits, trained):
     """`bits - log2 p(x) / D`: what 8-bit images would have, less three."""
     results = read_results(five_bits)
@@ -80,6 +81,7 @@ def test_pictures_are_of_all_greys(trained):
     np.testing.assert_allclose(trained.sets.pictures(test) * (BINS - 1), test)
 
 
+@pytest.mark.thorough
 def test_inspect_scores_as_evaluate_does(five_bits, trained):
     options = InspectOptions(count=20, averaged=2, draws=1, images=(0,))
     looked_at = subject(trained, options)

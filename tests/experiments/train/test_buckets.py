@@ -25,6 +25,7 @@ def workdir(emulator):
     return as_path(url)
 
 
+@pytest.mark.thorough
 def test_a_run_leaves_what_it_leaves_on_a_disk(workdir, tiny_run):
     names = {str(path.relative_to(workdir)) for path in workdir.objects()}
     for file in ("config.json", "data.json"):
@@ -39,6 +40,7 @@ def test_a_run_leaves_what_it_leaves_on_a_disk(workdir, tiny_run):
         assert results[0][key] == results[1][key]
 
 
+@pytest.mark.thorough
 def test_status_and_evaluate_read_it(workdir, capsys):
     assert run(["evaluate", f"--workdir={workdir}", "--config.eval.seed=5"]) == 0
     assert f"results and figures are in {workdir}" in capsys.readouterr().out
@@ -55,6 +57,7 @@ def test_status_and_evaluate_read_it(workdir, capsys):
     assert "evaluated" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_two_writers(workdir, monkeypatch, capsys):
     monkeypatch.setattr(leases, "BEAT", 0.2)
     before = snapshot_of(workdir)

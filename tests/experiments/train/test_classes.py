@@ -55,6 +55,7 @@ def trained(request):
     return TrainedFlow.restore(request.getfixturevalue(request.param))
 
 
+@pytest.mark.thorough
 def test_results_are_of_the_mixture(trained):
     """Written out: `log p(x) = log mean_y p(x | y)` of each image, class by class."""
     flow, variables, images = trained.flow, trained.variables, trained.sets.test.images
@@ -95,6 +96,7 @@ def test_the_loss_is_that_of_each_image_in_its_class(by_base):
     np.testing.assert_array_equal(cond, one_hot_condition(rows, 10))
 
 
+@pytest.mark.thorough
 def test_classes_become_apart_and_the_conditioned_part_moves(trained):
     """Else the condition would have gone nowhere."""
     params = trained.run.state.params
@@ -105,6 +107,7 @@ def test_classes_become_apart_and_the_conditioned_part_moves(trained):
     assert np.ptp(joint, 1).min() > 0
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_with_its_labels(by_base, tmp_path, capsys):
     halves = "--config.train.num_steps=2"
     assert train(tmp_path / "run", halves) == 0
@@ -133,6 +136,7 @@ def test_classes_left_out_are_absent():
     assert set(np.unique(load_sets(config).train.labels)) == set(range(10)) - {3, 7}
 
 
+@pytest.mark.thorough
 def test_vectors_too(tmp_path, capsys):
     # clusters of vectors, labelled 0 to 3
     smoke = f"--config={CONFIGS / 'hepmass.py'}:smoke"
@@ -158,6 +162,7 @@ def error_of(*more) -> str:
     return str(caught.value)
 
 
+@pytest.mark.thorough
 def test_labels_that_do_not_fit():
     """Every class has something to be trained on, or is left out by name."""
     has = "fashion_mnist:train has"
@@ -201,6 +206,7 @@ def test_images_without_labels(tmp_path):
     assert "needs labels, and mine:train comes without" in said
 
 
+@pytest.mark.thorough
 def test_commands_that_read_latents_refuse_them(by_base, by_couplings):
     base, couplings = map(TrainedFlow.restore, (by_base, by_couplings))
     with pytest.raises(UserError, match="a flow of 10 classes"):

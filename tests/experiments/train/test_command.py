@@ -102,6 +102,7 @@ def test_results_are_consistent(smoke_run):
     assert results["eval"] == read_config(smoke_run).eval.to_dict()
 
 
+@pytest.mark.thorough
 def test_batch_norm_reports_running_and_recomputed_statistics(smoke_run):
     results = read_results(smoke_run)
     running = results["running_statistics"]
@@ -117,6 +118,7 @@ def test_batch_norm_reports_running_and_recomputed_statistics(smoke_run):
     )
 
 
+@pytest.mark.thorough
 def test_evaluate_alone_finds_the_same(smoke_copy):
     expected = read_results(smoke_copy)
     kept = {"config.json", "metrics.jsonl"}
@@ -131,6 +133,7 @@ def test_evaluate_alone_finds_the_same(smoke_copy):
     assert {n: after[n] for n in untouched} == {n: before[n] for n in untouched}
 
 
+@pytest.mark.thorough
 def test_training_again_does_nothing_new(tiny_copy, capsys):
     before = snapshot(tiny_copy)
     average = "--config.optimizer.ema_decay=0.5"
@@ -158,6 +161,7 @@ def test_averaged_parameters_are_those_evaluated(tiny_run):
     assert last["mnist"] != pytest.approx(averaged["mnist"], rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_evaluate_with_other_ood_sets_and_noise(tiny_copy):
     before = read_results(tiny_copy)
     kept = (tiny_copy / "config.json").read_bytes()
@@ -184,6 +188,7 @@ def test_evaluate_with_other_ood_sets_and_noise(tiny_copy):
     )
 
 
+@pytest.mark.thorough
 def test_draws_are_the_noise_of_the_seeds_that_follow(tiny_copy):
     # a set that is close: its order among the test images depends on the noise
     command = ["evaluate", f"--workdir={tiny_copy}", "--config.eval.samples=0"]
@@ -203,6 +208,7 @@ def test_draws_are_the_noise_of_the_seeds_that_follow(tiny_copy):
     assert found["eval"]["draws"] == 2
 
 
+@pytest.mark.thorough
 def test_results_do_not_depend_on_the_evaluation_batch(tiny_copy):
     before = read_bits(tiny_copy)
     overrides = ("--config.eval.batch_size=7", "--config.eval.samples=0")

@@ -34,6 +34,7 @@ def records(workdir) -> list[dict]:
     return [{k: v for k, v in r.items() if k not in clock} for r in found]
 
 
+@pytest.mark.thorough
 def test_a_run_leaves_results(glow_run):
     results = read_results(glow_run)
     assert results["steps"] == 4
@@ -44,6 +45,7 @@ def test_a_run_leaves_results(glow_run):
         assert (glow_run / name).read_bytes().startswith(b"\x89PNG\r\n")
 
 
+@pytest.mark.thorough
 def test_a_run_of_two_sessions_ends_where_one_of_one_does(glow_run, tmp_path):
     for steps in (2, 4):
         more = f"--config.train.num_steps={steps}"

@@ -31,6 +31,7 @@ from tests.helpers.validation_runs import (
 # ---- the best state
 
 
+@pytest.mark.thorough
 def test_the_best_state_is_that_of_the_highest_score(held_run):
     scores = scores_of(held_run)
     assert list(scores) == [2, 4, 6, 8]
@@ -48,6 +49,7 @@ def test_the_best_state_is_that_of_the_highest_score(held_run):
     assert TrainedFlow.restore(held_run).step == best
 
 
+@pytest.mark.thorough
 def test_it_is_the_state_of_a_run_that_ends_there(held_run, tmp_path):
     best = read_results(held_run)["steps"]
     shorter = train(tmp_path / "run", f"--config.train.num_steps={best}")
@@ -62,6 +64,7 @@ def nats(config, variables, images) -> np.ndarray:
         return np.asarray(flow.apply(variables, dequantize(images, keys)))
 
 
+@pytest.mark.thorough
 def test_scores_are_of_the_images_held_back(held_run):
     restored = TrainedFlow.restore(held_run)
     images = restored.sets.validation.images
@@ -82,6 +85,7 @@ GLOW = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("statistic", ["mean", "median"])
 @pytest.mark.parametrize("arguments", [ARGUMENTS, GLOW], ids=["real_nvp", "glow"])
 def test_the_score_is_the_statistic_asked_for(arguments, statistic):
@@ -95,6 +99,7 @@ def test_the_score_is_the_statistic_asked_for(arguments, statistic):
     assert looks[0] == looks[1] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.thorough
 def test_patience_ends_training(tmp_path):
     workdir = train(tmp_path / "run", "--config.train.patience=1")
     scores = list(scores_of(workdir).values())
@@ -106,6 +111,7 @@ def test_patience_ends_training(tmp_path):
     assert found["steps"] == 2 * (len(scores) - 1)
 
 
+@pytest.mark.thorough
 def test_evaluate_alone_finds_the_same(held_run, tmp_path):
     held_copy = shutil.copytree(held_run, tmp_path / "run")
     expected = read_results(held_copy)
@@ -177,6 +183,7 @@ NEGATIVE = (
 )
 
 
+@pytest.mark.thorough
 def test_of_negative_training_what_is_learned_is_held_back(tmp_path):
     config = config_of(arguments=NEGATIVE)
     sets = load_sets(config)

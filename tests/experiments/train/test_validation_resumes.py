@@ -28,6 +28,7 @@ from tests.helpers.validation_runs import (
 )
 
 
+@pytest.mark.thorough
 def test_a_run_that_goes_on_ends_as_if_nothing_had_happened(held_run, tmp_path):
     """From after its best; from before it: `test_half_of_it_may_be_streamed`."""
     workdir = tmp_path / "run"
@@ -53,6 +54,7 @@ def prepared(tmp_path_factory):
 STREAMED = "--config.data.streaming=True"
 
 
+@pytest.mark.thorough
 def test_streamed_it_is_the_same_run(held_run, prepared, tmp_path):
     workdir = train(tmp_path / "run", *prepared, STREAMED)
     assert_same_run(workdir, held_run)
@@ -63,6 +65,7 @@ def test_streamed_it_is_the_same_run(held_run, prepared, tmp_path):
     assert tail == expected["validation"]["origin"].rpartition(";")[2]
 
 
+@pytest.mark.thorough
 def test_half_of_it_may_be_streamed(held_run, prepared, tmp_path):
     workdir = tmp_path / "run"
     train(workdir, *prepared, "--config.train.num_steps=3")
@@ -73,6 +76,7 @@ def test_half_of_it_may_be_streamed(held_run, prepared, tmp_path):
 # ---- without
 
 
+@pytest.mark.thorough
 def test_without_it_nothing_changes(tmp_path):
     """Whatever the keys say that only a validation set has a use for."""
     arguments = ("train", *ASTRAY, "--config.train.num_steps=4")

@@ -50,6 +50,7 @@ def sets_error(*overrides, config=f"{CONFIGS / 'hepmass.py'}:smoke") -> str:
     return str(caught.value)
 
 
+@pytest.mark.thorough
 def test_a_run_that_stops_in_time_is_evaluated_and_goes_on(
     vector_run, tmp_path, capsys
 ):
@@ -249,6 +250,7 @@ def test_the_table_is_in_nats(vector_copy, capsys):
     assert rows[-1][4] == f"{area:.3f}"
 
 
+@pytest.mark.thorough
 def test_pca_has_no_density_of_the_raw_vector(tmp_path):
     changed = ("--config.data.pca=4", "--config.eval.baselines=")
     assert run(["train", SMOKE, *changed, f"--workdir={tmp_path}"]) == 0

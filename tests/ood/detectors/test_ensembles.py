@@ -79,6 +79,7 @@ def test_saturated_members_are_told_apart():
         np.testing.assert_allclose(found[score], exact[score], rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_deep_ensemble_averages_its_members():
     networks = MEMBERS[:2]
     x = blobs.between(12)
@@ -125,6 +126,7 @@ def test_mc_dropout_of_no_dropout_is_one_prediction():
     np.testing.assert_allclose(found, 0, atol=1e-8)
 
 
+@pytest.mark.thorough
 def test_mc_dropout_by_hand():
     x, passes = jnp.asarray(blobs.TEST[:6]), 4
     keys = [jax.random.fold_in(jax.random.key(3), t) for t in range(passes)]

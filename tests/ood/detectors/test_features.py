@@ -177,6 +177,7 @@ def test_lengths_between_classes_of_weights_nearly_alike():
     assert found[0, 6] == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("temperature", [1, 3])
 def test_grad_norm_is_that_of_the_gradient(temperature):
     def uniform_cross_entropy(w, f):

@@ -67,6 +67,7 @@ def test_outliers_of_all_kinds_score_lower(fitted):
         fitted.score(bad)
 
 
+@pytest.mark.thorough
 def test_row_sums_keep_signs_and_do_not_overflow():
     f = np.float32([[[2, -3], [1, 1]]])
     # positions are rows: of channel 0 at power 1, 2 (2 - 3) + 1 (1 + 1)

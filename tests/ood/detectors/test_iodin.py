@@ -35,6 +35,7 @@ def test_score(temperature, values):
     assert blobs.area(fitted, blobs.grey()) > 0.9
 
 
+@pytest.mark.thorough
 def test_of_all_values_it_is_odin():
     x = blobs.between(20)
     fitted = IODIN(0.05, 10.0, 16).fit(NET)

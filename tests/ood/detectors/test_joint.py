@@ -33,6 +33,7 @@ def log_normal(u, v):
     return -(squares + np.linalg.slogdet(s)[1] + u.shape[1] * np.log(2 * np.pi)) / 2
 
 
+@pytest.mark.thorough
 def test_parts_are_components_logits_and_explanation(fitted):
     u = fitted.parts(blobs.TEST)
     assert u.shape == (90, 4 + 3 + 4)
@@ -103,6 +104,7 @@ def test_only_the_joint_sees_what_is_usual_part_by_part():
     assert np.isclose(*apart, rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_it_is_a_density_and_gains_by_training():
     """It integrates to 1, and training raises the likelihood of what has two modes."""
     rng = np.random.default_rng(0)
@@ -132,6 +134,7 @@ def test_numbers_that_follow_from_others_are_left_out():
     assert np.ptp(difference) < 1e-3
 
 
+@pytest.mark.thorough
 def test_outliers_batches_and_calibration(fitted):
     assert blobs.area(fitted, blobs.far()) > 0.99
     assert blobs.area(fitted, blobs.between()) > 0.9

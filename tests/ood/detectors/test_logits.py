@@ -178,6 +178,7 @@ def test_options_reach_the_score():
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_log_odds_of_equals_have_the_mean_of_both_gradients():
     z = np.array([1.0, 1.0, 0.5], np.float32)
     step = np.eye(3, dtype=np.float32) * 1e-2

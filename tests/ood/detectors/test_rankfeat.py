@@ -35,6 +35,7 @@ def test_score_and_orientation():
         fitted.score(bad)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(3, 4, 5), (5, 2, 7), (9, 2)])
 def test_largest_singular_value_is_taken_off(shape):
     """Of more positions than channels, of fewer, and of sequences."""

@@ -56,6 +56,7 @@ def test_cfood():
         assert len(np.unique(expected)) > 1 or query is blobs.GREY
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rows", [1, 64, 100])
 def test_cfood_of_rows_together_is_that_of_each_share(rows):
     """At the first share whose radii reach `count` references; NaN and far rows too."""

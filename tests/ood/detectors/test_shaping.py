@@ -53,6 +53,7 @@ def test_scale_keeps_all():
     np.testing.assert_allclose(scale(F, 0.6), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_ash_b_keeps_the_published_count_whatever_is_tied():
     f = jnp.asarray(random_features() + 0.1) * (np.arange(blobs.UNITS) < 4)
     kept = ash(f, 0.65, "b")
@@ -72,6 +73,7 @@ def test_nothing_pruned_changes_nothing_but_the_factor():
     np.testing.assert_allclose(scale(F, 0.0), F * E(1), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_tiny_share_of_the_sum_stays_finite():
     f = jnp.ones((1, 2000)) / 1000
     assert np.isfinite(ash(f, 0.999, "s")).all()
@@ -160,6 +162,7 @@ def test_dead_features(detector):
     assert np.isfinite(fitted.score_outputs(outputs_of(0 * new))).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_the_largest_of_a_row_are_those_of_sorting(dtype):
     rng = np.random.default_rng(0)

@@ -62,6 +62,7 @@ def test_weights_are_moved_by_a_share_of_their_length():
     assert np.abs(np.corrcoef(moved[:, 0].T)[0, 1:]).max() < 0.9
 
 
+@pytest.mark.thorough
 def test_pieces():
     values = np.float32([[0, 1, 1.9, 2], [-1, 5, 0.5, 3]])
     np.testing.assert_allclose(density(values, 0.0, 2.0, 2), [[0.25, 0.75], [0.25, 0]])

@@ -269,6 +269,7 @@ def test_the_lists_name_every_score_once_and_what_it_costs():
     assert ood.poses(gaussian_flow()) == ()
 
 
+@pytest.mark.thorough
 def test_all_scores_of_a_list_are_of_one_pass(fitted, monkeypatch):
     passes, collect = [], ood.ScoredFlow.collect
     monkeypatch.setattr(

@@ -75,6 +75,7 @@ def test_noise_is_longest_and_codes_belong_to_the_image(coder):
     np.testing.assert_array_equal(turned, bits)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("coder", CODERS)
 def test_input_complexity_adds_nats(flow, train, coder):
     score = ood.InputComplexity(coder)

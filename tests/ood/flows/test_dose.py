@@ -29,6 +29,7 @@ def vectors(count, seed, scale=1.0, dims=5):
     return gaussian_flow(dims).collect(x.astype(np.float32))
 
 
+@pytest.mark.thorough
 def test_kernels_are_scipys_of_each_statistic(flow, train):
     fitted = ood.DoSE().fit(flow, ood.Given(train=train))
     others = flow.collect(images(9, seed=1))

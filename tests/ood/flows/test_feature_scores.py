@@ -26,6 +26,7 @@ def images(flow):
     return rng.integers(100, 140, size=(60, *flow.shape)).astype(np.uint8)
 
 
+@pytest.mark.thorough
 def test_it_is_the_score_of_the_features(flow, images):
     given = ood.Given(train=flow.collect(images[:50]))
     score = ood.FeatureScore(features, to_mean, label="to the mean")

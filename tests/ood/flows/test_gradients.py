@@ -114,6 +114,7 @@ def pictures():
     return image_flow(scales=1)
 
 
+@pytest.mark.thorough
 def test_scores_belong_to_the_image_alone(pictures):
     x = images(20)
     given = ood.Given(train=pictures.collect(x))
@@ -147,6 +148,7 @@ def test_regret_trains_the_parameters_of_the_path_alone(flow):
     np.testing.assert_allclose(-found, 1e-3 * (bias**2).sum(1), rtol=0.02, atol=2e-6)
 
 
+@pytest.mark.thorough
 def test_regret_by_default_trains_the_last_coupling(pictures):
     path = ("bijector", "bijectors_3")
     ours = ood.LikelihoodRegret(1).fit(pictures).score(images(4))

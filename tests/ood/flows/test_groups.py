@@ -40,6 +40,7 @@ def test_larger_groups_find_smaller_changes(calibration):
     assert test.alarms(test.score(high)).all()
 
 
+@pytest.mark.thorough
 def test_scores_are_distances_of_means_in_nats():
     flow = image_flow()
     held_out = flow.collect(images(100))

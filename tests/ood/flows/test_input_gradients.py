@@ -51,6 +51,7 @@ def test_without_noise_it_is_a_gaussian_of_log_lengths():
     np.testing.assert_allclose(found, log_density(*logs), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("coordinates", ["pixels", "logits"])
 def test_images_are_reflected_and_their_gradients_of_logits(coordinates):
     flow, train, x = identity_flow(), images(60), images(20, seed=1)

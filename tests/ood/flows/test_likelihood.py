@@ -24,6 +24,7 @@ def test_terms_on_a_gaussian_are_exact():
     np.testing.assert_array_equal(ood.LogDeterminant().fit(flow).score(x), 0)
 
 
+@pytest.mark.thorough
 def test_the_two_terms_and_the_scales_add_up(flow):
     outputs = flow.collect(images(5))
 
@@ -38,6 +39,7 @@ def test_the_two_terms_and_the_scales_add_up(flow):
     np.testing.assert_array_equal(of(ood.ScaleLikelihood()), of(ood.ScaleLikelihood(2)))
 
 
+@pytest.mark.thorough
 def test_typicality_is_zero_at_the_mean_of_calibration(flow):
     held_out, others = flow.collect(images(50)), flow.collect(images(9, seed=1))
     fitted = ood.Typicality().fit(flow, ood.Given(id_validation=held_out))
@@ -47,6 +49,7 @@ def test_typicality_is_zero_at_the_mean_of_calibration(flow):
     assert fitted.score(images(9, seed=1)).dtype == np.float64
 
 
+@pytest.mark.thorough
 def test_missing_and_wrong_data_are_refused(flow):
     with pytest.raises(ValueError, match="calibration images"):
         ood.Typicality().fit(flow)
@@ -73,6 +76,7 @@ def test_missing_and_wrong_data_are_refused(flow):
         ood.ScaleLikelihood(3).fit(flow)
 
 
+@pytest.mark.thorough
 def test_scores_that_are_nan_are_refused(flow):
     outputs = flow.collect(images(3))
     outputs.log_pz[1] = np.nan

@@ -61,6 +61,7 @@ def test_the_dimension_of_a_linear_flow_is_its_rank():
     assert smooth_dimension(far, np.log(0.03)) > 100
 
 
+@pytest.mark.thorough
 def test_the_spectrum_is_that_of_the_inverse():
     flow = vector_flow(5)
     x = RNG(0).normal(size=(6, 5)).astype(np.float32)

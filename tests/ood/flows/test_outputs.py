@@ -16,6 +16,7 @@ def scored(request):
     return image_flow(scales=request.param)
 
 
+@pytest.mark.thorough
 def test_terms_of_scales_add_up_to_those_of_the_flow(scored):
     x = images(9)
     outputs = scored.collect(x)
@@ -32,6 +33,7 @@ def test_terms_of_scales_add_up_to_those_of_the_flow(scored):
     assert outputs.flat_latents().shape == (9, 64)
 
 
+@pytest.mark.thorough
 def test_gained_log_determinants_are_those_of_the_scale():
     """Of two scales: the flow cut after the first has the first's."""
     scored = image_flow(scales=2)
@@ -48,6 +50,7 @@ def test_gained_log_determinants_are_those_of_the_scale():
     np.testing.assert_allclose(outputs.logdet[:, 1], inner, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_outputs_belong_to_the_image_alone(scored):
     x = images(20)
     once = scored.collect(x)
@@ -73,6 +76,7 @@ def test_vectors_are_scored_as_they_are():
     np.testing.assert_allclose(scored.collect(x).log_prob, expected, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("events", "error", "message"),
     [
@@ -102,6 +106,7 @@ def test_a_base_that_is_no_sum_over_scales_is_refused():
         scored.collect(np.zeros((3, 5), np.float32))
 
 
+@pytest.mark.thorough
 def test_outputs_are_replaced_and_taken_by_rows(scored):
     outputs = scored.collect(images(5))
     other = replace(outputs, logdet=outputs.logdet + 1)

@@ -54,6 +54,7 @@ def flow():
     return simple_flow()
 
 
+@pytest.mark.thorough
 def test_without_disturbance_the_rounding_of_the_inverse_is_left(flow):
     found = ood.Reconstruction(size=0).fit(flow).score(images(12))
     assert (found <= 0).all()

@@ -30,6 +30,7 @@ def same(flow, **changes):
     return replace(flow, **changes)
 
 
+@pytest.mark.thorough
 def test_the_ratio_is_the_difference_of_log_densities(flows, x):
     flow, background, _ = flows
     got = ood.BackgroundRatio(background).fit(flow).score(x)
@@ -55,6 +56,7 @@ def test_waic_is_the_mean_less_the_unbiased_variance(flows, x):
     np.testing.assert_allclose(order, got, rtol=1e-10)
 
 
+@pytest.mark.thorough
 def test_equal_flows_see_the_same_noise(of_images):
     """So the ratio is 0 and WAIC is l, whatever the seeds of their own."""
     flow = of_images

@@ -39,6 +39,7 @@ def workdir(bucket):
     return as_path(bucket) / "run"
 
 
+@pytest.mark.thorough
 def test_a_run_that_goes_on_is_the_same_bit_for_bit(workdir, whole):
     train(workdir, 6, tiny("light"))
     assert saved(workdir) == ["4", "6"]
@@ -59,6 +60,7 @@ def test_a_run_that_goes_on_is_the_same_bit_for_bit(workdir, whole):
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spoil", ["cut", "flipped", "missing", "manifest"])
 def test_a_damaged_newest_one_is_set_aside(workdir, whole, spoil):
     train(workdir, 8, tiny("light"))
@@ -84,6 +86,7 @@ def test_a_damaged_newest_one_is_set_aside(workdir, whole, spoil):
     assert [(e["step"], e["to"]) for e in told] == [(8, 4)]
 
 
+@pytest.mark.thorough
 def test_checkpoints_that_are_gone_are_not_a_new_run(workdir):
     train(workdir, 4, tiny("light"))
     for path in (workdir / "checkpoints").objects():
@@ -108,6 +111,7 @@ def test_killed_in_a_save_it_goes_on_from_the_last_whole_one(workdir, whole):
         assert saved(workdir / fault) == ["10", "8"]
 
 
+@pytest.mark.thorough
 def test_errors_and_delays_cost_time_alone(emulator, workdir, whole):
     emulator.faults(
         {"how": "refuse", "path": "manifest.json", "method": "PUT", "count": 1},
@@ -122,6 +126,7 @@ def test_errors_and_delays_cost_time_alone(emulator, workdir, whole):
     assert saved(workdir) == ["10", "8"]
 
 
+@pytest.mark.thorough
 def test_a_bucket_that_takes_no_more_ends_the_run_in_words(
     emulator, workdir, whole, monkeypatch
 ):

@@ -101,6 +101,7 @@ def test_a_trace_that_fails_is_a_warning(tmp_path, tracer, monkeypatch, capsys, 
     assert f"no trace in {tmp_path} (No space left); training goes on" in line
 
 
+@pytest.mark.thorough
 def test_a_trace_marks_its_steps(tmp_path, capsys):
     square = jax.jit(lambda x: x @ x)
     x = square(jnp.eye(8))

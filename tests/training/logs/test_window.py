@@ -43,6 +43,7 @@ class Clock:
         return Timed("jit", jax.devices()[:1])
 
 
+@pytest.mark.thorough
 def test_time_is_that_of_steps_alone(tmp_path, monkeypatch):
     """Not of compilation, of saving, or of trying the state that is saved."""
     clock = Clock(monkeypatch)
