@@ -1,6 +1,5 @@
 """scikit-learn's own checks of an estimator, all of them, of that for embeddings."""
 
-import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from flowjax_ood.estimators import EmbeddingOutlierDetector
