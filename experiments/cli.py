@@ -102,7 +102,7 @@ def run(argv: list[str]) -> int:
         return _run(argv)
     except KeyboardInterrupt as stop:
         number = getattr(stop, "signum", signal.SIGINT)
-        say(f"stopped by {number.name} outside of training; run it again")
+        say(f"stopped by {number.name}; what was saved is kept: run it again")
         distributed.leave_others(128 + number)
         return 128 + number
     except Exception as error:
