@@ -214,6 +214,7 @@ np.testing.assert_array_equal(out, noisy(images, index))
 """
 
 
+@pytest.mark.thorough
 def test_noise_does_not_depend_on_the_sharding():
     done = subprocess.run(
         [sys.executable, "-c", SHARDED], capture_output=True, text=True

@@ -32,4 +32,6 @@ def generic_variables(module: nn.Module, rng, *args) -> dict:
             noise = 0.3 * noise
         return jnp.asarray(noise, like.dtype)
 
-    return jax.tree_util.tree_map_with_path(draw, dict(shapes))
+    # arrays, also where it is asked for within a traced function and then kept
+    with jax.ensure_compile_time_eval():
+        return jax.tree_util.tree_map_with_path(draw, dict(shapes))

@@ -10,6 +10,8 @@ import pytest
 from flowjax_ood.ood.batched import batches, in_batches, spread
 from tests.helpers.run_scripts import ROOT, script_command
 
+pytestmark = pytest.mark.thorough
+
 # those of four_devices.py
 NAMES = (
     *("features", "outputs", "neighbours", "class means", "odin", "mahalanobis"),
@@ -33,7 +35,6 @@ def found(tmp_path_factory) -> dict:
     return dict(np.load(output))
 
 
-@pytest.mark.thorough
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_do_not_depend_on_devices(found, name):

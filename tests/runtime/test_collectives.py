@@ -12,7 +12,7 @@ DEVICES, STEPS = 8, 2
 METRICS = 3
 LOCAL = ("shard_map", "pmap")
 PROGRAMS = ("plain", "group", "scanned")
-pytestmark = pytest.mark.multiprocess
+pytestmark = [pytest.mark.multiprocess, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,6 @@ def others(program: dict) -> int:
     return sum(program[kind].size for kind in kinds)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("norm", ["plain", "group"])
 @pytest.mark.parametrize("mode", LOCAL)
 def test_a_step_talks_once(programs, mode, norm):

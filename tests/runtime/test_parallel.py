@@ -34,6 +34,7 @@ def test_actnorm_starts_from_the_whole_batch(eight):
     assert_agree(eight["init eight"], eight["init one"], rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("mode", MODES)
 def test_eight_devices_reach_what_one_does(eight, mode):

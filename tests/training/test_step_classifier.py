@@ -135,6 +135,7 @@ def two(tmp_path_factory) -> dict[str, dict]:
     return found_by("two_devices_classifier", output)
 
 
+@pytest.mark.thorough
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("kind", ["plain", "norm", "outliers", "norm and outliers"])
 @pytest.mark.parametrize("mode", MODES)

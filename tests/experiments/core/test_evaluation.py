@@ -26,6 +26,8 @@ from tests.helpers import detect_stubs as stubs
 from tests.helpers.experiment_runs import CONFIGS
 from tests.helpers.tiny_run import assert_same
 
+pytestmark = pytest.mark.thorough
+
 TERMS = ("log_pz", "logdet")
 
 
@@ -55,7 +57,6 @@ def test_a_network_of_detect_is_no_flow(tmp_path):
         TrainedFlow.restore(tmp_path)
 
 
-@pytest.mark.thorough
 def test_statistics_are_recomputed_over_training_batches(trained):
     c = trained.config.eval
     key, batches = (
@@ -74,7 +75,6 @@ def test_statistics_are_recomputed_over_training_batches(trained):
     assert any((a != b).any() for a, b in zip(lagging, precise, strict=True))
 
 
-@pytest.mark.thorough
 def test_nothing_is_recomputed_before_it_is_needed(smoke_run, tiny_run, monkeypatch):
     monkeypatch.setattr(evaluation, "recompute_batch_stats", stubs.never)
     restored = TrainedFlow.restore(smoke_run)
@@ -104,7 +104,6 @@ def test_train_reports_those_likelihoods(smoke_run, likelihoods):
                 np.testing.assert_array_equal(kept[f"{name}/{term}"], getattr(ll, term))
 
 
-@pytest.mark.thorough
 def test_precision_compares_with_them(smoke_run, tmp_path, monkeypatch):
     workdir = shutil.copytree(smoke_run, tmp_path / "smoke")
     monkeypatch.setattr(precision, "ARITHMETIC", {"float32": FLOAT32})
@@ -124,13 +123,11 @@ def test_inspect_looks_through_them(trained, likelihoods, monkeypatch):
     assert_same_terms(measured["recomputed"], likelihoods)
 
 
-@pytest.mark.thorough
 def test_samples_are_drawn_by_them(smoke_run, trained):
     drawing = samples.load(smoke_run, (), "run")
     assert_same(drawing.trained.variables, trained.variables)
 
 
-@pytest.mark.thorough
 def test_detect_ranks_by_them(smoke_run, trained, tmp_path):
     limits = ("data.limit_train=40", "data.limit_test=64")
     config = load_config(stubs.CONFIG, limits)

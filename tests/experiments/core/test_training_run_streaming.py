@@ -194,6 +194,7 @@ def test_a_streamed_run_is_evaluated_and_inspected(streamed, tmp_path):
     assert looked_at.draw("fashion_mnist", np.arange(2)).shape == (2, 28, 28, 1)
 
 
+@pytest.mark.thorough
 def test_a_streamed_run_does_not_go_on_with_other_images(
     arguments, data_dir, streamed, tmp_path, capsys
 ):

@@ -17,6 +17,8 @@ from tests.helpers import blobs
 from tests.helpers import detect_stubs as stubs
 from tests.helpers.experiment_runs import only_error
 
+pytestmark = pytest.mark.thorough
+
 NET = blobs.NETWORK
 SETS = {"test": blobs.TEST, "between": blobs.between(), "grey": blobs.grey()}
 VALIDATION = 40
@@ -64,7 +66,6 @@ def done(tmp_path_factory):
     return room, json.loads((room / "out" / "results.json").read_text())
 
 
-@pytest.mark.thorough
 def test_all_detectors_of_outputs_are_there(done):
     rows = {(r["name"], r["protocol"]) for r in done[1]["rows"]}
     listed = [*detectors.PUBLISHED, ood.TempScale(), ood.GrOOD()]

@@ -19,6 +19,8 @@ from flowjax_ood.ood.summaries import Summary
 from tests.helpers import detect_stubs as stubs
 from tests.helpers.detect_stubs import ID_NAME, OOD_NAMES
 
+pytestmark = pytest.mark.thorough
+
 CORRUPTED = ("fog 1", "fog 5")
 # of logits, of training outputs, of layers, and one that is chosen by a protocol
 FEW = ("MSP", "KNN", "FSSD (last layer)", "ODIN")
@@ -69,7 +71,6 @@ def equal(found, other):
             assert replace(one, scores={}) == replace(same, scores={})
 
 
-@pytest.mark.thorough
 def test_all_that_the_lists_say_and_no_more(every):
     config, network = stubs.config(), stubs.network()
     plain = [d.name for d in detectors.plain(config, network.layers, 48)]

@@ -29,6 +29,8 @@ from flowjax_ood import ood
 from flowjax_ood.federated import Federation
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = f"{CONFIGS / 'fashion_mnist_federated.py'}:smoke"
 ROUNDS, BEGIN, SEEDS = 2, 1, 2
 
@@ -80,7 +82,6 @@ def seed():
     return Clients.of(config, train, 0), test, others
 
 
-@pytest.mark.thorough
 def test_a_round_is_trained_once_and_one_more_where_it_was_stopped(finished):
     _, rounds = finished
     own = ROUNDS - BEGIN
@@ -250,7 +251,6 @@ def test_what_cannot_be_trained_is_refused(options, said, tmp_path, capsys):
     assert not (tmp_path / "run" / "rounds").exists()
 
 
-@pytest.mark.thorough
 def test_a_run_goes_on_with_its_own_images_alone(finished, tmp_path, capsys):
     workdir, _ = finished
     data = json.loads((workdir / "data.json").read_text())

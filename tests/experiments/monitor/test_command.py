@@ -19,6 +19,8 @@ from tests.helpers import blobs
 from tests.helpers.experiment_runs import CONFIGS, only_error
 from tests.helpers.gaussian_joint import GAUSSIAN, GIVEN
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = f"{CONFIGS / 'fashion_mnist_monitor.py'}:smoke"
 SETS = ["mnist", "emoji", "fog", "exchanged"]
 
@@ -50,7 +52,6 @@ def scenes():
     return run_scenes(load_config(CONFIG, (), Kind.SCENES))
 
 
-@pytest.mark.thorough
 def test_it_went_on_where_it_was(workdir, results, monkeypatch):
     events = list(read(workdir / "networks" / "seed_0" / "events.jsonl"))
     assert [e["step"] for e in events if e["event"] == "started"] == [0, 20]
@@ -197,7 +198,6 @@ def test_the_files_show_the_numbers(workdir, results):
     assert (workdir / "monitor.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.thorough
 def test_what_it_refuses(tmp_path, capsys):
     def said(*overrides):
         arguments = [f"--config={CONFIG}", f"--workdir={tmp_path / 'run'}"]

@@ -13,6 +13,8 @@ from experiments.reconstruct import command, training
 from experiments.reconstruct.pairs import changed_pairs, load_images, pairs
 from tests.helpers.experiment_runs import only_error
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = CONFIGS / "fashion_mnist_light_field.py"
 ARGUMENTS = ("reconstruct", f"--config={CONFIG}:smoke")
 OWN, DIGITS = "fashion_mnist", "mnist"
@@ -57,7 +59,6 @@ def found(workdir):
     return json.loads((workdir / "results.json").read_text())
 
 
-@pytest.mark.thorough
 def test_it_goes_on_where_it_was_interrupted(workdir):
     expected = {
         "flows/coupling/coarse": [0, 4, 4],
@@ -74,13 +75,11 @@ def test_it_goes_on_where_it_was_interrupted(workdir):
         assert [e.get("step", 0) for e in started] == steps
 
 
-@pytest.mark.thorough
 def test_interrupted_or_not_the_numbers_are_the_same(found, tmp_path):
     assert run([*ARGUMENTS, f"--workdir={tmp_path}"]) == 0
     assert json.loads((tmp_path / "results.json").read_text()) == found
 
 
-@pytest.mark.thorough
 def test_run_again_it_computes_nothing(workdir, found, monkeypatch):
     monkeypatch.setattr(command, "certificate", None)
     monkeypatch.setattr(command, "mended", None)

@@ -20,6 +20,8 @@ from flowjax_ood.data.outliers.images import pseudo_outliers
 from flowjax_ood.runtime.progress import progress
 from tests.helpers.experiment_runs import CONFIGS, only_error, read_results
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = f"{CONFIGS / 'fashion_mnist_steal.py'}:smoke"
 
 
@@ -70,7 +72,6 @@ def test_sets_beyond_the_first_need_no_labels():
     assert len(found.sets["emoji:things"]) == 60
 
 
-@pytest.mark.thorough
 def test_the_rows_are_those_of_the_table(workdir, loaded):
     results = read_results(workdir)
     found = {
@@ -141,7 +142,6 @@ def _of(trained, workdir):
     return trained.config, trained.images, workdir, 0
 
 
-@pytest.mark.thorough
 def test_a_run_that_was_interrupted_goes_on(workdir, tmp_path, monkeypatch, capsys):
     copy = shutil.copytree(workdir, tmp_path / "copy")
     stages = sorted((copy / "stages").iterdir(), key=lambda f: f.stat().st_mtime)
@@ -229,7 +229,6 @@ def test_what_is_refused_before_anything_is_trained(keys, said, tmp_path, capsys
     assert not (tmp_path / "new" / "networks").exists()
 
 
-@pytest.mark.thorough
 def test_a_run_goes_on_with_its_own_images_alone(workdir, tmp_path, capsys):
     copy = shutil.copytree(workdir, tmp_path / "copy")
     file = copy / "data.json"

@@ -15,6 +15,8 @@ from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.objectives import Likelihood
 from tests.helpers.experiment_runs import CONFIGS, TINY, read_bits, read_results
 
+pytestmark = pytest.mark.thorough
+
 NOISE = 0.05
 TARFLOW = (
     f"--config={CONFIGS / 'fashion_mnist_tarflow.py'}:smoke",
@@ -35,7 +37,6 @@ def trained(tmp_path_factory):
     return TrainedFlow.restore(workdir)
 
 
-@pytest.mark.thorough
 def test_noise_is_normal_and_depends_on_key_and_index_alone(trained):
     images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1), np.uint8)
     batch = {"image": images, "index": np.arange(200, dtype=np.int32)}
@@ -67,7 +68,6 @@ def test_training_is_on_noisy_images_and_results_are_of_images(trained):
     np.testing.assert_allclose(found, bits, rtol=1e-5)
 
 
-@pytest.mark.thorough
 def test_samples_are_denoised(trained):
     key = jax.random.key(7)
     drawn = trained.flow.apply(trained.variables, key, 3, method="sample")
@@ -77,7 +77,6 @@ def test_samples_are_denoised(trained):
     np.testing.assert_allclose(trained.samples(3, 7), expected, atol=1e-4)
 
 
-@pytest.mark.thorough
 def test_it_is_said_what_bits_are_of(trained, capsys):
     assert run(["evaluate", f"--workdir={trained.workdir}"]) == 0
     assert "by the density of noisy ones" in capsys.readouterr().out

@@ -41,6 +41,7 @@ NOISES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("noise", NOISES)
 def test_distances(noise):
     detector = FSSD(noise=noise)

@@ -21,6 +21,7 @@ def cross_entropy_of_all_classes(parameters, f):
     return -jnp.sum(jax.nn.log_softmax(f @ w + b))
 
 
+@pytest.mark.thorough
 def test_grad_uncertainty_is_that_of_the_gradient():
     with jax.enable_x64(True):
         by = jax.jit(jax.vmap(jax.grad(cross_entropy_of_all_classes), (None, 0)))
@@ -34,6 +35,7 @@ def test_grad_uncertainty_is_that_of_the_gradient():
     np.testing.assert_allclose(everything.score(images.grey()), expected, rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_gradients_by_the_parameters_of_flax_alone():
     """Statistics, as those of batch normalisation, are none."""
     variables = {"params": blobs.NETWORK.variables, "batch_stats": np.ones(3)}
@@ -80,6 +82,7 @@ def law_of_grood(outlier):
     return lambda z, f: -np.min(np.linalg.norm(train - gradient(f), axis=1)) / scale
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("outliers", ["noise", "validation", "mean"])
 def test_grood(outliers):
     if outliers == "mean":

@@ -13,7 +13,7 @@ from flowjax_ood.training.logs.metrics import read
 from tests.helpers.run_scripts import free_port, run_together, script_command
 from tests.helpers.tiny_run import assert_same, tiny, train
 
-pytestmark = pytest.mark.multiprocess
+pytestmark = [pytest.mark.multiprocess, pytest.mark.thorough]
 FAULTS = {"killed": -9, "killed-late": -9, "full": 2}
 
 
@@ -38,7 +38,6 @@ def run(struck, tmp_path, request) -> tuple[Path, int, str]:
 every_fault = pytest.mark.parametrize("run", FAULTS, indirect=True)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("run", "status"), FAULTS.items(), indirect=["run"])
 def test_it_ends_as_it_must(run, status):
     assert run[1] == status, run[2]
@@ -79,7 +78,6 @@ def test_a_full_disk_is_named(struck):
     assert "Traceback" not in said
 
 
-@pytest.mark.thorough
 def test_a_full_disk_ends_two_processes_at_once(tmp_path):
     """Neither waits for what the other one will never do."""
     where, workdir = f"localhost:{free_port()}", tmp_path / "run"
