@@ -18,7 +18,7 @@
 # shown first: compilation that is timed as a step, results that are not waited for,
 # memory that is not given back, and a machine that is slower in the second half.
 #
-# It needs nothing but the library. About 40 seconds on two cores:
+# It needs nothing but the library. About a minute on two cores:
 #
 #     python examples/benchmark_step.py --out figures
 #
@@ -191,9 +191,10 @@ for name in VARIANTS:
 #
 # Other work, heat and clocks make a machine faster and slower by more than most changes
 # are worth. Ten steps of one and then ten of the other compare two moments. So they
-# take turns: in every round each has a few steps, of which the median counts, and the
-# order is turned round from one round to the next. What is compared is the two of one
-# round: their ratio. Whatever slows both down is gone from it.
+# take turns: in every round each has a few steps, of which the median counts. The order
+# is drawn anew each time, so that nobody always follows the same other. What is
+# compared is the two of one round: their ratio. Whatever slows both down is gone from
+# it.
 #
 # A third runner is the control: *direct, again* is the same program once more. Its
 # ratio is 1, and what is measured of it says what this machine can tell apart now.
@@ -205,13 +206,14 @@ ROUNDS = max(args.rounds, 3)
 
 def turn(runner):
     """Take the steps of a turn: milliseconds of each, by each clock."""
+    run(RUNNERS[runner])  # not counted: caches still hold what another left
     return [1e3 * run(RUNNERS[runner])[1] for _ in range(args.steps)]
 
 
 taken = {runner: [] for runner in RUNNERS}
-for at in range(ROUNDS):
-    # there and back: what drifts meanwhile is shared
-    for runner in RUNNERS if at % 2 == 0 else reversed(RUNNERS):
+rng = np.random.default_rng(0)
+for _ in range(ROUNDS):
+    for runner in rng.permutation(list(RUNNERS)):
         taken[runner].append(turn(runner))
 # [rounds, clocks]
 milliseconds = {runner: np.median(turns, axis=1) for runner, turns in taken.items()}
@@ -248,7 +250,9 @@ def peak():
 
 
 highest, ratios, of_rounds = peak(), {}, {}
-print(f"\n{ROUNDS} rounds, {args.steps} steps a turn, {os.cpu_count()} cores")
+print(f"\n{ROUNDS} rounds, {args.steps} steps a turn, {os.cpu_count()} cores; ", end="")
+print("GFLOP/s at the peak: ", end="")
+print(", ".join(f"{f / 1e9:.0f} ({c})" for c, f in zip(CLOCKS, highest, strict=True)))
 print(f"{'':26}{'step, ms':>10}{'range':>14}{'utilisation':>13}", end="")
 print(f"{'times as fast, 95 %':>22}{'range':>16}")
 for at, clock in enumerate(CLOCKS):
@@ -266,17 +270,17 @@ for at, clock in enumerate(CLOCKS):
         print(line)
 
 # %% [markdown]
-# When this page was written, two cores gave 1.39 [1.28, 1.44] by the wall clock, beside
-# 1.00 [0.95, 1.04] for the control: the gain is real, and differences of a few per cent
-# would not be told. By the processor it was 1.36 [1.32, 1.38], beside 1.00 [0.98,
-# 1.01]. An hour before, with much other work on the machine, one step took 1.2 s by the
-# wall instead of 0.14, and its ratio to the very same program was 6. The processor's
-# clock hardly noticed: it gave 1.38. Neither says anything of another machine, another
-# width or another batch.
+# When this page was written, four runs on two cores gave 1.39 to 1.45 by the wall
+# clock, and 0.98 to 1.01 for the control: the gain is real, and a difference of a few
+# per cent would not be told. By the processor it was 1.38 to 1.45. In an earlier run,
+# with much other work on the machine, the steps of one turn took 1.2 s by the wall
+# instead of 0.14, and the ratio of that round to the very same program was 6; by the
+# processor no round was off by more than a tenth. None of it says anything of another
+# machine, another width or another batch.
 #
-# A third of the peak is usual for narrow convolutions. Processor seconds have a lower
-# share than those of the wall, as the two cores work at the same time, and some of it
-# is waiting for each other.
+# The step reached a seventh of the peak, and a fifth with products: convolutions of 32
+# channels are no large matrices. The peak is of the moment, too. While another program
+# held one of the two cores it was half as high.
 #
 # ## The same result
 #
