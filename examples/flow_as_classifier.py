@@ -18,7 +18,7 @@
 # classes beside a logistic regression and others, their confidence beside how often
 # they are right, their likelihood of outliers beside neighbours among pixels.
 #
-# It needs scikit-learn for the digits. About 40 seconds on two cores:
+# It needs scikit-learn for the digits. About half a minute on two cores:
 #
 #     pip install -e '.[tables]'
 #     python examples/flow_as_classifier.py --out figures
@@ -248,8 +248,8 @@ for name, each in log_posterior.items():
 
 # %% [markdown]
 # Uncooled, the better flow has a mean confidence of 0.99, is right for 0.97 of the
-# images, and pays for its mistakes with nearly twice the log loss of the logistic
-# regression. At T = 3 it is below that. Ten Gaussians need no such help.
+# images, and pays for its mistakes: its log loss is 0.24, that of the logistic
+# regression 0.15. At T = 3 it is 0.13. Ten Gaussians have 0.09 and need no such help.
 #
 # ## Outliers, without labels
 #
@@ -383,7 +383,7 @@ panels[2].set_yticks(range(len(aurocs)), [name.replace(": ", ":\n") for name in 
 panels[2].set(title="AUROC of digits over them", xlim=(0.43, 1.01))
 panels[2].invert_yaxis()
 panels[2].axvline(0.5, color=GRAY, lw=1, ls=":")
-panels[2].legend(frameon=False, loc="upper left", fontsize=8)
+panels[2].legend(edgecolor="white", framealpha=1, loc="upper left", fontsize=8)
 for panel in panels[1:]:
     panel.spines[["top", "right"]].set_visible(False)
 figure.savefig(OUT / "flow_as_classifier.png", dpi=150)

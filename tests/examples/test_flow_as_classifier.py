@@ -12,7 +12,7 @@ pytest.importorskip("sklearn")
 
 @pytest.mark.thorough
 def test_a_flow_classifies_and_knows_outliers(tmp_path, monkeypatch, capsys):
-    arguments = ("--steps=300", "--draws=2")
+    arguments = ("--steps=300", "--draws=1")
     ran = run_example("flow_as_classifier", tmp_path, monkeypatch, capsys, *arguments)
     names, couplings = ran.names, ran.names["COUPLINGS"]
     flow, variables = names["flows"][couplings], names["variables"][couplings]
