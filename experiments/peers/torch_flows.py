@@ -39,21 +39,13 @@ def nflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
 
     def maps(k):
         if task == "autoregressive":
-            yield transforms.MaskedAffineAutoregressiveTransform(
-                shape.dim,
-                shape.width,
-                num_blocks=shape.layers - 1,
-                use_residual_blocks=False,
-            )
+            yield transforms.MaskedAffineAutoregressiveTransform(**_made(shape))
             yield transforms.ReversePermutation(shape.dim)
         elif task == "affine":
             yield transforms.AffineCouplingTransform(_changed(shape, k), net)
         else:
             yield transforms.PiecewiseRationalQuadraticCouplingTransform(
-                *(_changed(shape, k), net),
-                num_bins=shape.bins,
-                tails="linear",
-                tail_bound=BOUND,
+                _changed(shape, k), net, **_spline(shape)
             )
 
     steps = [step for k in range(shape.couplings) for step in maps(k)]
@@ -72,14 +64,7 @@ def normflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
     def maps(k):
         if task == "autoregressive":
             # the density in one pass
-            yield base.Reverse(
-                library.flows.MaskedAffineAutoregressive(
-                    shape.dim,
-                    shape.width,
-                    num_blocks=shape.layers - 1,
-                    use_residual_blocks=False,
-                )
-            )
+            yield base.Reverse(library.flows.MaskedAffineAutoregressive(**_made(shape)))
             yield library.flows.Permute(shape.dim, mode="swap")
         elif task == "affine":
             half = shape.dim // 2
@@ -88,10 +73,7 @@ def normflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
         else:
             yield base.Reverse(
                 splines.PiecewiseRationalQuadraticCoupling(
-                    *(_changed(shape, k), net),
-                    num_bins=shape.bins,
-                    tails="linear",
-                    tail_bound=BOUND,
+                    _changed(shape, k), net, **_spline(shape)
                 )
             )
 
@@ -100,6 +82,23 @@ def normflows(shape: Shape, task: str, x: np.ndarray) -> Calls:
         library.distributions.DiagGaussian(shape.dim, trainable=False), steps
     )
     return _calls(flow, flow.log_prob, lambda count: flow.sample(count)[0], x)
+
+
+# nflows and normflows share the code of neural spline flows, and so their arguments
+
+
+def _made(shape: Shape) -> dict[str, Any]:
+    return {
+        "features": shape.dim,
+        "hidden_features": shape.width,
+        # besides the first layer
+        "num_blocks": shape.layers - 1,
+        "use_residual_blocks": False,
+    }
+
+
+def _spline(shape: Shape) -> dict[str, Any]:
+    return {"num_bins": shape.bins, "tails": "linear", "tail_bound": BOUND}
 
 
 def _changed(shape: Shape, k: int):

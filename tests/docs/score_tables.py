@@ -3,35 +3,34 @@
 
 def scores(rows, *flows):
     """Mean and worst of kinds seen and kept back, flow by flow."""
-    measured = [{row["score"]: row for row in flow["rows"]} for flow in flows]
     assert all(flow["lock"]["open"] for flow in flows)
-    for name, *_ in rows:
-        score = name.removesuffix(" *")
-        assert measured[0][score]["control"] == name.endswith(" *")
-        blocks = [
-            flow[score]["blocks"][block]
-            for flow in measured
-            for block in ("seen", "kept back")
-        ]
-        yield [n for b in blocks for n in (b["mean"], b["worst"]["auroc"])]
+    for measured in _measured(rows, flows):
+        yield [n for row in measured for n in _mean_and_worst(row)]
 
 
 def several_passes(rows, flow):
     """Time, mean and worst of kinds seen and kept back, and AUROC of digits."""
-    measured = {row["score"]: row for row in flow["rows"]}
-    for name, *_ in rows:
-        row = measured[name.removesuffix(" *")]
-        assert row["control"] == name.endswith(" *")
-        blocks = [row["blocks"][block] for block in ("seen", "kept back")]
-        areas = [n for b in blocks for n in (b["mean"], b["worst"]["auroc"])]
-        yield [row["cost_in_passes"], *areas, row["kinds"]["digits"]["auroc"]]
+    for (row,) in _measured(rows, [flow]):
+        digits = row["kinds"]["digits"]["auroc"]
+        yield [row["cost_in_passes"], *_mean_and_worst(row), digits]
 
 
 def class_left_out(rows, *flows):
     """AUROC of each flow's own class that it never saw, with its interval."""
-    measured = [{row["score"]: row for row in flow["rows"]} for flow in flows]
-    for name, *_ in rows:
-        score = name.removesuffix(" *")
-        assert measured[0][score]["control"] == name.endswith(" *")
-        areas = [flow[score]["kinds"]["class_left_out"] for flow in measured]
+    for measured in _measured(rows, flows):
+        areas = [row["kinds"]["class_left_out"] for row in measured]
         yield [n for area in areas for n in (area["auroc"], *area["ci95"])]
+
+
+def _measured(rows, flows):
+    """What was measured of the score in each row, flow by flow; * has no flow."""
+    by_score = [{row["score"]: row for row in flow["rows"]} for flow in flows]
+    for name, *_ in rows:
+        measured = [flow[name.removesuffix(" *")] for flow in by_score]
+        assert measured[0]["control"] == name.endswith(" *")
+        yield measured
+
+
+def _mean_and_worst(row):
+    blocks = [row["blocks"][block] for block in ("seen", "kept back")]
+    return [n for block in blocks for n in (block["mean"], block["worst"]["auroc"])]

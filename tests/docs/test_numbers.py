@@ -89,9 +89,7 @@ def detectors(rows, results):
     table = (ROOT / "results" / "detect_fashion_mnist.md").read_text()
     for name, chosen, *_ in rows:
         protocol = protocols.get(chosen, "none")
-        (row,) = [
-            r for r in results["rows"] if (r["name"], r["protocol"]) == (name, protocol)
-        ]
+        row = detector_row(results, name, protocol)
         std, numbers = row.get("auroc_std") or {}, []
         for other in ("mnist", "glyphs"):
             if other in row["auroc_mean"]:
@@ -107,10 +105,16 @@ def detectors(rows, results):
 
 def detect_flows(rows, results):
     for name, *_ in rows:
-        (row,) = [
-            r for r in results["rows"] if (r["name"], r["protocol"]) == (name, "none")
-        ]
+        row = detector_row(results, name, "none")
         yield [row["auroc_mean"][other] for other in ("mnist", "glyphs")]
+
+
+def detector_row(results, name, protocol):
+    """The one row of a detector that chooses by `protocol`."""
+    (row,) = [
+        r for r in results["rows"] if (r["name"], r["protocol"]) == (name, protocol)
+    ]
+    return row
 
 
 def batch_norm(rows, results):

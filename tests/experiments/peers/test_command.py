@@ -33,18 +33,16 @@ LIBRARIES, TASKS = FLOWS.libraries, FLOWS.tasks
 OTHERS = [name for name in LIBRARIES if not name.startswith(OURS)]
 
 
-def half_parameters(shape: Shape, numbers: int) -> int:
-    """Of MLPs that see one half and give `numbers` for each value of the other."""
-    half, w = shape.dim // 2, shape.width
-    hidden = (half + 1) * w + (shape.layers - 1) * (w + 1) * w
-    return shape.couplings * (hidden + (w + 1) * numbers * half)
+def parameters(shape: Shape, task: str) -> int:
+    """Of MLPs that see one half and give numbers for each value of the other.
 
-
-def masked_parameters(shape: Shape) -> int:
-    """Of masked MLPs that give two numbers for each value, masked weights included."""
+    Those of autoregressive maps see and give all; masked weights count.
+    """
+    numbers = 3 * shape.bins - 1 if task == "spline" else 2
+    values = shape.dim if task == "autoregressive" else shape.dim // 2
     w = shape.width
-    hidden = (shape.dim + 1) * w + (shape.layers - 1) * (w + 1) * w
-    return shape.couplings * (hidden + (w + 1) * 2 * shape.dim)
+    hidden = (values + 1) * w + (shape.layers - 1) * (w + 1) * w
+    return shape.couplings * (hidden + (w + 1) * numbers * values)
 
 
 @pytest.mark.thorough
@@ -70,19 +68,13 @@ def test_libraries_do_the_same_work(name, task):
         pytest.skip(f"{LIBRARIES[name].package} is not installed")
     if task in LIBRARIES[name].lacks:
         pytest.skip(f"{name} has no such flow")
-    if task == "autoregressive":
-        parameters = masked_parameters(SMALL)
-    else:
-        parameters = half_parameters(
-            SMALL, 2 if task == "affine" else 3 * SMALL.bins - 1
-        )
     with processes.workers([name], threads=1) as running:
         built = running[name].build("flows", task, SMALL, threads=1)
         density = running[name].ask(first="log_prob")
         loss = running[name].ask(first="train")
         drawn = running[name].ask(first="sample")
     # flowjax trains a location and a scale, or the slopes at both ends, besides
-    assert 0.99 < built["parameters"] / parameters < 1.3
+    assert 0.99 < built["parameters"] / parameters(SMALL, task) < 1.3
     # of unit Gaussians, moved by networks at their start
     assert abs(drawn["first_value"]) < 1
     np.testing.assert_allclose(loss["first_value"], -density["first_value"], rtol=1e-5)
@@ -118,7 +110,7 @@ def test_no_row_is_lost(monkeypatch, tmp_path, capsys):
     assert mine["status"] == "measured"
     # the scale of ours has its own numbers, two for each value changed
     scales = SMALL.couplings * SMALL.dim
-    assert mine["parameters"] == half_parameters(SMALL, 2) + scales
+    assert mine["parameters"] == parameters(SMALL, "affine") + scales
     assert set(mine["versions"]) == {OURS, "jax", "jaxlib"}
     for mode in FLOWS.modes:
         measured = mine[mode]
