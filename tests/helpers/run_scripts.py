@@ -41,7 +41,11 @@ def run_together(
 
 def script_command(script: str, *arguments) -> list:
     """The command that runs a script of this package; its directory must be `ROOT`."""
-    return [sys.executable, "-W", "error", "-m", f"tests.helpers.{script}", *arguments]
+    # the later -W counts first: a program that another process is writing, or was
+    # killed while it wrote, is compiled anew, as pyproject.toml has it for the tests
+    anew = "ignore:Error reading persistent compilation cache entry:UserWarning"
+    flags = ["-W", "error", "-W", anew]
+    return [sys.executable, *flags, "-m", f"tests.helpers.{script}", *arguments]
 
 
 def run_script(script: str, output: Path, processes: int, devices: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 
@@ -19,6 +20,8 @@ from flowjax_ood.ood.flows.score import FlowScore, Score
 from flowjax_ood.ood.settings import POSITIVE, Names, Within, ranges_of
 
 Path = tuple[str, ...]
+# of Adam, far below the slopes of a log-likelihood
+EPSILON = 1e-8
 
 
 def last_layer(network: ScoredFlow) -> Path:
@@ -47,6 +50,9 @@ def _starts(name: Path, path: Path) -> bool:
 @compiled
 def _regret(scored: ScoredFlow, chosen, rate, steps, inputs: FlowInputs):
     frozen = flatten_dict(scored.variables["params"])
+    # the slopes of images differ by powers of ten: steps of a length that is given
+    # overshoot for no image, where those in proportion to the slope do for most
+    ascent = optax.chain(optax.scale_by_adam(eps=EPSILON), optax.scale(rate))
 
     def value(trained, point):
         return log_prob_at(scored, unflatten_dict({**frozen, **trained}), point)
@@ -55,13 +61,15 @@ def _regret(scored: ScoredFlow, chosen, rate, steps, inputs: FlowInputs):
         start = value(chosen, point)
 
         def step(_, state):
-            trained, best = state
+            trained, moments, best = state
             reached, slope = jax.value_and_grad(value)(trained, point)
-            trained = jax.tree.map(lambda a, b: a + rate * b, trained, slope)
+            updates, moments = ascent.update(slope, moments)
+            trained = optax.apply_updates(trained, updates)
             # a step that went too far may give NaN: it gains nothing
-            return trained, jnp.fmax(best, reached)
+            return trained, moments, jnp.fmax(best, reached)
 
-        trained, best = lax.fori_loop(0, steps, step, (chosen, start))
+        state = (chosen, ascent.init(chosen), start)
+        trained, _, best = lax.fori_loop(0, steps, step, state)
         best = jnp.fmax(best, value(trained, point))
         return jnp.where(jnp.isnan(start), start, best - start)
 
@@ -72,9 +80,9 @@ def _regret(scored: ScoredFlow, chosen, rate, steps, inputs: FlowInputs):
 class LikelihoodRegret(FlowScore):
     """`log p(x; theta) - max_k log p(x; theta_k)`, nats: 0 where nothing is gained.
 
-    theta_k are the parameters after k = 0 ... `steps` steps of gradient ascent of
-    `learning_rate` on log p(x) of this image alone. After one small step it is nearly
-    `-learning_rate |d log p / d theta|^2`.
+    theta_k are the parameters after k = 0 ... `steps` steps of Adam of `learning_rate`
+    on log p(x) of this image alone, upwards. After one small step it is nearly
+    `-learning_rate sum_j |d log p / d theta_j|`.
 
     Only the parameters below `path` are trained, names in the flow's "params" from the
     outside in; by default those of the last bijector that has any, as `forward` applies
