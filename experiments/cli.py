@@ -128,4 +128,5 @@ def _run(argv: list[str]) -> int:
     distributed.initialize(args)
     with environment.interrupts_end():
         command = import_module(f"{package}.command")
-    return command.run(args, overrides) or 0
+    with environment.terminations():
+        return command.run(args, overrides) or 0

@@ -5,17 +5,20 @@ Writes results.json, table.md, compare.html and compare.png.
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
-from experiments.compare.page import LIKELIHOOD, REMEDIES, document
+from experiments.compare.page import document
 from experiments.core import json_file
 from experiments.core.json_file import Each, Items
 from experiments.core.options import refuse_overrides
 from experiments.core.reports import leave
+from experiments.core.score_names import LIKELIHOOD, REMEDIES
 from experiments.core.workdir import check_writable
 from flowjax_ood import figures
 from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import UserError
+from flowjax_ood.runtime.messages import warn
 
 PICTURE = "compare.png"
 RUN = {
@@ -44,10 +47,9 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     names = text.run_names(args.scores)
     if len(names) < len(args.scores):
         raise UserError("--scores names a directory more than once")
-    found = {
-        names[d]: json_file.read(d / "results.json", SHAPE, remedy=AGAIN)
-        for d in args.scores
-    }
+    if len(names) == 1:
+        warn("--scores names one directory; more, separated by commas, are compared")
+    found = {names[d]: _read(d / "results.json") for d in args.scores}
     _check_alike(found)
     flows = {name: _flow(name, results) for name, results in found.items()}
     check_writable("--out", args.out)
@@ -62,6 +64,17 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         *(args.out, results, "compare", PICTURE),
         *(lambda: _figure(results), document, _print_table),
     )
+
+
+def _read(file: Path) -> dict:
+    """Read what `scores` wrote of flows. UserError for what another command did."""
+    content = json_file.read(file, remedy=AGAIN)
+    if not content.keys() & {"blocks", "rows"}:
+        raise UserError(
+            f"{file} was not written by `scores`; give what was its --out, not the "
+            "workdir of a run"
+        )
+    return json_file.read(file, SHAPE, remedy=AGAIN)
 
 
 def _check_alike(found: dict[str, dict]) -> None:

@@ -1,21 +1,9 @@
 """table.md and compare.html: flows side by side."""
 
+from experiments.core.score_names import LIKELIHOOD, REMEDIES
 from flowjax_ood.interface.document import Document
 from flowjax_ood.interface.text import decimals, number
 
-LIKELIHOOD = "log p(x)"
-# combinations come last; * has no flow, and so the same value of every flow
-REMEDIES = (
-    "typicality",
-    "SITN",
-    "DoSE (kde)",
-    "input complexity (webp)",
-    "flow alone, rank-Gauss",
-    "flow and pixels, rank-Gauss",
-    "flow and pixels and poses, rank-Gauss",
-    "pixels alone, rank-Gauss",
-    "pixels alone with poses, rank-Gauss",
-)
 ABOUT = """\
 Each flow was trained on the same images, and its scores fitted to, calibrated on and
 tested on the same others. AUROC is the probability that a test image scores higher than

@@ -100,7 +100,14 @@ def read_config(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     """
     file = workdir / "config.json"
     if not file.is_file():
-        raise UserError(f"{workdir} holds no run (no config.json); train one first")
+        inside = sorted(map(str, workdir.glob("*/*/config.json")))
+        inside += sorted(map(str, workdir.glob("*/*/*/config.json")))
+        found = [name.removesuffix("/config.json") for name in inside]
+        raise UserError(
+            f"{workdir} holds no run (no config.json); "
+            + (f"below it there is {found[0]}" if found else "train one first")
+            + (f", and {len(found) - 1} more" if len(found) > 1 else "")
+        )
     remedy = "restore it, or start in a new workdir"
     raw = json_file.read(file, remedy=remedy)
     check_sections(raw, str(file))

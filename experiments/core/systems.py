@@ -17,7 +17,6 @@ from experiments.core.run_config import keep_config
 from experiments.core.workdir import check_writable, locked
 from flowjax_ood.data.sets import ImageSet
 from flowjax_ood.interface.errors import UserError, user_errors
-from flowjax_ood.runtime.signals import terminations
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def opened(
     """
     config = load_config(args.config, overrides, system)
     check_writable("--workdir", args.workdir)
-    with locked(args.workdir), terminations():
+    with locked(args.workdir):
         keep_config(config, args.workdir)
         yield config
 

@@ -15,6 +15,7 @@ from experiments.core.flow_passes import scored_flow
 from experiments.core.reports import leave
 from experiments.core.results import mean, versions
 from experiments.core.score_cache import Scored
+from experiments.core.score_names import SHORT
 from experiments.core.workdir import check_writable
 from experiments.scores import lock as locks
 from experiments.scores.alarms import warn_of
@@ -28,11 +29,10 @@ from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
 from flowjax_ood.distributions import bits_per_dim
 from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import UserError
-from flowjax_ood.runtime.messages import warn
+from flowjax_ood.runtime.messages import say, warn
 from flowjax_ood.training.state import parameter_count
 
 PICTURE = "heatmap.png"
-PRINTED = 20
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
@@ -89,6 +89,10 @@ def main(
     """
     grounds = [b for own in behind.values() for b in own]
     images = split(runs, args.seed, args.fit, args.calibrate, args.test, grounds)
+    say(
+        f"images: {len(images.fit)} to fit and {len(images.calibrate)} to calibrate by "
+        f"({images.taken_from}), {len(images.test)} to test"
+    )
     per_run = _rows(runs, behind, args.passes)
     # flows of the same images, but maybe of other scales
     listed = list({row.name: row for own in per_run for row in own}.values())
@@ -115,6 +119,12 @@ def main(
     measured, compared = table_rows(listed, scored, kinds, paired)
     if not measured:
         raise UserError(f"no score could be computed: {'; '.join(failed.values())}")
+    if failed:
+        warn(
+            f"{len(failed)} of {len(listed)} scores are not in the table. Those that "
+            "have too few images need more by --fit and --calibrate, which are "
+            f"{images.taken_from}"
+        )
     warn_of(measured)
     results = {
         "runs": [_facts(*both) for both in zip(runs, scored, strict=True)],
@@ -191,11 +201,12 @@ def write(out: Path, results: dict) -> None:
             {r["score"]: {k: a["auroc"] for k, a in r["kinds"].items()} for r in shown},
             results["blocks"],
             marked=[r["score"] for r in shown if r["control"]],
+            aside={row["score"]: row["told"] for row in shown},
             title="AUROC of every score on every kind of outlier",
             caption="In-distribution images score higher: 1 is perfect, 0.5 chance, "
             "below it outliers are preferred. Controls, in italics, have no flow. "
-            "Statistics that are there to be combined are in the tables. Mean and "
-            "worst are of all kinds of a block.",
+            "Statistics that are there to be combined are in the tables. Kinds that a "
+            "score is made of, in brackets, do not count for its mean and worst.",
         ),
         document,
         print_table,
@@ -203,13 +214,14 @@ def write(out: Path, results: dict) -> None:
 
 
 def print_table(results: dict) -> None:
-    """Print mean and worst AUROC by block, of the first rows."""
+    """Print mean and worst AUROC by block, of log p(x) and what may replace it."""
     headers = ["score"]
     for block in results["blocks"]:
         headers += [f"{block}: mean", "worst", "of"]
+    rows = {row["score"]: row for row in results["rows"]}
     lines = []
-    for row in results["rows"][:PRINTED]:
-        line = [row["score"]]
+    for row in [rows[name] for name in SHORT if name in rows] or results["rows"]:
+        line = [row["score"] + " *" * row["control"]]
         for measured in row["blocks"].values():
             worst = measured["worst"]
             line += [text.decimals(measured["mean"]), text.decimals(worst["auroc"])]
@@ -218,6 +230,8 @@ def print_table(results: dict) -> None:
     text.print_table(
         headers,
         lines,
-        title=f"AUROC: {len(lines)} of {len(results['rows'])} rows",
+        title=f"AUROC, {len(lines)} of {len(rows)} rows (*: no flow)",
         width=100,
     )
+    if len(lines) < len(rows):
+        print("All rows, sorted by their worst kind, are in table.md")

@@ -17,7 +17,8 @@ fitted to and calibrated on in-distribution images alone, of no training. Interv
 of 95 %, over images, not over training seeds: a flow trained anew may differ by more.
 Those of means are by bootstrap, test images drawn for all kinds at once; of the worst,
 basic ones; of what is found, the threshold is held. Mean and worst of a score leave out
-kinds that it is made of, such as turned images of contrasts of poses."""
+kinds that it is made of, such as turned images of contrasts of poses: below, these are
+in brackets."""
 BLOCKS = {
     "seen": "Kinds that scores were compared on while they were made.",
     "told": "Kinds that some scores, or what they are trained on, are made of.",
@@ -73,7 +74,7 @@ def document(results: dict, picture: bytes | None) -> Document:
         page.section(f"Outliers: {block}").text(BLOCKS[block])
         page.table(
             ["score", *map(_words, kinds)],
-            [[_name(row), *(_area(row["kinds"][k]) for k in kinds)] for row in rows],
+            [[_name(row), *(_area(row, k) for k in kinds)] for row in rows],
             _intervals(len(runs)),
         )
     if results["compared"]:
@@ -131,10 +132,12 @@ def _short(value: float, ends: list[float]) -> str:
     return f"{value:.3f} [{low:.2f}, {high:.2f}]"
 
 
-def _area(kind: dict) -> str:
+def _area(row: dict, name: str) -> str:
+    kind = row["kinds"][name]
     low, high = kind["ci95"]
     text = f"{kind['auroc']:.3f} [{low:.3f}, {high:.3f}]"
-    return text if kind["std"] is None else f"{text} ± {kind['std']:.3f}"
+    text = text if kind["std"] is None else f"{text} ± {kind['std']:.3f}"
+    return f"({text})" if name in row["told"] else text
 
 
 def _difference(kind: dict) -> str:

@@ -1,6 +1,7 @@
 """Scores of one trained flow, of all images, kept in files row by row."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -14,12 +15,14 @@ from experiments.core.score_cache import Scored
 from experiments.scores.images import Images
 from experiments.scores.rows import Row
 from flowjax_ood import ood
-from flowjax_ood.runtime.messages import warn
+from flowjax_ood.runtime.messages import say, warn
 from flowjax_ood.runtime.progress import progress
 
 # sets of in-distribution images
 ID, CALIBRATION = "test", "calibration"
 ID_BLOCK = "in-distribution"
+# of the warning by combinations whose least p-value is too large
+TIED = " tie at the lowest score"
 
 
 def run_scores(
@@ -43,6 +46,9 @@ def run_scores(
         trained.variables, images.fit, images.calibrate, [flow.seed, size]
     )
 
+    new = 0
+    said: set[str] = set()
+
     @cache
     def given() -> ood.Given:
         return ood.Given(
@@ -53,10 +59,14 @@ def run_scores(
     @cache
     def fitted(score: ood.FlowScore):
         start = time.monotonic()
-        found = score.fit(flow, given())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = score.fit(flow, given())
+        said.update(str(warning.message) for warning in caught)
         return found, time.monotonic() - start
 
     def compute(row: Row, sets: Mapping[str, np.ndarray]) -> Scored:
+        nonlocal new
         outputs = {name: passes.outputs(name, x) for name, x in sets.items()}
         score, fit_seconds = fitted(row.score)
         first = next(iter(outputs.values()))
@@ -68,6 +78,7 @@ def run_scores(
         spent = 1e3 * seconds / sum(map(len, scores.values()))
         spent += 0.0 if row.control else passes.milliseconds
         facts = {"pass_ms": passes.milliseconds}
+        new += 1
         return Scored(scores, [], facts, fit_seconds, spent)
 
     found: dict[str, list[Scored]] = {row.name: [] for row in rows}
@@ -94,4 +105,12 @@ def run_scores(
                 found[row.name].append(scored)
                 shown.advance(done, block=block)
             passes.forget(set(sets) - {CALIBRATION})
+    for text in sorted(said):
+        # that no image can be found is said of all rows at once (`warn_of`)
+        if TIED not in text:
+            warn(f"{trained.label}: {text}")
+    total = sum(map(len, found.values()))
+    if total > new:
+        kept = f"{total - new} of {total}"
+        say(f"{trained.label}: {kept} results were found in {directory}")
     return {n: s for n, s in found.items() if n not in failed}, failed

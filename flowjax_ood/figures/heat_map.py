@@ -23,25 +23,29 @@ def auroc_heat_map(
     groups: Mapping[str, Sequence[str]],
     *,
     marked: Collection[str] = (),
+    aside: Mapping[str, Collection[str]] | None = None,
     title: str | None = None,
     caption: str | None = None,
 ) -> Figure:
     """Draw AUROC as colours and numbers, groups of columns side by side.
 
-    Each group begins with the mean and the worst of its kinds. Blue is above 0.5, red
-    below.
+    Each group begins with the mean and the worst of its kinds that are not `aside`.
+    Blue is above 0.5, red below.
 
     Args:
         values: `{score: {kind: AUROC}}`; rows are drawn in this order.
         groups: `{group: kinds}`, all of which every score has.
         marked: scores whose names are in italics.
+        aside: `{score: kinds}` that do not count for that score's mean and worst, such
+            as kinds that it is made of: in brackets, without colour.
         title: above all.
         caption: below all.
 
     Raises:
-        ValueError: no scores or kinds, a kind that a score does not have, and numbers
-            that are not in [0, 1].
+        ValueError: no scores or kinds, a kind that a score does not have, numbers that
+            are not in [0, 1], and a group of which all kinds are aside.
     """
+    aside = aside or {}
     kinds = [kind for group in groups.values() for kind in group]
     if not values or not kinds or not all(groups.values()):
         raise ValueError("a heat map needs scores, and kinds in every group; got none")
@@ -51,8 +55,16 @@ def auroc_heat_map(
         wrong = [row[kind] for kind in kinds if not 0 <= row[kind] <= 1]
         if wrong:
             raise ValueError(f"{score} has an AUROC of {wrong[0]}: not in [0, 1]")
+        for group, own in groups.items():
+            if set(own) <= set(aside.get(score, ())):
+                raise ValueError(f"{score} has all kinds of {group!r} aside: no mean")
     tables = {
         group: np.array([[row[kind] for kind in own] for row in values.values()])
+        for group, own in groups.items()
+    }
+    apart = [aside.get(score, ()) for score in values]
+    left_out = {
+        group: np.array([[kind in kinds for kind in own] for kinds in apart])
         for group, own in groups.items()
     }
     columns = len(kinds) + (2 + GAP) * len(groups)
@@ -61,9 +73,9 @@ def auroc_heat_map(
     widths = [len(own) + 2 for own in groups.values()]
     grid = figure.subplots(1, len(groups), squeeze=False, width_ratios=widths)[0]
     for number, (axes, (group, own)) in enumerate(zip(grid, groups.items())):
-        table = tables[group]
-        table = np.column_stack([table.mean(1), table.min(1), table])
-        _group(axes, table, [MEAN, WORST, *own])
+        table = np.ma.array(tables[group], mask=left_out[group])
+        summed = np.column_stack([table.mean(1), table.min(1)])
+        _group(axes, np.ma.column_stack([summed, table]), [MEAN, WORST, *own])
         style.title(axes, group, fontweight="bold")
         axes.set_yticks([])
         if number == 0:
@@ -74,7 +86,8 @@ def auroc_heat_map(
     return layout.frame(figure, title, caption=caption)
 
 
-def _group(axes, table: np.ndarray, columns: Sequence[str]) -> None:
+def _group(axes, table: np.ma.MaskedArray, columns: Sequence[str]) -> None:
+    """Draw one group; what is masked is aside."""
     axes.imshow(table, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
     labels = [column.replace("_", " ") for column in columns]
     axes.set_xticks(
@@ -86,13 +99,15 @@ def _group(axes, table: np.ndarray, columns: Sequence[str]) -> None:
     axes.spines[:].set_visible(False)
     # what sums up stands apart
     axes.axvline(1.5, color="white", lw=3)
-    for (row, column), value in np.ndenumerate(table):
-        dark = abs(value - 0.5) > 0.33
+    for (row, column), value in np.ndenumerate(table.data):
+        aside = np.ma.getmaskarray(table)[row, column]
+        dark = abs(value - 0.5) > 0.33 and not aside
+        # two digits and no leading zero, so that cells may be narrow
+        number = f"{value:.2f}".lstrip("0")
         axes.text(
             column,
             row,
-            # two digits and no leading zero, so that cells may be narrow
-            f"{value:.2f}".lstrip("0"),
+            f"({number})" if aside else number,
             ha="center",
             va="center",
             fontsize=9,

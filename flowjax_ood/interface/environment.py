@@ -141,6 +141,32 @@ def interrupts_end() -> Iterator[None]:
             signal.signal(signal.SIGINT, default)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, taken as Ctrl-C is."""
+
+    signum = signal.SIGTERM
+
+
+@contextmanager
+def terminations() -> Iterator[None]:
+    """Raise Terminated at SIGTERM, which would end the process without a word.
+
+    Outside the main thread, where Python allows no handlers, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
 def ignore_closed_loops() -> None:
     """Hide "Event loop is closed" of callbacks that come too late.
 

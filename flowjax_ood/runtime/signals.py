@@ -10,8 +10,6 @@ import itertools
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -35,32 +33,6 @@ class Interrupted(Exception):
     def exit_code(self) -> int:
         """128 + signal number, as shells report it."""
         return 128 + self.signum
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, taken as Ctrl-C is."""
-
-    signum = signal.SIGTERM
-
-
-@contextmanager
-def terminations() -> Iterator[None]:
-    """Raise Terminated at SIGTERM, which would end the process without a word.
-
-    Outside the main thread, where Python allows no handlers, nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number, frame):
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 class StopRequest:
@@ -101,7 +73,8 @@ class StopRequest:
         return None
 
     def __enter__(self):
-        if jax.process_count() > 1:
+        # once: from then on, the handler may be one of Python's
+        if jax.process_count() > 1 and _service_handler is None:
             release_sigterm()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,6 +1,7 @@
 """The door of `flowjax-ood`: options of all commands, and errors in one line."""
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -190,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
     0: done. 1: a defect, with its traceback. 2: it cannot be done, with a line that
-    says why. 3: with --fail, an image is new. 130: interrupted.
+    says why. 3: with --fail, an image is new. 128 + signal: interrupted.
     """
     streams.outlive()
     environment.use_all_cores()
@@ -210,11 +211,12 @@ def run(argv: list[str]) -> int:
             environment.use_compilation_cache()
         with environment.interrupts_end():
             command = import_module(f"flowjax_ood.tool.{args.command}")
-        return command.run(args) or 0
-    except KeyboardInterrupt:
+        with environment.terminations():
+            return command.run(args) or 0
+    except KeyboardInterrupt as stop:
         again = "; run the same command again to go on"
         say("interrupted" + again * (args.command in ("fit", "watch")))
-        return 130
+        return 128 + getattr(stop, "signum", signal.SIGINT)
     except UserError as error:
         say(f"error: {error}")
         return 2

@@ -13,8 +13,8 @@ from experiments.core.workdir import InUseError
 from experiments.status.display import page
 from experiments.status.files import RunFiles
 from experiments.status.record import record
+from flowjax_ood.interface.environment import Terminated, terminations
 from flowjax_ood.interface.errors import UserError
-from flowjax_ood.runtime.signals import Terminated
 from tests.helpers.experiment_runs import CONFIGS
 from tests.helpers.status_runs import printed
 
@@ -89,7 +89,7 @@ def test_a_run_keeps_its_config_and_its_stages(config_file, tmp_path):
 def test_a_signal_is_answered_and_leaves_the_workdir_free(config_file, tmp_path):
     args = Namespace(config=config_file, workdir=tmp_path / "run")
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Terminated), opened(args, [], Kind.LIGHT_FIELD):
+    with pytest.raises(Terminated), terminations(), opened(args, [], Kind.LIGHT_FIELD):
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
     with opened(args, [], Kind.LIGHT_FIELD):

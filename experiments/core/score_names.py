@@ -1,0 +1,16 @@
+"""Scores that a flow is judged by at a glance: on the terminal, and by `compare`."""
+
+# combinations come last
+SHORT = (
+    "log p(x)",
+    "typicality",
+    "SITN",
+    "DoSE (kde)",
+    "input complexity (webp)",
+    "flow alone, rank-Gauss",
+    "flow and pixels, rank-Gauss",
+    "flow and pixels and poses, rank-Gauss",
+    "pixels alone, rank-Gauss",
+    "pixels alone with poses, rank-Gauss",
+)
+LIKELIHOOD, *REMEDIES = SHORT
