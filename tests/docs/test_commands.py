@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from experiments.cli import parser, split_overrides
+from experiments.cli import COMMANDS, parser, split_overrides
 from experiments.core.config import load_config
 from experiments.core.keys import SYSTEMS
 from flowjax_ood.tool import cli as tool
@@ -41,6 +41,12 @@ def test_a_command_parses_and_its_config_exists(name, call, monkeypatch):
     if getattr(args, "config", None):
         systems = (system for system in SYSTEMS if system.command == args.command)
         load_config(args.config, overrides, next(systems, None))
+
+
+def test_the_quickstart_lists_every_command():
+    listed = read("docs/quickstart.md").partition("## All commands")[2]
+    rows = re.findall(r"^\| `(\w+)` \|", listed, re.M)
+    assert sorted(rows) == sorted(COMMANDS)
 
 
 TOOL = "flowjax-ood "

@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+import signal
 
 import pytest
 
@@ -276,6 +277,16 @@ def test_what_ends_a_command_early_is_said(capsys, monkeypatch, raised, status, 
     monkeypatch.setattr(demo, "run", end)
     assert run(["demo"]) == status
     assert said in capsys.readouterr().err
+
+
+def test_sigterm_ends_every_command_in_words(capsys, monkeypatch):
+    from experiments.demo import command as demo
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(demo, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert run(["demo"]) == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM; what was saved is kept" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):

@@ -32,6 +32,19 @@ def test_numbers_stand_in_their_cells():
     assert png_bytes(figure)[:4] == b"\x89PNG"
 
 
+def test_what_is_aside_counts_for_no_mean():
+    """It has no colour, and stands in brackets."""
+    aside = {"PPCA": ["far"]}
+    axes, _ = figures.auroc_heat_map(VALUES, GROUPS, aside=aside).axes
+    table = axes.images[0].get_array()
+    np.testing.assert_allclose(table[:, :2], [[0.3, 0.1], [0.256, 0.256]])
+    assert np.argwhere(table.mask).tolist() == [[1, 2]]
+    shown = {t.get_position(): t.get_text() for t in axes.texts}
+    assert (shown[2, 1], shown[2, 0]) == ("(.90)", ".10")
+    with pytest.raises(ValueError, match="PPCA has all kinds of 'told' aside"):
+        figures.auroc_heat_map(VALUES, GROUPS, aside={"PPCA": ["noise"]})
+
+
 @pytest.mark.parametrize(
     ("match", "values", "groups"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -91,7 +92,8 @@ def test_classes_of_folders_are_used(tmp_path, capsys):
     assert found.facts["classes"] == ["discs", "stripes"]
 
 
-def test_an_interrupted_fit_goes_on(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_fit_goes_on(tmp_path, monkeypatch, capsys, stop):
     folder = write(tmp_path / "images", normal_images(60, 4))
     monkeypatch.setattr(extraction, "CHUNK", 20)
     extract_rows, seen = extraction.extract_rows, []
@@ -99,14 +101,14 @@ def test_an_interrupted_fit_goes_on(tmp_path, monkeypatch, capsys):
     def until(limit):
         def rows_of(examples, features, rows):
             if len(seen) >= limit:
-                raise KeyboardInterrupt
+                signal.raise_signal(stop)
             seen.append(rows[0])
             return extract_rows(examples, features, rows)
 
         return rows_of
 
     monkeypatch.setattr(extraction, "extract_rows", until(2))
-    assert fit(folder, tmp_path / "out") == 130
+    assert fit(folder, tmp_path / "out") == 128 + stop
     assert "run the same command again to go on" in capsys.readouterr().err
     monkeypatch.setattr(extraction, "extract_rows", until(99))
     assert fit(folder, tmp_path / "out") == 0

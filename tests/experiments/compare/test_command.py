@@ -98,6 +98,12 @@ def test_of_few_flows_there_is_no_correlation(four, tmp_path):
     assert compared(tmp_path / "out", *four[:2])["correlations"] is None
 
 
+@pytest.mark.thorough
+def test_one_flow_alone_is_compared_with_none(four, tmp_path, capsys):
+    assert list(compared(tmp_path / "out", four[0])["flows"]) == ["one"]
+    assert "warning: --scores names one directory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -117,9 +123,13 @@ def test_what_cannot_be_compared(four, tmp_path, capsys, changes, message):
 
 
 def test_directories_that_hold_nothing(four, tmp_path, capsys):
+    of_a_run = tmp_path / "run"
+    of_a_run.mkdir()
+    (of_a_run / "results.json").write_text('{"step": 4, "auroc": {}}')
     for given, message in (
         (f"{tmp_path / 'none'}", "is missing; measure it anew"),
         (f"{four[0]},{four[0]}", "names a directory more than once"),
+        (f"{four[0]},{of_a_run}", "results.json was not written by `scores`"),
     ):
         assert run(["compare", f"--scores={given}", f"--out={tmp_path / 'o'}"]) == 2
         assert message in only_error(capsys.readouterr().err)

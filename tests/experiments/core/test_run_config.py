@@ -150,6 +150,17 @@ def test_a_directory_without_a_run_is_an_error(tmp_path):
         read_config(tmp_path / "none")
 
 
+def test_runs_below_a_directory_are_named(tmp_path):
+    """Of `detect` and `ablate`, whose --workdir holds the runs they train."""
+    for inner in ("networks/seed_0", "runs/flow=a/seed_0"):
+        (tmp_path / inner).mkdir(parents=True)
+        (tmp_path / inner / "config.json").write_text("{}")
+    with pytest.raises(UserError) as refused:
+        read_config(tmp_path)
+    named = f"below it there is {tmp_path / 'networks/seed_0'}, and 1 more"
+    assert str(refused.value).endswith(named)
+
+
 def test_config_json_is_readable_json(tmp_path):
     keep_config(load_config(f"{DEMO}:smoke"), tmp_path)
     raw = json.loads((tmp_path / "config.json").read_text())

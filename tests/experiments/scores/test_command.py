@@ -147,12 +147,21 @@ def test_the_lock_and_resuming(first, own_run, monkeypatch, capsys):
         return outputs(self, name, images)
 
     monkeypatch.setattr(Passes, "outputs", counted)
+    capsys.readouterr()
     again = scores([own_run], out)
+    told = capsys.readouterr()
+    assert "images: 30 to fit and 120 to calibrate by (training" in told.err
+    assert "of 4 scores are not in the table" in told.err
+    assert "tiny: 9 of 9 results were found in" in told.err
+    # log p(x) and what may replace it, of all that was measured
+    assert f"AUROC, 2 of {len(again['rows'])} rows" in told.out
+    assert "log p(x)" in told.out
+    assert "mean intensity" not in told.out
     # but for the one that fails again
     assert not set(seen) - {"fit", "calibration", "test"}, "nothing is computed twice"
     seen.clear()
     assert again["rows"] == results["rows"]
-    assert "add --lock" in capsys.readouterr().out
+    assert "add --lock" in told.out
 
     locked = scores([own_run], out, "--lock")
     kept_back = {*KINDS["kept back"], "sklearn_digits"}
