@@ -5,7 +5,7 @@
         --config.data.path=DIR --workdir=runs/modern
 
 Each flow is that of its own config, `fashion_mnist_NAME.py:cpu`, and is trained on all
-but 6,000 of FashionMNIST's 60,000 training images, for as many steps as take 40 minutes
+but 6,000 of FashionMNIST's 60,000 training images, for as many steps as take 20 minutes
 of one core: these 6,000 are what `scores` fits and calibrates by. 2,000 of the others
 choose the best state. Three seeds. `:smoke` runs through two of them in two minutes.
 Start the command on several machines or cores with the same --workdir, and they share
@@ -35,15 +35,15 @@ CONFIGS = {
     "jet": fashion_mnist_jet,
     "tarflow": fashion_mnist_tarflow,
 }
-# of `:cpu`: steps that take 2,400 seconds of a core, by its rate on a busy machine
+# of `:cpu`: steps that take 1,200 seconds of a core, by its rate where nothing else runs
 STEPS = {
-    "realnvp": 2600,
-    "glow": 2900,
-    "nsf": 6200,
-    "mixture": 5200,
-    "maf": 14_000,
-    "jet": 3700,
-    "tarflow": 3300,
+    "realnvp": 1900,
+    "glow": 1800,
+    "nsf": 3600,
+    "mixture": 4400,
+    "maf": 7700,
+    "jet": 1350,
+    "tarflow": 1700,
 }
 # what differs from a flow's own `:cpu`, of a longer training (docs/results.md)
 CHANGES: dict[str, dict[str, dict]] = {
