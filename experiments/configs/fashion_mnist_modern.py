@@ -35,7 +35,7 @@ CONFIGS = {
     "jet": fashion_mnist_jet,
     "tarflow": fashion_mnist_tarflow,
 }
-# of `:cpu`: steps that take 1,200 seconds of a core, by its rate where nothing else runs
+# of `:cpu`: steps that take 1,200 seconds of a core where nothing else runs
 STEPS = {
     "realnvp": 1900,
     "glow": 1800,

@@ -217,15 +217,14 @@ def print_table(results: dict) -> None:
     """Print mean and worst AUROC by block, of log p(x) and what may replace it."""
     headers = ["score"]
     for block in results["blocks"]:
-        headers += [f"{block}: mean", "worst", "of"]
+        headers += [f"{block}: mean", "worst"]
     rows = {row["score"]: row for row in results["rows"]}
+    shown = [rows[name] for name in SHORT if name in rows] or [*rows.values()]
     lines = []
-    for row in [rows[name] for name in SHORT if name in rows] or results["rows"]:
+    for row in shown:
         line = [row["score"] + " *" * row["control"]]
         for measured in row["blocks"].values():
-            worst = measured["worst"]
-            line += [text.decimals(measured["mean"]), text.decimals(worst["auroc"])]
-            line += [worst["kind"].replace("_", " ")]
+            line += [f"{measured['mean']:.2f}", f"{measured['worst']['auroc']:.2f}"]
         lines.append(line)
     text.print_table(
         headers,
@@ -234,4 +233,4 @@ def print_table(results: dict) -> None:
         width=100,
     )
     if len(lines) < len(rows):
-        print("All rows, sorted by their worst kind, are in table.md")
+        print("All rows, and which kind is the worst of each, are in table.md")
