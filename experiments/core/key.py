@@ -52,6 +52,7 @@ MODELS = {
     "jet": IMAGES,
     "maf": IMAGES,
     "tarflow": IMAGES,
+    "flow_pp": IMAGES,
     "tabular_real_nvp": VECTORS,
     "lenet": Kind.CLASSIFIER,
     "resnet34": Kind.CLASSIFIER,

@@ -52,8 +52,8 @@ def constant_rate(config: dict) -> bool:
 
 
 def no_dropout(config: dict) -> bool:
-    """Tell whether no mode of parallelism decides what a classifier drops."""
-    return "detect.networks" not in config
+    """Tell whether no mode of parallelism decides what is dropped."""
+    return "detect.networks" not in config and not config.get("model.dropout")
 
 
 def _by_family(flows: tuple[str, ...], classifiers: tuple[str, ...]) -> dict:
@@ -166,6 +166,7 @@ TABLE = (
     Key("model.scales", int, (IMAGES,), most=LAYERS),
     Key("model.couplings", int, FLOWS, least=0, most=LAYERS),
     Key("model.steps", int, (IMAGES,), least=1, most=LAYERS),
+    Key("model.parts", (int,), (IMAGES,), least=1, most=LAYERS),
     Key("model.mask", str, FLOWS),
     Key("model.st_net", str, (IMAGES,)),
     Key("model.conv1x1", str, (IMAGES,)),
@@ -177,7 +178,7 @@ TABLE = (
     Key("model.norm_group", int, (IMAGES, Kind.CLASSIFIER), least=0),
     Key("model.skip", bool, (IMAGES,)),
     Key("model.zero_init", bool, FLOWS),
-    Key("model.dropout", float, (VECTORS, TOKENS), least=0),
+    Key("model.dropout", float, (*FLOWS, TOKENS), least=0),
     Key("model.max_log_scale", float, FLOWS, least=0, older=0.0),
     Key("model.stack", str, (IMAGES,)),
     Key("model.remat", str, (IMAGES,)),

@@ -62,6 +62,6 @@ def test_the_smoke_variant_trains_evaluates_and_draws(file, tmp_path):
     results = read_results(tmp_path)
     assert results["steps"] == 4
     assert set(results["auroc"]) == {"mnist"}
-    # no better than noise yet: 8 bits
-    assert all(0 < b < 20 for b in results["bits_per_dim"].values())
+    # no better than noise yet, 8 bits; worse where each pixel starts from 16 images
+    assert all(0 < b < 40 for b in results["bits_per_dim"].values())
     assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG\r\n")
