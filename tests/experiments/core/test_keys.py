@@ -127,6 +127,8 @@ def test_conditions_are_of_the_config():
     assert among("train.num_steps", names("resume", {"optimizer.schedule": "constant"}))
     assert not among("train.num_steps", names("resume", {}))
     assert not among("parallel", names("resume", {"detect.networks": 1}))
+    assert not among("parallel", names("resume", {"model.dropout": 0.2}))
+    assert among("parallel", names("resume", {"model.dropout": 0.0}))
 
 
 def test_what_says_what_is_scored_may_be_set_for_a_trained_run():
