@@ -56,7 +56,7 @@ TEXT = [
             for block in ("seen", "kept back")
         ),
     ),
-    ("pixels take 78 times", "scores_passes", "@input gradients/cost_in_passes"),
+    ("pixels take 82 times", "scores_passes", "@input gradients/cost_in_passes"),
     (
         "(5.09\nbits/dim, digits' AUROC 0.090)",
         "clothing_short_realnvp",
