@@ -41,6 +41,11 @@ JAX_NUM_CPU_DEVICES says:
   --devices=1,2,4,8 --parallel=jit,shard_map --interleave
 Writes weak_scaling.json, .csv and .md (see experiments/benchmark/scaling.py).
 
+--compiled reads the program of the step instead, for as many virtual devices as a pod
+has, in the memory of one machine:
+  --compiled --devices=8,256 --parallel=jit,shard_map --vary=fsdp=1,8
+Writes compiled_step.json, .csv and .md (see experiments/benchmark/compiled.py).
+
 In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the
 table), benchmark.png. experiments/benchmark/throughput.py explains numbers and units.
 """
@@ -110,6 +115,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="N1,N2,...",
         help="weak scaling: time the training step on so many of the devices here",
+    )
+    add(
+        "--compiled",
+        action="store_true",
+        help="with --devices: compile the training step for so many, and read off the "
+        "program what it sends and holds; nothing is run",
     )
     text = "trace a few steps of each there"
     add("--profile", type=directory, metavar="DIR", help=text)

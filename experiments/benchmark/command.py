@@ -20,11 +20,13 @@ from flowjax_ood.precision import PRECISIONS
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Run `benchmark`: of models, of an input pipeline, or of weak scaling."""
+    """Run `benchmark`: of models, input, weak scaling, or what a program says."""
     requests.check(args)
     if args.data:
         # whoever times models has no use for data sets
         from experiments.benchmark.input import command
+    elif args.compiled:
+        from experiments.benchmark.compiled import command
     elif args.devices:
         from experiments.benchmark.scaling import command
     else:

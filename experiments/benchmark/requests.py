@@ -80,6 +80,8 @@ def check(args: argparse.Namespace) -> None:
     """Raise UserError for arguments of two kinds of benchmark at once."""
     if args.data and args.devices:
         raise UserError("--data and --devices are two benchmarks; drop one")
+    if args.compiled and not args.devices:
+        raise UserError("--compiled needs --devices, for how many the step is compiled")
     if args.need and not args.data:
         raise UserError("--need is of use with --data alone")
     if args.devices and args.mode not in ("train", ",".join(MODES)):

@@ -112,7 +112,7 @@ def prepare(work: Work) -> tuple[Startup, Callable[[], object]]:
         return out
 
     if hasattr(program, "lower"):
-        startup, program = _compiled(program, held)
+        startup, program = compiled(program, held)
         warm_up(call)
         return startup, call
     # pmap: compiled as it is first called; what the second call takes is the step's own
@@ -136,20 +136,21 @@ def peak_bytes() -> int | None:
     return max(known["peak_bytes_in_use"] for known in stats)
 
 
-def _compiled(jitted, args) -> tuple[Startup, jax.stages.Compiled]:
+def compiled(jitted, args) -> tuple[Startup, jax.stages.Compiled]:
+    """Compile a function for its arguments, or for their shapes; what that took."""
     times = [time.perf_counter()]
     traced = jitted.trace(*args)
     times.append(time.perf_counter())
     lowered = traced.lower()
     times.append(time.perf_counter())
-    compiled = lowered.compile()
+    program = lowered.compile()
     times.append(time.perf_counter())
     sizes: tuple[float, ...] = ()
-    memory = compiled.memory_analysis()
+    memory = program.memory_analysis()
     if memory is not None:
         outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
         sizes = memory.temp_size_in_bytes, memory.argument_size_in_bytes, outputs
     stages = (after - before for before, after in pairwise(times))
     return Startup(
         times[-1] - times[0], *stages, *(size / MIB for size in sizes)
-    ), compiled
+    ), program

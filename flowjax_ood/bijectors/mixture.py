@@ -1,5 +1,6 @@
 """Mixtures of logistic distributions: a coupling by their cumulative distribution."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -31,10 +32,14 @@ class Mixture(NamedTuple):
     log_scale: jax.Array
 
 
-def mixture_parameters(raw: jax.Array, min_log_scale: float = -7.0) -> Mixture:
+def mixture_parameters(
+    raw: jax.Array, min_log_scale: float = -7.0, tail_weight: float = 0.0
+) -> Mixture:
     """A mixture from unconstrained numbers `[..., 3 K]`; zeros give the identity.
 
     In order: K weights (softmax), K means and K log-scales, cut at `min_log_scale`.
+    With a `tail_weight` w > 0 there is one component more, the standard logistic of
+    that weight: then `|logit F(x)| <= log(1 + exp|x|) - log w`, wherever the others are.
     """
     if raw.shape[-1] % 3 or not raw.shape[-1]:
         raise ValueError(
@@ -42,7 +47,18 @@ def mixture_parameters(raw: jax.Array, min_log_scale: float = -7.0) -> Mixture:
         )
     weight, mean, log_scale = jnp.split(raw, 3, axis=-1)
     log_scale = jnp.maximum(log_scale, min_log_scale)
-    return Mixture(jax.nn.log_softmax(weight, axis=-1), mean, log_scale)
+    log_weight = jax.nn.log_softmax(weight, axis=-1)
+    if tail_weight:
+        shares = log_weight + math.log1p(-tail_weight), math.log(tail_weight)
+        return Mixture(
+            *(_with_one(a, b) for a, b in (shares, (mean, 0.0), (log_scale, 0.0)))
+        )
+    return Mixture(log_weight, mean, log_scale)
+
+
+def _with_one(a: jax.Array, value: float) -> jax.Array:
+    """`a` with `value` at the end of its last axis."""
+    return jnp.concatenate([a, jnp.full_like(a[..., :1], value)], axis=-1)
 
 
 def mixture_forward(x: jax.Array, mixture: Mixture):
@@ -145,7 +161,10 @@ class MixtureCoupling(ElementwiseCoupling):
 
     * `components`: how many logistics;
     * `min_log_scale`: where their log-scales are cut, at most 0;
-    * `max_log_scale`: m in `s = m * tanh(s_raw / m)`, or None for s as it is.
+    * `max_log_scale`: m in `s = m * tanh(s_raw / m)`, or None for s as it is;
+    * `tail_weight`: w of a standard logistic beside the components. The source has
+      none: all components may be narrow, and then x far from them is multiplied by
+      their slope in every coupling. With one, logit F adds at most -log w to it.
 
     Where F is all but flat, between components far apart, x cannot be told from z:
     float32 inverts to about `1e-7 / slope`. Raises ValueError for numbers out of range.
@@ -154,6 +173,7 @@ class MixtureCoupling(ElementwiseCoupling):
     components: int = 8
     min_log_scale: float = -7.0
     max_log_scale: float | None = 2.0
+    tail_weight: float = 0.0
 
     def __post_init__(self):
         whole_number("components", self.components, 1)
@@ -163,6 +183,8 @@ class MixtureCoupling(ElementwiseCoupling):
                 "the st-network would not be the identity"
             )
         check_max_log_scale(self.max_log_scale)
+        if not 0 <= real_number("tail_weight", self.tail_weight) < 1:
+            raise ValueError(f"tail_weight must lie in [0, 1), got {self.tail_weight}")
         super().__post_init__()
 
     @property
@@ -170,7 +192,9 @@ class MixtureCoupling(ElementwiseCoupling):
         return 3 * self.components + 2
 
     def _elementwise(self, x, raw, inverse):
-        mixture = mixture_parameters(raw[..., :-2], self.min_log_scale)
+        mixture = mixture_parameters(
+            raw[..., :-2], self.min_log_scale, self.tail_weight
+        )
         s, t = bounded_log_scale(raw[..., -2], self.max_log_scale), raw[..., -1]
         if inverse:
             x, log_slope = mixture_inverse(x * jnp.exp(-s) - t, mixture)

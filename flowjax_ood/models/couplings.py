@@ -10,6 +10,8 @@ from flowjax_ood.bijectors import (
 )
 
 COUPLINGS = ("affine", "spline", "mixture")
+# of mixtures: without it, a Glow of them diverges on FashionMNIST within 300 steps
+TAIL_WEIGHT = 1e-3
 
 
 def coupling_layers(
@@ -28,7 +30,7 @@ def coupling_layers(
       (`SplineCoupling`);
     * "mixture": the distribution functions of `components` logistics, and a scale and
       shift (`MixtureCoupling`), whose log-scale is at most 2 unless `max_log_scale`
-      says otherwise.
+      says otherwise, and whose tails are bounded by `TAIL_WEIGHT`.
 
     Raises ValueError for another name, and for `max_log_scale` with splines.
     """
@@ -42,9 +44,12 @@ def coupling_layers(
             )
         return lambda net, mask, k: SplineCoupling(net, mask, k, bins, bound)
     if coupling == "mixture":
-        if max_log_scale is None:
-            return lambda net, mask, k: MixtureCoupling(net, mask, k, components)
+        largest = (
+            MixtureCoupling.max_log_scale if max_log_scale is None else max_log_scale
+        )
         return lambda net, mask, k: MixtureCoupling(
-            net, mask, k, components, max_log_scale=max_log_scale
+            *(net, mask, k, components),
+            max_log_scale=largest,
+            tail_weight=TAIL_WEIGHT,
         )
     raise ValueError(f"unknown coupling {coupling!r}; known: {', '.join(COUPLINGS)}")

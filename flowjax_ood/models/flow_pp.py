@@ -19,6 +19,7 @@ from flowjax_ood.bijectors import (
 )
 from flowjax_ood.bound import Bound
 from flowjax_ood.distributions import Flow, StandardNormal
+from flowjax_ood.models.couplings import TAIL_WEIGHT
 from flowjax_ood.models.real_nvp import Stacking, check_numbers
 from flowjax_ood.networks import GatedAttention
 from flowjax_ood.precision import FLOAT32, Precision, as_precision
@@ -34,6 +35,7 @@ def FlowPP(
     components: int = 32,
     dropout: float = 0.2,
     max_log_scale: float | None = 1.0,
+    tail_weight: float = TAIL_WEIGHT,
     alpha: float = 0.05,
     stack: str = "chain",
     remat: str | None = None,
@@ -50,7 +52,8 @@ def FlowPP(
     out. By default of the published size for CIFAR-10. Source: Ho et al. 2019.
 
     * `width`, `blocks`, `heads`, `dropout`: of the st-networks (`GatedAttention`);
-    * `components`, `max_log_scale`: of the couplings (`MixtureCoupling`);
+    * `components`, `max_log_scale`, `tail_weight`: of the couplings
+      (`MixtureCoupling`; the source has no `tail_weight`, which is 0);
     * the others: as in `RealNVP`.
 
     The convolution mixes even and odd columns, or both halves of the channels, where
@@ -92,6 +95,7 @@ def FlowPP(
                     k,
                     components,
                     max_log_scale=max_log_scale,
+                    tail_weight=tail_weight,
                 ),
             ]
 

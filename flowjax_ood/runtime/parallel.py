@@ -138,6 +138,24 @@ class Parallel:
         put = partial(jax.make_array_from_process_local_data, split)
         return jax.tree.map(put, batch)
 
+    def placed_shapes(self, state: Any, batch: Any, key: Any) -> tuple[Any, Any, Any]:
+        """The arguments of `wrap_step`'s function as shapes, where they would be.
+
+        From anything with shapes and dtypes, the batch whole: to compile for devices
+        without their memory. ValueError for "pmap", which does not lower apart.
+        """
+        if self.mode == "pmap":
+            raise ValueError("pmap compiles as it is called; use jit or shard_map")
+
+        def at(array, sharding):
+            return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+
+        return (
+            jax.tree.map(at, state, self._shardings(state)),
+            jax.tree.map(lambda a: at(a, self.split), batch),
+            at(key, self.replicated),
+        )
+
     def place_rows(self, tree: Any) -> Any:
         """Split whole arrays `[B, ...]`, equal on every process, over all devices."""
         if self.part.count == 1:

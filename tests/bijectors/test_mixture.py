@@ -91,6 +91,24 @@ def test_equal_components_are_one_and_zeros_the_identity():
         np.testing.assert_array_equal(log_slope, 0)
 
 
+def test_a_weight_of_the_tails_bounds_what_is_far_away():
+    """All components narrow, x far from them: a slope of 1,000 without, 1 with."""
+    raw = jnp.asarray([[0, 0, 0, 1, -7, -7]], jnp.float32)
+    x = jnp.asarray([-1e6, -30.0, 0.5, 30.0, 1e6])
+    narrow, _ = run(mixture_forward, x, mixture_parameters(raw))
+    assert (abs(narrow) > 500 * abs(x)).sum() == 4
+    mixture = mixture_parameters(raw, tail_weight=1e-3)
+    y, log_slope = run(mixture_forward, x, mixture)
+    bound = np.logaddexp(0, abs(np.asarray(x))) - np.log(1e-3)
+    assert (abs(y) <= bound * (1 + 1e-6)).all()
+    np.testing.assert_allclose(log_slope[jnp.array([0, 4])], 0, atol=1e-6)
+    np.testing.assert_allclose(jnp.exp(mixture.log_weight).sum(), 1, rtol=1e-6)
+    found, _ = run(mixture_inverse, y, mixture)
+    np.testing.assert_allclose(found, x, rtol=1e-5)
+    zeros = mixture_parameters(jnp.zeros((5, 6)), tail_weight=1e-3)
+    np.testing.assert_array_equal(run(mixture_forward, x, zeros)[0], x)
+
+
 @pytest.mark.thorough
 def test_equal_components_have_equal_gradients():
     # what makes their value exact takes no gradient away
@@ -188,6 +206,7 @@ def test_gradients_of_the_inverse_are_those_of_the_implicit_function():
         ({"components": 1.5}, "components must be a whole number, got 1.5"),
         ({"min_log_scale": 0.5}, "min_log_scale must be at most 0, got 0.5"),
         ({"max_log_scale": 0.0}, "max_log_scale must be positive, or None"),
+        ({"tail_weight": 1.0}, r"tail_weight must lie in \[0, 1\), got 1.0"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

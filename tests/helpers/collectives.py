@@ -5,7 +5,6 @@ A process of its own, because the number of CPU devices is set before JAX starts
 guarded against transfers is run.
 """
 
-import math
 import re
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import flax.linen as nn  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+from flowjax_ood.analysis.collectives import KINDS, collectives  # noqa: E402
 from flowjax_ood.models import RealNVP  # noqa: E402
 from flowjax_ood.runtime.parallel import MODES, Parallel  # noqa: E402
 from flowjax_ood.runtime.placement import LEAST  # noqa: E402
@@ -33,35 +33,18 @@ from tests.helpers.transfer_guard import Guarded  # noqa: E402
 DEVICES, STEPS = 8, 2
 # every device has one group: batch norm needs nobody else's statistics
 ONE_GROUP_EACH = 2 * DEVICES
-KINDS = (
-    "all-reduce",
-    "all-gather",
-    "all-to-all",
-    "reduce-scatter",
-    "collective-permute",
-)
-OPERATION = re.compile(rf" = (.*?) ({'|'.join(KINDS)})(?:-start)?\(")
-ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
 
 
-def values(text: str) -> int:
-    """How many values a type has: `f32[2,3]` 6, `(f32[], f32[4])` 5."""
-    shapes = [shape for _, shape in ARRAY.findall(text)]
-    return sum(math.prod(map(int, filter(None, s.split(",")))) for s in shapes)
-
-
-def collectives(text: str) -> dict[str, list[int]]:
+def values_by_kind(text: str) -> dict[str, list[int]]:
     """Of every kind, the values of each such operation of a compiled program."""
-    found = {kind: [] for kind in KINDS}
-    for result, kind in OPERATION.findall(text):
-        found[kind].append(values(result))
-    return found
+    found = collectives(text)
+    return {kind: [c.values for c in found if c.kind == kind] for kind in KINDS}
 
 
 def reduced_types(text: str) -> list[str]:
     """The element types of everything that is all-reduced."""
-    results = [r for r, kind in OPERATION.findall(text) if kind == "all-reduce"]
-    return sorted({name for result in results for name, _ in ARRAY.findall(result)})
+    reduced = [c for c in collectives(text) if c.kind == "all-reduce"]
+    return sorted({name for c in reduced for name in c.types})
 
 
 def aliases(text: str) -> dict[int, int]:
@@ -125,7 +108,7 @@ def account(compiled, run) -> dict:
     found = aliases(text)
     named = jax.tree_util.tree_leaves_with_path(run.state.params)
     return {
-        **collectives(text),
+        **values_by_kind(text),
         "types": reduced_types(text),
         "alias outputs": sorted(found),
         "alias arguments": sorted(found.values()),

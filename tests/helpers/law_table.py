@@ -176,6 +176,11 @@ COUPLINGS = {
         2,
     ),
     "mixture_tabular": (mixture("tabular", net=mlp, components=5), (5,), None),
+    "mixture_tails": (
+        mixture("tabular", net=mlp, components=3, tail_weight=0.1),
+        (5,),
+        None,
+    ),
     "mixture_of_one": (mixture("tabular", 1, mlp, components=1), (5,), None),
     "jet_channel_cond": (sigmoid(masks.jet(), 1, vit), (4, 5), 2),
     "jet_spatial_odd": (sigmoid(masks.jet(), 4, vit), (9, 2), None),

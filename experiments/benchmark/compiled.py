@@ -1,0 +1,152 @@
+"""`benchmark --compiled --devices=8,256`: what the compiled step sends and holds.
+
+The training step is compiled for so many devices, and its program is read: no array is
+made, so that virtual devices of one CPU stand for those of a pod. XLA's passes for
+accelerators may join or overlap operations; which arrays have to travel, and what lies
+where, they leave as they are.
+
+A row has the settings of its case (as in throughput.py; `batch_size` is that of all
+devices together), `devices`, `batch_per_device`, `fsdp`, `image_shape`, `parameters`
+and `gflop_per_image`, then, of a step and each device:
+
+* `all_reduces`, `all_gathers`, `others`: how many such operations there are, "others"
+  being reduce-scatter, all-to-all and collective-permute; `all_reduce_mib`,
+  `all_gather_mib`, `others_mib`: the arrays that a device gets from them;
+* `state_mib`: of parameters, moments and statistics, without sharding; `argument_mib`:
+  what a device holds of them and of its batch; `temporary_mib`: what it needs besides
+  while it computes, as XLA allocates on CPU;
+* `compile_seconds`, and `error`, null where nothing went wrong.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import jax
+
+from experiments.benchmark import loop, requests
+from experiments.benchmark.outputs import (
+    CONSTANT,
+    Page,
+    Report,
+    heading,
+    make_page,
+    one_decimal,
+)
+from experiments.benchmark.run import MIB, CaseRun, compiled
+from experiments.benchmark.scaling import OWN, on_devices, swept_besides
+from experiments.benchmark.throughput import begun_row
+from experiments.benchmark.work import build_work, shapes
+from experiments.core.results import versions
+from flowjax_ood.analysis.collectives import Collective, collectives
+from flowjax_ood.interface.errors import UserError
+
+# kinds with columns of their own, and the name of all others
+NAMED = {"all-reduce": "all_reduce", "all-gather": "all_gather"}
+OTHERS = "others"
+NUMBERS = (
+    *("fsdp", "image_shape", "parameters", "gflop_per_image"),
+    *("all_reduces", "all_reduce_mib", "all_gathers", "all_gather_mib"),
+    *("others", "others_mib"),
+    *("state_mib", "argument_mib", "temporary_mib", "compile_seconds", "error"),
+)
+COLUMNS = (
+    ("devices", str, "devices"),
+    ("fsdp", str, "fsdp"),
+    ("all-reduces", str, "all_reduces"),
+    ("MiB", one_decimal, "all_reduce_mib"),
+    ("all-gathers", str, "all_gathers"),
+    ("MiB", one_decimal, "all_gather_mib"),
+    ("others", str, "others"),
+    ("MiB", one_decimal, "others_mib"),
+    ("arguments, MiB", one_decimal, "argument_mib"),
+    ("temporary, MiB", one_decimal, "temporary_mib"),
+)
+
+
+@dataclass
+class CompiledRun(CaseRun):
+    """A case whose step is compiled and read, and never run."""
+
+    sent: list[Collective] = field(default_factory=list)
+    state_bytes: int = 0
+
+    def prepare(self) -> None:
+        """Compile for the devices of the case."""
+        work = build_work(self.case)
+        state, batch, key = shapes(work)
+        leaves = jax.tree.leaves(state)
+        self.state_bytes = sum(a.size * a.dtype.itemsize for a in leaves)
+        program = work.parallel.wrap_step(work.fn)
+        placed = work.parallel.placed_shapes(state, batch, key)
+        self.startup, step = compiled(program, placed)
+        self.sent = collectives(step.as_text() or "")
+
+
+def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Run `benchmark --compiled`."""
+    counts = requests.device_counts(args, len(jax.devices()))
+    if jax.process_count() > 1:
+        raise UserError("--compiled compiles for the devices of one process")
+    cases, facts = requests.cases(args, overrides, ["train"])
+    for case in cases:
+        if case.config.parallel == "pmap":
+            raise UserError(
+                "--compiled: pmap compiles as it is called; use jit or shard_map"
+            )
+        if case.config.train.steps_per_call > 1:
+            raise UserError(
+                "--compiled reads one step; leave train.steps_per_call at 1"
+            )
+    cases = on_devices(cases, counts)
+    runs = loop.checked(cases, ("devices", *swept_besides(cases)), CompiledRun)
+    once = argparse.Namespace(**vars(args) | {"repeats": 0, "interleave": False})
+    loop.measure_and_report(runs, CompiledReport(args.out, runs, facts), once)
+
+
+def make_row(run: CompiledRun) -> dict:
+    """The row of a case that was begun."""
+    row = begun_row(run, NUMBERS)
+    row["fsdp"] = run.case.config.fsdp
+    if run.startup is None:
+        return row
+    for name in (*NAMED.values(), OTHERS):
+        own = [c for c in run.sent if NAMED.get(c.kind, OTHERS) == name]
+        row[name if name == OTHERS else f"{name}s"] = len(own)
+        row[f"{name}_mib"] = sum(c.nbytes for c in own) / MIB
+    row["state_mib"] = run.state_bytes / MIB
+    for name in ("argument_mib", "temporary_mib", "compile_seconds"):
+        row[name] = getattr(run.startup, name)
+    return row
+
+
+class CompiledReport(Report):
+    """compiled_step.json, .csv and .md."""
+
+    name = "compiled_step"
+
+    def rows(self) -> list[dict]:
+        return [make_row(run) for run in self.runs if run.startup or run.error]
+
+    def page(self, rows: Sequence[dict]) -> Page:
+        swept = [
+            c for c in swept_besides([run.case for run in self.runs]) if c != "fsdp"
+        ]
+        constant = [c for c in self.runs[0].case.settings if c not in OWN]
+        head = f"The compiled step, {heading(rows, (*constant, *CONSTANT))}"
+        return make_page(
+            rows,
+            swept,
+            COLUMNS,
+            head,
+            self._note(rows[0]),
+            named_by=["devices", *swept],
+        )
+
+    def _note(self, first: dict) -> str:
+        return (
+            f"Compiled for {versions()['device']}, and not run; "
+            f"{first['batch_per_device']} images a device. Of a step and each device: "
+            "operations among devices, and the arrays that it gets from them; what it "
+            "holds before the step, and what it needs besides."
+        )
