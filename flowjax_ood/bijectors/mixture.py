@@ -39,7 +39,7 @@ def mixture_parameters(
 
     In order: K weights (softmax), K means and K log-scales, cut at `min_log_scale`.
     With a `tail_weight` w > 0 there is one component more, the standard logistic of
-    that weight: then `|logit F(x)| <= log(1 + exp|x|) - log w`, wherever the others are.
+    that weight: `|logit F(x)| <= log(1 + exp|x|) - log w`, wherever the others are.
     """
     if raw.shape[-1] % 3 or not raw.shape[-1]:
         raise ValueError(

@@ -179,3 +179,26 @@ def test_uneven_batches_are_refused(mode):
         with pytest.raises(ValueError, match=message):
             parallel.place_batch({"x": np.zeros((size, 2))})
     parallel.check_batch_size(8)
+
+
+@pytest.mark.parametrize("mode", ["jit", "shard_map"])
+def test_a_step_compiles_from_shapes_as_from_arrays(mode):
+    """For devices whose memory nobody has; the program takes arrays, too."""
+
+    def step(state, batch, key, reduce=lambda tree: tree):
+        return state + reduce(batch).sum(), {"noise": jax.random.normal(key)}
+
+    parallel = Parallel(mode, jax.devices()[:1])
+    state, batch, key = jnp.zeros(3), np.ones((8, 3), np.float32), KEY
+    program = parallel.wrap_step(step)
+    shapes = parallel.placed_shapes(state, batch, key)
+    compiled = program.lower(*shapes).compile()
+    placed = [parallel.place_batch(batch), parallel.place_copies(key)]
+    found, expected = (
+        jax.device_get(call(parallel.place_state(state), *placed))
+        for call in (compiled, program)
+    )
+    assert_same(found, expected)
+    assert found[0].tolist() == [24, 24, 24]
+    with pytest.raises(ValueError, match="pmap compiles as it is called"):
+        Parallel("pmap").placed_shapes(state, batch, key)
