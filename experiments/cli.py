@@ -9,6 +9,7 @@ are the `KEY=VALUE` of all `--config.KEY=VALUE`. `run` returns None or an exit s
 import argparse
 import signal
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -125,8 +126,9 @@ def _run(argv: list[str]) -> int:
     uses_jax = getattr(import_module(package), "USES_JAX", True)
     if uses_jax and "jax" not in sys.modules:
         environment.use_compilation_cache()
-    distributed.initialize(args)
+    joined = distributed.initialize(args)
     with environment.interrupts_end():
         command = import_module(f"{package}.command")
-    with environment.terminations():
+    # a process that waits for others, in a collective, would not come to answer
+    with nullcontext() if joined else environment.terminations():
         return command.run(args, overrides) or 0

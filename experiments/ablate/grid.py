@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.checks import check
 from experiments.core.config import with_overrides
-from experiments.core.keys import among, flatten, names, put
+from experiments.core.keys import among, complete, flatten, names, put
 from flowjax_ood.interface.errors import UserError, user_errors
 
 # The section that makes a config an ablation, and what it holds.
@@ -81,7 +81,8 @@ def cells(config: ConfigDict) -> list[Cell]:
             start = _flow(base, flows, own.pop(FLOW)) if FLOW in own else base
             configs = {seed: _with(start, {**own, "seed": seed}) for seed in seeds}
             with user_errors(f"row {name!r}", UserError):
-                check(configs[seeds[0]])
+                for each in configs.values():
+                    check(each)
             # the same run by other words, such as a value that is the base's own
             same = json.dumps(flatten(configs[seeds[0]]), sort_keys=True, default=str)
             # letters that every system allows in the name of a directory
@@ -115,6 +116,8 @@ def _flow(base: ConfigDict, flows: dict[str, dict], name: str) -> ConfigDict:
         if key not in known:
             raise UserError(f"config.ablate.flows: {name!r} has an unknown key {key!r}")
         put(config, key, value)
+    # as `load_config` does with the base
+    complete(config)
     return config
 
 

@@ -43,7 +43,7 @@ Writes weak_scaling.json, .csv and .md (see experiments/benchmark/scaling.py).
 
 --compiled reads the program of the step instead, for as many virtual devices as a pod
 has, in the memory of one machine:
-  --compiled --devices=8,256 --parallel=jit,shard_map --vary=fsdp=1,8
+  --compiled --devices=8,256 --vary=fsdp=1,8 --config.model.convolution=direct
 Writes compiled_step.json, .csv and .md (see experiments/benchmark/compiled.py).
 
 In DIR: benchmark.json and .csv, written anew after every measurement, benchmark.md (the

@@ -1,9 +1,10 @@
 """`benchmark --compiled --devices=8,256`: what the compiled step sends and holds.
 
-The training step is compiled for so many devices, and its program is read: no array is
-made, so that virtual devices of one CPU stand for those of a pod. XLA's passes for
-accelerators may join or overlap operations; which arrays have to travel, and what lies
-where, they leave as they are.
+The training step is compiled for so many devices, and its program is read: no state is
+made, so that virtual devices of one CPU stand for those of a pod. The program is that
+for CPU. On accelerators XLA joins and overlaps operations, keeps the bfloat16 that a
+CPU sums in float32, and makes one reduce-scatter of an all-reduce of which each device
+needs a part.
 
 A row has the settings of its case (as in throughput.py; `batch_size` is that of all
 devices together), `devices`, `batch_per_device`, `fsdp`, `image_shape`, `parameters`
@@ -52,6 +53,7 @@ NUMBERS = (
 )
 COLUMNS = (
     ("devices", str, "devices"),
+    ("images a device", str, "batch_per_device"),
     ("fsdp", str, "fsdp"),
     ("all-reduces", str, "all_reduces"),
     ("MiB", one_decimal, "all_reduce_mib"),
@@ -98,10 +100,15 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
             raise UserError(
                 "--compiled reads one step; leave train.steps_per_call at 1"
             )
+        if "scan" in case.settings["stack"]:
+            raise UserError(
+                "--compiled counts an operation inside a loop once; use --stack=chain"
+            )
     cases = on_devices(cases, counts)
     runs = loop.checked(cases, ("devices", *swept_besides(cases)), CompiledRun)
-    once = argparse.Namespace(**vars(args) | {"repeats": 0, "interleave": False})
-    loop.measure_and_report(runs, CompiledReport(args.out, runs, facts), once)
+    untimed = {"seconds": 0.0, "repeats": 0}
+    once = argparse.Namespace(**vars(args) | untimed)
+    loop.measure_and_report(runs, CompiledReport(args.out, runs, facts | untimed), once)
 
 
 def make_row(run: CompiledRun) -> dict:
@@ -129,24 +136,13 @@ class CompiledReport(Report):
         return [make_row(run) for run in self.runs if run.startup or run.error]
 
     def page(self, rows: Sequence[dict]) -> Page:
-        swept = [
-            c for c in swept_besides([run.case for run in self.runs]) if c != "fsdp"
-        ]
+        named_by = ["devices", *swept_besides([run.case for run in self.runs])]
+        swept = [c for c in named_by[1:] if c != "fsdp"]
         constant = [c for c in self.runs[0].case.settings if c not in OWN]
         head = f"The compiled step, {heading(rows, (*constant, *CONSTANT))}"
-        return make_page(
-            rows,
-            swept,
-            COLUMNS,
-            head,
-            self._note(rows[0]),
-            named_by=["devices", *swept],
+        note = (
+            f"Compiled for {versions()['device']}, and not run. Of a step and each "
+            "device: operations among devices, and the arrays that it gets from them; "
+            "what it holds before the step, and what it needs besides."
         )
-
-    def _note(self, first: dict) -> str:
-        return (
-            f"Compiled for {versions()['device']}, and not run; "
-            f"{first['batch_per_device']} images a device. Of a step and each device: "
-            "operations among devices, and the arrays that it gets from them; what it "
-            "holds before the step, and what it needs besides."
-        )
+        return make_page(rows, swept, COLUMNS, head, note, named_by=named_by)

@@ -69,7 +69,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 def _read(file: Path) -> dict:
     """Read what `scores` wrote of flows. UserError for what another command did."""
     content = json_file.read(file, remedy=AGAIN)
-    if not content.keys() & {"blocks", "rows"}:
+    if not content.keys() >= {"blocks", "rows"}:
         raise UserError(
             f"{file} was not written by `scores`; give what was its --out, not the "
             "workdir of a run"

@@ -49,9 +49,7 @@ MODELS: dict[str, Any] = {
     "jet": models.Jet,
     "maf": models.MAF,
     "tarflow": models.TarFlow,
-    "flow_pp": lambda shape, parts, **args: models.FlowPP(
-        shape, couplings=parts, **args
-    ),
+    "flow_pp": models.FlowPP,
     "tabular_real_nvp": lambda shape, **args: models.TabularRealNVP(shape[0], **args),
     "lenet": LeNet,
     "resnet34": ResNet34,

@@ -65,15 +65,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def initialize(args: argparse.Namespace) -> None:
+def initialize(args: argparse.Namespace) -> bool:
     """Join the other processes, if `args` name any; call before JAX is used.
+
+    Returns whether there are any.
 
     Raises UserError for flags that do not go together, and if the other processes
     cannot be reached.
     """
     given = {name: getattr(args, name, None) for name in FLAGS}
     if not _wanted(getattr(args, "distributed", False), given):
-        return
+        return False
     import jax
 
     from flowjax_ood.runtime.signals import release_sigterm
@@ -103,6 +105,7 @@ def initialize(args: argparse.Namespace) -> None:
     except RuntimeError as error:
         raise UserError(f"{apart} ({first_line(error)}); {remedy}") from error
     release_sigterm()
+    return True
 
 
 @contextmanager

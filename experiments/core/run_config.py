@@ -100,13 +100,12 @@ def read_config(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     """
     file = workdir / "config.json"
     if not file.is_file():
-        inside = sorted(map(str, workdir.glob("*/*/config.json")))
-        inside += sorted(map(str, workdir.glob("*/*/*/config.json")))
-        found = [name.removesuffix("/config.json") for name in inside]
+        inside, more = runs_below(workdir), ""
+        if len(inside) > 1:
+            more = f", or one of the {len(inside) - 1} others below it"
         raise UserError(
             f"{workdir} holds no run (no config.json); "
-            + (f"below it there is {found[0]}" if found else "train one first")
-            + (f", and {len(found) - 1} more" if len(found) > 1 else "")
+            + (f"give {inside[0]}{more}" if inside else "train one first")
         )
     remedy = "restore it, or start in a new workdir"
     raw = json_file.read(file, remedy=remedy)
@@ -116,6 +115,16 @@ def read_config(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     with_overrides(config, overrides, names("evaluate"))
     check(config, str(file))
     return config
+
+
+def runs_below(workdir: Path) -> list[Path]:
+    """The runs in a directory, those of `ablate` and `detect` among them, by depth."""
+    depths = ("*", "*/*", "*/*/*")
+    return [
+        file.parent
+        for depth in depths
+        for file in sorted(workdir.glob(f"{depth}/config.json"))
+    ]
 
 
 def _tuples(value):

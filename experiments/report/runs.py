@@ -14,7 +14,7 @@ from experiments.core.kept_results import (
     read_results,
 )
 from experiments.core.keys import flatten
-from experiments.core.run_config import read_config
+from experiments.core.run_config import read_config, runs_below
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.training.logs import metrics as metric_log
 
@@ -133,7 +133,7 @@ def _ablation(file: Path) -> dict:
 
 def _nothing_in(workdir: Path) -> str:
     """Explain why a directory is no run, and what to do."""
-    if inside := sorted(f.parent for f in workdir.glob("*/config.json")):
+    if inside := runs_below(workdir):
         return (
             "holds no run itself, but there are some in it: python -m experiments "
             f"report --workdir {' '.join(map(str, inside))}"

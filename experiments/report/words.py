@@ -23,6 +23,7 @@ MODELS = {
     "jet": "Jet",
     "maf": "MAF",
     "tarflow": "TarFlow",
+    "flow_pp": "Flow++",
     "tabular_real_nvp": "tabular RealNVP",
 }
 # of the config: width and depth of the paper's st-networks, for grey and for colour

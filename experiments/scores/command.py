@@ -120,10 +120,16 @@ def main(
     if not measured:
         raise UserError(f"no score could be computed: {'; '.join(failed.values())}")
     if failed:
+        # what was asked for is the most that is taken
+        all_taken = (args.fit, args.calibrate) == (
+            len(images.fit),
+            len(images.calibrate),
+        )
+        more = "a larger --fit and --calibrate" if all_taken else "more of these images"
         warn(
-            f"{len(failed)} of {len(listed)} scores are not in the table. Those that "
-            "have too few images need more by --fit and --calibrate, which are "
-            f"{images.taken_from}"
+            f"{len(failed)} of {len(listed)} scores are not in the table. Where they "
+            f"lack images to fit and calibrate by ({images.taken_from}), {more} would "
+            "help"
         )
     warn_of(measured)
     results = {
@@ -219,7 +225,8 @@ def print_table(results: dict) -> None:
     for block in results["blocks"]:
         headers += [f"{block}: mean", "worst"]
     rows = {row["score"]: row for row in results["rows"]}
-    shown = [rows[name] for name in SHORT if name in rows] or [*rows.values()]
+    shown = [rows[name] for name in SHORT if name in rows]
+    shown = shown or [*rows.values()][: len(SHORT)]
     lines = []
     for row in shown:
         line = [row["score"] + " *" * row["control"]]

@@ -15,14 +15,13 @@ from experiments.core.score_cache import Scored
 from experiments.scores.images import Images
 from experiments.scores.rows import Row
 from flowjax_ood import ood
+from flowjax_ood.ood.flows.combined import TIE
 from flowjax_ood.runtime.messages import say, warn
 from flowjax_ood.runtime.progress import progress
 
 # sets of in-distribution images
 ID, CALIBRATION = "test", "calibration"
 ID_BLOCK = "in-distribution"
-# of the warning by combinations whose least p-value is too large
-TIED = " tie at the lowest score"
 
 
 def run_scores(
@@ -60,9 +59,19 @@ def run_scores(
     def fitted(score: ood.FlowScore):
         start = time.monotonic()
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+            # others stay what they are elsewhere
+            warnings.simplefilter("always", UserWarning)
             found = score.fit(flow, given())
-        said.update(str(warning.message) for warning in caught)
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                said.add(str(warning.message))
+            else:
+                warnings.warn_explicit(
+                    warning.message,
+                    warning.category,
+                    warning.filename,
+                    warning.lineno,
+                )
         return found, time.monotonic() - start
 
     def compute(row: Row, sets: Mapping[str, np.ndarray]) -> Scored:
@@ -107,7 +116,7 @@ def run_scores(
             passes.forget(set(sets) - {CALIBRATION})
     for text in sorted(said):
         # that no image can be found is said of all rows at once (`warn_of`)
-        if TIED not in text:
+        if TIE not in text:
             warn(f"{trained.label}: {text}")
     total = sum(map(len, found.values()))
     if total > new:

@@ -16,6 +16,7 @@ from experiments.core.options import refuse_overrides
 from experiments.status.files import RunFiles, find_runs
 from experiments.status.record import record
 from flowjax_ood.interface import streams
+from flowjax_ood.interface.environment import Terminated
 from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.interface.text import terminal_width
 from flowjax_ood.runtime.files import names_apart
@@ -35,8 +36,8 @@ def run(args: Namespace, overrides: Sequence[str]) -> int:
             if not args.watch or streams.lost(sys.stdout):
                 break
             time.sleep(args.watch)
-    except KeyboardInterrupt:  # the usual end of --watch
-        if not args.watch:
+    except KeyboardInterrupt as stop:  # Ctrl-C is the usual end of --watch
+        if not args.watch or isinstance(stop, Terminated):
             raise
     return int(needing > 0)
 

@@ -7,9 +7,11 @@ from typing import NamedTuple
 KINDS = (
     "all-reduce",
     "all-gather",
+    "ragged-all-to-all",
     "all-to-all",
     "reduce-scatter",
     "collective-permute",
+    "collective-broadcast",
 )
 _OPERATION = re.compile(rf" = (.*?) ({'|'.join(KINDS)})(?:-start)?\(")
 _ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
@@ -49,12 +51,12 @@ def collectives(text: str) -> list[Collective]:
                 kind,
                 tuple(name for name, _ in arrays),
                 sum(values for _, values in arrays),
-                sum(values * _bytes(name) for name, values in arrays),
+                sum(-(-values * _bits(name) // 8) for name, values in arrays),
             )
         )
     return found
 
 
-def _bytes(name: str) -> int:
+def _bits(name: str) -> int:
     bits = _BITS.match(name)
-    return int(bits[1]) // 8 if bits else 1
+    return int(bits[1]) if bits else 8

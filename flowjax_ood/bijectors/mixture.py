@@ -164,7 +164,7 @@ class MixtureCoupling(ElementwiseCoupling):
     * `max_log_scale`: m in `s = m * tanh(s_raw / m)`, or None for s as it is;
     * `tail_weight`: w of a standard logistic beside the components. The source has
       none: all components may be narrow, and then x far from them is multiplied by
-      their slope in every coupling. With one, logit F adds at most -log w to it.
+      their slope in every coupling. With one, logit F adds at most log 2 - log w.
 
     Where F is all but flat, between components far apart, x cannot be told from z:
     float32 inverts to about `1e-7 / slope`. Raises ValueError for numbers out of range.

@@ -149,22 +149,27 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def terminations() -> Iterator[None]:
-    """Raise Terminated at SIGTERM, which would end the process without a word.
+    """Raise Terminated at the first SIGTERM, which else ends it without a word.
 
-    Outside the main thread, where Python allows no handlers, nothing changes.
+    Later ones are ignored, so that nothing breaks what the first one cleans up. Python
+    answers between two of its own steps: what is being compiled is compiled first. Not
+    where somebody has chosen otherwise, and outside the main thread, where Python
+    allows no handlers.
     """
-    if threading.current_thread() is not threading.main_thread():
+    chosen = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if chosen or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def ignore_closed_loops() -> None:

@@ -28,7 +28,7 @@ from flowjax_ood.precision import FLOAT32, Precision, as_precision
 def FlowPP(
     image_shape: tuple[int, int, int],
     *,
-    couplings: tuple[int, int, int] = (4, 2, 3),
+    parts: tuple[int, int, int] = (4, 2, 3),
     width: int = 96,
     blocks: int = 10,
     heads: int = 4,
@@ -46,14 +46,15 @@ def FlowPP(
 ) -> Flow:
     """Build a Flow++ on images `[B, H, W, C]` in [0, 1), without its learned noise.
 
-    `couplings` of each part: of even and odd columns, of channels after a squeeze, and
-    of columns there. Before each, a scale and shift of every value (`ActNorm`), which
-    starts from the batch given to `init`, and a 1x1 convolution. Nothing is factored
-    out. By default of the published size for CIFAR-10. Source: Ho et al. 2019.
+    `parts`: how many couplings there are of even and odd columns, of channels after a
+    squeeze, and of columns there. Before each, a scale and shift of every value
+    (`ActNorm`), which starts from the batch given to `init`, and a 1x1 convolution.
+    Nothing is factored out. By default of the published size for CIFAR-10. Source: Ho
+    et al. 2019.
 
     * `width`, `blocks`, `heads`, `dropout`: of the st-networks (`GatedAttention`);
     * `components`, `max_log_scale`, `tail_weight`: of the couplings
-      (`MixtureCoupling`; the source has no `tail_weight`, which is 0);
+      (`MixtureCoupling`; the source's `tail_weight` is 0);
     * the others: as in `RealNVP`.
 
     The convolution mixes even and odd columns, or both halves of the channels, where
@@ -68,9 +69,9 @@ def FlowPP(
             "FlowPP needs images of even height, and of a width that is a multiple of "
             f"4, got {height} x {columns}; pad them"
         )
-    numbers = event_shape("couplings", couplings)
+    numbers = event_shape("parts", parts)
     if len(numbers) != 3:
-        raise ValueError(f"couplings must be three numbers, got {couplings!r}")
+        raise ValueError(f"parts must be three numbers, got {parts!r}")
     stacking = Stacking(stack, remat, reversible)
     net = Bound(
         GatedAttention,
@@ -109,9 +110,9 @@ def FlowPP(
         return [columns, *run(part, halves), Inverse(Reshape(shape, halves))]
 
     squeezed = (height // 2, columns // 2, 4 * channels)
-    parts = [*by_columns(0, shape), Squeeze()]
-    parts += [*run(1, squeezed), *by_columns(2, squeezed)]
-    bijector = Chain([Logit(alpha), *parts])
+    layers = [*by_columns(0, shape), Squeeze()]
+    layers += [*run(1, squeezed), *by_columns(2, squeezed)]
+    bijector = Chain([Logit(alpha), *layers])
     flow = Flow(bijector, shape, base or StandardNormal(), conditional_bijector)
     flow.latent_shape()
     return flow

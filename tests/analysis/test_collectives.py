@@ -11,6 +11,7 @@ HloModule jit_step, is_scheduled=true
   %both = (f32[], bf16[4]{0}) all-reduce(f32[] %a, bf16[4]{0} %b), channel_id=2
   %all = u8[8,2]{1,0} all-gather(u8[1,2]{1,0} %c), dimensions={0}
   %part = f32[5]{0} reduce-scatter(f32[40]{0} %d), dimensions={0}
+  %four = u4[5]{0} all-to-all(u4[5]{0} %f), dimensions={0}
   %flag = pred[3]{0} collective-permute(pred[3]{0} %e)
   %sum = f32[2,3]{1,0} add(f32[2,3]{1,0} %r, f32[2,3]{1,0} %x)
 """
@@ -22,6 +23,7 @@ def test_every_operation_is_found_with_what_a_device_gets():
         Collective("all-reduce", ("f32", "bf16"), 5, 12),
         Collective("all-gather", ("u8",), 16, 16),
         Collective("reduce-scatter", ("f32",), 5, 20),
+        Collective("all-to-all", ("u4",), 5, 3),
         Collective("collective-permute", ("pred",), 3, 3),
     ]
 

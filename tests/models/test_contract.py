@@ -42,7 +42,7 @@ FLOWS = {
     "glow_convnet": partial(glow, st_net="glow_convnet", conv1x1="plu"),
     "mixture": partial(glow, coupling="mixture", components=2),
     "jet": partial(Jet, (4, 4, 1), patch=2, couplings=5, width=4, depth=1, heads=2),
-    "flow_pp": partial(FlowPP, (4, 4, 1), couplings=(1, 1, 1), width=4, blocks=1),
+    "flow_pp": partial(FlowPP, (4, 4, 1), parts=(1, 1, 1), width=4, blocks=1),
     "maf": partial(MAF, (2, 2, 1), layers=2, hidden=(4,)),
     "tarflow": partial(TarFlow, (4, 4, 1), patch=2, blocks=2, width=4, layers=1),
     "classes": lambda: class_conditional(glow(), K, "couplings"),

@@ -11,7 +11,7 @@ from flowjax_ood.training.state import parameter_count
 from tests.helpers.generic_variables import generic_variables
 from tests.helpers.law_runs import COMPILER
 
-SMALL = {"couplings": (2, 1, 1), "width": 4, "blocks": 1, "heads": 2, "components": 2}
+SMALL = {"parts": (2, 1, 1), "width": 4, "blocks": 1, "heads": 2, "components": 2}
 
 
 def published(positions, channels, width=96, blocks=10, components=32):
@@ -83,7 +83,7 @@ def test_a_condition_is_a_vector_or_an_image():
         ((7, 8, 1), {}, "even height, and of a width .* got 7 x 8"),
         ((8, 8, 1), {"heads": 5}, "5 heads do not divide a width of 96"),
         ((8, 8, 1), {"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
-        ((8, 8, 1), {"couplings": (4, 2)}, "couplings must be three numbers"),
+        ((8, 8, 1), {"parts": (4, 2)}, "parts must be three numbers"),
         ((8, 8, 1), {"components": 0}, "components >= 1, got components=0"),
     ],
 )

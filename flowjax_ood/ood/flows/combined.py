@@ -26,6 +26,8 @@ LEAST = 200
 RIDGE = 1e-3
 # p-values are to reach it: `LEAST` images are enough for that, if none tie
 ALARMS = 0.01
+# in the warning where p-values do not reach it
+TIE = "tie at the lowest score"
 # p-value that counts in Cauchy's mean at most: at 1 its tangent is minus infinity
 LARGEST = 0.9
 
@@ -121,7 +123,7 @@ class Combined(FlowScore):
         if found.least_p > ALARMS:
             warnings.warn(
                 f"{self.name}: {found.at_floor} of {len(found.calibrated)} calibration "
-                f"images tie at the lowest score that there is, so no p-value is below "
+                f"images {TIE} that there is, so no p-value is below "
                 f"{found.least_p:.2g}, and none an alarm at {ALARMS:g}: give more "
                 "calibration images or fewer scores, or combine by rank_gauss",
                 stacklevel=2,

@@ -20,8 +20,6 @@ from flowjax_ood.ood.flows.score import FlowScore, Score
 from flowjax_ood.ood.settings import POSITIVE, Names, Within, ranges_of
 
 Path = tuple[str, ...]
-# of Adam, far below the slopes of a log-likelihood
-EPSILON = 1e-8
 
 
 def last_layer(network: ScoredFlow) -> Path:
@@ -50,9 +48,9 @@ def _starts(name: Path, path: Path) -> bool:
 @compiled
 def _regret(scored: ScoredFlow, chosen, rate, steps, inputs: FlowInputs):
     frozen = flatten_dict(scored.variables["params"])
-    # the slopes of images differ by powers of ten: steps of a length that is given
-    # overshoot for no image, where those in proportion to the slope do for most
-    ascent = optax.chain(optax.scale_by_adam(eps=EPSILON), optax.scale(rate))
+    # slopes of images differ by powers of ten: by Adam each parameter moves by about
+    # `rate`, where steps in proportion to the slope overshoot for most images
+    ascent = optax.chain(optax.scale_by_adam(), optax.scale(rate))
 
     def value(trained, point):
         return log_prob_at(scored, unflatten_dict({**frozen, **trained}), point)

@@ -111,6 +111,7 @@ class EventLog:
     @contextmanager
     def ending(self) -> Iterator[None]:
         """Write how a session ends that does not finish."""
+        from flowjax_ood.interface.environment import Terminated
         from flowjax_ood.runtime.signals import Interrupted
         from flowjax_ood.training.logs.window import NonFiniteLossError
 
@@ -122,6 +123,10 @@ class EventLog:
             raise
         except NonFiniteLossError as error:
             self.write("diverged", step=error.step, what=error.what)
+            raise
+        except Terminated as stop:
+            # before the first step, or after the last
+            self.write("interrupted", signal=stop.signum.name)
             raise
         except BaseException as error:
             self.write("failed", error=f"{type(error).__name__}: {error}")

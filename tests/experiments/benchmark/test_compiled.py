@@ -46,13 +46,13 @@ def test_operations_are_counted_by_kind_and_their_arrays_added():
 
 
 def test_a_case_that_failed_has_a_row_that_says_so(tmp_path):
-    wrong = fake(devices=256)
+    wrong = fake(devices=256, fsdp=8)
     wrong.startup, wrong.error = None, "MemoryError: full"
     CompiledReport(tmp_path, [fake(), wrong], FACTS).close(True)
     content = json.loads((tmp_path / "compiled_step.json").read_text())
     assert [row["all_reduces"] for row in content["rows"]] == [0, None]
     text = (tmp_path / "compiled_step.md").read_text()
-    assert "Failed: train devices 256: MemoryError: full" in text
+    assert "Failed: train devices 256 fsdp 8: MemoryError: full" in text
     assert "and not run" in text
 
 
@@ -104,6 +104,9 @@ def test_what_a_step_sends_follows_from_how_it_is_spread(tmp_path):
         ("--devices=1 --parallel=pmap", "pmap compiles as it is called"),
         ("--devices=1 --config.train.steps_per_call=2", "reads one step"),
         ("--devices=1,4096", "JAX_NUM_CPU_DEVICES=4096"),
+        ("--devices=1 --stack=scan", "an operation inside a loop once"),
+        ("--devices=1 --interleave", "--interleave is of no use with --compiled"),
+        ("--devices=1 --data", "--data is of no use with --compiled"),
     ],
 )
 def test_impossible_requests_are_errors(capsys, tmp_path, wrong, message):
