@@ -78,11 +78,11 @@ def peaks(text: str, precisions: list[str]) -> dict[str, float] | None:
 
 def check(args: argparse.Namespace) -> None:
     """Raise UserError for arguments of two kinds of benchmark at once."""
-    if args.data and args.devices:
-        raise UserError("--data and --devices are two benchmarks; drop one")
     if args.compiled and (args.data or args.interleave):
         given = "--data" if args.data else "--interleave"
         raise UserError(f"{given} is of no use with --compiled: nothing is timed")
+    if args.data and args.devices:
+        raise UserError("--data and --devices are two benchmarks; drop one")
     if args.compiled and not args.devices:
         raise UserError("--compiled needs --devices, for how many the step is compiled")
     if args.need and not args.data:

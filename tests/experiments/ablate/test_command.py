@@ -13,7 +13,8 @@ from experiments.ablate.table import bottleneck_series
 from experiments.cli import run
 from experiments.configs.shared import images
 from experiments.core.config import load_config
-from experiments.core.run_config import read_config
+from experiments.core.keys import flatten
+from experiments.core.run_config import keep_config, read_config
 from experiments.core.workdir import locked
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.training.logs.window import NonFiniteLossError
@@ -233,6 +234,18 @@ def test_rows_are_all_combinations_each_once():
         "mask=cycle, width=4",
     ]
     assert [cell.configs[0].model.width for cell in found] == [2, 4, 2, 4]
+
+
+def test_every_run_knows_its_own_config_again(tmp_path):
+    """Of all flows and seeds: what is kept is complete, and so is what comes again."""
+    config = load_config(f"{CONFIGS / 'fashion_mnist_modern.py'}:cpu")
+    for cell in cells(config):
+        for seed, own in cell.configs.items():
+            workdir = tmp_path / cell.folder / str(seed)
+            workdir.mkdir(parents=True)
+            for _ in range(2):
+                keep_config(own, workdir)
+            assert flatten(read_config(workdir)) == flatten(own)
 
 
 def test_flows_with_models_of_their_own_are_rows():

@@ -123,13 +123,18 @@ def test_what_cannot_be_compared(four, tmp_path, capsys, changes, message):
 
 
 def test_directories_that_hold_nothing(four, tmp_path, capsys):
-    of_a_run = tmp_path / "run"
-    of_a_run.mkdir()
-    (of_a_run / "results.json").write_text('{"step": 4, "auroc": {}}')
+    of_a_run, compared_before = tmp_path / "run", tmp_path / "before"
+    for directory, content in (
+        (of_a_run, {"step": 4, "auroc": {}}),
+        (compared_before, {"test": TEST, "blocks": BLOCKS, "flows": {}}),
+    ):
+        directory.mkdir()
+        (directory / "results.json").write_text(json.dumps(content))
     for given, message in (
         (f"{tmp_path / 'none'}", "is missing; measure it anew"),
         (f"{four[0]},{four[0]}", "names a directory more than once"),
         (f"{four[0]},{of_a_run}", "results.json was not written by `scores`"),
+        (f"{four[0]},{compared_before}", "results.json was not written by `scores`"),
     ):
         assert run(["compare", f"--scores={given}", f"--out={tmp_path / 'o'}"]) == 2
         assert message in only_error(capsys.readouterr().err)

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments.core.config import load_config
 from experiments.core.keys import flatten
-from experiments.core.run_config import keep_config, read_config
+from experiments.core.run_config import keep_config, read_config, runs_below
 from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, snapshot
 
@@ -157,8 +157,11 @@ def test_runs_below_a_directory_are_named(tmp_path):
         (tmp_path / inner / "config.json").write_text("{}")
     with pytest.raises(UserError) as refused:
         read_config(tmp_path)
-    named = f"below it there is {tmp_path / 'networks/seed_0'}, and 1 more"
+    named = f"give {tmp_path / 'networks/seed_0'}, or one of the 1 others below it"
     assert str(refused.value).endswith(named)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "config.json").write_text("{}")
+    assert runs_below(tmp_path)[0] == tmp_path / "own"
 
 
 def test_config_json_is_readable_json(tmp_path):

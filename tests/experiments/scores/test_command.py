@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from experiments.core.flow_passes import Passes
 from experiments.scores.rows import Row, _of_several
 from flowjax_ood import ood
 from flowjax_ood.data.outliers.battery import KINDS
+from flowjax_ood.ood.flows.combined import TIE
 from tests.helpers.experiment_runs import TINY, only_error
 
 FEW = ("--fit=30", "--calibrate=120", "--test=20")
@@ -30,7 +32,7 @@ def few_rows(flow, members, backgrounds, passes):
     return [
         Row(parts[0]),
         Row(ood.Typicality()),
-        Row(ood.MeanIntensity(), control=True),
+        Row(ood.MeanIntensity(), control=True, told=("blurred",)),
         Row(ood.Combined(parts, label="both")),  # needs 200 images to calibrate
         *_of_several(members, backgrounds),
     ]
@@ -120,6 +122,17 @@ def test_the_files_show_the_table(first):
     for row in results["rows"]:
         assert row["score"] in table
         assert row["score"] in page
+    # kinds that a score is made of are in brackets
+    seen = table.partition("Outliers: seen")[2].partition("Outliers: told")[0]
+    lines = seen.splitlines()
+    header = next(line for line in lines if line.startswith("| score |"))
+    column = header.split(" | ").index("blurred")
+    of_row = {
+        line.split(" | ")[0]: line.split(" | ")[column].startswith("(")
+        for line in lines
+        if line.startswith(("| log p(x) |", "| mean intensity (no flow) |"))
+    }
+    assert of_row == {"| log p(x)": False, "| mean intensity (no flow)": True}
     assert "http://" not in page
     assert "data:image/png;base64," in page
     assert (out / "heatmap.png").read_bytes()[:4] == b"\x89PNG"
@@ -199,6 +212,23 @@ def stopped(runs, test, seed, blocks):
 
 def refused(*arguments):
     raise AssertionError("scores without outliers")
+
+
+@pytest.mark.thorough
+def test_what_fits_warn_of_is_said_once(own_run, tmp_path, monkeypatch, capsys):
+    fit = ood.Typicality.fit
+
+    def warned(self, *arguments):
+        for text in ("an odd flow", f"2 images {TIE}"):
+            warnings.warn(text, stacklevel=1)
+        return fit(self, *arguments)
+
+    monkeypatch.setattr(ood.Typicality, "fit", warned)
+    monkeypatch.setattr("flowjax_ood.figures.auroc_heat_map", plain_picture)
+    scores([own_run], tmp_path)
+    said = capsys.readouterr().err
+    assert said.count("warning: tiny: an odd flow") == 1
+    assert TIE not in said
 
 
 @pytest.mark.thorough

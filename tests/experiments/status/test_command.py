@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -90,6 +91,13 @@ def test_watching_goes_on_until_it_is_interrupted(tmp_path, capsys, monkeypatch)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["attention"] for line in lines] == [0, 0, 0]
     assert naps == [2.5, 2.5, 2.5]
+
+
+def test_watching_is_terminated_in_words(tmp_path, capsys, monkeypatch):
+    workdir = write_run(tmp_path / "run", events=DONE, metrics=records(1000))
+    monkeypatch.setattr("time.sleep", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert run(["status", f"--workdir={workdir}", "--json", "--watch=2.5"]) == 143
+    assert "stopped by SIGTERM" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "soon", "inf"])
