@@ -34,3 +34,23 @@ def _measured(rows, flows):
 def _mean_and_worst(row):
     blocks = [row["blocks"][block] for block in ("seen", "kept back")]
     return [n for block in blocks for n in (block["mean"], block["worst"]["auroc"])]
+
+
+def generations(rows, compared):
+    """Density, and what flows detect by log p(x) and by remedies, flow by flow."""
+    assert [name for name, *_ in rows] == [*compared["flows"]]
+    for flow in compared["flows"].values():
+        likelihood, remedies = flow["rows"]["log p(x)"], flow["rows"]
+        kinds = likelihood["kinds"]
+        yield [
+            flow["params"],
+            flow["images_seen"],
+            flow["bits_per_dim"],
+            kinds["digits"],
+            kinds["upside_down"],
+            *(likelihood["blocks"][b]["mean"] for b in ("seen", "kept back")),
+            *(
+                remedies[f"{score}, rank-Gauss"]["blocks"]["kept back"]["mean"]
+                for score in ("flow alone", "flow and pixels")
+            ),
+        ]

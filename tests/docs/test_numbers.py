@@ -5,7 +5,12 @@ import re
 import pytest
 
 from tests.docs.manual import NAMES, ROOT, check, read, results, shows
-from tests.docs.score_tables import class_left_out, scores, several_passes
+from tests.docs.score_tables import (
+    class_left_out,
+    generations,
+    scores,
+    several_passes,
+)
 from tests.docs.speed_tables import (
     convolution,
     depth,
@@ -255,6 +260,7 @@ TABLES = {
     "scores_realnvp_short": (1, scores),
     "scores_seeds": (1, scores),
     "scores_passes": (1, several_passes),
+    "modern": (1, generations),
     "scores_emoji_realnvp": (1, scores),
     "scores_without_3": (1, class_left_out),
     "monitor": (1, monitor),

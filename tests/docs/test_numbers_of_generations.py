@@ -1,0 +1,72 @@
+"""Numbers in the text of the page on modern flows are in their results."""
+
+import pytest
+
+from tests.docs.manual import at, check, read, results
+
+PAGE = "docs/generations.md"
+LIKELIHOOD = "rows/log p(x)"
+KEPT = "blocks/kept back/mean"
+CONVOLUTIONAL = ("realnvp", "glow", "nsf", "mixture")
+# words, results, paths of its numbers
+TEXT = [
+    ("digits (AUROC 0.78)", "modern", f"flows/maf/{LIKELIHOOD}/kinds/digits"),
+    ("MAF does not: 0.78", "modern", f"flows/maf/{LIKELIHOOD}/kinds/digits"),
+    ("and 0.75 on", "modern/maf", "auroc/mnist"),
+    ("MAF does (0.79)", "modern", f"flows/maf/{LIKELIHOOD}/kinds/upside_down"),
+    ("Jet (0.59)", "modern", f"flows/jet/{LIKELIHOOD}/kinds/upside_down"),
+    ("TarFlow (0.57)", "modern", f"flows/tarflow/{LIKELIHOOD}/kinds/upside_down"),
+    (
+        "with MAF the mean is 0.90",
+        "modern",
+        f"flows/maf/rows/flow and pixels, rank-Gauss/{KEPT}",
+    ),
+    (
+        "(0.85 against 0.78",
+        "modern",
+        f"flows/maf/{LIKELIHOOD}/{KEPT} & "
+        f"flows/maf/rows/pixels alone, rank-Gauss/{KEPT}",
+    ),
+    (
+        "a mean of 0.78 over",
+        "modern",
+        f"flows/jet/rows/pixels alone, rank-Gauss/{KEPT}",
+    ),
+    (
+        "dimmed (0.40) or\nsmaller (0.34)",
+        "modern",
+        f"flows/maf/{LIKELIHOOD}/kinds/dimmed & flows/maf/{LIKELIHOOD}/kinds/smaller",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "name", "paths"), TEXT)
+def test_a_number_on_modern_flows_is_in_its_results(words, name, paths):
+    assert words in read(PAGE)
+    check(words, [at(results(name), path) for path in paths.split(" & ")])
+
+
+def test_what_is_said_of_all_flows_holds():
+    text, flows = read(PAGE), results("modern")["flows"]
+    others = {name: flow for name, flow in flows.items() if name != "maf"}
+    digits = [flow["rows"]["log p(x)"]["kinds"]["digits"] for flow in others.values()]
+    assert f"({min(digits):.2f} to {max(digits):.2f})" in text
+    turned = [
+        flows[name]["rows"]["log p(x)"]["kinds"]["upside_down"]
+        for name in CONVOLUTIONAL
+    ]
+    assert {f"{value:.2f}" for value in turned} == {"0.52", "0.53"}
+    both = [
+        flow["rows"]["flow and pixels, rank-Gauss"]["blocks"]["kept back"]["mean"]
+        for flow in others.values()
+    ]
+    assert max(both) - min(both) < 0.02
+    pixels = at(
+        results("modern"),
+        f"flows/maf/rows/pixels alone, rank-Gauss/{KEPT}",
+    )
+    for flow in others.values():
+        assert flow["rows"]["log p(x)"]["blocks"]["kept back"]["mean"] < pixels
+    # in the order of their densities: the best, and the worst
+    assert next(iter(flows)) == "maf"
+    assert digits[-1] == max(digits)
