@@ -77,6 +77,16 @@ def weak_scaling(rows, results):
         yield [number for number in found if number is not None]
 
 
+def compiled_step(rows, results):
+    for row in results["rows"]:
+        yield [
+            row["all_reduces"],
+            row["all_reduce_mib"],
+            row["argument_mib"],
+            row["temporary_mib"],
+        ]
+
+
 def expectation(rows, results):
     for row in results["rows"]:
         yield [

@@ -12,6 +12,7 @@ from tests.docs.score_tables import (
     several_passes,
 )
 from tests.docs.speed_tables import (
+    compiled_step,
     convolution,
     depth,
     expectation,
@@ -275,6 +276,7 @@ TABLES = {
     "scan_winograd": (1, winograd),
     "convolution_cpu": (1, convolution),
     "weak_scaling": (1, weak_scaling),
+    "compiled_step": (1, compiled_step),
     "expectation": (2, expectation),
     "precision_glow_cpu": (1, precision),
 }
