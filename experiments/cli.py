@@ -17,6 +17,7 @@ from experiments.core import distributed
 from experiments.core.explanations import explanation
 from flowjax_ood.interface import environment
 from flowjax_ood.runtime.messages import say
+from flowjax_ood.runtime.terminations import terminations
 
 # in the order of --help
 COMMANDS = {
@@ -130,5 +131,5 @@ def _run(argv: list[str]) -> int:
     with environment.interrupts_end():
         command = import_module(f"{package}.command")
     # a process that waits for others, in a collective, would not come to answer
-    with nullcontext() if joined else environment.terminations():
+    with nullcontext() if joined else terminations():
         return command.run(args, overrides) or 0

@@ -16,10 +16,10 @@ from experiments.core.options import refuse_overrides
 from experiments.status.files import RunFiles, find_runs
 from experiments.status.record import record
 from flowjax_ood.interface import streams
-from flowjax_ood.interface.environment import Terminated
 from flowjax_ood.interface.errors import user_errors
 from flowjax_ood.interface.text import terminal_width
 from flowjax_ood.runtime.files import names_apart
+from flowjax_ood.runtime.terminations import Terminated
 from flowjax_ood.training.logs.events import timestamp
 
 

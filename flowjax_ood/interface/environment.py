@@ -141,37 +141,6 @@ def interrupts_end() -> Iterator[None]:
             signal.signal(signal.SIGINT, default)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, taken as Ctrl-C is."""
-
-    signum = signal.SIGTERM
-
-
-@contextmanager
-def terminations() -> Iterator[None]:
-    """Raise Terminated at the first SIGTERM, which else ends it without a word.
-
-    Later ones are ignored, so that nothing breaks what the first one cleans up. Python
-    answers between two of its own steps: what is being compiled is compiled first. Not
-    where somebody has chosen otherwise, and outside the main thread, where Python
-    allows no handlers.
-    """
-    chosen = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    if chosen or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number, frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def ignore_closed_loops() -> None:
     """Hide "Event loop is closed" of callbacks that come too late.
 

@@ -12,6 +12,7 @@ from flowjax_ood.interface.errors import UserError
 from flowjax_ood.interface.machine_errors import of_the_machine
 from flowjax_ood.interface.options import SEED, directory, number, whole_number
 from flowjax_ood.runtime.messages import say
+from flowjax_ood.runtime.terminations import terminations
 
 DESCRIPTION = """\
 Tell which images are new: unlike those that a detector was fitted to. It is fitted to
@@ -211,7 +212,7 @@ def run(argv: list[str]) -> int:
             environment.use_compilation_cache()
         with environment.interrupts_end():
             command = import_module(f"flowjax_ood.tool.{args.command}")
-        with environment.terminations():
+        with terminations():
             return command.run(args) or 0
     except KeyboardInterrupt as stop:
         again = "; run the same command again to go on"

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import signal
 import stat
 import subprocess
 import sys
@@ -316,34 +315,3 @@ def test_freed_memory_is_kept_for_the_next_step():
     assert faults("returned") >= 32
     env["MALLOC_ARENA_MAX"] = "1"
     assert faults("kept") >= 32, "an environment that tunes malloc is left alone"
-
-
-# --- SIGTERM -----------------------------------------------------------------------
-
-
-def test_one_sigterm_is_answered_and_later_ones_are_ignored():
-    cleaned = []
-
-    def work():
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
-            cleaned.append(True)
-
-    with pytest.raises(module.Terminated) as stopped, module.terminations():
-        work()
-    assert cleaned == [True]
-    assert stopped.value.signum == signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-@pytest.mark.parametrize("chosen", [signal.SIG_IGN, lambda *_: None])
-def test_a_handler_that_somebody_chose_stays(chosen):
-    before = signal.signal(signal.SIGTERM, chosen)
-    try:
-        with module.terminations():
-            assert signal.getsignal(signal.SIGTERM) == chosen
-        assert signal.getsignal(signal.SIGTERM) == chosen
-    finally:
-        signal.signal(signal.SIGTERM, before)

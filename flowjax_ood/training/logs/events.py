@@ -111,8 +111,8 @@ class EventLog:
     @contextmanager
     def ending(self) -> Iterator[None]:
         """Write how a session ends that does not finish."""
-        from flowjax_ood.interface.environment import Terminated
         from flowjax_ood.runtime.signals import Interrupted
+        from flowjax_ood.runtime.terminations import Terminated
         from flowjax_ood.training.logs.window import NonFiniteLossError
 
         try:

@@ -13,8 +13,8 @@ from experiments.core.workdir import InUseError
 from experiments.status.display import page
 from experiments.status.files import RunFiles
 from experiments.status.record import record
-from flowjax_ood.interface.environment import Terminated, terminations
 from flowjax_ood.interface.errors import UserError
+from flowjax_ood.runtime.terminations import Terminated, terminations
 from tests.helpers.experiment_runs import CONFIGS
 from tests.helpers.status_runs import printed
 
