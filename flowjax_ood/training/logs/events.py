@@ -13,7 +13,8 @@ Every line has `time` (UTC, ISO 8601 with milliseconds: `2025-03-01T09:30:00.125
 | `fallback`    | a damaged checkpoint was set aside,   | `step`, `reason`, `to`       |
 |               | that of step `to` restored instead    |                              |
 | `warning`     | somebody should look                  | `message`                    |
-| `interrupted` | stopped by a signal, all saved        | `signal` (its name), `step`  |
+| `interrupted` | stopped by a signal, all saved        | `signal` (its name); `step`, |
+|               |                                       | if it had come to one        |
 | `diverged`    | loss, gradient or state is not finite | `step`, `what`               |
 | `failed`      | it ended by any other error           | `error`; `step` if known     |
 | `out_of_time` | stopped in time, all saved            | `step`                       |

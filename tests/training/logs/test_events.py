@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flowjax_ood.runtime.terminations import Terminated
 from flowjax_ood.training.logs import events as event_log
 from flowjax_ood.training.logs.events import ENDINGS, EventLog, read, timestamp
 
@@ -84,6 +85,15 @@ def test_no_file_is_no_events(tmp_path):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+def test_a_signal_before_the_first_step_is_no_failure(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl")
+    with pytest.raises(Terminated), log.ending():
+        raise Terminated
+    assert without_time(read(log.path)) == [
+        {"event": "interrupted", "signal": "SIGTERM"}
+    ]
+
+
 def test_a_full_disk_is_a_warning_once(tmp_path, capsys):
     path = tmp_path / "events.jsonl"
     path.symlink_to(FULL)
