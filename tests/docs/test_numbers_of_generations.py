@@ -46,6 +46,17 @@ def test_a_number_on_modern_flows_is_in_its_results(words, name, paths):
     check(words, [at(results(name), path) for path in paths.split(" & ")])
 
 
+def test_the_readme_says_the_same():
+    maf = results("modern")["flows"]["maf"]["rows"]
+    numbers = [
+        maf["log p(x)"]["kinds"]["digits"],
+        maf["input complexity (webp)"]["blocks"]["kept back"]["mean"],
+    ]
+    said = read("README.md").partition("**Not every flow fails.**")[2]
+    for words, number in zip(("AUROC {}", "a mean of {} over"), numbers, strict=True):
+        assert words.format(f"{number:.2f}") in said
+
+
 def test_what_is_said_of_all_flows_holds():
     text, flows = read(PAGE), results("modern")["flows"]
     others = {name: flow for name, flow in flows.items() if name != "maf"}
