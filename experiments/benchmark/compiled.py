@@ -23,9 +23,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import jax
-
-from experiments.benchmark import loop, requests
+from experiments.benchmark import loop
 from experiments.benchmark.outputs import (
     CONSTANT,
     Page,
@@ -35,12 +33,13 @@ from experiments.benchmark.outputs import (
     one_decimal,
 )
 from experiments.benchmark.run import MIB, CaseRun, compiled
-from experiments.benchmark.scaling import OWN, on_devices, swept_besides
+from experiments.benchmark.scaling import OWN, cases_on_devices, swept_besides
 from experiments.benchmark.throughput import begun_row
 from experiments.benchmark.work import build_work, shapes
 from experiments.core.results import versions
 from flowjax_ood.analysis.collectives import Collective, collectives
 from flowjax_ood.interface.errors import UserError
+from flowjax_ood.training.state import byte_count
 
 # kinds with columns of their own, and the name of all others
 NAMED = {"all-reduce": "all_reduce", "all-gather": "all_gather"}
@@ -77,8 +76,7 @@ class CompiledRun(CaseRun):
         """Compile for the devices of the case."""
         work = build_work(self.case)
         state, batch, key = shapes(work)
-        leaves = jax.tree.leaves(state)
-        self.state_bytes = sum(a.size * a.dtype.itemsize for a in leaves)
+        self.state_bytes = byte_count(state)
         program = work.parallel.wrap_step(work.fn)
         placed = work.parallel.placed_shapes(state, batch, key)
         self.startup, step = compiled(program, placed)
@@ -87,10 +85,7 @@ class CompiledRun(CaseRun):
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark --compiled`."""
-    counts = requests.device_counts(args, len(jax.devices()))
-    if jax.process_count() > 1:
-        raise UserError("--compiled compiles for the devices of one process")
-    cases, facts = requests.cases(args, overrides, ["train"])
+    cases, facts = cases_on_devices(args, overrides)
     for case in cases:
         if case.config.parallel == "pmap":
             raise UserError(
@@ -104,7 +99,6 @@ def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
             raise UserError(
                 "--compiled counts an operation inside a loop once; use --stack=chain"
             )
-    cases = on_devices(cases, counts)
     runs = loop.checked(cases, ("devices", *swept_besides(cases)), CompiledRun)
     untimed = {"seconds": 0.0, "repeats": 0}
     once = argparse.Namespace(**vars(args) | untimed)

@@ -54,6 +54,7 @@ from flowjax_ood.interface.environment import cores
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.interface.text import number, number_range, share
 from flowjax_ood.runtime.parallel import AXIS, Parallel, mean_in_one
+from flowjax_ood.training.state import byte_count
 
 # the columns of a row after its settings
 NUMBERS = (
@@ -110,17 +111,23 @@ class ScalingRun(CaseRun):
 
 def command(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     """Run `benchmark --devices`."""
+    cases, facts = cases_on_devices(args, overrides)
+    runs = loop.checked(cases, ("devices", *swept_besides(cases)), ScalingRun)
+    for run in runs:
+        run.reduced = byte_count(_reduced(run.case))
+    report = ScalingReport(args.out, runs, facts | {"cores": cores()})
+    loop.measure_and_report(runs, report, args)
+
+
+def cases_on_devices(
+    args: argparse.Namespace, overrides: Sequence[str]
+) -> tuple[list[Case], dict]:
+    """`requests.cases` of training, each on every number of `--devices`."""
     counts = requests.device_counts(args, len(jax.devices()))
     if jax.process_count() > 1:
         raise UserError("--devices measures the devices of one process")
     cases, facts = requests.cases(args, overrides, ["train"])
-    cases = on_devices(cases, counts)
-    runs = loop.checked(cases, ("devices", *swept_besides(cases)), ScalingRun)
-    for run in runs:
-        leaves = jax.tree.leaves(_reduced(run.case))
-        run.reduced = sum(a.size * a.dtype.itemsize for a in leaves)
-    report = ScalingReport(args.out, runs, facts | {"cores": cores()})
-    loop.measure_and_report(runs, report, args)
+    return on_devices(cases, counts), facts
 
 
 def on_devices(cases: Sequence[Case], counts: Sequence[int]) -> list[Case]:

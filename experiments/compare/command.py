@@ -74,7 +74,8 @@ def _read(file: Path) -> dict:
             f"{file} was not written by `scores`; give what was its --out, not the "
             "workdir of a run"
         )
-    return json_file.read(file, SHAPE, remedy=AGAIN)
+    json_file.require(content, SHAPE, file, remedy=AGAIN)
+    return content
 
 
 def _check_alike(found: dict[str, dict]) -> None:

@@ -87,6 +87,12 @@ def read(file: Path, shape: Shape = dict, *, remedy: str) -> dict:
         raise UserError(f"{file} is damaged: {error}; {remedy}") from error
 
 
+def require(content: dict, shape: Shape, file: Path, *, remedy: str) -> None:
+    """UserError, which names the file and the remedy, unless it is of that shape."""
+    if wrong := mismatch(content, shape):
+        raise UserError(f"{file} is damaged: {wrong}; {remedy}")
+
+
 def mismatch(value: Any, shape: Shape, name: str = "") -> str:
     """Say where a value is not of a shape; empty where it is."""
     if isinstance(shape, IfThere):

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from flowjax_ood.data.checks import check_bytes
 from flowjax_ood.interface.errors import user_errors
-from flowjax_ood.training.state import TrainState, parameter_count
+from flowjax_ood.training.state import TrainState, byte_count, parameter_count
 
 
 def check_batches(config: ConfigDict, shape: Sequence[int], ahead: int = 0) -> None:
@@ -40,10 +40,9 @@ def check_state(state: TrainState) -> None:
 
     `state`: arrays, or their shapes.
     """
-    size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
     with user_errors("config.model", ValueError):
         check_bytes(
-            size,
+            byte_count(state),
             f"its {parameter_count(state.params):,} parameters and their moments take",
             "make it smaller, or use a machine with more",
         )

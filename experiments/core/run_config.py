@@ -11,6 +11,7 @@ from experiments.core import json_file
 from experiments.core.checks import check, check_sections
 from experiments.core.config import with_overrides
 from experiments.core.keys import among, flatten, names
+from experiments.core.run_search import runs_below
 from flowjax_ood.interface.errors import UserError, user_errors, writing
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
@@ -115,16 +116,6 @@ def read_config(workdir: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     with_overrides(config, overrides, names("evaluate"))
     check(config, str(file))
     return config
-
-
-def runs_below(workdir: Path) -> list[Path]:
-    """The runs in a directory, those of `ablate` and `detect` among them, by depth."""
-    depths = ("*", "*/*", "*/*/*")
-    return [
-        file.parent
-        for depth in depths
-        for file in sorted(workdir.glob(f"{depth}/config.json"))
-    ]
 
 
 def _tuples(value):

@@ -14,7 +14,8 @@ from experiments.core.kept_results import (
     read_results,
 )
 from experiments.core.keys import flatten
-from experiments.core.run_config import read_config, runs_below
+from experiments.core.run_config import read_config
+from experiments.core.run_search import runs_below
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.training.logs import metrics as metric_log
 
@@ -126,8 +127,7 @@ def _ablation(file: Path) -> dict:
             for measure, more in own.items()
             for s in ("mean", "std")
         }
-        if wrong := json_file.mismatch(content, {"rows": Items(shape)}):
-            raise UserError(f"{file} is damaged: {wrong}; {remedy}")
+        json_file.require(content, {"rows": Items(shape)}, file, remedy=remedy)
     return content
 
 

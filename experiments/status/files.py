@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from experiments.core import json_file
 from experiments.core.json_file import Each, IfThere, Items, Maybe
+from experiments.core.run_search import search
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.files import folders_and_files
 from flowjax_ood.runtime.locks import is_held
@@ -27,9 +28,6 @@ RESULTS = {
     "bits_per_dim": IfThere(Each(Maybe(float))),
     "auroc": IfThere(Each(float)),
 }
-# folders of a run that hold no runs, and how deep runs are searched for
-INSIDE = {"checkpoints", "damaged_checkpoints", "best", "profile", "tensorboard"}
-DEPTH = 4
 # seconds: the least, and what XLA, or something else that is not timed, may take
 PATIENCE, COMPILING = 120.0, 1800.0
 
@@ -121,16 +119,7 @@ def find_runs(directory: AnyPath) -> list[AnyPath]:
     """
     if not directory.is_dir():
         raise UserError(f"no directory {directory}; give the --workdir of a run")
-    runs = []
-    waiting = [(directory, 0)]
-    while waiting:
-        path, depth = waiting.pop()
-        folders, files = folders_and_files(path)
-        if "config.json" in files:
-            runs.append(path)
-        elif depth < DEPTH:
-            inner = [f for f in folders if f not in INSIDE and f[0] != "."]
-            waiting += [(path / f, depth + 1) for f in reversed(inner)]
+    runs = search(directory)
     if not runs:
         raise UserError(
             f"{directory} holds no run, nor do the directories below it (no "

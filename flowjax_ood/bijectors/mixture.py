@@ -49,10 +49,9 @@ def mixture_parameters(
     log_scale = jnp.maximum(log_scale, min_log_scale)
     log_weight = jax.nn.log_softmax(weight, axis=-1)
     if tail_weight:
-        shares = log_weight + math.log1p(-tail_weight), math.log(tail_weight)
-        return Mixture(
-            *(_with_one(a, b) for a, b in (shares, (mean, 0.0), (log_scale, 0.0)))
-        )
+        log_weight = log_weight + math.log1p(-tail_weight)
+        log_weight = _with_one(log_weight, math.log(tail_weight))
+        mean, log_scale = _with_one(mean, 0.0), _with_one(log_scale, 0.0)
     return Mixture(log_weight, mean, log_scale)
 
 

@@ -59,12 +59,10 @@ def auroc_heat_map(
             if set(own) <= set(aside.get(score, ())):
                 raise ValueError(f"{score} has all kinds of {group!r} aside: no mean")
     tables = {
-        group: np.array([[row[kind] for kind in own] for row in values.values()])
-        for group, own in groups.items()
-    }
-    apart = [aside.get(score, ()) for score in values]
-    left_out = {
-        group: np.array([[kind in kinds for kind in own] for kinds in apart])
+        group: np.ma.array(
+            [[row[kind] for kind in own] for row in values.values()],
+            mask=[[kind in aside.get(score, ()) for kind in own] for score in values],
+        )
         for group, own in groups.items()
     }
     columns = len(kinds) + (2 + GAP) * len(groups)
@@ -73,7 +71,7 @@ def auroc_heat_map(
     widths = [len(own) + 2 for own in groups.values()]
     grid = figure.subplots(1, len(groups), squeeze=False, width_ratios=widths)[0]
     for number, (axes, (group, own)) in enumerate(zip(grid, groups.items())):
-        table = np.ma.array(tables[group], mask=left_out[group])
+        table = tables[group]
         summed = np.column_stack([table.mean(1), table.min(1)])
         _group(axes, np.ma.column_stack([summed, table]), [MEAN, WORST, *own])
         style.title(axes, group, fontweight="bold")
@@ -99,8 +97,9 @@ def _group(axes, table: np.ma.MaskedArray, columns: Sequence[str]) -> None:
     axes.spines[:].set_visible(False)
     # what sums up stands apart
     axes.axvline(1.5, color="white", lw=3)
+    masked = np.ma.getmaskarray(table)
     for (row, column), value in np.ndenumerate(table.data):
-        aside = np.ma.getmaskarray(table)[row, column]
+        aside = masked[row, column]
         dark = abs(value - 0.5) > 0.33 and not aside
         # two digits and no leading zero, so that cells may be narrow
         number = f"{value:.2f}".lstrip("0")

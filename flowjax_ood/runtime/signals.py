@@ -73,8 +73,7 @@ class StopRequest:
         return None
 
     def __enter__(self):
-        # once: from then on, the handler may be one of Python's
-        if jax.process_count() > 1 and _service_handler is None:
+        if jax.process_count() > 1:
             release_sigterm()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):

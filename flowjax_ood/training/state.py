@@ -83,6 +83,11 @@ def _at_start(optimizer, variables: Mapping, average: bool = False) -> TrainStat
     )
 
 
+def byte_count(tree) -> int:
+    """Number of bytes of a tree of arrays, or of their shapes."""
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(tree))
+
+
 def parameter_count(params) -> int:
     """Number of trainable parameters (running statistics are not among them)."""
     return sum(int(p.size) for p in jax.tree.leaves(params))

@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 
 from experiments.core.config import load_config
 from experiments.core.keys import flatten
-from experiments.core.run_config import keep_config, read_config, runs_below
+from experiments.core.run_config import keep_config, read_config
+from experiments.core.run_search import runs_below
 from flowjax_ood.interface.errors import UserError
 from tests.helpers.experiment_runs import CONFIGS, snapshot
 
