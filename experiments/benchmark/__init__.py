@@ -122,5 +122,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --devices: compile the training step for so many, and read off the "
         "program what it sends and holds; nothing is run",
     )
-    text = "trace a few steps of each there"
+    text = "trace a few steps of each there, and write where their time goes"
     add("--profile", type=directory, metavar="DIR", help=text)

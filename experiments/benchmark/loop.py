@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from experiments.benchmark.cases import Case, label
 from experiments.benchmark.outputs import Report
-from experiments.benchmark.run import CaseRun, peak_bytes, profile
+from experiments.benchmark.profiles import profile
+from experiments.benchmark.run import CaseRun, peak_bytes
 from experiments.benchmark.throughput import rates
 from experiments.benchmark.work import count
 from flowjax_ood.interface.errors import UserError
@@ -114,9 +115,8 @@ def measure(runs: Sequence[CaseRun], report: Report, args: argparse.Namespace) -
             with run.failures_kept():
                 run.prepare()
                 if args.profile:
-                    assert run.call is not None
                     folder = re.sub(r"[^\w.+-]+", "_", run.name)
-                    profile(run.call, args.profile / folder)
+                    profile(run, args.profile / folder)
             progress.prepared(run)
             report.write()
         for round_number in range(args.repeats):

@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -16,8 +15,6 @@ from experiments.benchmark.timing import time_round, warm_up
 from experiments.benchmark.work import Counts, Work, arguments, build_work, fake_batch
 
 MIB = 2**20
-# steps of a profile: what differs between them is seen, and the trace stays small
-PROFILED = 3
 
 
 class Startup(NamedTuple):
@@ -51,6 +48,8 @@ class CaseRun:
     device_peak: int | None = None
     error: str | None = None
     call: Callable[[], object] | None = None
+    # what `call` runs; of pmap it is not known
+    program: jax.stages.Compiled | None = None
 
     @property
     def steps(self) -> int:
@@ -59,7 +58,8 @@ class CaseRun:
 
     def prepare(self) -> None:
         """Compile, and run what is not to be counted."""
-        self.startup, self.call = prepare(build_work(self.case))
+        prepared = prepare(build_work(self.case))
+        self.startup, self.call, self.program = prepared
 
     def time(self, seconds: float) -> None:
         """Measure another round, after `prepare`."""
@@ -68,7 +68,7 @@ class CaseRun:
 
     def release(self) -> None:
         """Give back the memory of the compiled function and its arguments."""
-        self.call = None
+        self.call = self.program = None
 
     @contextlib.contextmanager
     def failures_kept(self):
@@ -85,8 +85,16 @@ class CaseRun:
             self.release()
 
 
-def prepare(work: Work) -> tuple[Startup, Callable[[], object]]:
-    """Compile a case, and return what it took with a function that runs it once more.
+class Prepared(NamedTuple):
+    """What the start took, a function that takes another step, and what it runs."""
+
+    startup: Startup
+    call: Callable[[], object]
+    program: jax.stages.Compiled | None
+
+
+def prepare(work: Work) -> Prepared:
+    """Compile a case.
 
     The seconds are a compiler's only without a persistent compilation cache.
     """
@@ -114,18 +122,10 @@ def prepare(work: Work) -> tuple[Startup, Callable[[], object]]:
     if hasattr(program, "lower"):
         startup, program = compiled(program, held)
         warm_up(call)
-        return startup, call
+        return Prepared(startup, call, program)
     # pmap: compiled as it is first called; what the second call takes is the step's own
     (first,), (second,) = time_round(call, 0), time_round(call, 0)
-    return Startup(max(0.0, first - second)), call
-
-
-def profile(call: Callable[[], object], directory: Path) -> None:
-    """Write a profiler trace of a few steps of what is compiled and warm."""
-    with jax.profiler.trace(str(directory)):
-        for number in range(PROFILED):
-            with jax.profiler.StepTraceAnnotation("step", step_num=number):
-                jax.block_until_ready(call())
+    return Prepared(Startup(max(0.0, first - second)), call, None)
 
 
 def peak_bytes() -> int | None:

@@ -1,5 +1,7 @@
 """The tables of the pages on speed: which numbers of the results each cell shows."""
 
+from flowjax_ood.analysis.step_profile import PHASES
+
 
 def input_pipeline(rows, results):
     shown = [("in memory", 0), ("streamed", 0), ("streamed", 2)]
@@ -85,6 +87,20 @@ def compiled_step(rows, results):
             row["argument_mib"],
             row["temporary_mib"],
         ]
+
+
+def step_profile(rows, *profiles):
+    """Milliseconds of each kind by phase, and its share, of each profile."""
+    for kind, *_ in rows:
+        found = []
+        for profile in profiles:
+            parts, total = profile["parts"], sum(p["seconds"] for p in profile["parts"])
+            times = [
+                sum(p["seconds"] for p in parts if (p["kind"], p["phase"]) == place)
+                for place in ((kind, phase) for phase in PHASES)
+            ]
+            found += [*(1e3 * time for time in times), 100 * sum(times) / total]
+        yield found
 
 
 def expectation(rows, results):

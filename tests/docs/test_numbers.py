@@ -20,6 +20,7 @@ from tests.docs.speed_tables import (
     peers,
     peers_detectors,
     pytorch,
+    step_profile,
     weak_scaling,
     winograd,
 )
@@ -277,6 +278,7 @@ TABLES = {
     "convolution_cpu": (1, convolution),
     "weak_scaling": (1, weak_scaling),
     "compiled_step": (1, compiled_step),
+    "profile_paper": (1, step_profile),
     "expectation": (2, expectation),
     "precision_glow_cpu": (1, precision),
 }

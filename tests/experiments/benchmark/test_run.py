@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmark import run as benchmark_run
-from experiments.benchmark.run import MIB, CaseRun, prepare, profile
+from experiments.benchmark.run import MIB, CaseRun, prepare
 from experiments.benchmark.work import arguments, build_work, count, fake_batch
 from flowjax_ood.data.dequantize import dequantize, example_keys
 from tests.experiments.benchmark.test_work import QUICKLY, cases
@@ -18,7 +18,8 @@ QUICK = ("model.blocks=0", "model.couplings=2", "model.width=2")
 @pytest.mark.parametrize("adapter", ["jit", "shard_map", "pmap"])
 def test_training_goes_on_from_call_to_call(adapter):
     (case,) = cases(*QUICK, f"parallel={adapter}")
-    startup, call = prepare(build_work(case))
+    startup, call, program = prepare(build_work(case))
+    assert (program is None) == (adapter == "pmap")
     first = int(np.ravel(call()[0].step)[0])
     state, metrics = call()
     assert int(np.ravel(state.step)[0]) == first + 1
@@ -42,7 +43,7 @@ def test_training_goes_on_from_call_to_call(adapter):
 def test_a_call_takes_as_many_steps_as_the_config_says():
     (case,) = cases(*QUICK, "train.steps_per_call=3")
     assert case.settings["steps_per_call"] == 3
-    _, call = prepare(build_work(case))
+    _, call, _ = prepare(build_work(case))
     first, (state, metrics) = int(call()[0].step), call()
     assert state.step == first + 3
     assert metrics["loss"].shape == (3,)
@@ -51,7 +52,7 @@ def test_a_call_takes_as_many_steps_as_the_config_says():
 def test_evaluation_computes_the_density_of_every_image():
     (case,) = cases(*QUICK, modes=("evaluate",))
     work = build_work(case)
-    _, call = prepare(work)
+    _, call, _ = prepare(work)
     variables, batch, key = arguments(work, fake_batch(work))
     x = dequantize(batch["image"], example_keys(key, batch["index"]))
     density = jax.jit(work.flow.apply, compiler_options=QUICKLY)(variables, x)
@@ -60,27 +61,11 @@ def test_evaluation_computes_the_density_of_every_image():
 
 def test_sampling_draws_a_batch():
     (case,) = cases(*QUICK, modes=("sample",))
-    _, call = prepare(build_work(case))
+    _, call, _ = prepare(build_work(case))
     drawn = np.asarray(call())
     assert drawn.reshape(-1, 28, 28, 1).shape[0] == 8
     assert np.isfinite(drawn).all()
     assert drawn.std() > 0.01
-
-
-def test_a_profile_is_of_a_few_steps(tmp_path):
-    calls = []
-    add = jax.jit(lambda x: x + 1)
-
-    def call():
-        calls.append(0)
-        return add(np.float32(1))
-
-    call()
-    profile(call, tmp_path / "trace")
-    assert len(calls) == 1 + benchmark_run.PROFILED
-    for kind in ("*.xplane.pb", "*.trace.json.gz"):
-        (file,) = (tmp_path / "trace").rglob(kind)
-        assert file.stat().st_size > 0
 
 
 def test_a_run_is_prepared_timed_and_released():
