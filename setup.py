@@ -80,8 +80,9 @@ setup(
         "tables": ["scikit-learn>=1.5"],
         # `train --tensorboard`: event files, without TensorFlow
         "tensorboard": ["tensorboardX>=2.6.2"],
-        # --workdir=s3://... and config.data.path
-        "buckets": ["s3fs>=2024.10"],
+        # --workdir=s3://... or gs://..., and config.data.path; before 3, it does not
+        # check by itself what has arrived
+        "buckets": ["google-cloud-storage>=3.0", "s3fs>=2024.10"],
         # the manual: `mkdocs serve`
         "docs": [
             "mkdocs-material>=9.6",
@@ -97,6 +98,8 @@ setup(
             "flask>=3.0",
             "flask-cors>=4.0",
             "flatbuffers>=24.3",
+            "gcp-storage-emulator>=2026.7",
+            "google-cloud-storage>=3.0",
             # reads the library as the manual does
             "griffelib>=2.0",
             "grain>=0.2.18",

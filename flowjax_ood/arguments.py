@@ -6,11 +6,11 @@ from numbers import Real
 from typing import Any
 
 
-def whole_number(name: str, value, least: int | None = None) -> int:
+def whole_number(name: str, value, least: int | None = None, remedy: str = "") -> int:
     """Return `value` as an int.
 
     Raises ValueError, which names it, for what is no whole number, such as 1.5, "2" or
-    True, and for less than `least`.
+    True, and for less than `least`, with what to do then.
     """
     try:
         if isinstance(value, bool):
@@ -19,7 +19,7 @@ def whole_number(name: str, value, least: int | None = None) -> int:
     except TypeError:
         raise ValueError(f"{name} must be a whole number, got {value!r}") from None
     if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
+        raise ValueError(f"{name} must be at least {least}, got {number}{remedy}")
     return number
 
 

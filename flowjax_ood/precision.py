@@ -65,6 +65,14 @@ PRECISIONS = {
 }
 
 
+def at_least_float32(a: jax.Array) -> jax.Array:
+    """The array as it is, or in float32 where it has fewer bits.
+
+    Sums of bfloat16 would be rounded to three digits.
+    """
+    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
+
+
 def as_precision(precision: str | Precision) -> Precision:
     """The policy of that name, or the policy itself. Raises ValueError for others."""
     if isinstance(precision, Precision):

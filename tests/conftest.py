@@ -58,19 +58,39 @@ def compiled(tmp_path_factory):
         yield directory
 
 
-@pytest.fixture(scope="session")
-def emulator():
-    """A server of buckets on this machine, which s3fs finds by the environment."""
-    for package in ("s3fs", "moto", "flask_cors"):
-        pytest.importorskip(package, reason="pip install -e '.[test]' has it")
-    from tests.helpers.bucket import Emulator
+# what speaks to a kind of bucket, and what serves one
+BUCKETS = {
+    "s3": ("s3fs", "moto", "flask_cors"),
+    "gs": ("google.cloud.storage", "gcp_storage_emulator", "werkzeug"),
+}
 
-    server = Emulator()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        yield server
-    server.close()
+
+@pytest.fixture(scope="session")
+def emulators():
+    """`start(kind)`: the server of a kind of buckets, found by the environment."""
+    started, patch = {}, pytest.MonkeyPatch()
+
+    def start(kind: str):
+        for package in BUCKETS[kind]:
+            pytest.importorskip(package, reason="pip install -e '.[test]' has it")
+        from tests.helpers.bucket import Emulator
+
+        if kind not in started:
+            started[kind] = Emulator(kind)
+            for name, value in started[kind].environment.items():
+                patch.setenv(name, value)
+        return started[kind]
+
+    yield start
+    patch.undo()
+    for server in started.values():
+        server.close()
+
+
+@pytest.fixture(scope="session", params=list(BUCKETS))
+def emulator(request, emulators):
+    """A server of buckets on this machine, of either kind."""
+    return emulators(request.param)
 
 
 @pytest.fixture
@@ -78,3 +98,13 @@ def bucket(emulator):
     """The URL of an empty bucket; its faults end with the test."""
     yield emulator.bucket()
     emulator.faults()
+
+
+@pytest.fixture(params=["disk", *BUCKETS])
+def place(request, tmp_path, emulators):
+    """An empty folder, of a disk or of a bucket."""
+    if request.param == "disk":
+        return tmp_path / "runs" / "a"
+    from flowjax_ood.runtime.paths import as_path
+
+    return as_path(emulators(request.param).bucket()) / "runs" / "a"

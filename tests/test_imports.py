@@ -32,7 +32,7 @@ ARROWS = {
     "ood": {"data", "models"},
     "analysis": {"distributions", "bijectors"},
     "figures": {"ood", "runtime"},  # numbers in, picture out
-    "data": {"runtime"},  # files alone: nothing heavy
+    "data": {"arguments", "runtime"},  # files alone: nothing heavy
     "evaluation": {"distributions", "ood", "data", "runtime"},
     "training": {"evaluation", "distributions", "ood", "data", "runtime"},
     "defence": {"ood", "training", "evaluation", "data", "runtime"},

@@ -38,6 +38,7 @@ from experiments.detect import (
 from experiments.detect.flow_scores import flow_score_runs
 from experiments.detect.flows import TERMS, flow_runs, trained_flows
 from flowjax_ood import figures, ood
+from flowjax_ood.evaluation.devices import on_all_devices
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.files import write_bytes
@@ -81,7 +82,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_writable("--workdir", workdir)
     trained = _networks(config, workdir, sets, outliers)
     every = tests | {corruptions.set_name(*pair): x for pair, x in corrupted.items()}
-    with networks.on_all_devices():
+    with on_all_devices():
         runs = _runs(config, sets, workdir, trained, tests, every)
         layers = _layers(config, sets, trained[0].network, tests)
     runs |= flow_runs(flows, every, workdir / "scores")

@@ -1,6 +1,5 @@
 """Classifiers of a config: built, trained in workdirs of their own, and restored."""
 
-from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from experiments.core.sets import Sets
 from experiments.core.training_run import run_training
 from flowjax_ood.evaluation.accuracy import evaluate_accuracy
 from flowjax_ood.interface.errors import UserError, user_errors
-from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
@@ -169,14 +167,6 @@ def _classes(sets: Sets) -> int:
             "needs"
         )
     return int(sets.train.labels.max()) + 1
-
-
-def on_all_devices() -> AbstractContextManager:
-    """Let detectors spread every batch over all devices while it is active."""
-    parallel = Parallel("jit")
-    if len(parallel.devices) == 1:
-        return nullcontext()
-    return spread(parallel.place_rows, fetch, len(parallel.devices))
 
 
 def network_on_all_devices(module: nn.Module, variables: dict) -> Network:

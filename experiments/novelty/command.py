@@ -18,6 +18,7 @@ from experiments.core.results import versions, write_json
 from experiments.core.workdir import check_writable
 from experiments.novelty import COLLECTIONS
 from experiments.novelty.collections import Collection, clothing, emoji, textures
+from flowjax_ood.evaluation.devices import on_all_devices
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.interface.text import duration, markdown_table, print_table
 from flowjax_ood.novelty.detector import NoveltyDetector, calibration_count
@@ -31,7 +32,6 @@ from flowjax_ood.novelty.features import (
 from flowjax_ood.ood import Calibration, auroc, reject
 from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.progress import progress
-from flowjax_ood.tool.devices import on_all_devices
 from flowjax_ood.tool.extraction import brought_to
 
 METHODS = ("pixels", "encoder", "both")

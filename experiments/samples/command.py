@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import build, drawing
@@ -108,6 +109,8 @@ def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
         "here all flows are given the same noise, which is no latent of a class; "
         "samples.png of the workdir shows samples of its classes"
     )
+    with user_errors(f"{workdir}: samples start from noise at pixels", ValueError):
+        latents_at_pixels(trained.flow, jnp.zeros((1, *trained.sets.event_shape)))
     file = workdir / "results.json"
     results = read_results(workdir)
     if results["steps"] != trained.step:

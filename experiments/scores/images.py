@@ -1,7 +1,6 @@
 """In-distribution images of `scores` that no run was trained on, and outliers."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from experiments.core.other_images import other_images
 from experiments.core.training_images import leave_out
 from experiments.scores.rows import Row
 from flowjax_ood import data
+from flowjax_ood.data.checks import row_digests
 from flowjax_ood.data.outliers.battery import Battery
 from flowjax_ood.data.random import permutation
 from flowjax_ood.data.sets import StoredSet
@@ -161,18 +161,14 @@ def _unseen(
             # what the mutated images were made of
             known.append(load_train(trained.config))
         for images in known:
-            seen |= set(_digests(images.events))
+            seen |= set(row_digests(images.events))
     with user_errors("config.data"):
         whole = load_set(config, c.train, 0, c.source, c.path)
         whole, _ = leave_out(config, whole)
     # of its own kind, but in neither set
-    seen |= set(_digests(runs[0].sets.test.events))
-    new = [digest not in seen for digest in _digests(whole.events)]
+    seen |= set(row_digests(runs[0].sets.test.events))
+    new = [digest not in seen for digest in row_digests(whole.events)]
     return whole.events[np.array(new)]
-
-
-def _digests(images: np.ndarray) -> Iterable[bytes]:
-    return (hashlib.sha256(image.tobytes()).digest() for image in images)
 
 
 def battery(

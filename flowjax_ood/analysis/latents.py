@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.analysis.positions import latent_sources
+from flowjax_ood.analysis.positions import check_keeps_places, latent_sources
 from flowjax_ood.bijectors import (
     Bijector,
     Chain,
@@ -16,6 +16,7 @@ from flowjax_ood.bijectors import (
     Inverse,
     Patches,
     Repeat,
+    Reshape,
     Reverse,
     Squeeze,
 )
@@ -26,9 +27,11 @@ from flowjax_ood.distributions import Flow
 def image_layout(bijector: Bijector, z: Event) -> jax.Array:
     """Lay out the latent event as one array `[B, H, W, C]`, like the image.
 
-    Undoes splits, squeezes, permutations and patches and nothing else: every latent
-    lands on the pixel and channel it came from. Source: the paper, section 5 (its code
-    runs the inverse of a copy of the flow whose couplings are the identity).
+    Undoes splits, squeezes, permutations, patches and reshapes and nothing else: every
+    latent lands on the pixel and channel it came from. Source: the paper, section 5
+    (its code runs the inverse of a copy of the flow whose couplings are the identity).
+
+    Raises ValueError for layers that mix pixels into an event of another shape.
     """
     match bijector:
         case Chain():
@@ -44,9 +47,9 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
             # the inner latents are a tuple only where they are split in their turn
             x = image_layout(bijector.inner, tuple(rest) if len(rest) > 1 else rest[0])
             return jnp.concatenate([x, extra], axis=-1)
-        case Inverse(bijector=Patches()):
+        case Inverse(bijector=Patches() | Reshape()):
             return bijector.apply({}, z, method="inverse")[0]
-        case Squeeze() | ChannelPermutation() | Patches() | Reverse():
+        case Squeeze() | ChannelPermutation() | Patches() | Reshape() | Reverse():
             return bijector.apply({}, z, method="inverse")[0]
         case Inverse():
             raise ValueError(
@@ -54,7 +57,9 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
                 "lay out those of the bijector inside"
             )
         case _:
-            return _only(z)
+            z = _only(z)
+            check_keeps_places(bijector, z.shape[1:])
+            return z
 
 
 def _only(z: Event) -> jax.Array:

@@ -46,7 +46,8 @@ def placed_leaves(bijector: Bijector, shape) -> list[Placed]:
     """List the leaves in the order forward applies them, every `Repeat` taken apart.
 
     `shape` is the image's `(H, W, C)`. Raises ValueError for an inverted bijector other
-    than `Patches`, and for leaves behind a split, which have no source of their own.
+    than `Patches` and `Reshape`, for leaves behind a split, which have no source of
+    their own, and for those that mix values into an event of another shape.
     """
     placed: list[Placed] = []
     _follow(bijector, _positions(shape), (), placed)
@@ -95,6 +96,8 @@ def _follow(bijector, source, path, placed):
         if isinstance(joined := bijector.bijector, Patches):
             bijector.latent_shape(source.shape)
             return unpatched(source[None], joined.size, joined.shape)[0]
+        if isinstance(joined, Reshape):
+            return source.reshape(bijector.latent_shape(source.shape))
         raise ValueError(
             "an inverted bijector has no image layout of its own: look at the one "
             "inside"
@@ -125,4 +128,15 @@ def _follow(bijector, source, path, placed):
         return source.reshape(bijector.latent)
     if isinstance(bijector, ChannelPermutation):
         return source[..., bijector.resolve(source.shape[-1])]
+    check_keeps_places(bijector, source.shape)
     return source
+
+
+def check_keeps_places(bijector: Bijector, shape) -> None:
+    """Raise ValueError for a layer whose values of `shape` do not stay in place."""
+    after = bijector.latent_shape(tuple(shape))
+    if after != tuple(shape):
+        raise ValueError(
+            f"{type(bijector).__name__} makes events {after} of {tuple(shape)}, whose "
+            "values have no position in the image"
+        )

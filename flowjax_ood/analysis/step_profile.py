@@ -24,6 +24,7 @@ _COPIES = (
 KINDS = (*(kind for kind, _ in _RANKS), "copies", "elementwise", "control")
 # of a step: the loss, its gradient, and what is neither
 PHASES = ("forward", "backward", "update")
+_LATER = ("update", "forward", "backward")
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
 # its name, opcode, and all that follows; a type may be a tuple
 _INSTRUCTION = re.compile(
@@ -98,8 +99,8 @@ def parts(directory: str | Path, text: str, calls: int) -> list[Part]:
 def operations(text: str) -> dict[str, tuple[str, str]]:
     """The kind and phase of every operation of a compiled program, by its name.
 
-    What the compiler does not know the origin of comes in the last phase that it reads
-    of.
+    What the compiler does not know the origin of is `backward` where it holds or reads
+    something that is, or else `forward`, or else `update`.
     """
     inside: dict[str, list[_Instruction]] = defaultdict(list)
     where = ""
@@ -126,10 +127,13 @@ def operations(text: str) -> dict[str, tuple[str, str]]:
     known: dict[str, tuple[str, str]] = {}
     # nothing is read before it is written
     for one in (one for several in inside.values() for one in several):
-        kind, heaviest = _kind(held(one))
-        before = [known[name][1] for name in one.reads if name in known]
-        own = [_phase(i.origin) for i in (one, *heaviest) if i.origin]
-        phase = own[0] if own else max(before, key=PHASES.index, default=PHASES[0])
+        whole = held(one)
+        kind, heaviest = _kind(whole)
+        own = [_phase(i.origin) for i in (*heaviest, one) if i.origin]
+        others = [_phase(i.origin) for i in whole if i.origin]
+        others += [known[name][1] for name in one.reads if name in known]
+        # most of what has lost its origin is of gradients
+        phase = own[0] if own else max(others, key=_LATER.index, default=_LATER[0])
         known[one.name] = kind, phase
     return known
 

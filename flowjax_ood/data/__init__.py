@@ -8,7 +8,6 @@ Importing this package imports NumPy alone. What runs on the device is imported 
 from flowjax_ood.data.batching import batch_indices, padded_batches
 from flowjax_ood.data.loading import SOURCES, load
 from flowjax_ood.data.outliers.battery import battery
-from flowjax_ood.data.outliers.battery_splits import battery_splits
 from flowjax_ood.data.outliers.mutated import mutated
 from flowjax_ood.data.preprocess import resize_center_crop, to_grayscale, to_rgb
 from flowjax_ood.data.scenes import Scenes, exchanged, outfit_scenes
@@ -23,7 +22,6 @@ __all__ = [
     "StreamedImageSet",
     "batch_indices",
     "battery",
-    "battery_splits",
     "exchanged",
     "hold_back",
     "load",

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.random import permutation
 
 
@@ -22,10 +22,10 @@ def batch_indices(
     A step costs O(batch_size); the first one of an epoch sorts `num_examples` numbers.
     Raises `ValueError` unless sizes are positive, and `seed` and `step` not negative.
     """
-    num_examples = integer("num_examples", num_examples, least=1)
-    batch_size = integer("batch_size", batch_size, least=1)
-    seed = integer("seed", seed, least=0)
-    step = integer("step", step, least=0)
+    num_examples = whole_number("num_examples", num_examples, least=1)
+    batch_size = whole_number("batch_size", batch_size, least=1)
+    seed = whole_number("seed", seed, least=0)
+    step = whole_number("step", step, least=0)
     out = np.empty(batch_size, np.int64)
     filled = 0
     while filled < batch_size:
@@ -45,8 +45,8 @@ def padded_batches(
     Yields `(indices int64 [batch_size], mask bool [batch_size])`. The last batch is
     filled up with index 0, where the mask is False: one shape, hence one compilation.
     """
-    num_examples = integer("num_examples", num_examples, least=1)
-    batch_size = integer("batch_size", batch_size, least=1)
+    num_examples = whole_number("num_examples", num_examples, least=1)
+    batch_size = whole_number("batch_size", batch_size, least=1)
     last = -(-num_examples // batch_size) * batch_size
     batches = np.arange(last).reshape(-1, batch_size)
     masks = batches < num_examples

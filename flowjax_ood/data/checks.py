@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -43,23 +42,6 @@ def unknown(
     if remedy:
         parts.append(remedy)
     return ValueError("; ".join(parts))
-
-
-def integer(name: str, value: int, least: int | None = None, remedy: str = "") -> int:
-    """Return `value` as a Python integer, of at least `least` if that is given.
-
-    Raises `TypeError` for what is no integer, True and False included, and `ValueError`
-    for a smaller one; they name the argument and the value, then the remedy.
-    """
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, not {number}{remedy}")
-    return number
 
 
 def check_memory(shape: Sequence[int], what: str, itemsize: int = 1) -> None:

@@ -34,7 +34,7 @@ def dequantize(
     typed, not `[B]`, or not threefry, and, outside of jit, for values not below `bins`.
     Source: Uria et al. 2013; Theis et al. 2016, section 3.1.
     """
-    depth = _depth(bins)
+    depth = check_bins(bins)
     dtype = getattr(images, "dtype", type(images).__name__)
     if dtype not in (jnp.uint8, jnp.uint16) or (dtype == jnp.uint16 and bins <= 256):
         kind = "uint8" if bins <= 256 else "uint8 or uint16"
@@ -67,7 +67,7 @@ def quantize(x: jax.Array | np.ndarray, bins: int = 256) -> jax.Array:
     Floating `x` of any shape -> uint8 of that shape, uint16 with more than 256 bins.
     Samples of a flow may leave [0, 1), hence the clip.
     """
-    _depth(bins)
+    check_bins(bins)
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"quantize takes floating values in [0, 1), not {x.dtype}")
@@ -86,7 +86,7 @@ def check_values(images: jax.Array | np.ndarray, bins: int) -> None:
         )
 
 
-def _depth(bins: int) -> int:
+def check_bins(bins: int) -> int:
     """`log2(bins)`; ValueError unless that is an integer from 1 to 16."""
     if bins not in [2**depth for depth in range(1, MOST_BINS.bit_length())]:
         raise ValueError(

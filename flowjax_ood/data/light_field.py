@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.random import Streams, bits
 
 # a float32 below 1
@@ -24,9 +24,9 @@ def volumes(images: np.ndarray, count: int, planes: int, seed: int) -> np.ndarra
     `(k + u) / 256` in [0, 1). Volume i is a function of `(seed, i)`. Raises ValueError
     for images of another kind, and for none.
     """
-    count = integer("count", count, least=0)
-    planes = integer("planes", planes, least=1)
-    seed = integer("seed", seed, least=0)
+    count = whole_number("count", count, least=0)
+    planes = whole_number("planes", planes, least=1)
+    seed = whole_number("seed", seed, least=0)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 1:
         raise ValueError(
             f"volumes are made of uint8 images [N, H, W, 1], got {images.dtype} of "
@@ -66,8 +66,8 @@ def light_field(
     number of disparities or rows, and for a noise or scale that is negative or not
     finite.
     """
-    views = integer("views", views, least=1)
-    seed = integer("seed", seed, least=0)
+    views = whole_number("views", views, least=1)
+    seed = whole_number("seed", seed, least=0)
     if volumes.ndim != 4 or not np.issubdtype(volumes.dtype, np.floating):
         raise ValueError(
             f"volumes must be floating-point [N, H, W, D], got {volumes.dtype} of "

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flowjax_ood.data.checks import check_storage, integer, unknown
+from flowjax_ood.arguments import whole_number
+from flowjax_ood.data.checks import check_storage, unknown
 from flowjax_ood.data.preprocess import (
     describe_channels,
     describe_resize,
@@ -137,7 +138,7 @@ def check_request(
     """Raise TypeError or ValueError for a request that no source can meet."""
     for name, value in (("limit", limit), ("image_size", image_size)):
         if value is not None:
-            integer(name, value, 1, f"; None means no {name}")
+            whole_number(name, value, 1, f"; None means no {name}")
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1 (grey), 3 (RGB) or None, not {channels}")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.random import bits, permutation
 from flowjax_ood.data.sets import ImageSet
 
@@ -149,9 +149,9 @@ def outfit_scenes(
     Raises ValueError for images without labels, a context of no class, a class without
     images, fewer than 2 items, and a negative `stray`.
     """
-    items = integer("items", items, least=2, remedy=": an item alone has no context")
-    count = integer("count", count, least=1)
-    seed = integer("seed", seed, least=0)
+    items = whole_number("items", items, 2, ": an item alone has no context")
+    count = whole_number("count", count, least=1)
+    seed = whole_number("seed", seed, least=0)
     if images.labels is None:
         raise ValueError("outfits are of images with labels, and these have none")
     if not 0 <= stray < np.inf:

@@ -145,13 +145,16 @@ def fit_standardizer(
         positive.
 
     Raises:
-        ValueError: constant features that are not to be dropped, and more components
-            than the training vectors span.
+        ValueError: another `constant`, fewer than two vectors, constant features that
+            are not to be dropped or nothing else, and more components than the training
+            vectors span.
     """
     if constant not in CHOICES:
         raise ValueError(f"unknown constant {constant!r}; known: {', '.join(CHOICES)}")
     if len(vectors) < 2:
-        raise ValueError(f"{len(vectors)} vector has no spread to standardise by")
+        raise ValueError(
+            f"{len(vectors)} vector has no spread to standardise by: give at least 2"
+        )
     mean = vectors.mean(axis=0, dtype=np.float64)
     # two passes: a difference of large squares would cancel
     std = np.sqrt(np.square(vectors - mean).mean(axis=0))
@@ -164,7 +167,9 @@ def fit_standardizer(
             f"({some}): they cannot be standardised. constant='drop' leaves them out"
         )
     if not varies.any():
-        raise ValueError("no feature changes in the training vectors")
+        raise ValueError(
+            "no feature changes in the training vectors: give vectors that differ"
+        )
     kept = np.flatnonzero(varies)
     plain = Standardizer(vectors.shape[1], kept, mean[kept], std[kept])
     return _with_pca(plain, vectors, pca, whiten) if pca else plain

@@ -38,7 +38,7 @@ class ClassMixture(Flow):
 
     def __post_init__(self):
         whole_number("classes", self.classes, 1)
-        self.absent = tuple(int(label) for label in self.absent)
+        self.absent = tuple(whole_number("absent", c, 0) for c in self.absent)
         outside = [label for label in self.absent if not 0 <= label < self.classes]
         if outside:
             raise ValueError(
@@ -100,7 +100,7 @@ class ClassMixture(Flow):
     def sample_and_log_prob(self, key, num: int, temperature=1.0, cond=None):
         """`(x, log p(x))`: what `sample` draws, and its log-density `[num]` in nats.
 
-        Without cond, the density is that of the mixture at x, rounded as it is.
+        Without cond, this is the mixture's density at x, which is not rounded again.
         """
         if cond is not None:
             return super().sample_and_log_prob(key, num, temperature, cond)

@@ -243,8 +243,8 @@ class Flow(nn.Module):
                 "to the base density, and StandardNormal ignores it; give "
                 "base=ConditionalNormal(), or leave cond out"
             )
-        # one row for all would broadcast in some networks alone, and integers would
-        # round the weights they meet
+        # a single row would broadcast in some networks and fail in others, and
+        # integers would round the weights they meet
         for array in jax.tree.leaves(cond):
             shape, dtype = jnp.shape(array), jnp.result_type(array)
             if shape[:1] != (num,):

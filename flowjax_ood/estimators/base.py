@@ -1,7 +1,7 @@
 """What outlier detectors share: checks, held-back rows, the offset and decisions."""
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -142,16 +142,6 @@ def fence(scores: np.ndarray) -> float:
     """`q1 - 1.5 (q3 - q1)` of quartiles: the lower inner fence of Tukey (1977)."""
     low, high = np.percentile(scores, [25, 75])
     return float(low - FENCE * (high - low))
-
-
-def check_whole(least: int, **given) -> None:
-    """Raise ValueError for what is no whole number, or too small a one."""
-    for name, value in given.items():
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not (whole and value >= least):
-            raise ValueError(
-                f"{name} must be a whole number, {least} or more, got {value!r}"
-            )
 
 
 def check_positive(**given) -> None:

@@ -14,14 +14,12 @@ from flowjax_ood.estimators.base import BLOCK
 from flowjax_ood.models.real_nvp import TabularRealNVP
 from flowjax_ood.novelty.parts import ROWS, drawn
 from flowjax_ood.ood.batched import compiled, in_blocks
+from flowjax_ood.ood.descent import CHUNK, rates
 
 # rows of a step, drawn with replacement: as many of small tables, for one shape
 BATCH = 128
 # rows of the array that they are drawn from, at least
 LEAST_LENGTH = 512
-# steps of one compiled program
-CHUNK = 25
-WARMUP = 20
 WEIGHT_DECAY = 1e-2
 MAX_LOG_SCALE = 2.0
 # share of held-out rows, the least likely, that choose no flow
@@ -76,7 +74,7 @@ class FlowDensity:
             return cls(flow, jax.device_get(params))
         state = params, optax.scale_by_adam().init(params)
         highest = _trimmed_mean(best.log_prob(held_out))
-        for some in _rates(learning_rate, steps):
+        for some in rates(learning_rate, steps):
             chosen = rows.integers(len(z), size=(CHUNK, BATCH)).astype(np.int32)
             state, losses = _advance(flow, state, filled, chosen, some)
             if not np.isfinite(losses).all():
@@ -134,14 +132,6 @@ class KernelDensity:
 def automatic_steps(rows: int) -> int:
     """`10 sqrt(n)` in chunks of 25, from 100 to 1,000: the more rows, the longer."""
     return int(np.clip(CHUNK * round(10 * rows**0.5 / CHUNK), 100, 1000))
-
-
-def _rates(learning_rate: float, steps: int) -> np.ndarray:
-    """Rates of steps `[chunks, CHUNK]`: warm-up, cosine decay, then 0."""
-    done = np.arange(-(-steps // CHUNK) * CHUNK)
-    rates = learning_rate * np.minimum(1, (done + 1) / min(WARMUP, steps))
-    rates = rates * (1 + np.cos(np.pi * np.minimum(done / steps, 1))) / 2
-    return rates.astype(np.float32).reshape(-1, CHUNK)
 
 
 def _trimmed_mean(log_prob: np.ndarray) -> float:

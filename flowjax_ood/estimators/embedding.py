@@ -6,7 +6,8 @@ from typing import Literal
 import jax
 import numpy as np
 
-from flowjax_ood.estimators.base import BLOCK, OutlierDetector, check_whole
+from flowjax_ood.arguments import whole_number
+from flowjax_ood.estimators.base import BLOCK, OutlierDetector
 from flowjax_ood.estimators.columns import Columns
 from flowjax_ood.novelty.combination import RankGauss
 from flowjax_ood.novelty.density import FlowSettings
@@ -66,8 +67,8 @@ class EmbeddingOutlierDetector(OutlierDetector):
         self.random_state = random_state
 
     def _check(self) -> None:
-        check_whole(1, components=self.components, neighbours=self.neighbours)
-        check_whole(0, clusters=self.clusters)
+        for name, least in (("components", 1), ("neighbours", 1), ("clusters", 0)):
+            whole_number(name, getattr(self, name), least)
         if not (
             self.flow is None
             or isinstance(self.flow, FlowSettings)

@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from flowjax_ood.estimators.base import OutlierDetector, check_positive, check_whole
+from flowjax_ood.arguments import whole_number
+from flowjax_ood.estimators.base import OutlierDetector, check_positive
 from flowjax_ood.estimators.columns import LIMIT, Columns
 from flowjax_ood.estimators.density import (
     FlowDensity,
@@ -80,10 +81,10 @@ class FlowOutlierDetector(OutlierDetector):
         self.random_state = random_state
 
     def _check(self) -> None:
-        check_whole(2, couplings=self.couplings)
-        check_whole(1, width=self.width)
+        whole_number("couplings", self.couplings, 2)
+        whole_number("width", self.width, 1)
         if self.steps != "auto":
-            check_whole(1, steps=self.steps)
+            whole_number("steps", self.steps, 1)
         check_positive(learning_rate=self.learning_rate)
         if self.statistic not in ("log_prob", "typicality"):
             raise ValueError(

@@ -174,10 +174,10 @@ def importance_log_prob(
 ) -> jax.Array:
     """`log mean_d p(x_d)` over `draws` of dequantisation noise: `[B]`, nats.
 
-    Less `D log bins`, a lower bound of the images' log-probability in the mean over
-    draws, which rises with their number and reaches it: the gap of one draw, which
-    training and results go by, shrinks. Whether noise is uniform or learned
-    (`models.variationally_dequantized`), how soon is what differs. Works under jit.
+    Minus `D log bins`, this is in expectation a lower bound of the images'
+    log-probability. It rises with `draws` and converges to it, faster with learned
+    noise (`models.variationally_dequantized`) than with uniform. Training and reported
+    results use one draw. Works under jit.
 
     `images` uint8 or uint16 `[B, H, W, C]`; `index` int `[B]`, their places in the set,
     by default 0, 1, ...: noise depends on key, draw and place alone. Raises ValueError

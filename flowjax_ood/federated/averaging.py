@@ -30,7 +30,10 @@ def average(
     shares = _shares(weights, len(states))
     structures = {jax.tree.structure(state) for state in states}
     if len(structures) > 1:
-        raise ValueError("states must be of one structure, got different ones")
+        raise ValueError(
+            "states must be of one structure, got different ones: initialise all "
+            "clients with the same module"
+        )
     found = jax.tree_util.tree_flatten_with_path(states[0])[0]
     paths = [_parts(path) for path, _ in found]
     names = {name for path in paths for name in path}

@@ -170,12 +170,20 @@ class Federation:
     ) -> tuple[FederationState, dict[str, float]]:
         """Train one round, and return the state after it and its means.
 
-        `order`: in which clients are visited; it changes nothing. Metrics: `loss`,
-        `accuracy` and, with outliers, `outlier_loss` and `outlier_norm`, the length of
-        these features, means over clients; `generator_loss`, `generator_accuracy`.
+        `order`: in which clients are visited, each once; it changes nothing. Metrics:
+        `loss`, `accuracy` and, with outliers, `outlier_loss` and `outlier_norm`, the
+        length of these features, means over clients; `generator_loss`,
+        `generator_accuracy`.
 
-        Raises NonFiniteLossError, which names client and round; nothing is averaged.
+        Raises ValueError for another order, and NonFiniteLossError, which names client
+        and round; nothing is averaged.
         """
+        clients = range(len(self.parts))
+        order = clients if order is None else list(order)
+        if sorted(order) != list(clients):
+            raise ValueError(
+                f"order must name each of the {len(clients)} clients once, got {order}"
+            )
         number, s = int(state.round), self.settings
         outliers = s.outliers != "none" and number >= s.begin
         generator = state.generator
@@ -183,8 +191,7 @@ class Federation:
         if outliers and s.outliers == "generated":
             generator, metrics = self._taught(state)
         trained, logs = {}, {}
-        clients = range(len(self.parts))
-        for client in clients if order is None else order:
+        for client in order:
             params, pool = state.params(client), None
             if outliers:
                 pool = self._pool(client, params, generator, number)

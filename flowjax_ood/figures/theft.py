@@ -45,7 +45,8 @@ def theft_panels(
                 f"apart: draw {', '.join(rows)} in several figures"
             )
     sets = list(next(iter(areas.values())))
-    tall = max(0.33 * len(clones), 0.36 * (len(sets) + len(next(iter(coherence)))) / 2)
+    bars = len(sets) + len(next(iter(coherence.values())))
+    tall = max(0.33 * len(clones), 0.36 * bars / 2)
     figure = layout.new_figure(12.0, 1.2 + tall + 0.22 * (len(areas) + len(coherence)))
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 1))
     _clones(figure.add_subplot(grid[:, 0]), clones)

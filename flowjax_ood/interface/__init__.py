@@ -1,1 +1,1 @@
-"""What commands need to speak with who runs them: options, errors, text, pages."""
+"""What all commands share: options, errors, text and pages."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flowjax_ood.networks.batch_norm import BatchNorm
 from flowjax_ood.networks.convolution import convolve
 from flowjax_ood.networks.layers import Dense, normalise_pixels, uniform_fan_in
-from flowjax_ood.precision import FLOAT32, Precision
+from flowjax_ood.precision import FLOAT32, Precision, at_least_float32
 
 
 class ResNet34(nn.Module):
@@ -87,11 +87,11 @@ class ResNet34(nn.Module):
                 )
                 h = block(h)
             h = taps[f"layer{k}"] = put.get(f"layer{k}", h)
-        pooled = jnp.mean(h, (1, 2), dtype=_at_least_float32(h))
+        pooled = jnp.mean(at_least_float32(h), (1, 2))
         taps["pooled"] = put.get("pooled", pooled)
         last = Dense(self.classes, precision=self.precision, name="classifier")
         logits = last(taps["pooled"])
-        return taps, logits.astype(_at_least_float32(logits))
+        return taps, at_least_float32(logits)
 
     @nn.nowrap
     def head(self, variables: dict) -> tuple[jax.Array, jax.Array]:
@@ -149,7 +149,3 @@ class ConvNorm(nn.Module):
         padding = "SAME" if self.stride == 1 else ((k // 2, k // 2),) * 2
         y = convolve(x, kernel, self.precision, self.stride, padding)
         return BatchNorm(group=self.norm_group, name="norm")(y)
-
-
-def _at_least_float32(x: jax.Array):
-    return jnp.promote_types(x.dtype, jnp.float32)

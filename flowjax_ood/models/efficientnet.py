@@ -84,21 +84,21 @@ class EfficientNetLite0(nn.Module):
     precision: Precision = FLOAT32
 
     def setup(self):
-        conv = self.precision
-        self.stem = ConvNorm(STEM, 3, 2, relu6=True, precision=conv)
+        precision = self.precision
+        self.stem = ConvNorm(STEM, 3, 2, relu6=True, precision=precision)
         self.blocks = [
             InvertedBottleneck(
                 stage.width,
                 stage.kernel_size,
                 stage.stride if first else 1,
                 stage.expansion,
-                conv,
+                precision,
             )
             for stage in STAGES
             for first in (True,) + (False,) * (stage.blocks - 1)
         ]
-        self.head = ConvNorm(FEATURES, relu6=True, precision=conv)
-        self.classifier = Dense(self.classes, precision=conv)
+        self.head = ConvNorm(FEATURES, relu6=True, precision=precision)
+        self.classifier = Dense(self.classes, precision=precision)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Class scores before the softmax, `[B, classes]`."""

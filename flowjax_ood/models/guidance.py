@@ -1,4 +1,4 @@
-"""Samples that a condition is pressed upon: classifier-free guidance."""
+"""Classifier-free guidance: samples pushed towards their condition."""
 
 from dataclasses import fields
 from typing import Any

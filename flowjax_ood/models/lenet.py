@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from flowjax_ood.networks.layers import Conv, Dense, normalise_pixels
-from flowjax_ood.precision import FLOAT32, Precision
+from flowjax_ood.precision import FLOAT32, Precision, at_least_float32
 
 
 class LeNet(nn.Module):
@@ -31,14 +31,14 @@ class LeNet(nn.Module):
     penultimate = "fc1"
 
     def setup(self):
-        conv = self.precision
-        self.conv1 = Conv(32, 3, padding="VALID", precision=conv)
+        precision = self.precision
+        self.conv1 = Conv(32, 3, padding="VALID", precision=precision)
         # Winograd's algorithm pads; what it adds at the border is cut off again
-        self.cropped = conv.convolution == "winograd"
+        self.cropped = precision.convolution == "winograd"
         padding = "SAME" if self.cropped else "VALID"
-        self.conv2 = Conv(64, 3, padding=padding, precision=conv)
-        self.fc1 = Dense(128, precision=conv)
-        self.fc2 = Dense(self.classes, precision=conv)
+        self.conv2 = Conv(64, 3, padding=padding, precision=precision)
+        self.fc1 = Dense(128, precision=precision)
+        self.fc2 = Dense(self.classes, precision=precision)
         channels, units = self.dropout
         self.drop_channels = nn.Dropout(channels, broadcast_dims=(1, 2))
         self.drop_units = nn.Dropout(units)
@@ -69,7 +69,7 @@ class LeNet(nn.Module):
         h = self.drop_channels(max_pool(conv2), deterministic=off)
         fc1 = put.get("fc1", nn.relu(self.fc1(h.reshape(h.shape[0], -1))))
         logits = self.fc2(self.drop_units(fc1, deterministic=off))
-        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        logits = at_least_float32(logits)
         logits = put.get("fc2", logits)
         return {"conv1": conv1, "conv2": conv2, "fc1": fc1, "fc2": logits}, logits
 

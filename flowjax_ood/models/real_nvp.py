@@ -204,7 +204,7 @@ def check_numbers(
     if len(shape) != 3:
         raise ValueError(
             f"image_shape must be (H, W, C), got {shape}: these flows take 2-d images, "
-            "and TabularRealNVP takes vectors; none takes signals or volumes"
+            "and TabularRealNVP takes vectors, WaveletFlow volumes"
         )
     least = dict.fromkeys(positive, 1) | dict.fromkeys(others, 0)
     check_at_least(model, positive | others, least)

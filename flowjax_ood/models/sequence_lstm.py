@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flowjax_ood.networks.layers import Dense, uniform_fan_in
-from flowjax_ood.precision import FLOAT32, Precision
+from flowjax_ood.precision import FLOAT32, Precision, at_least_float32
 
 # positions of the top layer's taps, as parts of the sequence's length; and at its end
 TAPPED = ((2, 5), (3, 5), (4, 5))
@@ -105,7 +105,7 @@ class BiLSTM(nn.Module):
             h = jnp.concatenate([lstm(h) for lstm in pair], -1)
         taps |= {f"lstm_{t}": h[:, t] for t in self.positions}
         logits = self.classifier(taps[self.penultimate])
-        return taps, logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        return taps, at_least_float32(logits)
 
     @nn.nowrap
     def head(self, variables: dict) -> tuple[jax.Array, jax.Array]:

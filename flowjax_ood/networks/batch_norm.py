@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from flowjax_ood.arguments import whole_number
+from flowjax_ood.precision import at_least_float32
 from flowjax_ood.runtime.shares import batch_axis
 
 
@@ -53,7 +54,7 @@ class BatchNorm(nn.Module):
             "batch_stats", "mean", jnp.zeros, shape, jnp.float32
         )
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = at_least_float32(x)
 
         def normalised(wide, mean, var):
             mean, var, gain, shift = (

@@ -5,10 +5,12 @@ import jax
 import jax.numpy as jnp
 
 from flowjax_ood.arguments import whole_number
-from flowjax_ood.networks.layers import check_vectors
+from flowjax_ood.networks.layers import check_condition
 from flowjax_ood.networks.transformer import (
     TokenNetwork,
     Transformer,
+    check_heads,
+    check_not_float16,
     linear,
     linear_weights,
 )
@@ -39,16 +41,8 @@ class CausalTransformer(nn.Module):
     def __post_init__(self):
         for name in ("width", "layers", "heads", "expansion"):
             whole_number(name, getattr(self, name), 1)
-        if self.width % self.heads:
-            raise ValueError(
-                f"heads={self.heads} do not divide width={self.width}; take a multiple"
-            )
-        compute = self.precision.compute
-        if compute is not None and jnp.dtype(compute) == jnp.float16:
-            raise ValueError(
-                "float16 overflows in the exponential of scales; compute in bfloat16 "
-                "or float32"
-            )
+        check_heads(self.heads, self.width)
+        check_not_float16(self.precision, "CausalTransformer")
         super().__post_init__()
 
     @nn.compact
@@ -89,15 +83,9 @@ class CausalTransformer(nn.Module):
 
     def _condition(self, cond) -> jax.Array | None:
         """What the condition adds to every token: `[B, width]`."""
+        check_condition(self, cond, "cond_kernel")
         if cond is None:
-            # Flax ignores parameters without a use: another density, unnoticed
-            if self.has_variable("params", "cond_kernel"):
-                raise ValueError(
-                    "this CausalTransformer was initialised with cond, got None; give "
-                    "cond to every method of the flow, rows of zeros for no condition"
-                )
             return None
-        check_vectors(cond, "CausalTransformer")
         start = nn.initializers.normal(SMALL)
         shape = (cond.shape[1], self.width)
         kernel = self.param("cond_kernel", start, shape, jnp.float32)

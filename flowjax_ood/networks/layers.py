@@ -134,21 +134,27 @@ def add_condition(net: nn.Module, h: jax.Array, cond) -> jax.Array:
     computes in its `precision`. Raises ValueError where `net` has that layer, and cond
     is None, and for a cond that is not `[B, K]`.
     """
+    check_condition(net, cond, "cond")
     if cond is None:
-        # Flax ignores parameters without a use: the density would be another, unnoticed
-        if net.has_variable("params", "cond"):
-            raise ValueError(
-                f"this {type(net).__name__} was initialised with cond, got None; give "
-                "cond to every method of the flow"
-            )
         return h
-    check_vectors(cond, type(net).__name__)
     bias = Dense(h.shape[-1], precision=net.precision, name="cond")(cond)
     return h + jnp.expand_dims(bias, tuple(range(1, h.ndim - 1))).astype(h.dtype)
 
 
-def check_vectors(cond, who: str) -> None:
-    """Raise ValueError unless cond is `[B, K]`, one vector for each event."""
+def check_condition(net: nn.Module, cond, parameter: str) -> None:
+    """Raise ValueError unless cond is `[B, K]`, one vector for each event.
+
+    Or None, where `net` has no `parameter` of a condition.
+    """
+    who = type(net).__name__
+    if cond is None:
+        # Flax ignores parameters without a use: another density, unnoticed
+        if net.has_variable("params", parameter):
+            raise ValueError(
+                f"this {who} was initialised with cond, got None; give cond to every "
+                "method of the flow"
+            )
+        return
     if cond.ndim == 2:
         return
     remedy = (

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.arguments import whole_number
-from flowjax_ood.networks.layers import check_vectors, uniform_fan_in
+from flowjax_ood.networks.layers import check_condition, uniform_fan_in
 from flowjax_ood.precision import FLOAT32, Precision
 
 
@@ -104,14 +104,7 @@ class MADE(nn.Module):
         For loops in which Flax modules cannot be called. Raises ValueError for a cond
         that is not `[B, K]`, and for none where it was initialised with one.
         """
-        if cond is not None:
-            check_vectors(cond, "MADE")
-        elif self.has_variable("params", "cond_kernel"):
-            # Flax ignores parameters without a use: another density, unnoticed
-            raise ValueError(
-                "this MADE was initialised with cond, got None; give cond to every "
-                "method of the flow"
-            )
+        check_condition(self, cond, "cond_kernel")
         masks = made_masks(dims, self.hidden, self.numbers, cond is not None)
         layers = []
         for number, mask in enumerate(masks):

@@ -5,7 +5,7 @@ from functools import partial
 import flax.linen as nn
 import jax.numpy as jnp
 
-from flowjax_ood.networks.layers import Dense, check_vectors
+from flowjax_ood.networks.layers import Dense, check_condition
 from flowjax_ood.precision import FLOAT32, Precision
 
 
@@ -27,7 +27,8 @@ class MLP(nn.Module):
         if x.ndim != 2:
             raise ValueError(f"the MLP st-network takes [B, D], got shape {x.shape}")
         if cond is not None:
-            check_vectors(cond, "MLP")
+            # without one, the first layer would have another shape: Flax says so
+            check_condition(self, cond, "cond")
         h = x if cond is None else jnp.concatenate([x, cond.astype(x.dtype)], axis=-1)
         dense = partial(Dense, precision=self.precision)
         h = nn.relu(dense(self.width, name="in_dense")(h))

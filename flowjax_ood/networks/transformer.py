@@ -15,7 +15,7 @@ from jax import lax
 
 from flowjax_ood.arguments import real_number, whole_number
 from flowjax_ood.networks.layers import uniform_fan_in
-from flowjax_ood.precision import FLOAT32, Precision
+from flowjax_ood.precision import FLOAT32, Precision, at_least_float32
 
 # keys and values `[B, T, heads, C / heads]` of the tokens so far
 Cache = tuple[jax.Array, jax.Array]
@@ -25,7 +25,17 @@ def check_heads(heads: int, width: int) -> None:
     """Raise ValueError for a width that the heads do not divide."""
     if width % heads:
         raise ValueError(
-            f"{heads} heads do not divide a width of {width}; take a multiple"
+            f"heads={heads} do not divide width={width}; take a multiple, for every "
+            "head takes as many numbers of a token"
+        )
+
+
+def check_not_float16(precision: Precision, name: str) -> None:
+    """Raise ValueError for float16, whose numbers end at 65,504."""
+    if precision.compute is not None and jnp.dtype(precision.compute) == jnp.float16:
+        raise ValueError(
+            f"{name} overflows in float16, which ends at 65,504; compute in bfloat16 "
+            "or float32"
         )
 
 
@@ -72,7 +82,7 @@ def linear(weights: dict, x: jax.Array, precision: Precision) -> jax.Array:
 
 def layer_norm(weights: dict, x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
     """`(x - mean) / std * scale + bias` over the last axis, in float32 or wider."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = at_least_float32(x)
     wide = wide - jnp.mean(wide, -1, keepdims=True)
     variance = jnp.mean(wide**2, -1, keepdims=True)
     y = wide * lax.rsqrt(variance + epsilon)

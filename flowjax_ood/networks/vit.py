@@ -4,11 +4,16 @@ import math
 from functools import partial
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from flowjax_ood.arguments import whole_number
 from flowjax_ood.networks.layers import Dense, add_condition
-from flowjax_ood.networks.transformer import Transformer, layer_norm, norm_weights
+from flowjax_ood.networks.transformer import (
+    Transformer,
+    check_heads,
+    check_not_float16,
+    layer_norm,
+    norm_weights,
+)
 from flowjax_ood.precision import FLOAT32, Precision
 
 
@@ -40,15 +45,8 @@ class ViT(nn.Module):
     def __post_init__(self):
         for name in ("width", "depth", "heads", "expansion"):
             whole_number(name, getattr(self, name), 1)
-        if self.width % self.heads:
-            raise ValueError(
-                f"width={self.width} is not a multiple of heads={self.heads}: every "
-                "head takes as many numbers of a token"
-            )
-        if self.precision.compute == jnp.float16:
-            raise ValueError(
-                "ViT does not compute in float16, which ends at 65,504; take bfloat16"
-            )
+        check_heads(self.heads, self.width)
+        check_not_float16(self.precision, "ViT")
         super().__post_init__()
 
     @nn.compact

@@ -116,7 +116,9 @@ def _split(x, channels):
     image = rows * columns * INPUTS**2 * max(channels) * x.dtype.itemsize
     share, most = count // lanes, max(1, PART_BYTES // image)
     fits = (n for n in range(1, share + 1) if share % n == 0 and share // n <= most)
-    return x.reshape(lanes, next(fits), -1, *x.shape[1:])
+    # an empty batch has a part, too
+    parts = next(fits, 1)
+    return x.reshape(lanes, parts, share // parts, *x.shape[1:])
 
 
 def _part(xs, i):
@@ -184,10 +186,10 @@ def _output_tiles(products, shape):
     """`A' m A` of every tile, put together: `[36, tiles, O]` -> `[B, H, W, O]`."""
     b, h, w = shape
     rows, columns = _counts(h, w)
-    m = products.reshape(INPUTS, INPUTS, b, rows, columns, -1)
+    m = products.reshape(INPUTS, INPUTS, b, rows, columns, products.shape[-1])
     m = jnp.stack(_combined(A.T, m), axis=4)  # [6, B, rows, columns, 4, O]
     y = jnp.stack(_combined(A.T, m), axis=2)  # [B, rows, 4, columns, 4, O]
-    y = y.reshape(b, rows * OUTPUTS, columns * OUTPUTS, -1)
+    y = y.reshape(b, rows * OUTPUTS, columns * OUTPUTS, y.shape[-1])
     return y[:, :h, :w]
 
 

@@ -97,10 +97,10 @@ def batches(function: Callable[[Any], Any], x, batch_size: int) -> Iterator[Any]
     """
     put, get, multiple = _PLACEMENT.get() or _Placement()
     count = len(jax.tree.leaves(x)[0])
-    if batch_size < 1 or count < 1:
-        raise ValueError(
-            f"need rows and batches, got {count} rows in batches of {batch_size}"
-        )
+    if count < 1:
+        raise ValueError("there are no rows: give at least one")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     size = min(batch_size, count)
     width = -(-size // multiple) * multiple
     for start in range(0, count, size):

@@ -14,6 +14,10 @@ AGREEMENT = 0.02
 LOOKED_AT = 256
 
 
+# where activations are not finite
+REMEDY = "leave these inputs out, or look at how they and the network are scaled"
+
+
 def check_finite(outputs, name: str) -> None:
     """Raise ValueError where training outputs hold NaN or infinity."""
     # a finite sum is of finite numbers alone; a sum that overflows is not
@@ -23,7 +27,7 @@ def check_finite(outputs, name: str) -> None:
     if bad:
         raise ValueError(
             f"{name} cannot be fitted: {bad} of the training images' activations are "
-            "NaN or infinite"
+            f"NaN or infinite; {REMEDY}"
         )
 
 

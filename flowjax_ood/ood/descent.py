@@ -58,10 +58,10 @@ def minimised(
     rows, key = np.random.default_rng(seed), jax.random.key(seed)
     columns = jax.tree.map(jnp.asarray, columns)
     state = params, _optimizer().init(params)
-    for number, rates in enumerate(_rates(learning_rate, steps)):
+    for number, chunk in enumerate(rates(learning_rate, steps)):
         chosen = rows.integers(count, size=(CHUNK, batch_size)).astype(np.int32)
         keys = jax.random.split(jax.random.fold_in(key, number), CHUNK)
-        state, losses = _advance(loss, state, columns, chosen, rates, keys)
+        state, losses = _advance(loss, state, columns, chosen, chunk, keys)
         if not np.isfinite(losses).all():
             raise ValueError(
                 f"{name}: training did not stay finite, after {number * CHUNK} to "
@@ -81,12 +81,12 @@ def _optimizer() -> optax.GradientTransformation:
     return optax.chain(clip, optax.scale_by_adam())
 
 
-def _rates(learning_rate: float, steps: int) -> np.ndarray:
+def rates(learning_rate: float, steps: int) -> np.ndarray:
     """Rates of steps `[chunks, CHUNK]`: warm-up, half a cosine, and 0 after the end."""
     done = np.arange(-(-steps // CHUNK) * CHUNK)
-    rates = learning_rate * np.minimum(1, (done + 1) / min(WARMUP, steps))
-    rates = rates * (1 + np.cos(np.pi * np.minimum(done / steps, 1))) / 2
-    return rates.astype(np.float32).reshape(-1, CHUNK)
+    found = learning_rate * np.minimum(1, (done + 1) / min(WARMUP, steps))
+    found = found * (1 + np.cos(np.pi * np.minimum(done / steps, 1))) / 2
+    return found.astype(np.float32).reshape(-1, CHUNK)
 
 
 @partial(compiled, static_argnums=0)

@@ -27,10 +27,17 @@ Out = TypeVar("Out")
 class Requires:
     """The needs of a detector besides the trained network.
 
-    `class_numbers`: labels that are the numbers of the logits, 0 ... C-1, where others
-    may be any integers. `not_negative`: features without values below 0.
-    `sklearn`: scikit-learn, an extra of this library.
-    `id_validation`: inputs, which `ood_validation` and `id_labels` ask for as well.
+    * `train_data`: the network's outputs on training inputs; `train_inputs`: these
+      inputs themselves; `labels`: their classes;
+    * `class_numbers`: labels that are the numbers of the logits, 0 ... C-1, where
+      others may be any integers;
+    * `id_validation`: in-distribution inputs of no training, also needed wherever
+      `ood_validation`, outliers to choose by, or `id_labels`, classes of the former,
+      are;
+    * `head`: the weights of the last layer; `gradients`: a network that JAX can
+      differentiate; `retraining`: networks trained anew;
+    * `not_negative`: features without values below 0;
+    * `sklearn`: scikit-learn, an extra of this library.
     """
 
     train_data: bool = False
@@ -181,7 +188,7 @@ class Fitted(Generic[Out]):
             raise ValueError(
                 f"{self.name} has no score for {bad.sum()} of {len(bad)} inputs, the "
                 f"first is number {int(np.argmax(bad))}: the network's activations, or "
-                "what is computed of them, are NaN or infinite there"
+                f"what is computed of them, are NaN or infinite there; {checks.REMEDY}"
             )
         return np.asarray(scores, np.float32)
 

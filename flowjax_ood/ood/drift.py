@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.ood.betting import (
     POWERS,
     TILTS,
@@ -97,7 +98,7 @@ class DriftMonitor:
     Vovk 2021 for CUSUM.
 
     Raises ValueError for other names, alarm of 1 or less, delta outside (0, 1), a seed
-    that is no integer from 0 on, and other bets than "power" with "fixed".
+    that is no whole number from 0 on, and other bets than "power" with "fixed".
     """
 
     betting: Literal["power", "jumper", "both"] = "power"
@@ -123,8 +124,7 @@ class DriftMonitor:
                 f"alarm must be finite and above 1, the wealth at the start, got "
                 f"{self.alarm!r}: at 100, one stream in a hundred without drift rings"
             )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be an integer from 0 on, got {self.seed!r}")
+        whole_number("seed", self.seed, 0)
         check_conditional(LEAST, self.delta)
         if self.reference == "fixed" and self.betting != "power":
             raise ValueError(

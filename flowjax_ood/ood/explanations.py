@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.ood.batched import compiled, of_inputs
 from flowjax_ood.ood.network import Network, as_input, check_images
 
@@ -48,7 +48,7 @@ def explanation(
     another shape, and "head" of a network without one.
     """
     check_kind(network, np.shape(x), kind, grid)
-    points = integer("points", points, least=1)
+    points = whole_number("points", points, least=1)
     if kind == "integrated":
         got = None if baseline is None else np.shape(baseline)
         if got != np.shape(x)[1:]:
@@ -72,7 +72,7 @@ def check_kind(network: Network, shape: tuple[int, ...], kind: str, grid: int) -
                 'the explanation "head" needs network.head, the last layer\'s (W, b)'
             )
         return
-    grid = integer("grid", grid, least=1)
+    grid = whole_number("grid", grid, least=1)
     if len(shape) != 4:
         raise ValueError(
             f"an explanation by pixels is of images [N, H, W, C], got shape {shape}"

@@ -24,11 +24,8 @@ from flowjax_ood.ood.intervals import (
     logit_interval,
     unseen_fraction,
 )
+from flowjax_ood.ood.p_values import ROUNDING
 from flowjax_ood.ood.thresholds import Positive, check_scores, threshold_counts
-
-# k of n positives reach a rate of k/n whatever the last bits of `tpr` are: 1 - 0.2,
-# 0.1 + 0.7 and 0.8 all mean four of five.
-_ROUNDING = 1e-12
 
 
 def auroc(id_scores, ood_scores, *, level: float = 0.95) -> Estimate:
@@ -162,7 +159,7 @@ def threshold(id_scores, *, tpr: float = 0.95) -> float:
     """
     _check_rate(tpr)
     scores = np.sort(check_scores("id_scores", id_scores))[::-1]
-    accepted = math.ceil(tpr * len(scores) * (1 - _ROUNDING))
+    accepted = math.ceil(tpr * len(scores) * (1 - ROUNDING))
     return float(scores[accepted - 1])
 
 
@@ -245,7 +242,7 @@ def _anchored_area(positive, negative) -> float:
 
 def _false_positive_rate(positive, negative, tpr: float) -> float:
     true = np.cumsum(positive)
-    strictest = np.searchsorted(true, tpr * true[-1] * (1 - _ROUNDING))
+    strictest = np.searchsorted(true, tpr * true[-1] * (1 - ROUNDING))
     return negative[: strictest + 1].sum() / negative.sum()
 
 

@@ -1,4 +1,4 @@
-"""Monitor: two layers, the item itself and its company, and one decision."""
+"""Two-layer monitor: is the item unusual, is its context? One decision for both."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple

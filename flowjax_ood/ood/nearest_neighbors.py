@@ -1,6 +1,5 @@
 """Distance to the k-th nearest neighbour among features."""
 
-import operator
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.ood.features import checked
 
 # queries, and references, compared at a time: 4 MiB of distances
@@ -60,7 +60,7 @@ class NearestNeighbors:
         """
         x = np.asarray(checked(features))
         rows, dims = x.shape
-        k = operator.index(k)
+        k = whole_number("k", k)
         if not 1 <= k <= rows:
             raise ValueError(
                 f"k must be in 1 ... {rows}, the rows of features, got {k}"

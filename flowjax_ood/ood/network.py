@@ -14,6 +14,7 @@ from flowjax_ood.ood.arrays import as_numpy
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
 from flowjax_ood.ood.checks import check_inputs
 from flowjax_ood.ood.settings import NAMES
+from flowjax_ood.precision import at_least_float32
 
 Taps = dict[str, jax.Array]
 
@@ -205,7 +206,7 @@ def _parts(x):
 
 def _concatenated(parts: list[Outputs]) -> Outputs:
     if not parts:
-        raise ValueError("need rows and batches, got no batches")
+        raise ValueError("there are no batches: give at least one")
     return jax.tree.map(lambda *a: np.concatenate(a), *parts)
 
 
@@ -233,7 +234,7 @@ def _wide(a: jax.Array) -> jax.Array:
     """Floats of 32 bits or more: sums of fewer lose what detectors compare."""
     if not jnp.issubdtype(a.dtype, jnp.floating):
         return a
-    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
+    return at_least_float32(a)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from flowjax_ood.ood.thresholds import check_scores
+
 # k of n + 1 ranks are a level of k / (n + 1) whatever its last bits are: 0.15, 0.1 +
 # 0.05 and 3 / 20 all mean three of twenty.
 ROUNDING = 1e-12
@@ -173,15 +175,6 @@ def _p_values(p) -> np.ndarray:
 
 def _checked(scores, calibration) -> tuple[np.ndarray, np.ndarray]:
     """Scores, and calibration scores in ascending order."""
-    arrays = {"scores": scores, "calibration scores": calibration}
-    for name, array in arrays.items():
-        arrays[name] = array = np.asarray(array, np.float64)
-        if array.ndim != 1:
-            raise ValueError(f"{name} must be [N], got shape {list(array.shape)}")
-        if np.isnan(array).any():
-            row = int(np.isnan(array).argmax())
-            raise ValueError(f"{name} hold NaN, the first is number {row}")
-    scores, calibration = arrays.values()
-    if not len(calibration):
-        raise ValueError("p-values need calibration scores, got none")
-    return scores, np.sort(calibration)
+    ordered = np.sort(check_scores("calibration", calibration))
+    # of no scores there are no p-values
+    return (check_scores("scores", scores) if len(scores) else np.empty(0)), ordered

@@ -32,7 +32,7 @@ class Within:
     def __str__(self):
         kind = "an integer" if self.integer else "a number"
         if self.many:
-            kind = "tuple of one or more, each " + kind
+            kind = "a tuple of one or more, each " + kind
         left = "(" if "(" in self.without or self.low == -math.inf else "["
         right = ")" if ")" in self.without or self.high == math.inf else "]"
         names = "".join(f" or {name!r}" for name in self.names)

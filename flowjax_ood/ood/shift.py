@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.ood.thresholds import check_scores
 
 # examples in a window, and permutations: with fewer, no p-value is of use
@@ -58,11 +59,8 @@ def shift_test(
     """
     if by not in _STATISTICS:
         raise ValueError(f"by must be one of {', '.join(_STATISTICS)}, got {by!r}")
-    if permutations < FEWEST:
-        raise ValueError(
-            f"permutations must be at least {FEWEST}, got {permutations!r}: the least "
-            "p-value is 1 / (permutations + 1)"
-        )
+    remedy = ": the least p-value is 1 / (permutations + 1)"
+    permutations = whole_number("permutations", permutations, FEWEST, remedy)
     known = _examples("calibration_scores", calibration_scores, by)
     new = _examples("window", window, by)
     if known.shape[1:] != new.shape[1:]:

@@ -31,7 +31,7 @@ def fit_stream(
     a random sample, seeded by `given.seed`.
 
     Args:
-        detectors: any that need no training data, too.
+        detectors: including those that need no training data.
         network: one for all; without `apply` for batches of `Outputs`.
         batches: `(x, labels)`, inputs as `network.collect` takes them, or `(Outputs,
             labels)`; without labels, `x` or `Outputs` alone.
@@ -40,7 +40,8 @@ def fit_stream(
         batch_size: at most so many inputs go through the network at a time.
 
     Raises:
-        TypeError: no batches, or of something else.
+        TypeError: `batches` is one array or `Outputs` instead of an iterable of
+            batches, or a batch is of another type.
         ValueError: a detector that needs all outputs at once, or misses something; no
             rows; what `fit` raises for them.
     """

@@ -37,10 +37,10 @@ class Held(Exception):
 
 
 class Lease:
-    """The lock `key` (`bucket/run/.lock`), held from `acquire` to `release`."""
+    """The lock at `url` (`s3://bucket/run/.lock`), held from `acquire` to `release`."""
 
-    def __init__(self, key: str):
-        self.key, self.folder = key, key.rpartition("/")[0]
+    def __init__(self, url: str):
+        self.url, self.folder = url, url.rpartition("/")[0]
         self._number = 0
         self._record = _myself() | {"token": uuid.uuid4().hex, "beat": 0}
         self._last, self._lost = 0.0, False
@@ -53,22 +53,22 @@ class Lease:
         That is known when its next sign of life is seen, or after `LEASE` seconds
         without one.
         """
-        number, holder = _newest(self.key)
-        if holder and _lives(self.key, number, holder):
+        number, holder = _newest(self.url)
+        if holder and _lives(self.url, number, holder):
             raise Held(_who(holder))
         self._number = number + 1
         try:
             client.create(self._object(self._number), self._bytes())
         except FileExistsError:
-            raise Held(_who(_newest(self.key)[1])) from None
-        newest, holder = _newest(self.key)
+            raise Held(_who(_newest(self.url)[1])) from None
+        newest, holder = _newest(self.url)
         if newest != self._number:
             # two others came and went since we looked
             client.delete(self._object(self._number))
             raise Held(_who(holder))
-        for entry in client.below(self.key):
-            if _number(entry.key) < self._number:
-                client.delete(entry.key)
+        for entry in client.below(self.url):
+            if _number(entry.url) < self._number:
+                client.delete(entry.url)
         self._last = time.monotonic()
         _held[self.folder] = self
         threading.Thread(target=self._beat, daemon=True, name="lease").start()
@@ -91,7 +91,7 @@ class Lease:
                 errno.ESTALE,
                 "another run has taken the lock since this one was silent; what it "
                 "would write is refused",
-                f"s3://{self.folder}",
+                self.folder,
             )
 
     def _beat(self) -> None:
@@ -105,49 +105,49 @@ class Lease:
             if self._lost or self._stop.is_set():
                 return
             began = time.monotonic()
-            self._lost = _newest(self.key)[0] != self._number
+            self._lost = _newest(self.url)[0] != self._number
             if not self._lost:
                 self._record["beat"] += 1
                 client.write(self._object(self._number), self._bytes())
                 self._last = began
 
     def _object(self, number: int) -> str:
-        return f"{self.key}/{number:08d}"
+        return f"{self.url}/{number:08d}"
 
     def _bytes(self) -> bytes:
         return json.dumps(self._record).encode()
 
 
-def check(key: str) -> None:
+def check(url: str) -> None:
     """Raise BucketError for an object whose folder this process has lost the lock of.
 
     Folders that it never locked are not its affair.
     """
     for folder, lease in list(_held.items()):
-        if key.startswith(f"{folder}/") and not key.startswith(f"{lease.key}/"):
+        if url.startswith(f"{folder}/") and not url.startswith(f"{lease.url}/"):
             lease.check()
 
 
-def is_held(key: str) -> bool:
+def is_held(url: str) -> bool:
     """Whether somebody holds the lock, by the time of its last sign of life."""
-    _, holder = _newest(key)
+    _, holder = _newest(url)
     if not holder or holder.get("released") or _gone(holder):
         return False
-    written = max(entry.written for entry in client.below(key))
+    written = max(entry.written for entry in client.below(url))
     return time.time() - written < LEASE
 
 
-def _newest(key: str) -> tuple[int, dict]:
+def _newest(url: str) -> tuple[int, dict]:
     """`(number, record)` of the lock's highest object; `(0, {})` where there is none.
 
     A record that is no JSON is empty.
     """
     while True:
-        numbers = [_number(entry.key) for entry in client.below(key)]
+        numbers = [_number(entry.url) for entry in client.below(url)]
         if not (number := max(numbers, default=0)):
             return 0, {}
         try:
-            record = json.loads(client.read(f"{key}/{number:08d}"))
+            record = json.loads(client.read(f"{url}/{number:08d}"))
         except FileNotFoundError:
             continue  # a later one came
         except ValueError:
@@ -155,12 +155,12 @@ def _newest(key: str) -> tuple[int, dict]:
         return number, record if isinstance(record, dict) else {}
 
 
-def _number(key: str) -> int:
-    name = key.rpartition("/")[2]
+def _number(url: str) -> int:
+    name = url.rpartition("/")[2]
     return int(name) if name.isdecimal() and name.isascii() else 0
 
 
-def _lives(key: str, number: int, holder: dict) -> bool:
+def _lives(url: str, number: int, holder: dict) -> bool:
     """Whether the holder gives a sign of life within `LEASE` seconds.
 
     By this machine's clock alone, as those of others may differ.
@@ -170,7 +170,7 @@ def _lives(key: str, number: int, holder: dict) -> bool:
         if time.monotonic() > until:
             return False
         time.sleep(BEAT / 10)
-        now, record = _newest(key)
+        now, record = _newest(url)
         if (now, record.get("beat")) != (number, holder.get("beat")):
             # also a last word: the next one asks anew
             return not record.get("released")

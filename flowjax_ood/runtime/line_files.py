@@ -31,7 +31,7 @@ class LineFile(Protocol):
         """All lines; FileNotFoundError where there is no file."""
 
     def replace(self, lines: bytes) -> None:
-        """Put others in their place, in one step."""
+        """Replace all lines by `lines`, in one step."""
 
 
 def line_file(path: AnyPath) -> LineFile:

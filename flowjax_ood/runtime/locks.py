@@ -10,23 +10,23 @@ from flowjax_ood.runtime.paths import AnyPath, BucketPath
 __all__ = ["Held", "hold", "is_held"]
 
 
-def hold(path: AnyPath, glance: float) -> AbstractContextManager:
+def hold(path: AnyPath, wait: float) -> AbstractContextManager:
     """Take the lock at `path`, until the context that is returned ends.
 
     On a disk it goes with the process, however that ends; in a bucket, see `leases`.
     Raises Held where another process has it, and OSError where it cannot be made.
 
-    `glance`: seconds for which somebody may hold it for a look.
+    `wait`: seconds for a process that only looks whether the lock is held (`is_held`).
     """
     if isinstance(path, BucketPath):
-        lease = leases.Lease(path.key)
+        lease = leases.Lease(path.url)
         lease.acquire()
         return _released(lease)
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(path, timeout=glance, poll_interval=glance / 4).acquire()
+        held = FileLock(path, timeout=wait, poll_interval=wait / 4).acquire()
     except Timeout as error:
         raise Held(f"process {path.read_text() or 'unknown'}") from error
     path.write_text(str(os.getpid()))
@@ -47,7 +47,7 @@ def is_held(path: AnyPath) -> bool:
     A file is locked for an instant, for which a run that starts just then waits.
     """
     if isinstance(path, BucketPath):
-        return leases.is_held(path.key)
+        return leases.is_held(path.url)
     from filelock import lock_descriptor
 
     with path.open("rb") as file:

@@ -59,10 +59,9 @@ class BucketPath:
 
     def __init__(self, url: str):
         client.check_scheme(url)
-        self._scheme, _, rest = url.partition(MARK)
-        path = PurePosixPath("/", rest)
+        self._scheme, path = url.partition(MARK)[0], _path(url)
         if path == PurePosixPath("/") or ".." in path.parts:
-            raise ValueError(f"{url}: give s3://BUCKET/DIR, without ..")
+            raise ValueError(f"{url}: give {self._scheme}://BUCKET/DIR, without ..")
         self._path = path
         # what a listing has shown of it
         self._seen: Stat | None = None
@@ -70,12 +69,12 @@ class BucketPath:
 
     def _at(
         self,
-        path: PurePosixPath | str,
+        path: PurePosixPath,
         entry: client.Entry | None = None,
         folder: bool = False,
     ) -> "BucketPath":
         other = object.__new__(BucketPath)
-        other._scheme, other._path = self._scheme, PurePosixPath("/", path)
+        other._scheme, other._path = self._scheme, path
         other._seen = Stat(entry.size, entry.written) if entry else None
         other._folder = folder
         return other
@@ -83,9 +82,9 @@ class BucketPath:
     # --- names --------------------------------------------------------------------
 
     @property
-    def key(self) -> str:
-        """`bucket/name`."""
-        return str(self._path)[1:]
+    def url(self) -> str:
+        """`s3://bucket/name`."""
+        return f"{self._scheme}{MARK}{str(self._path)[1:]}"
 
     @property
     def name(self) -> str:
@@ -132,7 +131,7 @@ class BucketPath:
         return False
 
     def __str__(self) -> str:
-        return f"{self._scheme}{MARK}{self.key}"
+        return self.url
 
     def __repr__(self) -> str:
         return f"BucketPath({str(self)!r})"
@@ -151,12 +150,12 @@ class BucketPath:
     def is_file(self) -> bool:
         if self._seen or self._folder:
             return not self._folder
-        return client.look(self.key) is not None
+        return client.look(self.url) is not None
 
     def is_dir(self) -> bool:
         if self._seen or self._folder:
             return self._folder
-        return any(map(bool, client.children(self.key)))
+        return any(map(bool, client.children(self.url)))
 
     def exists(self) -> bool:
         return self.is_file() or self.is_dir()
@@ -165,26 +164,26 @@ class BucketPath:
         """Of a folder, the bytes of all below it and the newest time."""
         if self._seen:
             return self._seen
-        if not self._folder and (entry := client.look(self.key)):
+        if not self._folder and (entry := client.look(self.url)):
             return Stat(entry.size, entry.written)
-        if not (inside := client.below(self.key)):
+        if not (inside := client.below(self.url)):
             raise FileNotFoundError(2, "No such object", str(self))
         return Stat(sum(e.size for e in inside), max(e.written for e in inside))
 
     def iterdir(self) -> Iterator["BucketPath"]:
         """Objects and folders just below; FileNotFoundError where there are none."""
-        objects, folders = client.children(self.key)
+        objects, folders = client.children(self.url)
         if not (objects or folders):
             raise FileNotFoundError(2, "No such folder", str(self))
         for entry in objects:
-            yield self._at(entry.key, entry)
-        for key in folders:
-            yield self._at(key, folder=True)
+            yield self._at(_path(entry.url), entry)
+        for url in folders:
+            yield self._at(_path(url), folder=True)
 
     def objects(self) -> list["BucketPath"]:
         """All objects below, in the order of their names."""
-        inside = client.below(self.key)
-        return [self._at(entry.key, entry) for entry in inside]
+        inside = client.below(self.url)
+        return [self._at(_path(entry.url), entry) for entry in inside]
 
     def rglob(self, pattern: str) -> list["BucketPath"]:
         """Objects at any depth whose names match."""
@@ -211,7 +210,7 @@ class BucketPath:
     # --- reading and writing --------------------------------------------------------
 
     def read_bytes(self) -> bytes:
-        return client.read(self.key)
+        return client.read(self.url)
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return self.read_bytes().decode(encoding, errors)
@@ -220,36 +219,42 @@ class BucketPath:
         """The object's content, for reading bytes alone."""
         if mode != "rb":
             raise ValueError(f"{self}: objects are written whole, not opened {mode!r}")
-        return BytesIO(client.read(self.key, self.stat().st_size))
+        return BytesIO(client.read(self.url, self.stat().st_size))
 
     def write_bytes(self, data: bytes, seconds: float | None = None) -> None:
-        leases.check(self.key)
-        client.write(self.key, data, seconds)
+        leases.check(self.url)
+        client.write(self.url, data, seconds)
 
     def create(self, data: bytes) -> None:
         """Write what is not there yet, or FileExistsError; see `bucket_client`."""
-        leases.check(self.key)
-        client.create(self.key, data)
+        leases.check(self.url)
+        client.create(self.url, data)
 
     def upload(self, file: Path) -> None:
         """Become a copy of a file."""
-        leases.check(self.key)
-        client.upload(file, self.key)
+        leases.check(self.url)
+        client.upload(file, self.url)
 
     def download(self, file: Path) -> None:
         """Make a copy on the disk."""
-        client.download(self.key, file, self.stat().st_size)
+        client.download(self.url, file, self.stat().st_size)
 
     def copy(self, to: "BucketPath") -> None:
-        leases.check(to.key)
-        client.copy(self.key, to.key, self.stat().st_size)
+        """Make a copy within the same kind of storage."""
+        leases.check(to.url)
+        client.copy(self.url, to.url, self.stat().st_size)
 
     def unlink(self, missing_ok: bool = False) -> None:
-        leases.check(self.key)
-        client.delete(self.key)
+        leases.check(self.url)
+        client.delete(self.url)
 
     def mkdir(self, mode: int = 0, parents: bool = False, exist_ok: bool = False):
         """Nothing to do: folders of a bucket are names alone."""
+
+
+def _path(url: str) -> PurePosixPath:
+    """`/bucket/name` of an object's URL."""
+    return PurePosixPath("/", url.partition(MARK)[2])
 
 
 AnyPath = Path | BucketPath

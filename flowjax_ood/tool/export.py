@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out.is_dir():
         raise UserError(f"--out {args.out} is a directory; name a file")
     subject = Subject.read(args.detector).load_encoder()
-    with user_errors(""):
+    with user_errors():
         program = exported(subject.detector, subject.features, platforms)
     features = subject.features
     takes = (

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from flowjax_ood.data.checks import check_bytes
+from flowjax_ood.evaluation.devices import on_all_devices
 from flowjax_ood.interface.errors import UserError, user_errors, writing
 from flowjax_ood.interface.text import duration, print_table
 from flowjax_ood.novelty import storage
@@ -23,7 +24,6 @@ from flowjax_ood.novelty.detector import (
 )
 from flowjax_ood.novelty.features import Features
 from flowjax_ood.runtime.messages import say, warn
-from flowjax_ood.tool.devices import on_all_devices
 from flowjax_ood.tool.extraction import Extracted, extract, packed
 from flowjax_ood.tool.reading import Examples, Header, read_examples
 from flowjax_ood.tool.subject import (
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
                     "to, or copies of one another: give others"
                 )
             settings = features.settings if features else (NoveltySettings(),)
-            with user_errors(""):
+            with user_errors():
                 detector = NoveltyDetector.fit(
                     fitted.vectors,
                     [replace(own, seed=args.seed) for own in settings],
@@ -245,7 +245,7 @@ def _check_memory(features: Features | None, count: int) -> None:
     if features is None:
         return
     # as float32, twice, and in float64 while components are found
-    with user_errors(""):
+    with user_errors():
         check_bytes(count * features.dims * 16, f"{count} images take", "give fewer")
 
 

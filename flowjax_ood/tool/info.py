@@ -12,7 +12,7 @@ from flowjax_ood.tool.subject import Subject
 
 def run(args: argparse.Namespace) -> int:
     """Print it; checksums of all files are verified on the way."""
-    with user_errors(""):
+    with user_errors():
         manifest = read_manifest(args.detector)
         subject = Subject.read(args.detector)
     if args.json:

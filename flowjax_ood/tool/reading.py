@@ -108,7 +108,7 @@ class Examples:
 
 def read_examples(path: Path) -> Examples:
     """List what is at a path. Raises UserError for what holds no examples."""
-    with user_errors(""):
+    with user_errors():
         if path.is_dir():
             return _folder(path)
         if not path.exists():

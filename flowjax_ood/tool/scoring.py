@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from flowjax_ood.evaluation.devices import on_all_devices
 from flowjax_ood.interface.errors import UserError
 from flowjax_ood.ood.rejection import Control, reject
 from flowjax_ood.runtime.messages import warn
 from flowjax_ood.runtime.progress import progress
-from flowjax_ood.tool.devices import on_all_devices
 from flowjax_ood.tool.extraction import Extracted, each_chunk
 from flowjax_ood.tool.reading import Examples
 from flowjax_ood.tool.subject import Subject

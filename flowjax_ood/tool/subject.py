@@ -48,7 +48,7 @@ class Subject:
     @classmethod
     def read(cls, path: Path) -> "Subject":
         """Raises UserError for what is no detector."""
-        with user_errors(""):
+        with user_errors():
             detector, facts = load(path)
             try:
                 return cls._of(path, detector, facts)
@@ -84,7 +84,7 @@ class Subject:
         Raises UserError where they are not installed.
         """
         if self.features is not None:
-            with user_errors(""):
+            with user_errors():
                 self.features.variables()
         return self
 

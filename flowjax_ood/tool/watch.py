@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flowjax_ood.data.archives import open_archive, write_archive
+from flowjax_ood.evaluation.devices import on_all_devices
 from flowjax_ood.interface import streams
 from flowjax_ood.interface.errors import (
     UNUSABLE,
@@ -24,7 +25,6 @@ from flowjax_ood.novelty.storage import read_manifest
 from flowjax_ood.ood.drift import DriftMonitor, DriftReport, DriftState
 from flowjax_ood.ood.rejection import reject
 from flowjax_ood.runtime.messages import say, warn
-from flowjax_ood.tool.devices import on_all_devices
 from flowjax_ood.tool.extraction import CHUNK, extract_rows, of_vectors
 from flowjax_ood.tool.reading import Examples, image_files
 from flowjax_ood.tool.scoring import (

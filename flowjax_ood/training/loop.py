@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.paths import AnyPath, as_path
 from flowjax_ood.runtime.processes import is_lead, on_lead
@@ -40,7 +41,8 @@ class Plan:
         max_seconds: of this session, compilation included; 0 is no limit. Training
             ends, saved, at the last record of metrics for which there is time.
 
-    Raises ValueError for numbers below 1, and for seconds that are negative or NaN.
+    Raises ValueError for what is no whole number, or below 1, and for seconds that are
+    negative or NaN.
     """
 
     num_steps: int
@@ -51,9 +53,9 @@ class Plan:
     max_seconds: float = 0.0
 
     def __post_init__(self):
-        for name in ("num_steps", "log_every", "checkpoint_every", "steps_per_call"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        names = ("num_steps", "log_every", "checkpoint_every", "keep_checkpoints")
+        for name in (*names, "steps_per_call"):
+            whole_number(name, getattr(self, name), 1)
         if not self.max_seconds >= 0:
             raise ValueError(f"max_seconds must be at least 0, got {self.max_seconds}")
 

@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flowjax_ood.data.dequantize import dequantize, example_keys
+from flowjax_ood.arguments import real_number
+from flowjax_ood.data.dequantize import check_bins, dequantize, example_keys
 from flowjax_ood.distributions import (
     ClassMixture,
     Flow,
@@ -74,7 +75,8 @@ class Likelihood:
     it; a `ClassMixture` its classes, where the batch has `label`. `bins`: how many
     values a pixel has, as of `dequantize`. `noise`: standard deviation of Gaussian
     noise that is added to images; the density learned is that of such noisy images,
-    whose samples `distributions.denoise` cleans.
+    whose samples `distributions.denoise` cleans. Raises ValueError for noise that is
+    negative or not finite, and for other bins than `dequantize` takes.
 
     Metrics: `bits_per_dim` and `bits_per_dim_prior` (its part from log p(z)); of `x`,
     which has no pixels, `log_pz` and `logdet` in nats.
@@ -87,6 +89,11 @@ class Likelihood:
     method: ClassVar[str | Callable] = "log_prob_parts"
     needs: ClassVar[tuple[str, ...]] = ("image or x", "index")
     made_by: ClassVar = "image_batches or vector_batches"
+
+    def __post_init__(self):
+        check_bins(self.bins)
+        if real_number("noise", self.noise) < 0:
+            raise ValueError(f"noise must not be negative, got {self.noise}")
 
     def inputs(self, batch: Batch, step_key: jax.Array) -> tuple:
         x = batch.get("x")
@@ -136,6 +143,7 @@ class Reconstruction(Likelihood):
     made_by: ClassVar = "conditional_batches"
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 <= self.weight < 1:
             raise ValueError(f"weight must lie in [0, 1), got {self.weight}")
 
@@ -180,6 +188,7 @@ class Negative(Likelihood):
     made_by: ClassVar = "batches_with_negatives"
 
     def __post_init__(self):
+        super().__post_init__()
         if not math.isfinite(self.threshold):
             raise ValueError(f"threshold must be finite, got {self.threshold}")
 
@@ -357,6 +366,10 @@ def agreement(logits: jax.Array, kind: Agreement = "logsumexp") -> jax.Array:
     [0, 1]: 1 where all members agree, 0 where no two of them share a class. `logits`
     `[M, B, C]`.
     """
+    if kind not in get_args(Agreement):
+        raise ValueError(
+            f"unknown kind {kind!r}; known: {', '.join(get_args(Agreement))}"
+        )
     pairs = cosines(logits)
     if kind == "max":
         return jnp.max(pairs, axis=0)

@@ -16,10 +16,12 @@ from flowjax_ood.bijectors import (
     Chain,
     ChannelPermutation,
     FactorOut,
+    Haar,
     Inverse,
     Logit,
     Patches,
     Repeat,
+    Reshape,
     Reverse,
     Squeeze,
 )
@@ -48,6 +50,30 @@ def test_patches_that_are_joined_again_are_undone():
     assert z.shape == x.shape
     assert (z != x).all()
     np.testing.assert_array_equal(image_layout(bijector, z), x)
+
+
+@pytest.mark.parametrize("made", [Reshape((4, 6, 2), (2, 12, 2)), "inverse"])
+def test_a_reshape_is_undone(made):
+    if made == "inverse":
+        made = Inverse(Reshape((2, 12, 2), (4, 6, 2)))
+    bijector = Chain([made, Reverse()])
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 2))
+    z, _ = bijector.apply({}, x)
+    assert z.shape == (2, 2, 12, 2)
+    np.testing.assert_array_equal(image_layout(bijector, z), x)
+    flow = Flow(bijector, (4, 6, 2))
+    np.testing.assert_array_equal(latents_at_pixels(flow, x), z)
+
+
+def test_what_mixes_pixels_into_another_shape_has_no_layout():
+    bijector = Chain([Logit(), Haar("space")])
+    x = jax.random.uniform(jax.random.key(0), (2, 4, 4, 1))
+    z, _ = bijector.apply({}, x)
+    assert z.shape == (2, 2, 2, 4)
+    with pytest.raises(ValueError, match=r"Haar makes events .* no position"):
+        image_layout(bijector, z)
+    with pytest.raises(ValueError, match=r"Haar makes events .* no position"):
+        latents_at_pixels(Flow(bijector, (4, 4, 1)), x)
 
 
 @pytest.mark.thorough

@@ -69,10 +69,10 @@ def test_a_step_reuses_the_epochs_order():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 4, 0, 0), "num_examples must be at least 1, not 0"),
-        ((10, 0, 0, 0), "batch_size must be at least 1, not 0"),
-        ((10, 4, -1, 0), "seed must be at least 0, not -1"),
-        ((10, 4, 0, -1), "step must be at least 0, not -1"),
+        ((0, 4, 0, 0), "num_examples must be at least 1, got 0"),
+        ((10, 0, 0, 0), "batch_size must be at least 1, got 0"),
+        ((10, 4, -1, 0), "seed must be at least 0, got -1"),
+        ((10, 4, 0, -1), "step must be at least 0, got -1"),
     ],
 )
 def test_bad_numbers(arguments, message):
@@ -81,7 +81,7 @@ def test_bad_numbers(arguments, message):
 
 
 def test_non_integers():
-    with pytest.raises(TypeError, match=r"step must be an integer, not 1\.5"):
+    with pytest.raises(ValueError, match=r"step must be a whole number, got 1\.5"):
         batch_indices(10, 4, 0, 1.5)
     assert batch_indices(np.int64(10), np.int32(4), np.uint8(0), np.int64(1)).size == 4
 
@@ -101,5 +101,5 @@ def test_padded_batches_cover_in_order_once(num_examples, batch_size):
 
 
 def test_padded_batches_refuses_at_once():
-    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         padded_batches(10, 0)

@@ -56,11 +56,9 @@ def test_limit_takes_the_first_and_is_never_exceeded_silently():
 
 
 @pytest.mark.parametrize("argument", ["limit", "image_size"])
-@pytest.mark.parametrize(
-    ("value", "error"), [(0, ValueError), (-3, ValueError), (2.0, TypeError)]
-)
-def test_bad_numbers_name_the_argument(argument, value, error):
-    with pytest.raises(error, match=f"{argument}.*{value}"):
+@pytest.mark.parametrize("value", [0, -3, 2.0])
+def test_bad_numbers_name_the_argument(argument, value):
+    with pytest.raises(ValueError, match=f"{argument}.*{value}"):
         data.load("mnist", source="embedded", **{argument: value})
 
 

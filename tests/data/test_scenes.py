@@ -123,7 +123,7 @@ def test_scenes_that_are_none(said):
 @pytest.mark.parametrize(
     ("said", "changes"),
     [
-        ("items must be at least 2, not 1: an item alone", {"items": 1}),
+        ("items must be at least 2, got 1: an item alone", {"items": 1}),
         ("count must be at least 1", {"count": 0}),
         ("stray must not be negative", {"stray": -0.1}),
         (r"context \(\) must be", {"contexts": ((0,), ())}),

@@ -183,7 +183,7 @@ def test_other_sources_are_refused(source):
     ("spec", "how", "said"),
     [
         ("mnist:train", {"limit": 24}, "holds 23 images, so the first 24 cannot"),
-        ("mnist:train", {"limit": 0}, "limit must be at least 1, not 0"),
+        ("mnist:train", {"limit": 0}, "limit must be at least 1, got 0"),
         ("mnist:train", {"channels": 2}, r"channels must be 1 \(grey\), 3"),
         ("mnist:tran", {}, "did you mean 'train'"),
     ],

@@ -192,6 +192,7 @@ def test_what_needs_a_class_says_so():
     [
         ({"classes": 0}, "classes must be at least 1, got 0"),
         ({"classes": 3, "absent": (3,)}, r"must lie in 0 ... 2, got 3"),
+        ({"classes": 3, "absent": (1.7,)}, "absent must be a whole number, got 1.7"),
         ({"classes": 2, "absent": (0, 1)}, "all 2 classes are absent"),
         ({"classes": 2, "base": StandardNormal()}, "nothing of this flow depends"),
     ],

@@ -208,8 +208,8 @@ def test_wrong_decisions(detector, wrong, message):
 
 def test_wrong_parameters_of_embeddings():
     for wrong, message in [
-        ({"components": 0}, "components must be a whole number, 1 or more, got 0"),
-        ({"clusters": -1}, "clusters must be a whole number, 0 or more, got -1"),
+        ({"components": 0}, "components must be at least 1, got 0"),
+        ({"clusters": -1}, "clusters must be at least 0, got -1"),
         ({"flow": "big"}, "flow must be \"auto\", None or a FlowSettings, got 'big'"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -174,8 +174,8 @@ def test_columns_that_follow_from_others_are_no_degenerate_density():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"couplings": 1}, "couplings must be a whole number, 2 or more, got 1"),
-        ({"width": 2.5}, "width must be a whole number, 1 or more, got 2.5"),
+        ({"couplings": 1}, "couplings must be at least 2, got 1"),
+        ({"width": 2.5}, "width must be a whole number, got 2.5"),
         ({"steps": "many"}, "steps must be a whole number"),
         ({"learning_rate": 0.0}, "learning_rate must be a number above 0, got 0.0"),
         ({"learning_rate": np.nan}, "learning_rate must be a number above 0, got nan"),

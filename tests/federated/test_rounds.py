@@ -68,6 +68,9 @@ def test_the_order_of_clients_changes_nothing(run):
     federation = Federation(MODULE, PARTS, X, LABELS, SETTINGS, KEY)
     turned, _ = federation.advance(kept[1], order=(3, 0, 2, 1))
     assert same(turned, kept[2])
+    for order in ((0,), (0, 1, 2, 2), (0, 1, 2, 4)):
+        with pytest.raises(ValueError, match="each of the 4 clients once"):
+            federation.advance(kept[1], order=order)
 
 
 def test_rounds_before_outliers_begin_are_those_without(run):

@@ -38,6 +38,16 @@ def test_numbers_stand_where_they_belong():
     assert png_bytes(figure)[:4] == b"\x89PNG"
 
 
+def test_its_height_goes_by_sets_not_by_names():
+    named = {f"{'a' * length}": rows for length, rows in enumerate(COHERENCE.values())}
+    long = {f"{name:>99}": rows for name, rows in COHERENCE.items()}
+    heights = {
+        theft_panels(CLONES, AREAS, coherence, id_name="test").get_figheight()
+        for coherence in (COHERENCE, named, long)
+    }
+    assert len(heights) == 1
+
+
 def test_what_cannot_be_drawn():
     with pytest.raises(ValueError, match="nothing to draw"):
         theft_panels({}, AREAS, COHERENCE, id_name="test")

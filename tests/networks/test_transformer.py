@@ -136,7 +136,7 @@ def test_a_query_that_sees_nothing_has_a_gradient():
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [
-        ({"heads": 4}, (2, 5, 6), "4 heads do not divide a width of 6"),
+        ({"heads": 4}, (2, 5, 6), "heads=4 do not divide width=6"),
         ({"layers": 0}, (2, 5, 6), "layers must be at least 1, got 0"),
         ({"expansion": 0.5}, (2, 5, 6), "expansion must be a whole number"),
         ({"positions": 0.0}, (2, 5, 6), "positions must not be 0"),

@@ -91,10 +91,11 @@ def test_bfloat16_is_of_its_matrix_products_alone(built):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"width": 6, "heads": 4}, "width=6 is not a multiple of heads=4"),
+        ({"width": 6, "heads": 4}, "heads=4 do not divide width=6"),
         ({"depth": 0}, "depth must be at least 1, got 0"),
         ({"expansion": 1.5}, "expansion must be a whole number, got 1.5"),
-        ({"precision": Precision(jnp.float16)}, "does not compute in float16"),
+        ({"precision": Precision(jnp.float16)}, "ViT overflows in float16"),
+        ({"precision": Precision("float16")}, "ViT overflows in float16"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -147,3 +147,8 @@ def test_a_flow_has_the_same_likelihood_and_gradient():
 def test_another_algorithm_is_refused():
     with pytest.raises(ValueError, match="unknown convolution 'fft'; known: direct, w"):
         Precision(convolution="fft")
+
+
+def test_an_empty_batch_has_an_empty_answer():
+    kernel = jnp.ones((3, 3, 32, 64))
+    assert winograd(jnp.zeros((0, 8, 8, 32)), kernel).shape == (0, 8, 8, 64)

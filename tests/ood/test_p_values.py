@@ -83,9 +83,9 @@ def test_smaller_p_values_give_no_larger_one(method):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ood.low_p([0.0, np.nan], [1.0]), "number 1"),
-        (lambda: ood.low_p([0.0], []), "got none"),
-        (lambda: ood.low_p([[0.0]], [1.0]), r"\[N\]"),
+        (lambda: ood.low_p([0.0, np.nan], [1.0]), r"scores\[1\] is NaN"),
+        (lambda: ood.low_p([0.0], []), "calibration is empty"),
+        (lambda: ood.low_p([[0.0]], [1.0]), "give a 1-d array"),
         (lambda: ood.two_sided_p([0.0], [1.0], 1.5), "low_share"),
         (lambda: ood.combine_p([[0.5]], "stouffer"), "known: bonferroni"),
         (lambda: ood.combine_p([[0.0]]), r"\(0, 1\]"),

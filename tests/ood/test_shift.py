@@ -108,6 +108,8 @@ def test_bad_inputs():
         shift(x, y, "lsdd")
     with pytest.raises(ValueError, match="permutations must be at least 19, got 18"):
         shift(x, y, permutations=18)
+    with pytest.raises(ValueError, match="permutations must be a whole number"):
+        shift(x, y, permutations=99.5)
     with pytest.raises(ValueError, match="window needs 8 examples, got 7"):
         shift(x, y[:7])
     with pytest.raises(ValueError, match="calibration_scores needs 8 examples, got 7"):

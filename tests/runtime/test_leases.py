@@ -50,7 +50,7 @@ def test_one_of_many_gets_it(lock):
     gate, got, refused = threading.Barrier(4), [], []
 
     def attempt() -> None:
-        lease = Lease(lock.key)
+        lease = Lease(lock.url)
         gate.wait()
         try:
             lease.acquire()
@@ -68,7 +68,7 @@ def test_one_of_many_gets_it(lock):
 @pytest.mark.thorough
 def test_the_silent_lose_it_and_can_write_no_more(lock):
     """A process that was stopped for long, and goes on."""
-    silent = elsewhere(Lease(lock.key))
+    silent = elsewhere(Lease(lock.url))
     silent.acquire()
     silent._stop.set()
     file = lock.parent / "metrics.jsonl"
@@ -78,7 +78,7 @@ def test_the_silent_lose_it_and_can_write_no_more(lock):
     silent._stop.clear()
     file.write_bytes(b"2")
     silent._stop.set()
-    other = Lease(lock.key)
+    other = Lease(lock.url)
     began = time.monotonic()
     other.acquire()
     assert time.monotonic() - began > 1.0
@@ -101,7 +101,7 @@ def test_the_silent_lose_it_and_can_write_no_more(lock):
 
 def test_whoever_comes_late_finds_that_it_is_late(lock):
     """Two others came and went between its look and its try."""
-    late = Lease(lock.key)
+    late = Lease(lock.url)
     look, looks = leases._newest, []
 
     def meanwhile(key):
@@ -109,11 +109,11 @@ def test_whoever_comes_late_finds_that_it_is_late(lock):
         if not looks:
             looks.append(found)
             for number in (1, 2):
-                Lease(lock.key).acquire() if number == 2 else one_held()
+                Lease(lock.url).acquire() if number == 2 else one_held()
         return found
 
     def one_held():
-        first = Lease(lock.key)
+        first = Lease(lock.url)
         first.acquire()
         first.release()
 
@@ -131,7 +131,7 @@ def test_a_process_of_this_machine_that_is_gone_keeps_nothing(lock, monkeypatch)
     monkeypatch.setattr(leases, "LEASE", 1000.0)
     program = (
         "import os; from flowjax_ood.runtime.leases import Lease; "
-        f"Lease({lock.key!r}).acquire(); os._exit(9)"
+        f"Lease({lock.url!r}).acquire(); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 9
     assert not is_held(lock)

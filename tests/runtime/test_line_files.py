@@ -5,13 +5,12 @@ import pytest
 from flowjax_ood.runtime import line_files
 from flowjax_ood.runtime.line_files import line_file
 from flowjax_ood.runtime.paths import as_path
+from tests.helpers.bucket import SENDS
 
 
-@pytest.fixture(params=["disk", "bucket"])
-def path(request, tmp_path):
-    if request.param == "disk":
-        return tmp_path / "run" / "metrics.jsonl"
-    return as_path(request.getfixturevalue("bucket")) / "run" / "metrics.jsonl"
+@pytest.fixture
+def path(place):
+    return place / "metrics.jsonl"
 
 
 def test_lines_are_read_in_the_order_they_came(path, monkeypatch):
@@ -61,7 +60,7 @@ def test_a_part_that_failed_is_not_added_to_twice(emulator, bucket, monkeypatch)
     monkeypatch.setenv("FLOWJAX_OOD_BUCKET_SECONDS", "0.3")
     log = line_file(as_path(f"{bucket}/run/events.jsonl"))
     log.append(b"1\n")
-    emulator.faults({"how": "refuse", "method": "PUT"})
+    emulator.faults({"how": "refuse", "method": SENDS})
     with pytest.raises(OSError, match="failed for"):
         log.append(b"lost\n")
     emulator.faults()

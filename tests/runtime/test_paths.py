@@ -10,18 +10,12 @@ import pytest
 from flowjax_ood.runtime import bucket_client, files
 from flowjax_ood.runtime.bucket_client import BucketError
 from flowjax_ood.runtime.paths import BucketPath, as_path, is_url
+from tests.helpers.bucket import SENDS
 
 
 @pytest.fixture
 def root(bucket) -> BucketPath:
     return as_path(f"{bucket}/runs/a")
-
-
-@pytest.fixture(params=["disk", "bucket"])
-def place(request, tmp_path):
-    if request.param == "disk":
-        return tmp_path / "runs" / "a"
-    return request.getfixturevalue("root")
 
 
 def fill(place) -> None:
@@ -76,9 +70,9 @@ def test_what_is_written_is_read(place):
     assert files.folders_and_files(place) == ([], ["g.json"])
 
 
-def test_names_are_taken_apart(emulator):
+def test_names_are_taken_apart():
     path = as_path("s3://bucket/a//b/c.tar.gz")
-    assert (str(path), path.key) == ("s3://bucket/a/b/c.tar.gz", "bucket/a/b/c.tar.gz")
+    assert str(path) == path.url == "s3://bucket/a/b/c.tar.gz"
     assert (path.name, path.stem, path.suffix) == ("c.tar.gz", "c.tar", ".gz")
     assert path.parts == ("s3://bucket", "a", "b", "c.tar.gz")
     assert str(path.parent.parent.parent.parent) == "s3://bucket"
@@ -101,13 +95,13 @@ def test_a_disk_has_its_own_paths():
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("gs://bucket/run", "create-if-absent"),
         ("az://bucket/run", "az:// is not served"),
         ("s3://", "give s3://BUCKET/DIR"),
+        ("gs:///", "give gs://BUCKET/DIR"),
         ("s3://bucket/a/../b", "without .."),
     ],
 )
-def test_other_storage_is_refused(emulator, url, said):
+def test_other_storage_is_refused(url, said):
     with pytest.raises(ValueError, match="^" + url.replace(".", r"\.")) as refused:
         as_path(url)
     assert said in str(refused.value)
@@ -141,9 +135,9 @@ def test_errors_pass(emulator, root):
 
 
 def test_an_answer_that_is_lost_is_no_other_writer(emulator, root):
-    emulator.faults({"how": "lose", "method": "PUT", "count": 1})
+    emulator.faults({"how": "lose", "method": SENDS, "count": 1})
     (root / "a").create(b"mine")
-    emulator.faults({"how": "lose", "method": "PUT", "count": 1})
+    emulator.faults({"how": "lose", "method": SENDS, "count": 1})
     with pytest.raises(FileExistsError):
         (root / "a").create(b"another's")
     assert (root / "a").read_bytes() == b"mine"
@@ -152,9 +146,11 @@ def test_an_answer_that_is_lost_is_no_other_writer(emulator, root):
 def test_failing_ends_in_time_and_says_how(emulator, root, monkeypatch):
     monkeypatch.setenv(bucket_client.PATIENCE, "0.5")
     (root / "a").write_bytes(b"1")
-    emulator.faults({"how": "refuse", "method": "PUT"})
+    emulator.faults({"how": "refuse", "method": SENDS})
     began = time.monotonic()
-    with pytest.raises(BucketError, match=r"failed for 0.5 s .*SlowDown") as failed:
+    with pytest.raises(
+        BucketError, match=r"failed for 0.5 s .*(SlowDown|503)"
+    ) as failed:
         (root / "a").write_bytes(b"2")
     assert time.monotonic() - began < 5
     assert failed.value.filename == str(root / "a")
@@ -169,7 +165,7 @@ def test_no_answer_is_a_failure(emulator, root, monkeypatch):
     (root / "a").write_bytes(b"1")
     monkeypatch.setenv(bucket_client.PATIENCE, "0.5")
     emulator.faults({"how": "hang"})
-    with pytest.raises(BucketError, match=r"failed for .*Timeout"):
+    with pytest.raises(BucketError, match=r"failed for .*[Tt]ime"):
         (root / "a").write_bytes(b"2")
     emulator.faults()
     assert (root / "a").read_bytes() == b"1"
@@ -181,10 +177,11 @@ def test_what_no_time_mends_is_said_at_once(emulator, root):
     with pytest.raises(PermissionError) as refused:
         (root / "a").write_bytes(b"1")
     assert refused.value.filename == str(root / "a")
-    assert len(emulator.seen()) == 1
+    assert sum(f"{root.name}/a" in request for request in emulator.seen()) == 1
     emulator.faults()
-    with pytest.raises(FileNotFoundError, match="bucket does not exist"):
-        (as_path("s3://nobody-made-it/a")).write_bytes(b"1")
+    nowhere = as_path(f"{emulator.kind}://nobody-made-it/a")
+    with pytest.raises(FileNotFoundError, match="nobody-made-it"):
+        nowhere.write_bytes(b"1")
 
 
 def test_patience_is_a_number(monkeypatch):

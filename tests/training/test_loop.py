@@ -333,7 +333,7 @@ def test_the_caller_keeps_its_initial_state(tmp_path):
         ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
         ({"log_every": 0}, "log_every must be at least 1, got 0"),
         ({"checkpoint_every": -1}, "checkpoint_every must be at least 1, got -1"),
-        ({"keep_checkpoints": 0}, "at least 1 checkpoint, not 0"),
+        ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1, got 0"),
         ({"batch_size": 0}, "batch size must be at least 1, got 0"),
     ],
 )

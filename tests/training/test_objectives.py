@@ -1,5 +1,6 @@
 """Negative training: the objective by its formula, and what a batch holds."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -12,7 +13,12 @@ from flowjax_ood.data.dequantize import dequantize, example_keys
 from flowjax_ood.distributions import LogProbParts
 from flowjax_ood.runtime.parallel import AXIS
 from flowjax_ood.training.batches import batches_with_negatives, image_batches
-from flowjax_ood.training.objectives import Likelihood, Negative, negative_loss
+from flowjax_ood.training.objectives import (
+    Likelihood,
+    Negative,
+    Reconstruction,
+    negative_loss,
+)
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
 from tests.helpers.tiny_run import (
@@ -253,3 +259,19 @@ def test_batch_norm_sees_both_kinds():
     first = state.batch_stats["bijector"]["bijectors_1"]["st_net"]["norm"]
     expected = 0.1 * float(jnp.mean(jnp.where(seen, logit, 0.0)))
     np.testing.assert_allclose(first["mean"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"noise": np.nan}, "noise must be finite"),
+        ({"noise": -0.1}, "noise must not be negative, got -0.1"),
+        ({"bins": 3}, "bins must be a power of two"),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind", [Likelihood, Reconstruction, partial(Negative, threshold=-9.0)]
+)
+def test_noise_and_bins_are_checked(kind, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        kind(FOUR, **arguments)

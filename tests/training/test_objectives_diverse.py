@@ -217,6 +217,8 @@ def test_what_does_not_fit_is_refused():
         Diverse(module, weight=-1)
     with pytest.raises(ValueError, match="not be negative or infinite, got inf"):
         Diverse(module, weight=np.inf)
+    with pytest.raises(ValueError, match="unknown kind 'median'; known: logsumexp"):
+        agreement(jnp.asarray(LOGITS), "median")
     with pytest.raises(ValueError, match="unknown kind 'min'; known: logsumexp, max"):
         Diverse(module, kind="min")
     optimizer = optax.sgd(0.1)

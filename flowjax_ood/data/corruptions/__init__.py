@@ -21,7 +21,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer, unknown
+from flowjax_ood.arguments import whole_number
+from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.corruptions import blur, digital, weather
 from flowjax_ood.data.corruptions.parameters import SEVERITIES, parameters
 from flowjax_ood.data.random import Streams
@@ -93,12 +94,12 @@ def corrupt(
             f"images of {height} x {width} are too small to be corrupted: "
             f"at least {SMALLEST} pixels a side"
         )
-    severity = integer("severity", severity)
+    severity = whole_number("severity", severity)
     if severity not in SEVERITIES:
         known = ", ".join(map(str, SEVERITIES))
         raise ValueError(f"severity must be one of {known}, not {severity}")
-    seed = integer("seed", seed, least=0)
-    offset = integer("offset", offset, least=0)
+    seed = whole_number("seed", seed, least=0)
+    offset = whole_number("offset", offset, least=0)
     function = _FUNCTIONS[kind]
     arguments = parameters(kind, severity, min(height, width))
     out = np.empty_like(images)

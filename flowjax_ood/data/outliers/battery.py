@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer, unknown
+from flowjax_ood.arguments import whole_number
+from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.corruptions import corrupt, corruptions_for
 from flowjax_ood.data.outliers import battery_patterns as patterns
 from flowjax_ood.data.outliers import battery_poses as poses
@@ -150,7 +151,7 @@ def battery(
         TypeError: images that are not uint8.
     """
     images = _checked(images)
-    seed = integer("seed", seed, least=0)
+    seed = whole_number("seed", seed, least=0)
     for block in blocks:
         if block not in BLOCKS:
             raise unknown("a block of the battery", str(block), BLOCKS)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.corruptions.blur import gaussian_blur
 from flowjax_ood.data.corruptions.weather import plasma
 from flowjax_ood.data.outliers.rows import chosen_kinds, kinds_of_rows
@@ -50,7 +50,7 @@ def pseudo_outliers(
     check_images(images, "pseudo_outliers")
     kinds = chosen_kinds(kinds, KINDS)
     _check(images, kinds)
-    seed = integer("seed", seed, least=0)
+    seed = whole_number("seed", seed, least=0)
     rows, kind = kinds_of_rows(
         rows, len(images), len(kinds), seed, "pseudo-outliers kinds"
     )

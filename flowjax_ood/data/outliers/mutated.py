@@ -5,7 +5,7 @@ import numbers
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.random import Streams
 from flowjax_ood.data.sets import check_images
 
@@ -37,8 +37,8 @@ def mutated(
     real = isinstance(mu, numbers.Real) and not isinstance(mu, bool)
     if not real or math.isnan(mu) or not 0 <= mu <= 1:
         raise ValueError(f"mu must be a probability in [0, 1], got {mu!r}")
-    seed = integer("seed", seed, least=0)
-    levels = integer("levels", levels, least=2)
+    seed = whole_number("seed", seed, least=0)
+    levels = whole_number("levels", levels, least=2)
     if not images.max() < levels <= 256:
         raise ValueError(
             f"levels must be at most 256 and above all values; got {levels}, and the "

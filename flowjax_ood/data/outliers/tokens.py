@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.outliers.rows import chosen_kinds, kinds_of_rows
 from flowjax_ood.data.random import Streams
 
@@ -65,7 +65,7 @@ def pseudo_outlier_tokens(
             f"sequences of {tokens.shape[1]} tokens cannot be cut into pieces of "
             f"{BLOCK}; leave 'blocks_permuted' out of kinds"
         )
-    seed = integer("seed", seed, least=0)
+    seed = whole_number("seed", seed, least=0)
     rows, kind = kinds_of_rows(
         rows, len(tokens), len(kinds), seed, "pseudo-outlier tokens kinds"
     )

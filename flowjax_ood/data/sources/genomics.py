@@ -13,7 +13,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer, unknown
+from flowjax_ood.arguments import whole_number
+from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.preprocess import on_threads
 from flowjax_ood.data.random import Streams
 from flowjax_ood.data.sets import TokenSet
@@ -107,8 +108,8 @@ def synthetic_genomics(
     the first ones do not depend on `count`, nor their beginnings on `length`.
     """
     _check_split(split)
-    count, length = integer("count", count, 1), integer("length", length, 1)
-    seed = integer("seed", seed, 0)
+    count, length = whole_number("count", count, 1), whole_number("length", length, 1)
+    seed = whole_number("seed", seed, 0)
     classes = SPLITS[split]
     streams = Streams(seed, f"synthetic {NAME}:{split}", range(count))
     which = np.floor(len(classes) * streams.uniform().astype(float)).astype(int)

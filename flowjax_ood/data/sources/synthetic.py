@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer, unknown
+from flowjax_ood.arguments import whole_number
+from flowjax_ood.data.checks import unknown
 from flowjax_ood.data.random import bits, generator
 from flowjax_ood.data.sets import ImageSet, VectorSet
 
@@ -57,7 +58,7 @@ def load_synthetic(
         raise unknown("a synthetic data set", name, SHAPES)
     if split not in SPLITS:
         raise unknown(f"a split of synthetic {name!r}", split, SPLITS)
-    seed = integer("seed", seed, least=0)
+    seed = whole_number("seed", seed, least=0)
     size, channels = SHAPES[name]
     size = size if image_size is None else image_size
     count = DEFAULT_COUNT if limit is None else limit

@@ -3,16 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
+from flowjax_ood.precision import at_least_float32
+
 # less than the length of any feature that is not zero
 TINY = 1e-12
-
-
-def at_least_float32(a):
-    """Return an array as it is, or as float32 where it has fewer bits.
-
-    Sums of bfloat16 would be rounded to three digits.
-    """
-    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
 
 
 def unit(f):

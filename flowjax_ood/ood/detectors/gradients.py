@@ -1,4 +1,4 @@
-"""Detectors by gradients that no backward pass is needed for."""
+"""Detectors by gradients: of the last layer in closed form, or of all parameters."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +10,12 @@ import numpy as np
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, score_of
-from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32, float32, float64
+from flowjax_ood.ood.detectors.fitting import TINY, float32, float64
 from flowjax_ood.ood.features import class_indices, class_means
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, as_input
 from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of
+from flowjax_ood.precision import at_least_float32
 
 # inputs whose gradients are in memory together, each as large as the network
 SIDE_BY_SIDE = 8

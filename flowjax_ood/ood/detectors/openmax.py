@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
-from flowjax_ood.ood.detectors.fitting import at_least_float32, float32, float64
+from flowjax_ood.ood.detectors.fitting import float32, float64
 from flowjax_ood.ood.settings import COUNT, ranges_of
+from flowjax_ood.precision import at_least_float32
 
 # added to distances before the fit, by the library that the authors used
 SHIFT = 10_000.0

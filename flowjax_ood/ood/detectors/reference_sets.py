@@ -9,13 +9,13 @@ import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import (
-    at_least_float32,
     float32,
     unit,
     unit_rows,
 )
 from flowjax_ood.ood.settings import POSITIVE, Within, ranges_of
 from flowjax_ood.ood.summaries import Bank
+from flowjax_ood.precision import at_least_float32
 
 # references compared at a time, rows of the host's distances, and rows scored together
 BLOCK, ROWS, TOGETHER = 4096, 512, 64

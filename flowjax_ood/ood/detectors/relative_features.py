@@ -9,12 +9,12 @@ import numpy as np
 from flowjax_ood.ood.detector import Detector, Requires, score_of
 from flowjax_ood.ood.detectors.fitting import (
     TINY,
-    at_least_float32,
     float32,
 )
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.settings import Within, ranges_of
 from flowjax_ood.ood.summaries import MEAN_FEATURE, MeanOf, PredictedMeans
+from flowjax_ood.precision import at_least_float32
 
 
 def nci(z, f, mean, w, alpha):

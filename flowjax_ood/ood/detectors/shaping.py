@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.detector import Detector, Requires, score_of
-from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32
+from flowjax_ood.ood.detectors.fitting import TINY
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.settings import SHARE, OneOf, Within, ranges_of
 from flowjax_ood.ood.summaries import MEAN_FEATURE, Bank
+from flowjax_ood.precision import at_least_float32
 
 # exp(60) times an activation is a float32
 MOST = 60.0

@@ -8,11 +8,12 @@ import numpy as np
 
 from flowjax_ood.ood.checks import check_labels
 from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, score_of
-from flowjax_ood.ood.detectors.fitting import TINY, at_least_float32
+from flowjax_ood.ood.detectors.fitting import TINY
 from flowjax_ood.ood.detectors.logits import energy, msp
 from flowjax_ood.ood.detectors.shaping import sum_of_largest
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import OneOf, Within, ranges_of
+from flowjax_ood.precision import at_least_float32
 
 # temperatures looked at: of logits that are all right, ever lower ones are likelier
 LEAST, MOST = 0.01, 100.0

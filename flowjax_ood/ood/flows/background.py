@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from flowjax_ood.ood.detector import Given
-from flowjax_ood.ood.flows.others import check_same_events, log_prob_at
+from flowjax_ood.ood.flows.others import check_same_events, log_prob_under
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
 
@@ -33,6 +33,6 @@ class BackgroundRatio(FlowScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         def score(outputs: FlowOutputs) -> np.ndarray:
-            return outputs.log_prob - log_prob_at(network, self.background, outputs)
+            return outputs.log_prob - log_prob_under(network, self.background, outputs)
 
         return score

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from flowjax_ood.ood.detector import Given
-from flowjax_ood.ood.flows.others import check_same_events, log_prob_at
+from flowjax_ood.ood.flows.others import check_same_events, log_prob_under
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
 
@@ -45,7 +45,7 @@ class WAIC(FlowScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         def score(outputs: FlowOutputs) -> np.ndarray:
-            others = [log_prob_at(network, other, outputs) for other in self.members]
+            others = [log_prob_under(network, other, outputs) for other in self.members]
             every = np.stack([outputs.log_prob, *others])
             # a member, or the flow, that is not finite has no variance
             every = np.where(np.isfinite(every), every, np.nan)

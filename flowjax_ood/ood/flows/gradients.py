@@ -27,7 +27,7 @@ def with_params(scored: ScoredFlow, params) -> dict[str, Any]:
     return {**scored.variables, "params": params}
 
 
-def log_prob_at(scored: ScoredFlow, params, point: jax.Array) -> jax.Array:
+def log_prob_of_point(scored: ScoredFlow, params, point: jax.Array) -> jax.Array:
     """`log p(x; params)` of one point `[*shape]`, nats: a number to differentiate."""
     variables = with_params(scored, params)
     return scored.flow.apply(variables, point[None], method="log_prob")[0]
@@ -46,7 +46,7 @@ def parameters(network: ScoredFlow, name: str) -> Any:
 
 def _squared_gradients(scored: ScoredFlow, points: jax.Array):
     """`(d log p / d theta)^2` of every example: the tree of parameters, `[B, ...]`."""
-    gradient = jax.grad(log_prob_at, argnums=1)
+    gradient = jax.grad(log_prob_of_point, argnums=1)
     params = scored.variables["params"]
     found = jax.vmap(gradient, (None, None, 0))(scored, params, points)
     return jax.tree.map(jnp.square, found)

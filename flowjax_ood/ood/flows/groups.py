@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.random import generator
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import check_outputs
@@ -98,9 +98,10 @@ def group_typicality(
             below 2; alpha out of range.
         TypeError: calibration that is no `FlowOutputs`.
     """
-    size = integer("size", size, least=2, remedy=": of single inputs, ood.Typicality")
-    groups = integer("groups", groups, least=1)
-    seed = integer("seed", seed, least=0)
+    remedy = ": of single inputs, ood.Typicality"
+    size = whole_number("size", size, 2, remedy)
+    groups = whole_number("groups", groups, least=1)
+    seed = whole_number("seed", seed, least=0)
     check_outputs(flow, calibration, "calibration", "group typicality")
     least = max(EACH * size, LEAST)
     if len(calibration) < least:

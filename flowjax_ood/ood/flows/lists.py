@@ -1,4 +1,4 @@
-"""Lists of scores, fixed before any outlier that is kept back was looked at."""
+"""Lists of scores, fixed before any held-out outlier was looked at."""
 
 import math
 from itertools import pairwise
@@ -62,9 +62,10 @@ def v1(network: ScoredFlow) -> tuple[FlowScore, ...]:
 
 
 def poses(network: ScoredFlow) -> tuple[FlowScore, ...]:
-    """Contrasts of poses of pixels, for square images: turned kinds are told to them.
+    """Contrasts of poses of pixels, for square images.
 
-    To be added to another list; results on turned and flipped images then stand apart.
+    They are made of turned and flipped images, so their results on such outliers do not
+    count. To be added to another list.
     """
     height, width, _ = network.shape if network.of_images else (0, 1, 0)
     if height != width:

@@ -24,7 +24,7 @@ def check_same_events(name: str, flow: ScoredFlow, others, what: str) -> None:
             )
 
 
-def log_prob_at(flow: ScoredFlow, other: ScoredFlow, outputs: FlowOutputs):
+def log_prob_under(flow: ScoredFlow, other: ScoredFlow, outputs: FlowOutputs):
     """Evaluate `other` on the same events with the flow's noise: float64 `[N]`, nats.
 
     The noise is that of draw 0, as of `ScoredFlow.collect` without another `draw`.

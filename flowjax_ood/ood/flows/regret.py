@@ -14,7 +14,7 @@ from jax import lax
 
 from flowjax_ood.ood.batched import compiled, in_batches
 from flowjax_ood.ood.detector import Given
-from flowjax_ood.ood.flows.gradients import BATCH, log_prob_at, parameters
+from flowjax_ood.ood.flows.gradients import BATCH, log_prob_of_point, parameters
 from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
 from flowjax_ood.ood.settings import POSITIVE, Names, Within, ranges_of
@@ -53,7 +53,7 @@ def _regret(scored: ScoredFlow, chosen, rate, steps, inputs: FlowInputs):
     ascent = optax.chain(optax.scale_by_adam(), optax.scale(rate))
 
     def value(trained, point):
-        return log_prob_at(scored, unflatten_dict({**frozen, **trained}), point)
+        return log_prob_of_point(scored, unflatten_dict({**frozen, **trained}), point)
 
     def of_one(point):
         start = value(chosen, point)

@@ -24,8 +24,8 @@ class TwoSided(WrappingScore):
     `p = min(1, p_low / w, p_high / (1 - w))` by the n calibration images, see
     `ood.two_sided_p`. Its steps are of 1 / (n + 1), so images that are more unusual
     than all calibration images tie. Of scores that are themselves fitted to calibration
-    images, p-values are valid nearly. ValueError for fewer than 20 calibration images,
-    and where the score is the same for all.
+    images, p-values are approximately valid. ValueError for fewer than 20 calibration
+    images, and where the score is the same for all.
     """
 
     of: FlowScore

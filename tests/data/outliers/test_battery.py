@@ -253,37 +253,3 @@ def test_what_makes_no_battery_is_refused(error, match, arguments):
 def test_an_unknown_block_is_refused():
     with pytest.raises(ValueError, match="'told_' is not a block"):
         data.battery(CLOTHES, 0, blocks=("told_",))
-
-
-@pytest.mark.parametrize(
-    ("count", "test", "sizes"),
-    [
-        (10_000, 0, (6_000, 2_000, 2_000, 0)),
-        (12_000, 2_000, (6_000, 2_000, 2_000, 2_000)),
-        (60_000, 0, (54_000, 3_000, 3_000, 0)),
-        (5, 0, (3, 1, 1, 0)),
-    ],
-)
-def test_splits_share_no_row(count, test, sizes):
-    splits = data.battery_splits(count, 3, test)
-    assert tuple(map(len, splits)) == sizes
-    np.testing.assert_array_equal(np.sort(np.concatenate(splits)), np.arange(count))
-    for rows, again in zip(splits, data.battery_splits(count, 3, test)):
-        np.testing.assert_array_equal(rows, again)
-        assert (np.diff(rows) > 0).all()
-    if count > 5:
-        assert (splits.fit != data.battery_splits(count, 4, test).fit).any()
-
-
-@pytest.mark.parametrize(
-    ("match", "arguments"),
-    [
-        ("count must be at least 5, not 4", (4, 0)),
-        ("count must be at least 105, not 100: take less", (100, 0, 100)),
-        ("test must be at least 0", (100, 0, -1)),
-        ("seed must be at least 0", (100, -1)),
-    ],
-)
-def test_splits_of_too_few_are_refused(match, arguments):
-    with pytest.raises(ValueError, match=match):
-        data.battery_splits(*arguments)

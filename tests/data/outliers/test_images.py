@@ -165,9 +165,9 @@ def test_what_cannot_be_done_is_said():
         pseudo_outliers(images[:1], 0)
     with pytest.raises(ValueError, match="rows must be from 0 to 89, not 3 to 90"):
         pseudo_outliers(images, 0, rows=[3, 90])
-    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         pseudo_outliers(images, -1)
-    with pytest.raises(TypeError, match=r"seed must be an integer, not 0\.5"):
+    with pytest.raises(ValueError, match=r"seed must be a whole number, got 0\.5"):
         pseudo_outliers(images, 0.5)
     with pytest.raises(TypeError, match="uint8 array, not float64"):
         pseudo_outliers(images / 255, 0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flowjax_ood.data.checks import integer
+from flowjax_ood.arguments import whole_number
 from flowjax_ood.data.outliers.rows import chosen_kinds, kinds_of_rows
 from flowjax_ood.data.random import Streams
 
@@ -36,12 +36,12 @@ def test_kinds_stay_what_they_were(what, expected):
 
 def test_a_seed_is_an_integer_that_is_not_negative():
     for seed in (3, np.int64(3), np.uint8(3)):
-        assert type(integer("seed", seed, least=0)) is int
-    with pytest.raises(ValueError, match="at least 0, not -2"):
-        integer("seed", -2, least=0)
+        assert type(whole_number("seed", seed, least=0)) is int
+    with pytest.raises(ValueError, match="at least 0, got -2"):
+        whole_number("seed", -2, least=0)
     for seed in (1.0, "1", None):
-        with pytest.raises(TypeError, match=f"an integer, not {seed!r}"):
-            integer("seed", seed, least=0)
+        with pytest.raises(ValueError, match=f"a whole number, got {seed!r}"):
+            whole_number("seed", seed, least=0)
 
 
 def test_kinds_are_known_and_distinct():

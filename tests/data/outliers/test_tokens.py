@@ -122,7 +122,7 @@ def test_what_cannot_be_done_is_said():
         assert f"sequence 0, {kind}: all parts" in message
     assert "an alphabet of 1" in error(still, size=1)
     assert "from 0 to 2, not 0 to 3" in error(size=3)
-    assert "seed must be at least 0, not -1" in error(seed=-1)
+    assert "seed must be at least 0, got -1" in error(seed=-1)
     assert "rows must be from 0 to 79, not 3 to 80" in error(rows=[3, 80])
-    assert "integer, not 0.5" in error(seed=0.5, kind=TypeError)
+    assert "a whole number, got 0.5" in error(seed=0.5)
     assert "not float64" in error(TOKENS / 4, kind=TypeError)

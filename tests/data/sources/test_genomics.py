@@ -232,11 +232,11 @@ def test_fake_sequences_are_reproducible_and_said_to_be_fake():
     for split, seed in (("validation", 2), ("test", 1)):
         other = synthetic_genomics(split, 50, length=40, seed=seed)
         assert (other.tokens != found.tokens).any()
-    with pytest.raises(ValueError, match="count must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
         synthetic_genomics("test", 0)
-    with pytest.raises(ValueError, match="length must be at least 1, not -3"):
+    with pytest.raises(ValueError, match="length must be at least 1, got -3"):
         synthetic_genomics("test", length=-3)
-    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         synthetic_genomics("test", seed=-1)
 
 

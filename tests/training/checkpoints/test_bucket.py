@@ -7,6 +7,7 @@ from flowjax_ood.runtime.paths import as_path
 from flowjax_ood.training.checkpoints.checkpoints import CheckpointError, Checkpoints
 from flowjax_ood.training.logs import events
 from flowjax_ood.training.logs.metrics import read
+from tests.helpers.bucket import SENDS
 from tests.helpers.run_scripts import run_together, script_command
 from tests.helpers.tiny_run import assert_same, tiny, train
 
@@ -114,10 +115,10 @@ def test_killed_in_a_save_it_goes_on_from_the_last_whole_one(workdir, whole):
 @pytest.mark.thorough
 def test_errors_and_delays_cost_time_alone(emulator, workdir, whole):
     emulator.faults(
-        {"how": "refuse", "path": "manifest.json", "method": "PUT", "count": 1},
-        {"how": "lose", "path": "checkpoints/4/", "method": "PUT", "count": 2},
+        {"how": "refuse", "path": "manifest.json", "method": SENDS, "count": 1},
+        {"how": "lose", "path": "checkpoints/4/", "method": SENDS, "count": 2},
         {"how": "refuse", "path": "/8/", "count": 4},
-        {"how": "lose", "path": "jsonl", "method": "PUT", "count": 2},
+        {"how": "lose", "path": "jsonl", "method": SENDS, "count": 2},
         {"wait": 0.1},
     )
     run = train(workdir, 10, tiny("light"))
@@ -132,7 +133,7 @@ def test_a_bucket_that_takes_no_more_ends_the_run_in_words(
 ):
     """And loses nothing of what it took."""
     monkeypatch.setenv("FLOWJAX_OOD_BUCKET_SECONDS", "0.5")
-    emulator.faults({"how": "refuse", "path": "checkpoints/8/", "method": "PUT"})
+    emulator.faults({"how": "refuse", "path": "checkpoints/8/", "method": SENDS})
     with pytest.raises(CheckpointError) as refused:
         train(workdir, 10, tiny("light"))
     said = str(refused.value)
