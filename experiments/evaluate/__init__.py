@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `evaluate`."""
     add_workdir(
         parser,
-        "directory of the run, or s3://BUCKET/DIR; its results.json and figures are "
-        "replaced",
+        "directory of the run, or gs:// or s3://BUCKET/DIR; its results.json and "
+        "figures are replaced",
         type=directory_or_bucket,
     )
     distributed.add_arguments(parser)

@@ -16,11 +16,12 @@
 # With, where they are not the defaults:
 #   TYPE=v5litepod-16 RUNTIME=v2-alpha-tpuv5-lite   (v6e-16: RUNTIME=v2-alpha-tpuv6e)
 #   SPOT=yes          cheaper, and may be taken away at any time
-#   MOUNT=/mnt/runs   where every host mounts SHARE; runs are in MOUNT/NAME
+#   MOUNT=/mnt/runs   where every host mounts an export; runs are in MOUNT/NAME
 #
-# SHARE is an NFS export, of Filestore, say: all hosts see it; it outlives the slice. A
-# bucket (gs://, gcsfuse) is no place for a run: metrics are appended line by line, and
-# a workdir is locked. Copy what is done to one.
+# SHARE outlives the slice, and all hosts see it: a bucket, SHARE=gs://BUCKET/DIR, whose
+# runs are in SHARE/NAME and which the hosts' service account may write; or an NFS
+# export, of Filestore, say. A bucket that is mounted (gcsfuse) is no place for a run:
+# metrics are appended line by line, and a workdir is locked.
 #
 # Preemption: a Spot slice is gone for good, and its request SUSPENDED. Its hosts are
 # shut down within half a minute, in which the run saves if it can; if not, the last
@@ -40,6 +41,8 @@ usage() {
 TYPE=${TYPE:-v5litepod-16}
 RUNTIME=${RUNTIME:-v2-alpha-tpuv5-lite}
 MOUNT=${MOUNT:-/mnt/runs}
+# a bucket is not mounted
+[[ ${SHARE:-} == gs://* ]] && RUNS=${SHARE%/} || RUNS=$MOUNT
 
 on() { # WORKER COMMAND
   gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker="$1" --command="$2"
@@ -49,20 +52,27 @@ installing() {
   cat <<END
 set -e
 sudo apt-get -q update && sudo apt-get -q install -y git nfs-common
-sudo mkdir -p $MOUNT
-mountpoint -q $MOUNT || sudo mount -t nfs $SHARE $MOUNT
-sudo chown "\$USER" $MOUNT
+$(mounting)
 [ -d ~/flowjax_ood ] || git clone $REPOSITORY ~/flowjax_ood
 cd ~/flowjax_ood && git pull --ff-only
 # the Python of the hosts may be older than 3.11
 curl -LsSf https://astral.sh/uv/install.sh | sh
 ~/.local/bin/uv venv --allow-existing --python 3.11 .venv
-~/.local/bin/uv pip install -e . 'jax[tpu]'
+~/.local/bin/uv pip install -e '.[buckets]' 'jax[tpu]'
+END
+}
+
+mounting() {
+  [[ $RUNS == gs://* ]] && return
+  cat <<END
+sudo mkdir -p $MOUNT
+mountpoint -q $MOUNT || sudo mount -t nfs $SHARE $MOUNT
+sudo chown "\$USER" $MOUNT
 END
 }
 
 running() { # CONFIG NAME [--config.KEY=VALUE ...]
-  local workdir=$MOUNT/$2
+  local workdir=$RUNS/$2
   # quoted, as they are read once more by the shell of each host
   local config=${1@Q} place=${workdir@Q}
   shift 2
@@ -86,7 +96,7 @@ state)
     --format="value(state.state)"
   ;;
 install)
-  : "${SHARE:?an NFS export: export SHARE=HOST:/PATH}"
+  : "${SHARE:?a bucket or an NFS export: export SHARE=gs://BUCKET/DIR or HOST:/PATH}"
   : "${REPOSITORY:?what to clone: export REPOSITORY=https://...}"
   on all "$(installing)"
   ;;
@@ -104,7 +114,7 @@ log)
 status)
   [[ $# -eq 1 ]] || usage
   on 0 "cd ~/flowjax_ood && source .venv/bin/activate
-python -m experiments status --workdir=$MOUNT/$1"
+python -m experiments status --workdir=$RUNS/$1"
   ;;
 stop)
   # the brackets keep the pattern from finding the shell it is in

@@ -31,7 +31,7 @@ USES_JAX = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `status`."""
-    text = "directories of runs, or with runs below them; s3://BUCKET/DIR, too"
+    text = "directories of runs, or with runs below them; gs:// or s3://BUCKET/DIR, too"
     add_workdir(parser, text, nargs="+", type=directory_or_bucket)
     parser.add_argument(
         "--json",

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_workdir(
         parser,
-        "directory of the run, or s3://BUCKET/DIR; a run that is there is resumed",
+        "directory of the run, or gs:// or s3://BUCKET/DIR; a run that is there is "
+        "resumed",
         type=directory_or_bucket,
     )
     parser.add_argument(

@@ -228,17 +228,28 @@ POD = {
             ],
         ),
         (["log"], "0", ["train.log"]),
+        (["install", "gs://b/runs/"], "all", ["install -y git", "'.[buckets]'"]),
+        (
+            ["run", "gs://b/runs/", "c.py", "glow"],
+            "all",
+            ["--workdir='gs://b/runs/glow' --distributed"],
+        ),
+        (["status", "gs://b/runs", "glow"], "0", ["status --workdir=gs://b/runs/glow"]),
         (["status", "glow"], "0", ["status --workdir=/mnt/runs/glow"]),
         (["stop"], "all", ["pkill -TERM"]),
     ],
 )
 def test_a_pod_is_told_on_its_hosts(stage, arguments, worker, inside):
-    assert ending(stage("tpu_pod.sh", *arguments, **POD)) == 0
+    share = [a for a in arguments if a.startswith("gs://")]
+    arguments = [a for a in arguments if a not in share]
+    pod = POD | ({"SHARE": share[0]} if share else {})
+    assert ending(stage("tpu_pod.sh", *arguments, **pod)) == 0
     rest, script = sent(stage)
     assert rest == [
         *("compute", "tpus", "tpu-vm", "ssh", "flows", "--zone=z", f"--worker={worker}")
     ]
     assert [part for part in inside if part not in script] == []
+    assert ("mount" in script) == (arguments == ["install"] and not share)
     subprocess.run(["bash", "-n", "-c", script], check=True)
 
 

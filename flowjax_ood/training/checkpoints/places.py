@@ -1,9 +1,9 @@
 """Where checkpoints are kept: a directory that all processes see, or a bucket.
 
 orbax writes and reads a directory of a disk, `work`. Where checkpoints are kept in a
-bucket, that is a temporary one of each process: orbax knows no `s3://`. A checkpoint
-goes up when it is whole, its manifest last, and is one as soon as that is there; it
-comes down as its manifest says, every length and checksum compared.
+bucket, that is a temporary one of each process: orbax does not speak to all kinds. A
+checkpoint goes up when it is whole, its manifest last, and is one as soon as that is
+there; it comes down as its manifest says, every length and checksum compared.
 """
 
 import tempfile
