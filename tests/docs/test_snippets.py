@@ -17,7 +17,7 @@ def run(name: str) -> dict:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    "name", [name for name in WITH_SNIPPETS if name != "docs/performance.md"]
+    "name", [name for name in WITH_SNIPPETS if name != "docs/expected_on_pods.md"]
 )
 def test_snippets_run(name, tmp_path, monkeypatch):
     # some write files
@@ -26,7 +26,7 @@ def test_snippets_run(name, tmp_path, monkeypatch):
 
 
 def test_the_arithmetic_of_pods_gives_the_results():
-    names = run("docs/performance.md")
+    names = run("docs/expected_on_pods.md")
     assert names["per_image"] > 0
     models = {  # parameters, statistics, width
         "fashion_mnist_realnvp": (14_707_336, 28_322, 64),
@@ -38,7 +38,7 @@ def test_the_arithmetic_of_pods_gives_the_results():
         "v6e-256": (256, 918e12 / 3, 400e9, 256),
         "h100-8": (8, 494.7e12, 450e9, 1),
     }
-    page, rows = read("docs/performance.md"), results("expectation")["rows"]
+    page, rows = read("docs/expected_on_pods.md"), results("expectation")["rows"]
     assert len(rows) == len(models) * len(machines)
     for row in rows:
         parameters, statistics, width = models[row["model"]]
