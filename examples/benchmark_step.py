@@ -65,10 +65,10 @@ BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#8A8A8A"
 # %% [markdown]
 # ## Two variants of one step
 #
-# They differ in `convolution` alone, and start from the same parameters. The first
-# thing to time is nothing: count the work. `count_flops` reads the program, without
-# running it, and counts a multiply-add as two. Those of the plain variant are the
-# work of the model; a clever one may do it in fewer or in more.
+# They differ in `convolution` alone, and start from the same parameters. Before timing,
+# count the work: `count_flops` reads the program, without running it, and counts a
+# multiply-add as two. The plain variant's operations are the model's work; a clever one
+# may take fewer, or more.
 
 # %%
 VARIANTS = ("direct", "products")

@@ -150,7 +150,7 @@ for alpha in (0.01, 0.05, 0.1):
     print(f"{alpha:8}{interval:>20}{rates[alpha][0]:14.3f}{rates[alpha][1]:8.3f}")
 
 # %% [markdown]
-# ## Batches: of those called new, how many are?
+# ## Batches: how many of those called new are new?
 #
 # In a batch of 200 images with ten new ones, `p <= 0.05` is wrong nine or ten times:
 # half of what it calls new is false. With sixty new ones it is wrong less often, and
@@ -186,9 +186,9 @@ for count in (10, 60):
 # ## A stream
 #
 # A monitor ranks every score among those before it and bets that the rank is low.
-# While nothing changes it cannot win: its wealth, 1 at the start, ever reaches 100 in
-# one stream of 100 at most, however often one looks. After image 100 a share of the
-# images is new here.
+# While nothing changes it wins nothing on average: its wealth starts at 1, and reaches
+# 100 in at most one stream in a hundred, however often one looks. After image 100 a
+# share of the images is new here.
 
 # %%
 CHANGE, LENGTH = 100, 300

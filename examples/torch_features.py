@@ -162,7 +162,7 @@ print(f"the classifier is right for {right.mean():.1%} of the test images")
 #
 # * *KNN of pixels* is the same nearest neighbour, with pixels for features. Only the
 #   network is missing.
-# * *size of a PNG*: how many bits a coder needs. Few are called new.
+# * *size of a PNG*: how many bits a coder needs; a short file counts as new.
 #
 # All are used with the settings of their papers. None has been shown an outlier.
 

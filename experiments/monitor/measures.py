@@ -228,19 +228,23 @@ def _short(values: np.ndarray) -> list[float]:
 
 
 def _examples(around: dict[str, Scenes], verdicts: dict) -> dict:
-    """The first scene of some sets: items as hexadecimal text, and their p-values."""
+    """A scene of some sets: items as hexadecimal text, and their p-values.
+
+    Of outliers the first scene whose item 0 has an alarm, or else the first.
+    """
     others = [n for n in around if n not in (USUAL, BEFORE, AFTER)]
-    names = [USUAL, *others[:1], AFTER]
-    return {
-        name: {
-            "items": [item.tobytes().hex() for item in around[name].items[0]],
-            "shape": list(around[name].items.shape[2:]),
-            "p_first": verdicts[name].p_first[0].tolist(),
-            "p_second": verdicts[name].p_second[0].tolist(),
-            "layer": verdicts[name].layer[0].tolist(),
+    found = {}
+    for name in (USUAL, *others[:1], AFTER):
+        verdict, items = verdicts[name], around[name].items
+        at = 0 if name == USUAL else int(verdict.alarm[:, 0].argmax())
+        found[name] = {
+            "items": [item.tobytes().hex() for item in items[at]],
+            "shape": list(items.shape[2:]),
+            "p_first": verdict.p_first[at].tolist(),
+            "p_second": verdict.p_second[at].tolist(),
+            "layer": verdict.layer[at].tolist(),
         }
-        for name in names
-    }
+    return found
 
 
 # --- over networks ------------------------------------------------------------------

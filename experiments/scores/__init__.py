@@ -14,8 +14,8 @@ they were made), told (kinds that some scores are made of), and kept back (kinds
 looked at once, when all is settled: with --lock). Scores are fitted to and calibrated
 on images that no run was trained on.
 
-Writes in OUT results.json, table.md, scores.html, heatmap.png, and scores/, all scores
-of all images: run again, it goes on where it was.
+Writes in OUT results.json, table.md, scores.html, heatmap.png, summary.png of few rows,
+and scores/, all scores of all images: run again, it goes on where it was.
 
 --lock writes lock.json, a digest of the scores, the flows, the images and the library's
 code, and looks at what is kept back. As long as all of this stays the same, so does the

@@ -1,7 +1,8 @@
 """`scores --workdir=DIR[,DIR...] --out=DIR`: scores of flows on a battery of outliers.
 
 Reads the newest checkpoint of every run, makes outliers of the test images, fits every
-score and control, and writes results.json, table.md, scores.html and heatmap.png.
+score and control, and writes results.json, table.md, scores.html, heatmap.png and
+summary.png.
 """
 
 from argparse import Namespace
@@ -9,22 +10,22 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from experiments.core import score_cache
+from experiments.core import drawing, score_cache
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
 from experiments.core.reports import leave
 from experiments.core.results import mean, versions
 from experiments.core.score_cache import Scored
-from experiments.core.score_names import SHORT
 from experiments.core.workdir import check_writable
 from experiments.scores import lock as locks
 from experiments.scores.alarms import warn_of
 from experiments.scores.images import battery, check_alike, check_kind, split, told_of
 from experiments.scores.measures import table_rows
 from experiments.scores.page import document
+from experiments.scores.pictures import short_rows, summary, whole
 from experiments.scores.rows import Row, rows
 from experiments.scores.scoring import ID, run_scores
-from flowjax_ood import figures, ood
+from flowjax_ood import ood
 from flowjax_ood.data.outliers.battery import BLOCKS, KEPT_BACK
 from flowjax_ood.distributions import bits_per_dim
 from flowjax_ood.interface import text
@@ -32,7 +33,7 @@ from flowjax_ood.interface.errors import UserError
 from flowjax_ood.runtime.messages import say, warn
 from flowjax_ood.training.state import parameter_count
 
-PICTURE = "heatmap.png"
+PICTURE, SUMMARY = "heatmap.png", "summary.png"
 
 
 def run(args: Namespace, overrides: Sequence[str]) -> None:
@@ -197,23 +198,13 @@ def _rows(
 
 def write(out: Path, results: dict) -> None:
     """Write the results, and print the table."""
-    shown = [row for row in results["rows"] if not row["part"]]
+    drawing.draw(out / SUMMARY, lambda: summary(results))
     leave(
         out,
         results,
         "scores",
         PICTURE,
-        lambda: figures.auroc_heat_map(
-            {r["score"]: {k: a["auroc"] for k, a in r["kinds"].items()} for r in shown},
-            results["blocks"],
-            marked=[r["score"] for r in shown if r["control"]],
-            aside={row["score"]: row["told"] for row in shown},
-            title="AUROC of every score on every kind of outlier",
-            caption="In-distribution images score higher: 1 is perfect, 0.5 chance, "
-            "below it outliers are preferred. Controls, in italics, have no flow. "
-            "Statistics that are there to be combined are in the tables. Kinds that a "
-            "score is made of, in brackets, do not count for its mean and worst.",
-        ),
+        lambda: whole(results),
         document,
         print_table,
     )
@@ -224,9 +215,7 @@ def print_table(results: dict) -> None:
     headers = ["score"]
     for block in results["blocks"]:
         headers += [f"{block}: mean", "worst"]
-    rows = {row["score"]: row for row in results["rows"]}
-    shown = [rows[name] for name in SHORT if name in rows]
-    shown = shown or [*rows.values()][: len(SHORT)]
+    rows, shown = results["rows"], short_rows(results)
     lines = []
     for row in shown:
         line = [row["score"] + " *" * row["control"]]

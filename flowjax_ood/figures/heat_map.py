@@ -24,10 +24,11 @@ def auroc_heat_map(
     *,
     marked: Collection[str] = (),
     aside: Mapping[str, Collection[str]] | None = None,
+    stacked: bool = False,
     title: str | None = None,
     caption: str | None = None,
 ) -> Figure:
-    """Draw AUROC as colours and numbers, groups of columns side by side.
+    """Draw AUROC as colours and numbers, groups of columns side by side or `stacked`.
 
     Each group begins with the mean and the worst of its kinds that are not `aside`.
     Blue is above 0.5, red below.
@@ -38,6 +39,7 @@ def auroc_heat_map(
         marked: scores whose names are in italics.
         aside: `{score: kinds}` that do not count for that score's mean and worst, such
             as kinds that it is made of: in brackets, without colour.
+        stacked: groups below each other, for pages.
         title: above all.
         caption: below all.
 
@@ -65,18 +67,26 @@ def auroc_heat_map(
         )
         for group, own in groups.items()
     }
-    columns = len(kinds) + (2 + GAP) * len(groups)
-    names = 0.075 * max(map(len, values)) + 0.3
-    figure = layout.new_figure(CELL[0] * columns + names, CELL[1] * len(values) + 1.9)
     widths = [len(own) + 2 for own in groups.values()]
-    grid = figure.subplots(1, len(groups), squeeze=False, width_ratios=widths)[0]
+    names = 0.075 * max(map(len, values)) + 0.3
+    if stacked:
+        tall = (CELL[1] * len(values) + 1.5) * len(groups) + 0.6
+        figure = layout.new_figure(CELL[0] * (max(widths) + GAP) + names, tall)
+        grid = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+    else:
+        wide = CELL[0] * (sum(widths) + GAP * len(groups)) + names
+        figure = layout.new_figure(wide, CELL[1] * len(values) + 1.9)
+        grid = figure.subplots(1, len(groups), squeeze=False, width_ratios=widths)[0]
     for number, (axes, (group, own)) in enumerate(zip(grid, groups.items())):
         table = tables[group]
         summed = np.column_stack([table.mean(1), table.min(1)])
         _group(axes, np.ma.column_stack([summed, table]), [MEAN, WORST, *own])
         style.title(axes, group, fontweight="bold")
         axes.set_yticks([])
-        if number == 0:
+        if stacked:
+            # cells of one width
+            axes.set_xlim(-0.5, max(widths) - 0.5)
+        if stacked or number == 0:
             axes.set_yticks(range(len(values)), list(values), fontsize=style.SMALL)
             for label in axes.get_yticklabels():
                 if label.get_text() in marked:

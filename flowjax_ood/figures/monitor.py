@@ -66,11 +66,13 @@ def monitor_panels(
     key = {n: {"color": colors[n], "lw": 0, "marker": "o", "ms": 7} for n in names} | {
         WORDS[k]: {"color": c, "lw": 6} for k, c in LAYERS.items()
     }
+    rings = any(np.any(layer) for *_, layer in scenes.values())
+    frames = "an alarm has a frame in the colour of its layer" if rings else "no alarms"
     caption = (
-        f"Scenes: an alarm has a frame in the colour of its layer; below, the p-values "
-        f"of layers 1 and 2. Dots: AUROC, 0.5 is chance (line). Alarms: p ≤ {alpha:g} "
-        f"(line). Differences: with 95 % intervals of the items; at the line, the part "
-        f"adds nothing."
+        f"Scenes: {frames}; below, the p-values of layers 1 and 2. An alarm is at twice "
+        f"the smaller p ≤ {alpha:g} (line). Dots: AUROC, 0.5 is chance (line). "
+        f"Differences: with 95 % intervals of the items; at the line, the part adds "
+        f"nothing."
     )
     return layout.frame(figure, title, key=layout.line_key(key), caption=caption)
 

@@ -135,7 +135,8 @@ def test_the_files_show_the_table(first):
     assert of_row == {"| log p(x)": False, "| mean intensity (no flow)": True}
     assert "http://" not in page
     assert "data:image/png;base64," in page
-    assert (out / "heatmap.png").read_bytes()[:4] == b"\x89PNG"
+    for picture in ("heatmap.png", "summary.png"):
+        assert (out / picture).read_bytes()[:4] == b"\x89PNG"
 
 
 def plain_picture(*arguments, **options):
