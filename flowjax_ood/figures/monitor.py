@@ -69,7 +69,7 @@ def monitor_panels(
     rings = any(np.any(layer) for *_, layer in scenes.values())
     frames = "an alarm has a frame in the colour of its layer" if rings else "no alarms"
     caption = (
-        f"Scenes: {frames}; below, the p-values of layers 1 and 2. An alarm is at twice "
+        f"Scenes: {frames}; below, p-values of layers 1 and 2. An alarm is at twice "
         f"the smaller p ≤ {alpha:g} (line). Dots: AUROC, 0.5 is chance (line). "
         f"Differences: with 95 % intervals of the items; at the line, the part adds "
         f"nothing."
