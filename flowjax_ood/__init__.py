@@ -3,4 +3,4 @@
 Unrelated to the library `flowjax`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
