@@ -80,9 +80,9 @@ setup(
         "tables": ["scikit-learn>=1.5"],
         # `train --tensorboard`: event files, without TensorFlow
         "tensorboard": ["tensorboardX>=2.6.2"],
-        # --workdir=s3://... or gs://..., and config.data.path; before 3, it does not
-        # check by itself what has arrived
-        "buckets": ["google-cloud-storage>=3.0", "s3fs>=2024.10"],
+        # --workdir=s3://... or gs://..., and config.data.path; before, the one does not
+        # check by itself what has arrived, and the other ignores create-if-absent
+        "buckets": ["google-cloud-storage>=3.0", "s3fs>=2024.12"],
         # the manual: `mkdocs serve`
         "docs": [
             "mkdocs-material>=9.6",
@@ -109,7 +109,7 @@ setup(
             "pytest-cov>=7.0",
             "pytest-xdist>=3.8",
             "ruff>=0.12",
-            "s3fs>=2024.10",
+            "s3fs>=2024.12",
             "scikit-learn>=1.6",
             "setuptools>=77",
             "tensorboardX>=2.6.2",
