@@ -100,3 +100,17 @@ def test_what_is_said_of_all_flows_holds():
     # in the order of their densities: the best, and the worst
     assert next(iter(flows)) == "maf"
     assert digits[-1] == max(digits)
+
+
+def test_bottlenecks_are_those_of_the_ablation():
+    rows = {
+        row["name"]: row["auroc"]["mnist"] for row in results("ablation_cpu")["rows"]
+    }
+    bottleneck = "st_net=resnet_ae, latent_dim=100"
+    means = [
+        sum(found := rows[f"mask={mask}{more}"]) / len(found)
+        for mask in ("checkerboard", "cycle")
+        for more in ("", f", {bottleneck}")
+    ]
+    said = read(PAGE).partition("moves AUROC the same way")[2].partition("(")[0]
+    check(said, means)
