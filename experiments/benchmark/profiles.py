@@ -40,6 +40,7 @@ def profile(run: CaseRun, directory: Path) -> None:
         return
     content = {
         "case": run.case.settings,
+        "devices": jax.device_count(),
         "calls": PROFILED,
         "seconds_per_call": seconds,
         "parts": [part._asdict() for part in found],

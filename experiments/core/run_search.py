@@ -23,6 +23,11 @@ def search(directory: AnyPath) -> list[AnyPath]:
     return runs
 
 
+def is_report(directory: AnyPath) -> bool:
+    """Whether a directory holds what `report` wrote, beside runs, and no run."""
+    return (directory / "report.html").is_file() and not search(directory)
+
+
 def runs_below(directory: AnyPath) -> list[AnyPath]:
     """The runs to name where a directory holds none itself: the nearest first.
 

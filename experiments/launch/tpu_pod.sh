@@ -8,10 +8,17 @@
 #   pod state          of that request, until it is ACTIVE
 #   pod install        on every host: the shared storage, Python, JAX, this repository
 #   pod run CONFIG NAME [--config.KEY=VALUE ...]
-#   pod log            what host 0 says; Ctrl-C ends looking, not the run
+#   pod log [HOST]     what host 0 says, or another; Ctrl-C ends looking, not the run
 #   pod status NAME
 #   pod stop           save and stop; the same `run` goes on
 #   pod delete
+#
+# Before: gcloud is logged in and has a project with a quota of TPUs
+# (`gcloud auth login`, `gcloud config set project`), and a bucket
+# (`gcloud storage buckets create gs://BUCKET`). REPOSITORY is cloned on every host: a
+# URL that needs no password. IDX files may be in the bucket, too: copy them by
+# `gcloud storage cp *-ubyte.gz gs://BUCKET/data/`, and give
+# --config.data.source=idx --config.data.path=gs://BUCKET/data.
 #
 # With, where they are not the defaults:
 #   TYPE=v5litepod-16 RUNTIME=v2-alpha-tpuv5-lite   (v6e-16: RUNTIME=v2-alpha-tpuv6e)
@@ -41,8 +48,15 @@ usage() {
 TYPE=${TYPE:-v5litepod-16}
 RUNTIME=${RUNTIME:-v2-alpha-tpuv5-lite}
 MOUNT=${MOUNT:-/mnt/runs}
-# a bucket is not mounted
-[[ ${SHARE:-} == gs://* ]] && RUNS=${SHARE%/} || RUNS=$MOUNT
+case "${SHARE:-}" in
+gs://*) RUNS=${SHARE%/} ;; # not mounted
+*://*) echo "SHARE=$SHARE: give gs://BUCKET/DIR or HOST:/PATH" >&2; exit 2 ;;
+*) RUNS=$MOUNT ;;
+esac
+
+shared() {
+  : "${SHARE:?a bucket or an NFS export: export SHARE=gs://BUCKET/DIR or HOST:/PATH}"
+}
 
 on() { # WORKER COMMAND
   gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker="$1" --command="$2"
@@ -96,12 +110,13 @@ state)
     --format="value(state.state)"
   ;;
 install)
-  : "${SHARE:?a bucket or an NFS export: export SHARE=gs://BUCKET/DIR or HOST:/PATH}"
+  shared
   : "${REPOSITORY:?what to clone: export REPOSITORY=https://...}"
   on all "$(installing)"
   ;;
 run)
   [[ $# -ge 2 ]] || usage
+  shared
   # detached: it goes on when the connection ends
   on all "cat > ~/train.sh <<'SCRIPT'
 $(running "$@")
@@ -109,10 +124,11 @@ SCRIPT
 setsid nohup bash ~/train.sh > ~/train.log 2>&1 < /dev/null & sleep 1"
   ;;
 log)
-  on 0 "tail -n 50 -F ~/train.log"
+  on "${1:-0}" "tail -n 50 -F ~/train.log"
   ;;
 status)
   [[ $# -eq 1 ]] || usage
+  shared
   on 0 "cd ~/flowjax_ood && source .venv/bin/activate
 python -m experiments status --workdir=$RUNS/$1"
   ;;

@@ -15,7 +15,7 @@ from experiments.core.kept_results import (
 )
 from experiments.core.keys import flatten
 from experiments.core.run_config import read_config
-from experiments.core.run_search import runs_below
+from experiments.core.run_search import is_report, runs_below
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.training.logs import metrics as metric_log
 
@@ -90,7 +90,8 @@ def read(workdirs: Sequence[Path]) -> Kept:
             remedy = anew(f"samples --workdir DIR ... --out={workdir}")
             content = json_file.read(file, SAMPLES, remedy=remedy)
             kept.samples.append(KeptOutput(workdir, content))
-        else:
+        elif not (len(workdirs) > 1 and is_report(workdir)):
+            # an earlier report is in runs/*
             kept.runs.append(_run(workdir))
     return kept
 

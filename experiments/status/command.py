@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.core.options import refuse_overrides
+from experiments.core.run_search import is_report
 from experiments.status.files import RunFiles, find_runs
 from experiments.status.record import record
 from flowjax_ood.interface import streams
@@ -48,7 +49,9 @@ def look(workdirs: list[Path], check: bool = False) -> list[dict]:
     Raises UserError where one of them holds no run, or cannot be read.
     """
     with user_errors("cannot be read", OSError):
-        runs = list(dict.fromkeys(run for w in workdirs for run in find_runs(w)))
+        # of runs/*, what `report` left there is none
+        given = [w for w in workdirs if len(workdirs) == 1 or not is_report(w)]
+        runs = list(dict.fromkeys(run for w in given for run in find_runs(w)))
         # named by their paths below the directory they share
         return [
             record(RunFiles(run, check), time.time(), name)

@@ -12,9 +12,10 @@ CONVOLUTIONS, PRODUCTS = "convolutions", "matrix products"
 # what an operation is, by the first of these that it, or what is fused into it, holds
 _RANKS = (
     (CONVOLUTIONS, ("convolution",)),
-    (PRODUCTS, ("dot", "custom-call")),
-    ("collectives", COLLECTIVES),
+    (PRODUCTS, ("dot",)),
+    ("collectives", (*COLLECTIVES, "send", "recv")),
     ("sums", ("reduce", "reduce-window", "sort")),
+    ("other", ("custom-call",)),
 )
 _COPIES = (
     *("copy", "transpose", "slice", "concatenate", "pad", "reverse", "broadcast"),
@@ -30,7 +31,19 @@ _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
 _INSTRUCTION = re.compile(
     r"^\s+(?:ROOT )?%?([\w.-]+) = (?:\(.*?\)|\S+) ([a-z][\w-]*)\((.*)$"
 )
-_HOLDS = ("fusion", "call")
+_HOLDS = ("fusion", "call", "async")
+# calls of other libraries, by what their names hold: what they are
+_TARGETS = {
+    "cudnn$conv": "convolution",
+    "cublas": "dot",
+    "gemm": "dot",
+    "matmul": "dot",
+    "sort": "sort",
+    "topk": "sort",
+}
+_TARGET = re.compile(r'custom_call_target="([^"]*)"')
+# of a convolution, whose letters b and f are no places: none of them is a window's
+_WINDOWED = re.compile(r"dim_labels=\S*\d")
 _CALLED = re.compile(r"(?:calls|to_apply)=%?([\w.-]+)")
 _NAME = re.compile(r"%([\w.-]+)")
 _ORIGIN = re.compile(r'op_name="([^"]*)"')
@@ -75,7 +88,8 @@ def parts(directory: str | Path, text: str, calls: int) -> list[Part]:
         A `Part` for each of `KINDS` and `PHASES` that has an operation. Empty where the
         trace names no operation of the program. An operation that holds others, such
         as a loop, counts without them. Fusions count as the heaviest of what they hold.
-        What a program computes outside of `jvp` and its transpose is `update`.
+        What a program computes outside of `jvp` and its transpose is `update`; where
+        nothing is differentiated, all is `forward`.
 
     Raises:
         FileNotFoundError: There is no trace below `directory`.
@@ -109,7 +123,7 @@ def operations(text: str) -> dict[str, tuple[str, str]]:
             where = begun[1]
         elif found := _INSTRUCTION.match(line):
             name, opcode, rest = found.groups()
-            opcode = opcode.removesuffix("-start").removesuffix("-done")
+            opcode = _as_computed(opcode, rest)
             # of others, what is called says nothing: how a reduction adds
             inner = _CALLED.findall(rest) if opcode in _HOLDS else []
             # an argument's is its name
@@ -135,7 +149,22 @@ def operations(text: str) -> dict[str, tuple[str, str]]:
         # most of what has lost its origin is of gradients
         phase = own[0] if own else max(others, key=_LATER.index, default=_LATER[0])
         known[one.name] = kind, phase
+    if {phase for _, phase in known.values()} == {"update"}:
+        # nothing is differentiated
+        return {name: (kind, "forward") for name, (kind, _) in known.items()}
     return known
+
+
+def _as_computed(opcode: str, rest: str) -> str:
+    """The opcode of what an operation computes, however the compiler writes it."""
+    opcode = opcode.removesuffix("-start").removesuffix("-done")
+    if opcode == "custom-call" and (target := _TARGET.search(rest)):
+        named = target[1].lower()
+        return next((o for part, o in _TARGETS.items() if part in named), opcode)
+    if opcode == "convolution" and not _WINDOWED.search(rest):
+        # how a TPU writes a matrix product
+        return "dot"
+    return opcode
 
 
 def _kind(held: Sequence[_Instruction]) -> tuple[str, list[_Instruction]]:

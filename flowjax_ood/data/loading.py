@@ -135,7 +135,7 @@ def check_request(
     image_size: int | None = None,
     channels: int | None = None,
 ) -> None:
-    """Raise TypeError or ValueError for a request that no source can meet."""
+    """Raise ValueError for a request that no source can meet."""
     for name, value in (("limit", limit), ("image_size", image_size)):
         if value is not None:
             whole_number(name, value, 1, f"; None means no {name}")

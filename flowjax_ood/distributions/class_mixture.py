@@ -39,7 +39,7 @@ class ClassMixture(Flow):
     def __post_init__(self):
         whole_number("classes", self.classes, 1)
         self.absent = tuple(whole_number("absent", c, 0) for c in self.absent)
-        outside = [label for label in self.absent if not 0 <= label < self.classes]
+        outside = [label for label in self.absent if label >= self.classes]
         if outside:
             raise ValueError(
                 f"absent classes must lie in 0 ... {self.classes - 1}, got {outside[0]}"

@@ -54,7 +54,7 @@ class NearestNeighbors:
             normalize: divide every feature by its length first.
 
         Raises:
-            TypeError: features that are no real numbers, or a k that is no integer.
+            TypeError: features that are no real numbers.
             ValueError: features that are not finite, not `[N, D]` or too large for
                 squared distances, and a k that is not in 1 ... N.
         """

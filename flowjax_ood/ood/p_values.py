@@ -29,7 +29,8 @@ def low_p(scores, calibration) -> np.ndarray:
         float64 `[N]`, in `1 / (n + 1) ... 1`.
 
     Raises:
-        ValueError: numbers that are NaN, and no calibration scores.
+        TypeError: scores that are no real numbers.
+        ValueError: numbers that are NaN, other shapes, and no calibration scores.
     """
     scores, ordered = _checked(scores, calibration)
     return low_ranks(scores, ordered) / (len(ordered) + 1)
@@ -177,4 +178,5 @@ def _checked(scores, calibration) -> tuple[np.ndarray, np.ndarray]:
     """Scores, and calibration scores in ascending order."""
     ordered = np.sort(check_scores("calibration", calibration))
     # of no scores there are no p-values
-    return (check_scores("scores", scores) if len(scores) else np.empty(0)), ordered
+    none = np.shape(scores) == (0,)
+    return np.empty(0) if none else check_scores("scores", scores), ordered

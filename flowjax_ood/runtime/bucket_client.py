@@ -31,6 +31,14 @@ ANSWER, LONGEST = 30, 10.0
 SLOWEST, USUAL = 250_000, 1 << 24
 
 
+# of what a package raises without one
+NUMBERS = {
+    FileNotFoundError: errno.ENOENT,
+    FileExistsError: errno.EEXIST,
+    PermissionError: errno.EACCES,
+}
+
+
 class BucketError(OSError):
     """A bucket refuses, or did not answer in time; `filename` is the object's URL."""
 
@@ -75,8 +83,8 @@ def store(scheme: str) -> Store:
     except ImportError as error:
         raise BucketError(
             errno.ENOTSUP,
-            f"{scheme}:// needs {PACKAGES[scheme]}, which is not installed: "
-            "pip install -e '.[buckets]'",
+            f"{scheme}:// needs {PACKAGES[scheme]}, which is not installed "
+            f"({first_line(error)}): pip install -e '.[buckets]'",
         ) from error
 
 
@@ -85,22 +93,27 @@ def _ask(
     request: Callable[[Store, str, float], T],
     size: int = 0,
     seconds: float | None = None,
+    before: Callable[[], None] | None = None,
 ) -> T:
     """`request(store, key, timeout)`, until it succeeds or has failed for `seconds`.
 
-    Each attempt is bounded by the time that `size` bytes may take, and all of them by
-    `seconds` (`patience()`). Raises FileNotFoundError, FileExistsError and
-    PermissionError as they are, and BucketError for all else, naming `url`.
+    Each attempt may take as long as `size` bytes may, and all of them `seconds`
+    (`patience()`). `before()` precedes each of them: what it raises ends them. Raises
+    FileNotFoundError, FileExistsError and PermissionError as they are, and BucketError
+    for all else, naming `url`.
     """
     scheme, _, key = url.partition("://")
     asked = store(scheme)
     seconds = patience() if seconds is None else seconds
     failing, wait = None, 0.1
     while True:
+        if before:
+            before()
         try:
             return request(asked, key, ANSWER + size / SLOWEST)
         except (FileNotFoundError, FileExistsError, PermissionError) as error:
-            raise type(error)(error.errno, _said(asked, error), url) from error
+            number = error.errno or NUMBERS[type(error)]
+            raise type(error)(number, _said(asked, error), url) from error
         except Exception as error:
             now = time.monotonic()
             failing = now if failing is None else failing
@@ -129,7 +142,9 @@ def _said(asked: Store, error: Exception) -> str:
     return asked.says(error) or strerror or first_line(error) or type(error).__name__
 
 
-# --- requests -----------------------------------------------------------------------
+# --- requests; `before()` precedes every attempt to write ---------------------------
+
+Before = Callable[[], None] | None
 
 
 def read(url: str, size: int = USUAL) -> bytes:
@@ -137,13 +152,18 @@ def read(url: str, size: int = USUAL) -> bytes:
     return _ask(url, lambda store, key, timeout: store.read(key, timeout), size)
 
 
-def write(url: str, data: bytes, seconds: float | None = None) -> None:
+def write(
+    url: str, data: bytes, seconds: float | None = None, before: Before = None
+) -> None:
     """Write an object, whole; one that is there is replaced."""
-    size = len(data)
-    _ask(url, lambda store, key, time: store.write(key, data, time), size, seconds)
+
+    def request(store: Store, key: str, timeout: float) -> None:
+        store.write(key, data, timeout)
+
+    _ask(url, request, len(data), seconds, before)
 
 
-def create(url: str, data: bytes) -> None:
+def create(url: str, data: bytes, before: Before = None) -> None:
     """Write an object that is not there; FileExistsError where it is.
 
     Of several who create one object at a time, one succeeds. `data` must tell them
@@ -153,17 +173,25 @@ def create(url: str, data: bytes) -> None:
     def request(store: Store, key: str, timeout: float) -> None:
         try:
             store.create(key, data, timeout)
-        except FileExistsError:
-            if store.read(key, timeout) != data:
-                raise
+        except FileExistsError as there:
+            try:
+                ours = store.read(key, timeout) == data
+            except (FileNotFoundError, PermissionError):
+                # it was there, and was not ours
+                ours = False
+            if not ours:
+                raise there
 
-    _ask(url, request)
+    _ask(url, request, before=before)
 
 
-def upload(file: Path, url: str) -> None:
+def upload(file: Path, url: str, before: Before = None) -> None:
     """Copy a file into an object; a large one goes in parts."""
-    size = file.stat().st_size
-    _ask(url, lambda store, key, timeout: store.upload(key, file, timeout), size)
+
+    def request(store: Store, key: str, timeout: float) -> None:
+        store.upload(key, file, timeout)
+
+    _ask(url, request, file.stat().st_size, before=before)
 
 
 def download(url: str, file: Path, size: int) -> None:
@@ -171,15 +199,24 @@ def download(url: str, file: Path, size: int) -> None:
     _ask(url, lambda store, key, timeout: store.download(key, file, timeout), size)
 
 
-def copy(url: str, to: str, size: int) -> None:
-    """Copy an object of so many bytes within its storage, which sends nothing here."""
-    target = to.partition("://")[2]
-    _ask(url, lambda store, key, timeout: store.copy(key, target, timeout), size)
+def copy(url: str, to: str, size: int, before: Before = None) -> None:
+    """Copy an object of so many bytes within its storage, which sends nothing here.
+
+    Raises ValueError for another kind of storage.
+    """
+    scheme, _, target = to.partition("://")
+    if not url.startswith(f"{scheme}://"):
+        raise ValueError(f"{url} cannot be copied to {to}: another kind of storage")
+
+    def request(store: Store, key: str, timeout: float) -> None:
+        store.copy(key, target, timeout)
+
+    _ask(url, request, size, before=before)
 
 
-def delete(url: str) -> None:
+def delete(url: str, before: Before = None) -> None:
     """Remove an object; nothing happens where there is none."""
-    _ask(url, lambda store, key, timeout: store.delete(key, timeout))
+    _ask(url, lambda store, key, time: store.delete(key, time), before=before)
 
 
 def look(url: str) -> Entry | None:

@@ -14,10 +14,11 @@ class Entry(NamedTuple):
 
 
 class Store(ABC):
-    """Requests to one kind of storage, each sent once and bounded by `timeout` seconds.
+    """Requests to one kind of storage, each sent once.
 
-    Keys are `bucket/name`. Raises FileNotFoundError, FileExistsError and
-    PermissionError as on a disk, and what the package that sends the request raises.
+    `timeout` are seconds until it has failed; of `gs://`, seconds without a byte. Keys
+    are `bucket/name`. Raises FileNotFoundError, FileExistsError and PermissionError as
+    on a disk, and what the package that sends the request raises.
     """
 
     @abstractmethod

@@ -4,27 +4,42 @@ Credentials are those of the machine, or of `gcloud auth application-default log
 `STORAGE_EMULATOR_HOST` names a server that is not Google's, which needs none.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from google.api_core import exceptions
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import (
+    DefaultCredentialsError,
+    RefreshError,
+    TransportError,
+)
 from google.cloud import storage
 
 from flowjax_ood.runtime.bucket_store import Entry, Store
+from flowjax_ood.runtime.messages import first_line
 
 # they stay as they are, however often one asks
 FINAL = (
     exceptions.BadRequest,
+    exceptions.LengthRequired,
+    exceptions.MethodNotAllowed,
     exceptions.MethodNotImplemented,
     exceptions.RequestRangeNotSatisfiable,
     DefaultCredentialsError,
 )
+# of a BadRequest: what was sent did not arrive as it was
+GARBLED = ("CRC32C", "MD5")
+LOG_IN = "run gcloud auth application-default login"
+KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 class GSStore(Store):
-    """What the package would repeat by itself is turned off (`retry`)."""
+    """What the package would repeat by itself is turned off (`retry`).
+
+    But for a look at the bucket, in the background, by newer versions of it.
+    """
 
     def __init__(self) -> None:
         # made by the first request: looking for credentials may be what fails
@@ -34,7 +49,10 @@ class GSStore(Store):
         if self._made is None:
             self._made = storage.Client(project="none")
         bucket, _, name = key.partition("/")
-        return self._made.bucket(bucket).blob(name)
+        try:
+            return self._made.bucket(bucket).blob(name)
+        except ValueError as error:
+            raise exceptions.BadRequest(f"{bucket}: {error}") from error
 
     def read(self, key: str, timeout: float) -> bytes:
         with _errors(key):
@@ -47,14 +65,17 @@ class GSStore(Store):
             )
 
     def create(self, key: str, data: bytes, timeout: float) -> None:
-        with _errors(key):
-            self._blob(key).upload_from_string(
-                data,
-                "application/octet-stream",
-                timeout=timeout,
-                retry=None,
-                if_generation_match=0,
-            )
+        try:
+            with _errors(key):
+                self._blob(key).upload_from_string(
+                    data,
+                    "application/octet-stream",
+                    timeout=timeout,
+                    retry=None,
+                    if_generation_match=0,
+                )
+        except exceptions.PreconditionFailed as error:
+            raise FileExistsError(17, "The object is there", key) from error
 
     def upload(self, key: str, file: Path, timeout: float) -> None:
         with _errors(key):
@@ -113,15 +134,25 @@ class GSStore(Store):
             )
             # an object by the name of a folder is what a console makes of one
             entries = [_entry(one) for one in found if not one.name.endswith("/")]
-        names = (name.strip("/") for name in found.prefixes)
-        return entries, [f"gs://{blob.bucket.name}/{name}" for name in names]
+        # `a//b` is in no folder that has a name
+        names = [name for name in found.prefixes if not name.endswith("//")]
+        folders = [name.removesuffix("/") for name in names]
+        return entries, [f"gs://{blob.bucket.name}/{folder}" for folder in folders]
 
     def is_final(self, error: Exception) -> bool:
-        return isinstance(error, FINAL)
+        if isinstance(error, RefreshError):
+            # a machine that gives credentials may fail for a moment
+            passes = error.retryable or isinstance(error.__cause__, TransportError)
+            return not passes
+        garbled = any(word in str(error) for word in GARBLED)
+        return isinstance(error, FINAL) and not garbled
 
     def says(self, error: Exception) -> str:
-        if isinstance(error, DefaultCredentialsError):
-            return "no credentials; run gcloud auth application-default login"
+        if isinstance(error, (DefaultCredentialsError, RefreshError)):
+            remedy = f"look at {KEY}" if KEY in os.environ else LOG_IN
+            return f"no credentials ({first_line(error)}); {remedy}"
+        if isinstance(error, exceptions.GoogleAPICallError):
+            return _message(error)
         return ""
 
 
@@ -131,11 +162,18 @@ def _errors(key: str) -> Iterator[None]:
     try:
         yield
     except exceptions.NotFound as error:
-        raise FileNotFoundError(2, error.message or "No such object", key) from error
-    except exceptions.PreconditionFailed as error:
-        raise FileExistsError(17, "The object is there", key) from error
+        raise FileNotFoundError(2, _message(error), key) from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        raise PermissionError(13, error.message, key) from error
+        raise PermissionError(13, _message(error), key) from error
+
+
+def _message(error: exceptions.GoogleAPICallError) -> str:
+    """The status of an answer, and what it says, in a line."""
+    try:
+        said = error.response.json()["error"]["message"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        said = error.message
+    return f"{error.code}: {first_line(said)}"
 
 
 def _entry(blob: storage.Blob) -> Entry:

@@ -209,6 +209,10 @@ class BucketPath:
 
     # --- reading and writing --------------------------------------------------------
 
+    def _mine(self) -> None:
+        """Raise BucketError where this process has lost the lock of a folder above."""
+        leases.check(self.url)
+
     def read_bytes(self) -> bytes:
         return client.read(self.url)
 
@@ -222,18 +226,15 @@ class BucketPath:
         return BytesIO(client.read(self.url, self.stat().st_size))
 
     def write_bytes(self, data: bytes, seconds: float | None = None) -> None:
-        leases.check(self.url)
-        client.write(self.url, data, seconds)
+        client.write(self.url, data, seconds, self._mine)
 
     def create(self, data: bytes) -> None:
         """Write what is not there yet, or FileExistsError; see `bucket_client`."""
-        leases.check(self.url)
-        client.create(self.url, data)
+        client.create(self.url, data, self._mine)
 
     def upload(self, file: Path) -> None:
         """Become a copy of a file."""
-        leases.check(self.url)
-        client.upload(file, self.url)
+        client.upload(file, self.url, self._mine)
 
     def download(self, file: Path) -> None:
         """Make a copy on the disk."""
@@ -241,12 +242,10 @@ class BucketPath:
 
     def copy(self, to: "BucketPath") -> None:
         """Make a copy within the same kind of storage."""
-        leases.check(to.url)
-        client.copy(self.url, to.url, self.stat().st_size)
+        client.copy(self.url, to.url, self.stat().st_size, to._mine)
 
     def unlink(self, missing_ok: bool = False) -> None:
-        leases.check(self.url)
-        client.delete(self.url)
+        client.delete(self.url, self._mine)
 
     def mkdir(self, mode: int = 0, parents: bool = False, exist_ok: bool = False):
         """Nothing to do: folders of a bucket are names alone."""

@@ -10,7 +10,12 @@ from flowjax_ood.runtime.bucket_store import Entry, Store
 
 CONNECT = 10
 # they stay as they are, however often one asks
-FINAL = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE)
+FINAL = (errno.EINVAL, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE)
+# of botocore, which need not be installed to name them: who one is, is not known
+UNKNOWN = (
+    *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"),
+    *("SSOTokenLoadError", "UnauthorizedSSOTokenError", "ParamValidationError"),
+)
 # what was sent did not arrive as it was: errno is EINVAL, too
 GARBLED = ("BadDigest", "IncompleteBody", "RequestTimeout")
 
@@ -35,7 +40,12 @@ class S3Store(Store):
         self._files.pipe_file(key, data, timeout=timeout)
 
     def create(self, key: str, data: bytes, timeout: float) -> None:
-        self._files.pipe_file(key, data, mode="create", timeout=timeout)
+        try:
+            self._files.pipe_file(key, data, mode="create", timeout=timeout)
+        except OSError as error:
+            if _status(error) == 412:
+                raise FileExistsError(17, "The object is there", key) from error
+            raise
 
     def upload(self, key: str, file: Path, timeout: float) -> None:
         self._files.put_file(str(file), key, timeout=timeout)
@@ -58,8 +68,13 @@ class S3Store(Store):
 
     def below(self, key: str, timeout: float) -> list[Entry]:
         found = self._files.find(f"{key}/", detail=True, timeout=timeout)
-        # of a folder that is none, s3fs gives the object of that name
-        return [_entry(i) for name, i in found.items() if name.startswith(f"{key}/")]
+        # of a folder that is none, s3fs gives the object of that name; an object by the
+        # name of a folder is what a console makes of one
+        return [
+            _entry(info)
+            for name, info in found.items()
+            if name.startswith(f"{key}/") and not name.endswith("/")
+        ]
 
     def children(self, key: str, timeout: float) -> tuple[list[Entry], list[str]]:
         inside = self._files.ls(f"{key}/", detail=True, timeout=timeout)
@@ -69,7 +84,7 @@ class S3Store(Store):
         return objects, [f"s3://{folder}" for folder in folders]
 
     def is_final(self, error: Exception) -> bool:
-        if type(error).__name__ in ("NoCredentialsError", "ParamValidationError"):
+        if type(error).__name__ in UNKNOWN or _status(error) == 401:
             return True
         code = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
         return getattr(error, "errno", None) in FINAL and code not in GARBLED
@@ -80,6 +95,12 @@ class S3Store(Store):
                 "no credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"
             )
         return ""
+
+
+def _status(error: Exception) -> int | None:
+    """The status of the answer that an error was made of."""
+    response = getattr(error.__cause__, "response", {})
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
 def _entry(info: dict[str, Any]) -> Entry:

@@ -77,7 +77,7 @@ def _fit(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "encoder", "pixels"),
         default="auto",
         help="compare features of a pretrained encoder (extra `embeddings`) or pixels; "
-        "auto takes the encoder where it is installed",
+        "auto takes both where the encoder is installed, else pixels",
     )
     parser.add_argument(
         "--calibrate",

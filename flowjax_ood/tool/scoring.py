@@ -51,7 +51,8 @@ class Rule:
     def words(self) -> str:
         if self.control == "each":
             return f"called new at p <= {self.level:g}"
-        return f"called new, of which at most {self.level:g} are normal on average"
+        share = f"{100 * self.level:g} %"
+        return f"called new, of which at most {share} are normal on average"
 
 
 def score(subject: Subject, examples: Examples, label: str = "scoring") -> Scored:

@@ -37,9 +37,9 @@ ENTRY %main (x: f32[4,8]) -> f32[] {
   %x = f32[4,8]{1,0} parameter(0), metadata={op_name="args[0]"}
   %fusion.1 = f32[4,4]{1,0} fusion(%x), kind=kLoop, calls=%fused.1
   %fusion.2 = (f32[4,4]{1,0}, f32[4,4]{1,0}) fusion(%fusion.1), calls=%fused.2
-  %c = f32[4,4]{1,0} convolution(%fusion.1, %fusion.2), \
+  %c = f32[4,4]{1,0} convolution(%fusion.1, %fusion.2), dim_labels=b01f_01io->b01f, \
 metadata={op_name="jit(step)/transpose(jvp(f))/conv"}
-  %again = f32[4,4]{1,0} convolution(%c, %x)
+  %again = f32[4,4]{1,0} convolution(%c, %x), dim_labels=b01f_01io->b01f
   %all = f32[4,4]{1,0} all-reduce-start(%again), to_apply=%add.1
   %done = f32[4,4]{1,0} all-reduce-done(%all)
   %r = f32[] reduce(%done), to_apply=%add.1, metadata={op_name="jit(step)/sum"}
@@ -61,6 +61,50 @@ def test_operations_are_of_the_heaviest_kind_that_they_hold():
         "e": "elementwise",
     }
     assert {name: kinds[name] for name in expected} == expected
+
+
+# of a GPU and of a TPU
+OTHERS = """\
+HloModule jit_step
+
+%moved (p: f32[4]) -> f32[4] {
+  %p = f32[4]{0} parameter(0)
+  ROOT %copied = f32[4]{0} copy(%p)
+}
+
+ENTRY %main (x: f32[4,8]) -> f32[] {
+  %x = f32[4,8]{1,0} parameter(0)
+  %conv = (f32[4]{0}, u8[0]{0}) custom-call(%x), dim_labels=b01f_01io->b01f, \
+custom_call_target="__cudnn$convForward"
+  %gemm = f32[4,4]{1,0} custom-call(%x, %x), custom_call_target="__cublas$gemm"
+  %top = f32[4]{0} custom-call(%x), custom_call_target="TopK"
+  %shard = f32[4]{0} custom-call(%x), custom_call_target="Sharding"
+  %product = f32[4,4]{1,0} convolution(%x, %x), dim_labels=bf_io->bf
+  %window = f32[4,4]{1,0} convolution(%x, %x), window={size=3}, dim_labels=b0f_0io->b0f
+  %start = ((f32[4]), f32[4], s32[]) async-start(%x), calls=%moved
+  %sent = (f32[4], u32[], token[]) send(%x), channel_id=1
+  ROOT %e = f32[4]{0} exponential(%top)
+}
+"""
+
+
+def test_accelerators_write_it_otherwise():
+    known = operations(OTHERS)
+    kinds = {name: kind for name, (kind, _) in known.items()}
+    expected = {
+        "conv": "convolutions",
+        "gemm": "matrix products",
+        "top": "sums",
+        "shard": "other",
+        "product": "matrix products",
+        "window": "convolutions",
+        "start": "copies",
+        "sent": "collectives",
+        "e": "elementwise",
+    }
+    assert {name: kinds[name] for name in expected} == expected
+    # nothing is differentiated
+    assert {phase for _, phase in known.values()} == {"forward"}
 
 
 def test_what_has_no_origin_comes_after_what_it_reads():

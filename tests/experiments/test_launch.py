@@ -228,6 +228,7 @@ POD = {
             ],
         ),
         (["log"], "0", ["train.log"]),
+        (["log", "3"], "3", ["train.log"]),
         (["install", "gs://b/runs/"], "all", ["install -y git", "'.[buckets]'"]),
         (
             ["run", "gs://b/runs/", "c.py", "glow"],
@@ -272,6 +273,8 @@ def test_a_slice_is_asked_for(stage, spot, more):
         ("tpu_pod.sh", ["run"], POD, "pod run CONFIG NAME"),
         ("tpu_pod.sh", [], POD, "pod create"),
         ("tpu_pod.sh", ["install"], POD | {"SHARE": ""}, "an NFS export"),
+        ("tpu_pod.sh", ["run", "c.py", "a"], POD | {"SHARE": ""}, "an NFS export"),
+        ("tpu_pod.sh", ["status", "a"], POD | {"SHARE": "s3://b"}, "give gs://"),
         ("tpu_pod.sh", ["state"], {"TPU": "", "ZONE": ""}, "the name of the slice"),
         ("slurm.sbatch", ["c.py"], JOB, "usage: sbatch"),
         ("single_box.sh", ["c.py", "w"], {}, "usage: bash"),

@@ -92,9 +92,17 @@ class Emulator:
 class Faulty:
     """The server's application, with its faults before it."""
 
-    def __init__(self, application):
-        self.application, self.rules, self.seen = application, [], []
+    def __init__(self, application, kind: str):
+        self.application, self.kind = application, kind
+        self.rules, self.seen = [], []
         self.one = threading.Lock()
+
+    def body(self, status: str, code: str) -> tuple[str, str]:
+        """What a refusal says, as servers of a kind say it."""
+        if self.kind == "s3":
+            return "xml", f"<Error><Code>{code}</Code></Error>"
+        said = {"code": int(status[:3]), "message": f"{code}, it says", "errors": []}
+        return "json", json.dumps({"error": said}, indent=2)
 
     def __call__(self, environ, start_response):
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -108,10 +116,13 @@ class Faulty:
         if how == "lose":
             list(self.application(environ, lambda *_: None))
         if how in ("refuse", "lose"):
+            # what is not read would be taken for the next request
+            environ["kept body"] = body_of(environ)
             status = rule.get("status", "503 Slow Down")
-            body = f"<Error><Code>{rule.get('code', 'SlowDown')}</Code></Error>"
-            start_response(status, [("Content-Type", "application/xml")])
-            return [body.encode()]
+            kind, body = self.body(status, rule.get("code", "SlowDown"))
+            length = [("Content-Length", str(len(body)))]
+            start_response(status, [("Content-Type", f"application/{kind}"), *length])
+            return [] if method == "HEAD" else [body.encode()]
         return self.application(environ, start_response)
 
     def rule(self, method: str, path: str) -> dict:
@@ -208,7 +219,7 @@ def serve(kind: str) -> None:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application = {"s3": moto, "gs": google}[kind]()
-    server = make_server("127.0.0.1", 0, Faulty(application), threaded=True)
+    server = make_server("127.0.0.1", 0, Faulty(application, kind), threaded=True)
     print(server.port, flush=True)
     threading.Thread(target=end_with_parent, daemon=True).start()
     server.serve_forever()

@@ -193,8 +193,11 @@ def test_network_errors():
         FSSD().fit(NET, Given(id_validation=blobs.VALIDATION)).score_outputs(
             GIVEN.train
         )
-    for x, size in ((blobs.TEST[:0], 5), (blobs.TEST, 0)):
-        with pytest.raises(ValueError, match=r"there are no rows|batch_size must be"):
+    for x, size, said in (
+        (blobs.TEST[:0], 5, "there are no rows"),
+        (blobs.TEST, 0, "batch_size must be at least 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
             ood.MSP().fit(NET).score(x, size)
 
 

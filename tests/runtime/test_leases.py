@@ -12,6 +12,7 @@ from flowjax_ood.runtime.bucket_client import BucketError
 from flowjax_ood.runtime.leases import Held, Lease
 from flowjax_ood.runtime.locks import hold, is_held
 from flowjax_ood.runtime.paths import as_path
+from tests.helpers.bucket import SENDS
 
 
 @pytest.fixture
@@ -96,6 +97,39 @@ def test_the_silent_lose_it_and_can_write_no_more(lock):
     (lock.parent.parent / "other").write_bytes(b"")
     silent.release()
     assert is_held(lock)
+    other.release()
+
+
+@pytest.mark.thorough
+def test_what_is_sent_again_is_refused_once_the_lock_is_lost(emulator, lock):
+    """A write that a bucket kept failing, while another run took over."""
+    first = elsewhere(Lease(lock.url))
+    first.acquire()
+    file = lock.parent / "metrics.jsonl"
+    emulator.faults({"how": "refuse", "method": SENDS, "path": "metrics.jsonl"})
+    said = []
+
+    def write() -> None:
+        try:
+            file.write_bytes(b"first")
+        except BucketError as error:
+            said.append(str(error))
+
+    sending = threading.Thread(target=write)
+    sending.start()
+    # as if it were stopped: no sign of life
+    first._stop.set()
+    time.sleep(2.5)
+    other = Lease(lock.url)
+    other.acquire()
+    leases._held[first.folder] = first
+    first._stop.clear()
+    emulator.faults()
+    sending.join(30)
+    assert said
+    assert "another run has taken the lock" in said[0]
+    assert not file.exists()
+    leases._held[other.folder] = other
     other.release()
 
 

@@ -184,6 +184,63 @@ def test_what_no_time_mends_is_said_at_once(emulator, root):
         nowhere.write_bytes(b"1")
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("403 Forbidden", "AccessDenied"), ("429 Too Many Requests", "SlowDown")],
+)
+def test_what_a_server_says_is_one_line(emulator, root, monkeypatch, status, code):
+    monkeypatch.setenv(bucket_client.PATIENCE, "0.3")
+    (root / "a").write_bytes(b"1")
+    emulator.faults({"how": "refuse", "status": status, "code": code})
+    for ask in (lambda: (root / "a").write_bytes(b"2"), (root / "a").read_bytes):
+        with pytest.raises(OSError, match=r".") as failed:
+            ask()
+        assert isinstance(failed.value, PermissionError) == (status[:3] == "403")
+        assert "\n" not in str(failed.value)
+        if emulator.kind == "gs":
+            assert f"{status[:3]}: {code}, it says" in str(failed.value)
+
+
+def test_a_name_that_no_bucket_has_is_refused_at_once(emulators):
+    emulators("gs")
+    began = time.monotonic()
+    with pytest.raises(BucketError, match="_bad"):
+        as_path("gs://_bad/a").read_bytes()
+    assert time.monotonic() - began < 5
+
+
+def test_missing_credentials_say_what_is_missing(emulators, monkeypatch):
+    emulators("gs")
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+    bucket_client.store.cache_clear()
+    with pytest.raises(BucketError, match=r"nowhere.*GOOGLE_APPLICATION") as failed:
+        as_path("gs://bucket/a").read_bytes()
+    assert "no credentials" in str(failed.value)
+    bucket_client.store.cache_clear()
+
+
+@pytest.mark.thorough
+def test_large_objects_go_in_parts(emulator, root, tmp_path):
+    content = bytes(range(256)) * (10 << 12)
+    (tmp_path / "file").write_bytes(content)
+    emulator.faults()
+    (root / "large").upload(tmp_path / "file")
+    sent = [r for r in emulator.seen() if r.split()[0] in SENDS.split("|")]
+    # of s3, from 50 MB on
+    assert len(sent) > 1 or emulator.kind == "s3"
+    (root / "large").copy(root / "copy")
+    (root / "copy").download(tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_nothing_is_copied_to_another_kind_of_bucket(root):
+    other = {"s3": "gs", "gs": "s3"}[root.url[:2]]
+    (root / "a").write_bytes(b"1")
+    with pytest.raises(ValueError, match="another kind of storage"):
+        (root / "a").copy(as_path(f"{other}://bucket/a"))
+
+
 def test_patience_is_a_number(monkeypatch):
     monkeypatch.setenv(bucket_client.PATIENCE, "soon")
     with pytest.raises(ValueError, match="SECONDS=soon: give seconds"):

@@ -96,7 +96,7 @@ def test_fdr_is_of_the_batch(detector, mixed, tmp_path, capsys):
     assert {r["image"][0] for r in rejected} >= {"z"}
     assert all(r["adjusted"] <= 0.3 for r in rejected)
     assert all(r["adjusted"] >= r["p_value"] for r in found)
-    assert "at most 0.3 are normal on average" in capsys.readouterr().out
+    assert "at most 30 % are normal on average" in capsys.readouterr().out
 
 
 def test_images_that_are_known_are_said(detector, normal, capsys):

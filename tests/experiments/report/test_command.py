@@ -304,3 +304,15 @@ def test_report_takes_no_config_keys(three_seeds, capsys):
     assert run(command) == 2
     message = only_error(capsys.readouterr().err)
     assert message.startswith("report takes no --config keys")
+
+
+def test_an_earlier_report_beside_the_runs_is_none(tmp_path, three_seeds, capsys):
+    """As `runs/*` names them."""
+    for _ in range(2):
+        found = sorted(path for path in tmp_path.iterdir() if path.is_dir())
+        assert run(["report", "--workdir", *map(str, found)]) == 0
+    assert (three_seeds[0].parent / "report" / "report.html") in [
+        path / "report.html" for path in found
+    ]
+    assert run(["report", f"--workdir={found[-1].parent / 'report'}"]) == 2
+    assert "holds no run" in only_error(capsys.readouterr().err)

@@ -34,6 +34,17 @@ def tree(tmp_path):
     return [*made, crashed]
 
 
+def test_a_report_beside_the_runs_is_none(tmp_path, capsys):
+    tree(tmp_path)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_text("")
+    both = [str(tmp_path / name) for name in ("all", "report")]
+    run(["status", "--workdir", *both, "--json"])
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 4
+    assert run(["status", "--workdir", both[1]]) == 2
+    assert "holds no run" in only_error(capsys.readouterr().err)
+
+
 def test_runs_are_found_below_a_directory(tmp_path):
     made = tree(tmp_path)
     assert find_runs(tmp_path / "all") == made
