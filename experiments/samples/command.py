@@ -97,6 +97,10 @@ def run_names(workdirs: Sequence[Path]) -> dict[Path, str]:
     while len(paths) > 1 and len({path.name for path in paths}) == 1:
         paths = [path.parent for path in paths]
     names = text.run_names(paths)
+    split = [name.partition("=") for name in names.values()]
+    if len(split) > 1 and len({(key, bool(value)) for key, _, value in split}) == 1:
+        # rows of an ablation of one key, such as flow=maf
+        names = {path: name.partition("=")[2] or name for path, name in names.items()}
     return {w: names[path] for w, path in zip(workdirs, paths)}
 
 

@@ -162,6 +162,9 @@ def test_a_run_given_twice_is_refused(capsys, tiny_run, tmp_path):
         # what all end in alike tells nothing
         (["a/seed_0", "b/seed_0"], ["a", "b"]),
         (["a/seed_0", "b/seed_0", "b/seed_1"], ["a/seed_0", "b/seed_0", "b/seed_1"]),
+        # rows of an ablation
+        (["flow=a/seed_0", "flow=b/seed_0"], ["a", "b"]),
+        (["flow=a", "mask=b"], ["flow=a", "mask=b"]),
     ],
 )
 def test_runs_go_by_the_part_of_their_path_that_differs(tmp_path, paths, names):
