@@ -15,7 +15,14 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.ablate.grid import Cell, cells
-from experiments.ablate.table import TITLE, columns, figures_of, summary, write_markdown
+from experiments.ablate.table import (
+    FIGURES,
+    TITLE,
+    columns,
+    figures_of,
+    summary,
+    write_markdown,
+)
 from experiments.core import build, drawing, run_outputs
 from experiments.core.config import load_config
 from experiments.core.data_identity import keep_data
@@ -32,6 +39,10 @@ from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import UserError, user_errors
 from flowjax_ood.training.logs.window import NonFiniteLossError
 
+TO_THE_END = (
+    "config.train.max_seconds is for `train`: the rows of a grid are trained to the "
+    "end. Set it to 0; stopped with Ctrl-C or SIGTERM, a grid goes on where it was"
+)
 # shapes of what the table takes of results.json, besides what all commands do
 ALSO = {"outlier_fraction": Each(float), "images_per_second": Maybe(float)}
 
@@ -48,15 +59,18 @@ def main(config: ConfigDict, workdir: Path) -> None:
     end, after all others are done, for runs that diverged.
     """
     if config.train.max_seconds:
-        raise UserError(
-            "config.train.max_seconds is for `train`: the rows of a grid are trained "
-            "to the end. Set it to 0; stopped with Ctrl-C or SIGTERM, a grid goes on "
-            "where it was"
-        )
+        raise UserError(TO_THE_END)
     grid = cells(config)
     sets = _Sets()
     for cell in grid:
         first = next(iter(cell.configs.values()))
+        if first.train.max_seconds:
+            raise UserError(f"row {cell.name!r}: {TO_THE_END}")
+        if kind(first) is Kind.VECTORS:
+            raise UserError(
+                f"row {cell.name!r}: {config.data.train} has vectors; the table is of "
+                "bits/dim of images. `train` trains flows of vectors"
+            )
         with user_errors(f"row {cell.name!r}", UserError):
             build.training(first, sets.of(first))
     check_writable("--workdir", workdir)
@@ -101,8 +115,13 @@ def write(config: ConfigDict, workdir: Path, grid: list[Cell], failed: dict) -> 
     write_json(workdir / "ablation.json", content)
     if content["rows"]:
         write_markdown(content, workdir / "ablation.md")
-        for name, figure in figures_of(content).items():
-            drawing.draw(workdir / f"{name}.png", figure)
+        drawn = figures_of(content)
+        for name in FIGURES:
+            if name in drawn:
+                drawing.draw(workdir / f"{name}.png", drawn[name])
+            else:
+                # of other rows, by an earlier config
+                (workdir / f"{name}.png").unlink(missing_ok=True)
     return content
 
 
@@ -147,8 +166,13 @@ def _done(config: ConfigDict, workdir: Path, sets: Sets) -> bool:
         return False
     keep_config(config, workdir)  # refuses the results of another config
     results = read_results(workdir, ALSO)
-    alike = results["eval"] == config.eval.to_dict()
-    return alike and results["auroc"].keys() == sets.ood.keys()
+    # training images are compared by `keep_data`
+    said, known = results["data"], sets.describe()
+    return (
+        results["eval"] == config.eval.to_dict()
+        and results["auroc"].keys() == sets.ood.keys()
+        and all(said.get(name) == known[name] for name in known if name != "train")
+    )
 
 
 class _Sets:
@@ -160,7 +184,7 @@ class _Sets:
     def of(self, config: ConfigDict) -> Sets:
         # the seed draws fake images, splits tables, and says what is held back
         drawn = config.data.source == "synthetic" or kind(config) is Kind.VECTORS
-        drawn = drawn or config.data.get("validation")
+        drawn = drawn or config.data.get("validation") or config.data.get("mutated")
         negative = [config.train.get(k) for k in ("negative", "negative_classes")]
         key = (config.data.to_json(), config.seed if drawn else None, *negative)
         if self._kept is None or key != self._kept[0]:

@@ -12,6 +12,8 @@ from flowjax_ood import figures
 from flowjax_ood.interface import text
 from flowjax_ood.runtime.files import write_bytes
 
+# the figures, without .png: the second where rows differ in the width of a bottleneck
+FIGURES = ("ablation", "bottleneck")
 TITLE = "Mean ± standard deviation over seeds"
 # of results.json: one value per run, and one per run and set
 SCALARS = ("params", "steps", "images_seen", "train_seconds", "images_per_second")
@@ -103,9 +105,10 @@ def figures_of(content: dict) -> dict:
     """`{file name: what draws it}`: all rows, and what the bottleneck's width does."""
     own = {"id_name": content["in_distribution"]}
     rows = {row["name"]: row for row in content["rows"]}
-    by_file = {"ablation": partial(figures.ablation_rows, rows, **own)}
+    rows_file, curves_file = FIGURES
+    by_file = {rows_file: partial(figures.ablation_rows, rows, **own)}
     if series := bottleneck_series(content["rows"]):
-        by_file["bottleneck"] = partial(figures.bottleneck_curves, series, **own)
+        by_file[curves_file] = partial(figures.bottleneck_curves, series, **own)
     return by_file
 
 

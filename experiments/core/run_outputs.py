@@ -36,7 +36,8 @@ def main(trained: TrainedFlow) -> None:
 def leave(evaluated: Evaluated) -> dict:
     """Write the numbers into the workdir, then draw them; returns results.json.
 
-    results.json and likelihoods.npz are replaced together, or both stay as they were.
+    results.json and likelihoods.npz are written before either is replaced; a process
+    that is killed just between leaves the latter new.
     """
     trained, likelihoods, results = evaluated
     arrays: dict[str, Any] = {}
@@ -85,6 +86,9 @@ def draw(evaluated: Evaluated) -> None:
     drawing.draw(workdir / "likelihood_terms.png", terms)
     if c.samples:
         drawing.draw(workdir / "samples.png", samples)
+    else:
+        # those of an earlier evaluation
+        (workdir / "samples.png").unlink(missing_ok=True)
 
 
 def print_table(runs: dict[str, dict]) -> None:

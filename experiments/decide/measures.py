@@ -194,11 +194,16 @@ def _by_class(p, drawn, labels: np.ndarray) -> list[float | None]:
     ]
 
 
-def _corrupted(own: np.ndarray, copies: np.ndarray, drawn) -> float:
-    """Alarms at 0.05 on corrupted copies of images that did not calibrate."""
+def _corrupted(own: np.ndarray, copies: np.ndarray, drawn) -> float | None:
+    """Alarms at 0.05 on corrupted copies of images that did not calibrate.
+
+    None where every split calibrates by all images that have copies.
+    """
     rates = []
     for split in drawn:
         rows = np.setdiff1d(np.arange(len(copies)), split.calibrate)
+        if not len(rows):
+            continue
         p = ood.Calibration.fit(own[split.calibrate]).p_values(copies[rows])
         rates.append((p <= FOUND).mean())
-    return float(np.mean(rates))
+    return float(np.mean(rates)) if rates else None

@@ -62,6 +62,8 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         main(load_config(args.config, overrides), args.workdir)
         return
     refuse_overrides("detect --outputs", overrides)
+    if args.distributed:
+        raise UserError("--outputs is read by one process; leave --distributed out")
     validation = 1000 if args.validation is None else args.validation
     saved.main(args.outputs, args.workdir, validation)
 

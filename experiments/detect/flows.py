@@ -86,7 +86,7 @@ def flow_runs(
 
 def _scored(trained: TrainedFlow, term: str, likelihoods: Callable) -> Scored:
     (terms, seconds), train = likelihoods(), trained.config.train
-    scores = {n: np.asarray(getattr(ll, term)) for n, ll in terms.items()}
+    scores = {n: _ranked(getattr(ll, term)) for n, ll in terms.items()}
     return Scored(
         scores,
         ["a flow", *([f"outliers ({train.negative})"] if train.negative else [])],
@@ -94,6 +94,12 @@ def _scored(trained: TrainedFlow, term: str, likelihoods: Callable) -> Scored:
         fit_seconds=0.0,
         ms_per_image=1e3 * seconds / sum(map(len, scores.values())),
     )
+
+
+def _ranked(values) -> np.ndarray:
+    """Values of which those that are not finite are the lowest, as in `evaluate`."""
+    values = np.asarray(values)
+    return np.where(np.isfinite(values), values, -np.inf)
 
 
 def _likelihoods(trained: TrainedFlow, tests: dict) -> tuple[dict, float]:

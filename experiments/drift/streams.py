@@ -100,7 +100,10 @@ def draw(
             pool = np.arange(len(other))
             if copies:
                 unused = rest[steps:]
-                pool = unused[unused < len(other)] if len(unused) else pool
+                pool = unused[unused < len(other)]
+                if len(pool) < after:
+                    # few would be repeated: also copies of images of the stream
+                    pool = np.setdiff1d(np.arange(len(other)), order[:calibrate])
                 pool = pool if len(pool) else np.arange(len(other))
             drawn = other[_taken(rng, rng.permutation(pool), after)]
             changed = rng.random(after) < change.share

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from experiments.core.data_identity import keep_data
 from experiments.core.keys import Kind
 from experiments.core.reports import leave
 from experiments.core.results import versions
@@ -28,6 +29,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     """Run `monitor`."""
     with opened(args, overrides, Kind.SCENES) as config:
         scenes = run_scenes(config)
+        keep_data(scenes.train, args.workdir, None, **scenes.arrays)
         runs = []
         for number in range(config.scenes.networks):
 

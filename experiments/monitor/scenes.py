@@ -37,6 +37,12 @@ class RunScenes(NamedTuple):
     before: Scenes
     after: Scenes
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a run goes on with besides its training images, by what it is."""
+        outliers = {f"set {name!r}": x for name, x in self.outliers.items()}
+        return {"test scenes": self.test.items, **outliers}
+
 
 def run_scenes(config: ConfigDict) -> RunScenes:
     """Load the sets of a config and draw its scenes.

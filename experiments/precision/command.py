@@ -14,7 +14,7 @@ import numpy as np
 from experiments.core import build
 from experiments.core.evaluation import TrainedFlow, dequantized
 from experiments.core.keys import Kind
-from experiments.core.results import likelihood_results, versions, write_json
+from experiments.core.results import finite, likelihood_results, versions, write_json
 from experiments.core.workdir import check_writable
 from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import UserError
@@ -59,11 +59,14 @@ def main(trained: TrainedFlow) -> None:
         results = likelihood_results(likelihoods, sets.test.name)
         rows[name] = {
             **{key: results[key] for key in ("bits_per_dim", "auroc", "auroc_ci95")},
-            # nats an image, over all sets
-            "log_prob_from_float32_median": float(np.median(apart)),
-            "log_prob_from_float32_max": float(np.max(apart)),
+            # nats an image, over all sets; None where some are not finite
+            "log_prob_from_float32_median": finite(np.median(apart)),
+            "log_prob_from_float32_max": finite(np.max(apart)),
             # in units of pixels in [0, 1)
-            "round_trip_error_max": round_trip_error(flow, trained.variables, x),
+            "round_trip_error_max": finite(
+                round_trip_error(flow, trained.variables, x)
+            ),
+            "non_finite": int((~np.isfinite(apart)).sum()),
         }
     content = {
         "config": config.to_dict(),
@@ -88,13 +91,17 @@ def round_trip_error(flow, variables: dict, x: jax.Array) -> float:
     return float(np.max(np.abs(np.asarray(again) - np.asarray(x))))
 
 
+def _error(value: float | None) -> str:
+    return text.NOT_FINITE if value is None else f"{value:.1e}"
+
+
 def print_rows(rows: dict[str, dict]) -> None:
     """Print a row per precision: bits/dim and AUROC of every set, and the errors."""
     headers, lines = [], []
     for name, row in rows.items():
-        bits, areas, _, *errors = row.values()
+        bits, areas, _, *errors, _ = row.values()
         headers = [*(f"bits/dim {n}" for n in bits), *(f"AUROC {n}" for n in areas)]
         values = [text.decimals(v, 4) for v in (*bits.values(), *areas.values())]
-        lines.append([name, *values, *(f"{error:.1e}" for error in errors)])
+        lines.append([name, *values, *map(_error, errors)])
     headers = ["precision", *headers, "nats off: median", "max", "round trip"]
     text.print_table(headers, lines, title="st-networks in lower precision", width=120)

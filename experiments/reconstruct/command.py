@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core.data_identity import keep_data
 from experiments.core.keys import Kind
 from experiments.core.reports import leave
 from experiments.core.results import versions
@@ -62,6 +63,10 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
 def main(config: ConfigDict, workdir: Path) -> tuple[dict, dict]:
     """`(results, {set: (views, volume, reconstruction)})`; see the module."""
     images = load_images(config)
+    training, *roles = images.roles.items()
+    others = {f"set {name!r}": x for name, x in images.others.items()}
+    parts = {f"images of {role!r}": x for role, x in roles}
+    keep_data(training[1], workdir, None, **parts, **others)
     with user_errors("config.light_field"):
         data = _data(images, config)
         of_block = {b: make_flow(config, b, data.training.x.shape[1:]) for b in BLOCKS}

@@ -106,7 +106,8 @@ def _setting(runs: Sequence[KeptRun]) -> str:
     rates = [rate for rate in known if rate is not None]
     if len(rates) == len(known):
         text += f", {np.mean(rates):,.0f} {things}/s without compilation"
-    return f"{text}: {results['images_seen']:,} {things} seen."
+    seen = round(np.mean([r.results["images_seen"] for r in runs]))
+    return f"{text}: {seen:,} {things} seen."
 
 
 def _add_training(document: Document, runs: Sequence[KeptRun], names: dict) -> None:

@@ -180,7 +180,7 @@ def settings(flows: Sequence[Flow]) -> list[dict]:
                 "seeds": ", ".join(str(r.seed) for r in runs),
                 "size": size_words(runs[0]),
                 "parameters": results["params"],
-                "seen": results["images_seen"],
+                "seen": round(np.mean([r.results["images_seen"] for r in runs])),
                 "of recipe": recipe_share(runs[0]) or NOT_AVAILABLE,
                 "time": text.duration(seconds),
             }

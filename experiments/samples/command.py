@@ -122,6 +122,11 @@ def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
             f"{file} is of step {results['steps']}, the newest checkpoint of step "
             f"{trained.step}; {evaluate_again(workdir)}"
         )
+    if results["in_distribution"] != trained.sets.test.name:
+        raise UserError(
+            f"{file} is of {results['in_distribution']}, not of "
+            f"{trained.sets.test.name}; {evaluate_again(workdir)}"
+        )
 
     @jax.jit
     def images(variables, z, temperature):

@@ -67,9 +67,12 @@ class NearestFeatures:
     """Fits the distance to the k-th nearest of whitened features."""
 
     k: int = NEIGHBOURS
+    components: int = COMPONENTS
+    near: int = NEAR
 
     def __call__(self, x: np.ndarray, seed: int) -> Callable:
-        return _fitted(lambda at: Neighbours.fit(at.near, self.k), x, seed)
+        projection = _projection(x, self.components, self.near, seed)
+        return _fitted(projection, lambda at: Neighbours.fit(at.near, self.k), x)
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,28 @@ class FeatureDensity:
     """Trains a flow of whitened features."""
 
     settings: FlowSettings = field(default_factory=FlowSettings)
+    components: int = COMPONENTS
+    near: int = NEAR
 
     def __call__(self, x: np.ndarray, seed: int) -> Callable:
-        return _fitted(lambda at: Density.fit(at.values, self.settings, seed), x, seed)
+        def fit(at):
+            return Density.fit(at.values, self.settings, seed)
+
+        return _fitted(_projection(x, self.components, self.near, seed), fit, x)
 
 
-def _fitted(fit: Callable, x: np.ndarray, seed: int) -> Callable:
-    projection = Projection.fit(
+def _projection(x: np.ndarray, components: int, near: int, seed: int) -> Projection:
+    return Projection.fit(
         x,
-        components=min(COMPONENTS, len(x) // 2),
-        near=NEAR,
+        components=min(components, len(x) // 2),
+        near=near,
         whiten=True,
         standardize=True,
         seed=seed,
     )
+
+
+def _fitted(projection: Projection, fit: Callable, x: np.ndarray) -> Callable:
     part = fit(coordinates(projection, x.astype(np.float32)))
     score = partial(_score, projection, part)
     return lambda features: in_blocks(score, features.astype(np.float32), BATCH)

@@ -94,10 +94,12 @@ def split(
         order = permutation(len(unseen), seed, "scores: fit and calibrate")
         each = len(unseen) // 2
         fitted, rest = order[: min(fit, each)], order[each:]
+        # files may be sorted by class
+        held_out = np.sort(permutation(len(tested), seed, WORD)[:test])
         return Images(
             unseen[np.sort(fitted)],
             unseen[np.sort(rest[:calibrate])],
-            tested[:test],
+            tested[held_out],
             "training images that no run has seen",
         )
     if len(tested) < 4 * LEAST:

@@ -263,7 +263,9 @@ def _total(records: list[dict]) -> RenderableType:
     left = [r["eta_seconds"] or 0 for r in records if r["state"] == "running"]
     if any(left):
         parts.append(f"those running end within {duration(max(left))}")
-    free = min(r["disk_free_bytes"] for r in records)
-    parts.append(f"{size(free)} of disk free")
+    # of a bucket it is not known
+    known = [free for r in records if (free := r["disk_free_bytes"]) is not None]
+    if known:
+        parts.append(f"{size(min(known))} of disk free")
     text = Text(f"{len(records)} runs: {'; '.join(parts)}", style=FAINT)
     return Padding(text, (0, 0, 1, 1))

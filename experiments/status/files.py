@@ -20,6 +20,8 @@ from flowjax_ood.training.logs import metrics as metric_log
 
 # what is looked at of a run's files
 LENGTH = {name: IfThere(float) for name in ("num_steps", "num_epochs", "batch_size")}
+# where commands that train systems keep what they train
+WITHIN = ("networks", "flows", "adapted", "rounds", "stages")
 CONFIG = {"train": IfThere(LENGTH), "exposure": IfThere(LENGTH)}
 DATA = {"shape": IfThere(Items(int, 1))}
 RESULTS = {
@@ -53,12 +55,11 @@ class RunFiles:
         # of a command that trains a system: stages that have ended
         self.stages = len(self._read("stages", _stages, []))
         self.held = self._read(".lock", is_held, False)
-        self.written = 0.0
-        for path in workdir.iterdir():
-            if path.name == ".lock":  # of no work that is done
-                continue
-            with suppress(OSError):  # gone since: a temporary file
-                self.written = max(self.written, path.stat().st_mtime)
+        self.written = _newest(workdir)
+        if not self.metrics:
+            # commands that train systems write below
+            inside = [workdir / n for n in WITHIN if (workdir / n).is_dir()]
+            self.written = max([self.written, *map(_newest_below, inside)])
         data = self._read("data.json", _json(DATA), {})
 
         kinds = [event["event"] for event in self.events]
@@ -110,6 +111,26 @@ class RunFiles:
         if c.get("num_steps") or not (shape and batch and c.get("num_epochs")):
             return c.get("num_steps") or None
         return math.ceil(c["num_epochs"] * shape[0] / batch)
+
+
+def _newest(directory: AnyPath) -> float:
+    """When what is in a directory was last written; 0 for nothing."""
+    newest = 0.0
+    for path in directory.iterdir():
+        if path.name == ".lock":  # of no work that is done
+            continue
+        with suppress(OSError):  # gone since: a temporary file
+            newest = max(newest, path.stat().st_mtime)
+    return newest
+
+
+def _newest_below(directory: AnyPath, depth: int = 3) -> float:
+    newest = 0.0
+    with suppress(OSError):
+        newest = _newest(directory)
+        for folder in folders_and_files(directory)[0] if depth else ():
+            newest = max(newest, _newest_below(directory / folder, depth - 1))
+    return newest
 
 
 def find_runs(directory: AnyPath) -> list[AnyPath]:

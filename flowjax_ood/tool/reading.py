@@ -1,6 +1,7 @@
 """What a user calls IMAGES: a folder, an archive, an IDX file; read bit by bit."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,16 +131,24 @@ def digest(image: np.ndarray) -> bytes:
 
 
 def image_files(path: Path) -> list[Path]:
-    """Image files in a folder and those below, by name, without hidden ones."""
-    known = EXTENSIONS.split()
-    files = [
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in known
+    """Image files in a folder and those below, by name, without hidden ones.
+
+    Links to folders are followed, each folder once.
+    """
+    known, files = EXTENSIONS.split(), []
+    entered: set[str] = set()
+    for folder, inner, names in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(folder)) in entered:
+            inner[:] = []
+            continue
+        entered.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
         # a link to nothing is told of when it is read
-        and (file.is_file() or file.is_symlink())
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
+        files += [
+            Path(folder, name)
+            for name in names
+            if Path(name).suffix.lower() in known and not name.startswith(".")
+        ]
     return sorted(files)
 
 

@@ -53,12 +53,12 @@ class Watch:
         self.monitor = DriftMonitor(alarm=alarm)
         files = read_manifest(subject.path)["files"]
         self.detector = json.dumps(files, sort_keys=True)
-        # keys of files that were scored, and of those that are about to be
-        self.seen: set[str] = set()
+        # keys of files that are about to be scored
         self.pending: set[str] = set()
-        self.state = self.monitor.start(
-            subject.detector.calibration.scores, self.detector
-        )
+        # the state of the bets, and keys of the files that it knows: always together,
+        # whenever a signal comes
+        begun = self.monitor.start(subject.detector.calibration.scores, self.detector)
+        self._known: tuple[DriftState, frozenset[str]] = begun, frozenset()
         if file.exists():
             self._resume()
         # what cannot be written is told of before anything is scored
@@ -81,7 +81,7 @@ class Watch:
                     said = "" if key == "detector" else f", {about[key]} and not {now}"
                     raise ValueError(f"it is of another {key}{said}")
             self.monitor.check(state, self.detector)
-            self.seen, self.state = set(about["seen"]), state
+            self._known = state, frozenset(about["seen"])
         say(f"going on after {int(state.steps)} images ({self.file})")
 
     @property
@@ -89,12 +89,26 @@ class Watch:
         """Whether there was an alarm."""
         return int(self.state.alarm_at) >= 0
 
-    def update(self, scores: np.ndarray) -> DriftReport | None:
-        """Take in scores; None for none."""
+    @property
+    def state(self) -> DriftState:
+        """The state of the bets."""
+        return self._known[0]
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Keys of the files that were scored."""
+        return self._known[1]
+
+    def update(self, scores: np.ndarray) -> tuple[DriftState, DriftReport | None]:
+        """The state after scores, for `keep`, and the report; None of no scores."""
         if not len(scores):
-            return None
-        self.state, report = self.monitor.update(self.state, scores, self.detector)
-        return report
+            return self.state, None
+        return self.monitor.update(self.state, scores, self.detector)
+
+    def keep(self, state: DriftState) -> None:
+        """The pending files are done, and this is the state after them."""
+        self._known = state, self.seen | self.pending
+        self.pending = set()
 
     def save(self) -> None:
         """Write what is known to the file, in one step."""
@@ -169,7 +183,7 @@ def _take_in(subject: Subject, watch: Watch, examples: Examples, rule: Rule) -> 
     else:
         found = extract_rows(examples, subject.features, rows)
     scored = scored_of(subject, found)
-    report = watch.update(scored.score)
+    state, report = watch.update(scored.score)
     for line in _records(examples, scored, report, rule.level):
         print(json.dumps(line, allow_nan=False), flush=True)
     if (error := streams.lost(sys.stdout)) is not None:
@@ -177,8 +191,7 @@ def _take_in(subject: Subject, watch: Watch, examples: Examples, rule: Rule) -> 
             f"nobody reads what is printed ({os_error(error)}); run it again to go on "
             "after the last image that was printed whole"
         )
-    watch.seen |= watch.pending
-    watch.pending = set()
+    watch.keep(state)
     if examples.source != STREAM or time.monotonic() - watch.saved > SAVE_EVERY:
         watch.save()
 
@@ -217,8 +230,9 @@ def _arrivals(folder: Path, watch: Watch, args) -> Iterator[Examples]:
                 continue  # gone again
             # one that is written anew is another image
             key = f"{name} {found.st_size} {found.st_mtime_ns}"
-            # one that is being written is taken at a later look
-            whole = args.once or now - found.st_mtime >= args.interval
+            # one that is being written is taken at a later look; a time to come is of
+            # another clock
+            whole = args.once or abs(now - found.st_mtime) >= args.interval
             if key not in watch.seen and whole:
                 fresh.append((found.st_mtime, name, key, file))
         fresh.sort()
@@ -236,7 +250,8 @@ def _lines(subject: Subject) -> Iterator[Examples]:
 
     A line that cannot be used is told of, and those after it are read.
     """
-    number, lines = 0, iter(sys.stdin)
+    # as bytes: text that is not UTF-8 would take the lines around it with it
+    number, lines = 0, iter(getattr(sys.stdin, "buffer", sys.stdin))
     while True:
         number += 1
         where = f"line {number} of standard input"

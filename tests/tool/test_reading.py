@@ -17,6 +17,15 @@ def one(examples, row=0):
     return next(examples.pictures([row]))
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    write(tmp_path / "elsewhere", normal_images(2, 0))
+    folder = write(tmp_path / "set" / "a", normal_images(1, 1)).parent
+    (folder / "b").symlink_to(tmp_path / "elsewhere")
+    (folder / "c").symlink_to(tmp_path / "elsewhere")
+    (folder / "round").symlink_to(folder)
+    assert read_examples(folder).names == ("a/000.png", "b/000.png", "b/001.png")
+
+
 def test_a_folder_is_read_with_those_below_it_in_order(tmp_path):
     write(tmp_path / "b", normal_images(2, 0))
     write(tmp_path / "a", normal_images(1, 1))

@@ -2,14 +2,18 @@
 
 import io
 import json
+import os
 import shutil
 import sys
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from flowjax_ood.interface import streams
 from flowjax_ood.tool.cli import run
+from flowjax_ood.tool.watch import Watch, _arrivals
 from tests.tool.conftest import new_images, normal_images, write
 
 
@@ -128,6 +132,47 @@ def test_what_nobody_reads_is_not_remembered(detector, tmp_path, capsys, monkeyp
     assert "nobody reads what is printed" in capsys.readouterr().err
     assert watch(detector, folder, tmp_path) == 0
     assert len(lines(capsys)) == 2
+
+
+def test_an_interrupted_batch_is_bet_on_once(detector, tmp_path, capsys, monkeypatch):
+    folder = write(tmp_path / "in", normal_images(4, 8))
+    keep = Watch.keep
+    with monkeypatch.context() as patch:
+
+        def stop(self, state):
+            raise KeyboardInterrupt
+
+        patch.setattr(Watch, "keep", stop)
+        assert watch(detector, folder, tmp_path) == 130
+    assert Watch.keep is keep
+    capsys.readouterr()
+    watch(detector, folder, tmp_path)
+    again = lines(capsys)
+    watch(detector, folder, tmp_path, state="other.npz")
+    assert lines(capsys) == again
+
+
+def test_text_that_is_none_loses_its_own_line_alone(
+    detector, tmp_path, capsys, monkeypatch
+):
+    folder = write(tmp_path / "in", normal_images(1, 8))
+    good = json.dumps({"path": str(folder / "000.png")}).encode()
+    text = io.BytesIO(b"\n".join([good, b'{"path": "\xff"}', good, b""]))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(text, encoding="utf-8"))
+    assert run(["watch", str(detector), "-", "--state", str(tmp_path / "s.npz")]) == 0
+    decisions = [line["decision"] for line in lines(capsys)]
+    assert decisions == ["normal", "unreadable", "normal"]
+
+
+def test_a_time_to_come_is_of_another_clock(tmp_path):
+    folder = write(tmp_path / "in", normal_images(2, 8))
+    for name, ahead in (("000.png", 3600), ("001.png", 0)):
+        moment = time.time() + ahead
+        os.utime(folder / name, (moment, moment))
+    args = SimpleNamespace(once=False, interval=30)
+    arrivals = _arrivals(folder, SimpleNamespace(seen=frozenset()), args)
+    # what was written just now may be half there
+    assert next(arrivals).names == ("000.png",)
 
 
 def test_the_state_of_something_else_is_refused(detector, tmp_path, capsys):

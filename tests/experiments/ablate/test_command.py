@@ -13,6 +13,7 @@ from experiments.ablate.table import bottleneck_series
 from experiments.cli import run
 from experiments.configs.shared import images
 from experiments.core.config import load_config
+from experiments.core.kept_results import read_results
 from experiments.core.keys import flatten
 from experiments.core.run_config import keep_config, read_config
 from experiments.core.workdir import locked
@@ -133,8 +134,14 @@ def test_a_damaged_result_is_named_before_anything_is_trained(
 def test_results_of_other_sets_are_not_those_asked_for(done):
     where = done / "runs" / LAST / "seed_1"
     config = read_config(where)
-    for scored, is_done in (("mnist", True), ("mnist:train", False)):
-        sets = SimpleNamespace(ood={scored: None})
+    known = read_results(where)["data"]
+    others = known | {"mnist": known["mnist"] | {"origin": "other files"}}
+    for scored, said, is_done in (
+        ("mnist", known, True),
+        ("mnist:train", known, False),
+        ("mnist", others, False),
+    ):
+        sets = SimpleNamespace(ood={scored: None}, describe=lambda said=said: said)
         assert ablate._done(config, where, sets) is is_done
 
 
@@ -355,6 +362,12 @@ def test_data_is_read_anew_where_a_row_has_other_data(monkeypatch):
     for c in config.values():
         c.data.source = "synthetic"
     assert sets.of(config[0]) is not sets.of(config[1])
+    # mutations do
+    for c in config.values():
+        c.data.update(source="embedded", mutated=0.1)
+    assert sets.of(config[0]) is not sets.of(config[1])
+    for c in config.values():
+        c.data.update(mutated=0.0)
     # and which are held back does
     for c in config.values():
         c.data.update(source="embedded", validation=8)
@@ -365,4 +378,6 @@ def test_rows_are_trained_to_the_end(config_file, tmp_path, capsys):
     command = ["ablate", f"--config={config_file}", f"--workdir={tmp_path}"]
     assert run([*command, "--config.train.max_seconds=60"]) == 2
     assert "max_seconds is for `train`" in only_error(capsys.readouterr().err)
+    with pytest.raises(UserError, match=r"row .*max_seconds is for `train`"):
+        ablate.main(grid({"train.max_seconds": (60.0, 90.0)}), tmp_path)
     assert not any(tmp_path.iterdir())

@@ -24,6 +24,12 @@ from flowjax_ood.runtime.parallel import Parallel
 from tests.helpers import detect_stubs as stubs
 from tests.helpers.experiment_runs import only_error
 
+
+def test_what_is_not_finite_ranks_lowest():
+    found = detect_flows._ranked(np.float32([1, np.nan, -np.inf, np.inf]))
+    np.testing.assert_array_equal(found, [1, -np.inf, -np.inf, -np.inf])
+
+
 TERMS = [(name, "none") for name in detect_flows.TERMS.values()]
 
 

@@ -55,7 +55,10 @@ def test_images_are_of_no_run():
     assert [len(x) for x in found[:3]] == [40, 30, 50]
     assert not keys(found.fit) & keys(found.calibrate)
     assert keys(found.fit) | keys(found.calibrate) <= keys(WHOLE[100:])
-    np.testing.assert_array_equal(found.test, TEST[:50])
+    # drawn, as they may be sorted by class, and in their order
+    places = [keys(TEST).__contains__(image.tobytes()) for image in found.test]
+    assert all(places)
+    assert keys(found.test) != keys(TEST[:50])
     for one, other in zip(found[:3], split(runs, 0, 40, 30, 50)):
         np.testing.assert_array_equal(one, other)
     assert keys(split(runs, 1, 40, 30, 50).fit) != keys(found.fit)

@@ -46,6 +46,13 @@ def test_the_page_of_one_run(tmp_path, width):
         assert words_there in text
 
 
+def test_of_buckets_the_free_space_is_not_known(tmp_path):
+    one = shown_run(tmp_path) | {"disk_free_bytes": None}
+    text = printed(table([one | {"name": name} for name in "ab"], 100), 100)
+    assert "2 runs: 2 running" in text
+    assert "disk free" not in text
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_of_several_fits_the_terminal(tmp_path, width):
     long = "a_rather_long_name_of_an_experiment_nobody_would_want_to_type_again"

@@ -8,11 +8,13 @@ from experiments.status.files import RunFiles
 from tests.helpers.experiment_runs import snapshot
 from tests.helpers.status_runs import (
     DONE,
+    NOW,
     SAVES,
     event,
     holding,
     records,
     seen,
+    set_times,
     started,
     write_run,
 )
@@ -114,6 +116,18 @@ def test_a_run_that_is_held(tmp_path, events, metrics, quiet, state):
         found = seen(workdir)
     assert found["state"] == state
     assert bool(found["attention"]) == (state == "silent")
+
+
+def test_a_system_that_trains_below_is_not_silent(tmp_path):
+    workdir = write_run(tmp_path / "r", quiet=7200)
+    deep = workdir / "networks" / "seed_0" / "plain_0"
+    deep.mkdir(parents=True)
+    (deep / "metrics.jsonl").write_text("")
+    set_times(workdir / "networks", NOW - 5)
+    with holding(workdir):
+        assert seen(workdir)["state"] != "silent"
+        set_times(workdir / "networks", NOW - 7200)
+        assert seen(workdir)["state"] == "silent"
 
 
 @pytest.mark.parametrize(
