@@ -7,14 +7,15 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(
-    r'__version__ = "(.+?)"', (HERE / "flowjax_ood" / "__init__.py").read_text()
+    r'__version__ = "(.+?)"',
+    (HERE / "flowjax_ood" / "__init__.py").read_text(encoding="utf-8"),
 ).group(1)
 
 setup(
     name="flowjax_ood",
     version=VERSION,
     description="Normalizing flows on images and out-of-distribution detection in JAX",
-    long_description=(HERE / "README.md").read_text(),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The flowjax_ood developers",
     keywords=["normalizing flows", "out-of-distribution detection", "JAX"],

@@ -29,7 +29,10 @@ def test_whole_numbers_are_what_has_an_index():
         (lambda: models.RealNVP(("4", 4, 1)), r"image_shape .* got \('4', 4, 1\)"),
         (lambda: models.RealNVP((4, 4, 0)), r"image_shape .* got \(4, 4, 0\)"),
         (lambda: models.RealNVP(4), "image_shape must be a tuple .* got 4"),
-        (lambda: models.RealNVP((8, 8, 8, 1)), "none takes signals or volumes"),
+        (
+            lambda: models.RealNVP((8, 8, 8, 1)),
+            "TabularRealNVP takes vectors",
+        ),
         (lambda: models.Glow(IMAGE, steps=2.5), "steps must be .* got 2.5"),
         (lambda: models.Glow((64, 1)), r"got \(64, 1\): .* takes vectors"),
         (lambda: models.TabularRealNVP(2.5), "dim must be a whole number, got 2.5"),

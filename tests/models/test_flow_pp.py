@@ -81,7 +81,7 @@ def test_a_condition_is_a_vector_or_an_image():
     [
         ((32, 30, 3), {}, "a width that is a multiple of 4, got 32 x 30"),
         ((7, 8, 1), {}, "even height, and of a width .* got 7 x 8"),
-        ((8, 8, 1), {"heads": 5}, "5 heads do not divide a width of 96"),
+        ((8, 8, 1), {"heads": 5}, "heads=5 do not divide width=96"),
         ((8, 8, 1), {"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ((8, 8, 1), {"parts": (4, 2)}, "parts must be three numbers"),
         ((8, 8, 1), {"components": 0}, "components >= 1, got components=0"),

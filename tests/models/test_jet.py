@@ -186,7 +186,7 @@ def test_the_seed_draws_the_channels(built):
     ("arguments", "message"),
     [
         ({"patch": 4}, "patches of side 4 do not divide 6x6 pixels; those that do: 2"),
-        ({"width": 6, "heads": 4}, "width=6 is not a multiple of heads=4"),
+        ({"width": 6, "heads": 4}, "heads=4 do not divide width=6"),
         ({"depth": 0}, "Jet needs depth >= 1, got depth=0"),
         ({"couplings": 0}, "Jet needs couplings >= 1, got couplings=0"),
         ({"couplings": 1}, "1 couplings with this mask never change 18 of 36"),
@@ -198,7 +198,7 @@ def test_the_seed_draws_the_channels(built):
         ({"stack": "loop"}, "unknown stack 'loop'"),
         ({"stack": "chain", "remat": "full"}, "remat and reversible are options"),
         ({"precision": "float16"}, "unknown precision 'float16'"),
-        ({"precision": Precision(jnp.float16)}, "does not compute in float16"),
+        ({"precision": Precision(jnp.float16)}, "ViT overflows in float16"),
         ({"image_shape": (36,)}, r"image_shape must be \(H, W, C\), got \(36,\)"),
     ],
 )

@@ -109,7 +109,10 @@ def test_pixels_may_go_through_a_logit():
         ({"stack": "loop"}, "unknown stack 'loop'"),
         ({"stack": "chain", "remat": "full"}, "remat and reversible are options of"),
         ({"alpha": 0.5, "logit": True}, "TarFlow needs 0 <= alpha < 0.5"),
-        ({"precision": Precision(jnp.float16)}, "float16 overflows"),
+        (
+            {"precision": Precision(jnp.float16)},
+            "Transformer overflows in float16",
+        ),
         ({"precision": "half"}, "unknown precision 'half'"),
     ],
 )

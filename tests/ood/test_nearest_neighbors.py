@@ -96,7 +96,7 @@ def test_bad_features_are_named():
         NearestNeighbors.fit(np.where(X[4, 0] == X, np.nan, X), k=1)
     with pytest.raises(ValueError, match="have 2 columns, those of fit had 6"):
         NearestNeighbors.fit(X, k=1).score(NEW[:, :2])
-    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+    with pytest.raises(ValueError, match=r"k must be a whole number, got 2\.0"):
         NearestNeighbors.fit(X, k=2.0)
 
 

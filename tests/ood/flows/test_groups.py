@@ -59,7 +59,7 @@ def test_what_cannot_be_tested_is_refused(calibration):
     def make(outputs=calibration, size=2, **options):
         return ood.group_typicality(gaussian_flow(), outputs, size, **options)
 
-    with pytest.raises(ValueError, match=r"at least 2, not 1: .*ood\.Typicality"):
+    with pytest.raises(ValueError, match=r"at least 2, got 1: .*ood\.Typicality"):
         make(size=1)
     with pytest.raises(ValueError, match=r"need 100 calibration inputs.* got 99"):
         make(calibration.rows(slice(99)))
