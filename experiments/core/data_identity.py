@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,11 @@ def _sample_hash(train: ImageSet | StreamedImageSet) -> str:
 
 def _hash(events: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(events).data).hexdigest()
+
+
+def of_sets(sets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of sets for `keep_data`, as its errors call them."""
+    return {f"set {name!r}": x for name, x in sets.items()}
 
 
 def keep_data(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.data_identity import keep_data
+from experiments.core.data_identity import keep_data, of_sets
 from experiments.core.set_names import ood_names
 from experiments.core.systems import check_alike, images, labels_of
 from flowjax_ood.data.sets import ImageSet
@@ -30,7 +30,7 @@ class Images:
         """Write data.json, or raise UserError where a run began with other images."""
         arrays = {"labels": labels_of(self.train)}
         arrays |= {"test images": self.test.images, "test labels": labels_of(self.test)}
-        arrays |= {f"set {name!r}": x for name, x in self.others.items()}
+        arrays |= of_sets(self.others)
         keep_data(self.train, workdir, None, **arrays)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.core.data_identity import of_sets
 from experiments.core.set_names import ood_names
 from experiments.core.systems import images, labels_of
 from flowjax_ood.data import Scenes, exchanged, outfit_scenes
@@ -40,8 +41,7 @@ class RunScenes(NamedTuple):
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """What a run goes on with besides its training images, by what it is."""
-        outliers = {f"set {name!r}": x for name, x in self.outliers.items()}
-        return {"test scenes": self.test.items, **outliers}
+        return {"test scenes": self.test.items, **of_sets(self.outliers)}
 
 
 def run_scenes(config: ConfigDict) -> RunScenes:

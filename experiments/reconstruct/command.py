@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.data_identity import keep_data
+from experiments.core.data_identity import keep_data, of_sets
 from experiments.core.keys import Kind
 from experiments.core.reports import leave
 from experiments.core.results import versions
@@ -64,9 +64,8 @@ def main(config: ConfigDict, workdir: Path) -> tuple[dict, dict]:
     """`(results, {set: (views, volume, reconstruction)})`; see the module."""
     images = load_images(config)
     training, *roles = images.roles.items()
-    others = {f"set {name!r}": x for name, x in images.others.items()}
     parts = {f"images of {role!r}": x for role, x in roles}
-    keep_data(training[1], workdir, None, **parts, **others)
+    keep_data(training[1], workdir, None, **parts, **of_sets(images.others))
     with user_errors("config.light_field"):
         data = _data(images, config)
         of_block = {b: make_flow(config, b, data.training.x.shape[1:]) for b in BLOCKS}

@@ -97,10 +97,10 @@ def run_names(workdirs: Sequence[Path]) -> dict[Path, str]:
     while len(paths) > 1 and len({path.name for path in paths}) == 1:
         paths = [path.parent for path in paths]
     names = text.run_names(paths)
-    split = [name.partition("=") for name in names.values()]
-    if len(split) > 1 and len({(key, bool(value)) for key, _, value in split}) == 1:
+    split = {path: name.partition("=") for path, name in names.items()}
+    if len(split) > 1 and len({parts[:2] for parts in split.values()}) == 1:
         # rows of an ablation of one key, such as flow=maf
-        names = {path: name.partition("=")[2] or name for path, name in names.items()}
+        names = {path: value for path, (_, _, value) in split.items()}
     return {w: names[path] for w, path in zip(workdirs, paths)}
 
 

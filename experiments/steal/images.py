@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.core.data_identity import keep_data
+from experiments.core.data_identity import keep_data, of_sets
 from experiments.core.loaders import load_images
 from experiments.core.systems import check_alike, labels_of
 from experiments.core.systems import images as loaded
@@ -72,7 +72,7 @@ class Images:
             "images of the hash network": self.hashed,
             "labels of the hash network": self.hash_labels,
         }
-        arrays |= {f"set {name!r}": x for name, x in self.sets.items()}
+        arrays |= of_sets(self.sets)
         keep_data(self.train, workdir, None, **arrays)
 
 

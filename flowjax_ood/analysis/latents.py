@@ -47,9 +47,9 @@ def image_layout(bijector: Bijector, z: Event) -> jax.Array:
             # the inner latents are a tuple only where they are split in their turn
             x = image_layout(bijector.inner, tuple(rest) if len(rest) > 1 else rest[0])
             return jnp.concatenate([x, extra], axis=-1)
-        case Inverse(bijector=Patches() | Reshape()):
-            return bijector.apply({}, z, method="inverse")[0]
-        case Squeeze() | ChannelPermutation() | Patches() | Reshape() | Reverse():
+        case Inverse(bijector=Patches() | Reshape()) | (
+            Squeeze() | ChannelPermutation() | Patches() | Reshape() | Reverse()
+        ):
             return bijector.apply({}, z, method="inverse")[0]
         case Inverse():
             raise ValueError(

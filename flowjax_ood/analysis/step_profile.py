@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from flowjax_ood.analysis.collectives import KINDS as COLLECTIVES
 
-CONVOLUTIONS, PRODUCTS = "convolutions", "matrix products"
 # what an operation is, by the first of these that it, or what is fused into it, holds
 _RANKS = (
-    (CONVOLUTIONS, ("convolution",)),
-    (PRODUCTS, ("dot",)),
+    ("convolutions", ("convolution",)),
+    ("matrix products", ("dot",)),
     ("collectives", (*COLLECTIVES, "send", "recv")),
     ("sums", ("reduce", "reduce-window", "sort")),
     ("other", ("custom-call",)),

@@ -19,6 +19,7 @@ from flowjax_ood.runtime.bucket_store import Entry, Store
 from flowjax_ood.runtime.messages import first_line
 
 T = TypeVar("T")
+Before = Callable[[], None] | None
 
 # what speaks to the buckets of a scheme
 PACKAGES = {"s3": "s3fs", "gs": "google-cloud-storage"}
@@ -93,7 +94,7 @@ def _ask(
     request: Callable[[Store, str, float], T],
     size: int = 0,
     seconds: float | None = None,
-    before: Callable[[], None] | None = None,
+    before: Before = None,
 ) -> T:
     """`request(store, key, timeout)`, until it succeeds or has failed for `seconds`.
 
@@ -143,8 +144,6 @@ def _said(asked: Store, error: Exception) -> str:
 
 
 # --- requests; `before()` precedes every attempt to write ---------------------------
-
-Before = Callable[[], None] | None
 
 
 def read(url: str, size: int = USUAL) -> bytes:

@@ -58,22 +58,22 @@ class GSStore(Store):
         with _errors(key):
             return self._blob(key).download_as_bytes(timeout=timeout, retry=None)
 
-    def write(self, key: str, data: bytes, timeout: float) -> None:
+    def write(
+        self, key: str, data: bytes, timeout: float, generation: int | None = None
+    ) -> None:
         with _errors(key):
             self._blob(key).upload_from_string(
-                data, "application/octet-stream", timeout=timeout, retry=None
+                data,
+                "application/octet-stream",
+                timeout=timeout,
+                retry=None,
+                if_generation_match=generation,
             )
 
     def create(self, key: str, data: bytes, timeout: float) -> None:
         try:
-            with _errors(key):
-                self._blob(key).upload_from_string(
-                    data,
-                    "application/octet-stream",
-                    timeout=timeout,
-                    retry=None,
-                    if_generation_match=0,
-                )
+            # 0 is that of what is not there
+            self.write(key, data, timeout, generation=0)
         except exceptions.PreconditionFailed as error:
             raise FileExistsError(17, "The object is there", key) from error
 

@@ -7,6 +7,13 @@ from scipy.stats import spearmanr
 from tests.docs.manual import at, check, read, results
 
 PAGES = ("docs/scores.md", "docs/scores_measured.md")
+
+
+def assert_said(words: str) -> None:
+    """The words are on one of the pages."""
+    assert any(words in read(page) for page in PAGES)
+
+
 CLOTHING, DIGITS = "fashion_mnist", "mnist"
 # flow and pixels less pixels alone, by rank-Gauss
 KEPT = "compared/0/blocks/kept back"
@@ -172,7 +179,7 @@ OF_SEEDS = [
 
 @pytest.mark.parametrize(("words", "score", "kinds"), OF_SEEDS)
 def test_numbers_of_three_seeds(words, score, kinds):
-    assert any(words in read(page) for page in PAGES)
+    assert_said(words)
     paths = [f"@{score}/kinds/{kind}/auroc" for kind in kinds]
     check(words, [at(results("scores_seeds"), path) for path in paths])
 
@@ -186,7 +193,7 @@ def test_numbers_of_three_seeds(words, score, kinds):
     ],
 )
 def test_deviations_between_seeds(words, score, summary):
-    assert any(words in read(page) for page in PAGES)
+    assert_said(words)
     rows = {row["score"]: row for row in results("scores_seeds")["rows"]}
     check(words, [summary([kind["std"] for kind in rows[score]["kinds"].values()])])
 
@@ -200,7 +207,7 @@ def test_deviations_between_seeds(words, score, summary):
 )
 def test_rank_correlations_of_scores(words, names):
     """Of the means on kinds kept back, over the scores of a flow that both have."""
-    assert any(words in read(page) for page in PAGES)
+    assert_said(words)
     found = [
         {
             row["score"]: row["blocks"]["kept back"]["mean"]
@@ -215,7 +222,7 @@ def test_rank_correlations_of_scores(words, names):
 
 @pytest.mark.parametrize(("words", "name", "paths"), TEXT)
 def test_a_number_on_scores_is_in_its_results(words, name, paths):
-    assert any(words in read(page) for page in PAGES)
+    assert_said(words)
     check(words, [at(results(name), path) for path in paths.split(" & ")])
 
 
@@ -233,5 +240,5 @@ def test_poses_are_compared_on_the_same_kinds():
         areas = [rows[score]["kinds"][kind]["auroc"] for kind in seen]
         found += [sum(areas) / len(areas), min(areas)]
     words = "have 0.95 and 0.80 without poses,\nand 0.95 and 0.81 with them"
-    assert any(words in read(page) for page in PAGES)
+    assert_said(words)
     assert [round(n, 2) for n in found] == [0.95, 0.8, 0.95, 0.81]
