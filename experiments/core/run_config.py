@@ -17,7 +17,7 @@ from flowjax_ood.runtime.files import write_bytes
 from flowjax_ood.runtime.processes import on_all, on_lead
 
 # differences between two configs that an error names
-MOST = 8
+MOST_NAMED = 8
 
 
 def keep_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) -> None:
@@ -53,10 +53,11 @@ def check_config(config: ConfigDict, workdir: Path, free: tuple[str, ...] = ()) 
                 if _value(before, k) != _value(now, k) and not among(k, unread)
             ]
             if changed:
-                more = f", and {len(changed) - MOST} more" if changed[MOST:] else ""
+                named, rest = changed[:MOST_NAMED], changed[MOST_NAMED:]
+                more = f", and {len(rest)} more" if rest else ""
                 raise UserError(
-                    f"{workdir} belongs to another config: {'; '.join(changed[:MOST])}"
-                    f"{more}. Give another --workdir, or the same config to go on"
+                    f"{workdir} belongs to another config: {'; '.join(named)}{more}. "
+                    "Give another --workdir, or the same config to go on"
                 )
         elif any(workdir.glob("checkpoints/*")):
             raise UserError(

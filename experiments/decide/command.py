@@ -23,7 +23,7 @@ from flowjax_ood.runtime.progress import progress
 
 PICTURE = "decisions.png"
 # in-distribution scores to calibrate on and to test, each
-LEAST = 40
+LEAST_SCORES = 40
 PRINTED = 20
 
 
@@ -34,10 +34,10 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     names = list(kept.detectors)
     if args.detectors:
         names = known_names("detectors", args.detectors, names)
-    if kept.size < LEAST:
+    if kept.size < LEAST_SCORES:
         raise UserError(
             f"{kept.id_name} has {kept.size} scores, and half of them calibrate: "
-            f"decide needs {LEAST}"
+            f"decide needs {LEAST_SCORES}"
         )
     out = args.workdir / "decide" if args.out is None else args.out
     check_writable("--out", out)

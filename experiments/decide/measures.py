@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.core.kept_scores import KeptScores
 from flowjax_ood import ood
-from flowjax_ood.ood.calibration import LEAST, simes
+from flowjax_ood.ood.calibration import LEAST_CALIBRATED, simes
 
 ALPHAS = (0.01, 0.05)
 # of which the share found is given
@@ -39,9 +39,9 @@ def calibration_sizes() -> list[dict]:
     found = []
     for alpha in (0.05, 0.01, 0.001):
         limit = alpha * (1 + 1e-12)
-        sizes = itertools.count(LEAST)
+        sizes = itertools.count(LEAST_CALIBRATED)
         limit = alpha * (1 + 1e-12)
-        sizes = itertools.count(LEAST)
+        sizes = itertools.count(LEAST_CALIBRATED)
         least = next(n for n in sizes if simes(n, DELTA)[0] <= limit)
         intervals = {}
         for n in SIZES:

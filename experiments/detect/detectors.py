@@ -11,7 +11,8 @@ from flowjax_ood.data.outliers.images import KINDS, NOISE, pseudo_outliers
 from flowjax_ood.data.outliers.tokens import pseudo_outlier_tokens
 from flowjax_ood.data.sets import StoredSet, TokenSet
 from flowjax_ood.ood import protocols
-from flowjax_ood.ood.detector import Detector, Given
+from flowjax_ood.ood.detector import Detector
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.network import Network, Outputs
 
 # the validation data that a detector's settings were chosen by

@@ -21,7 +21,7 @@ from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
 from flowjax_ood.training.augment import crop_flip
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
-from flowjax_ood.training.objectives import CrossEntropy, OutlierExposure
+from flowjax_ood.training.classifier_objectives import CrossEntropy, OutlierExposure
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state, fine_tuning_state
 from flowjax_ood.training.step import make_train_step

@@ -65,7 +65,7 @@ class Clients:
             learning_rate=c.learning_rate,
             private=(HEAD,),
             begin=c.begin,
-            objective=federated.virtual_outliers(c.weight, c.kind),
+            objective=federated.VirtualOutliers(c.weight, c.kind),
             generator_steps=c.generator_steps,
             generator_rate=c.generator_rate,
             draws=c.draws,

@@ -13,8 +13,8 @@ from flowjax_ood.ood import Network
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
 from flowjax_ood.training.batches import labelled_batches
+from flowjax_ood.training.classifier_objectives import CrossEntropy
 from flowjax_ood.training.loop import Plan, fit
-from flowjax_ood.training.objectives import CrossEntropy
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step

@@ -24,7 +24,7 @@ from flowjax_ood.interface.text import duration, markdown_table, print_table
 from flowjax_ood.novelty.detector import NoveltyDetector, calibration_count
 from flowjax_ood.novelty.features import (
     Features,
-    View,
+    ImageView,
     encoder_features,
     has_encoder,
     pixel_features,
@@ -79,7 +79,7 @@ def load(name: str, args: Namespace) -> Collection:
 def features_of(method: str, images: np.ndarray) -> Features:
     """What the command `fit --method` would compare."""
     size, colour = images.shape[1:3], images.shape[3] == 3
-    views: dict[str, tuple[View, ...]] = {
+    views: dict[str, tuple[ImageView, ...]] = {
         "pixels": (pixel_features([size], colour),),
         "encoder": (encoder_features([size]),),
     }
@@ -196,7 +196,7 @@ def mean_of(values: Sequence[float]) -> dict[str, Any]:
 
 
 # vectors by view and name of the set
-Kept = dict[tuple[View, str], np.ndarray]
+Kept = dict[tuple[ImageView, str], np.ndarray]
 
 
 def vectors(features: Features, images: np.ndarray, key: str, kept: Kept) -> np.ndarray:

@@ -16,7 +16,7 @@ ROLES = {"train": 0.6, "calibrate": 0.2, "adapt": 0.1, "recalibrate": 0.1}
 NUMBERS = {n: i for i, n in enumerate((*ROLES, "test", "stream", "others"))}
 NOISE, SEEDS = 50, 100
 # images that a set of volumes is made of, at least
-LEAST = 20
+LEAST_IMAGES = 20
 
 
 class Pairs(NamedTuple):
@@ -56,19 +56,21 @@ def load_images(config: ConfigDict) -> Images:
                 f"shape {images.images.shape[1:]} beside {train.images.shape[1:]}; set "
                 "config.data.channels=1 and config.data.image_size"
             )
-        if len(images) < LEAST:
-            raise UserError(f"{images.name} has {len(images)} images, of {LEAST}")
+        if len(images) < LEAST_IMAGES:
+            raise UserError(
+                f"{images.name} has {len(images)} images, of {LEAST_IMAGES}"
+            )
     ends = np.cumsum([0.0, *ROLES.values()]) * len(train)
     ends = np.rint(ends).astype(int)
     roles = {
         role: train.images[a:b]
         for role, a, b in zip(ROLES, ends, ends[1:], strict=False)
     }
-    if (smallest := min(map(len, roles.values()))) < LEAST:
+    if (smallest := min(map(len, roles.values()))) < LEAST_IMAGES:
         raise UserError(
             f"a tenth of {len(train)} training images are {smallest}, and volumes are "
-            f"made of {LEAST} or more; set config.data.limit_train to "
-            f"{10 * LEAST} or more, or 0 for all"
+            f"made of {LEAST_IMAGES} or more; set config.data.limit_train to "
+            f"{10 * LEAST_IMAGES} or more, or 0 for all"
         )
     roles |= {"test": test.images, "stream": test.images}
     pools = {n: of.images for n, of in zip(names, others, strict=True)}

@@ -15,7 +15,11 @@ from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
 from flowjax_ood.training.batches import conditional_batches
 from flowjax_ood.training.loop import Plan, fit
-from flowjax_ood.training.objectives import Likelihood, Objective, Reconstruction
+from flowjax_ood.training.objectives import (
+    Likelihood,
+    LikelihoodAndReconstruction,
+    Objective,
+)
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state, fine_tuning_state
 from flowjax_ood.training.step import make_train_step
@@ -56,8 +60,8 @@ def train(
 ) -> dict:
     """Train all levels, coarsest first, or resume; variables by the level's name.
 
-    Levels of details minimise `Reconstruction`, of the weight of the config; the
-    coarse regression, squares. `start`: variables to train further.
+    Levels of details minimise `LikelihoodAndReconstruction`, of the weight of the
+    config; the coarse regression, squares. `start`: variables to train further.
     """
     c = config.light_field
     spread = Parallel("jit", jax.devices()[:1])
@@ -73,7 +77,7 @@ def train(
         keys = jax.random.split(random_key(config.seed + at))
         first = batch_indices(len(rows["x"]), c.batch_size, config.seed, 0)
         initial = _initial(level, update, keys[0], rows, first, start and start[name])
-        objective: Objective = Reconstruction(level, weight=c.weight)
+        objective: Objective = LikelihoodAndReconstruction(level, weight=c.weight)
         if which == "coarse":
             objective = Likelihood(level)
         run = fit(

@@ -14,7 +14,7 @@ are made from the same noise, pixel by pixel.
 
 --config.KEY=VALUE sets the same keys as in evaluate, of all runs:
   --config.data.path=DIR"""
-MOST = 64
+MOST_IMAGES = 64
 TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
 
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--count",
-        type=whole_number(1, MOST),
+        type=whole_number(1, MOST_IMAGES),
         default=8,
         metavar="N",
         help="samples shown in a group (default: %(default)s)",

@@ -20,7 +20,7 @@ from flowjax_ood.data.sources import emoji
 from flowjax_ood.interface.errors import UNUSABLE, UserError, user_errors
 from flowjax_ood.runtime.messages import warn
 
-LEAST = 20
+LEAST_IMAGES = 20
 # for all scores to be fitted: the last of 256 components needs one image more
 ENOUGH = 257
 # sets of other images, by the names that the battery knows them by
@@ -89,7 +89,7 @@ def split(
     tested = runs[0].sets.test.events
     unseen = _unseen(runs, others)
     if unseen is not None and len(unseen) >= 2 * (
-        LEAST if len(tested) < 3 * ENOUGH else ENOUGH
+        LEAST_IMAGES if len(tested) < 3 * ENOUGH else ENOUGH
     ):
         order = permutation(len(unseen), seed, "scores: fit and calibrate")
         each = len(unseen) // 2
@@ -102,11 +102,11 @@ def split(
             tested[held_out],
             "training images that no run has seen",
         )
-    if len(tested) < 4 * LEAST:
+    if len(tested) < 4 * LEAST_IMAGES:
         raise UserError(
             f"{runs[0].label} has {len(tested)} test images, and no unseen training "
-            f"images to fit and calibrate scores by: at least {4 * LEAST} are needed; "
-            "set config.data.limit_test to more"
+            f"images to fit and calibrate scores by: at least {4 * LEAST_IMAGES} are "
+            "needed; set config.data.limit_test to more"
         )
     order = permutation(len(tested), seed, WORD)
     taken_from = "the test set, of which the rest is tested on"

@@ -37,7 +37,7 @@ LOOKS = {
     "new": ("·", FAINT),
 }
 # how many warnings and results a page shows
-MOST = 5
+MOST_LINES = 5
 # columns of the table after the name, keys of `_brief`, by the terminal's width
 NARROW = ("state", "step", "done", "ETA", "metric", "last saved")
 WIDE = ("state", "steps", *NARROW[2:5], "images/s", "devices", "last saved")
@@ -183,11 +183,11 @@ def _facts(record: dict, brief: dict[str, Text]) -> Iterator[tuple[str, str, str
     results = record["results"] or {}
     bits = results.get("bits_per_dim", {}).get(results.get("in_distribution"))
     yield "test", f"{bits:.3f} bits/dim" if isinstance(bits, float) else "", ""
-    areas = list(results.get("auroc", {}).items())[:MOST]
+    areas = list(results.get("auroc", {}).items())[:MOST_LINES]
     yield "AUROC", escape(", ".join(f"{name} {area:.3f}" for name, area in areas)), ""
     for note in record["notes"]:
         yield "note", escape(note), WAITING
-    for warning in record["warnings"][-MOST:]:
+    for warning in record["warnings"][-MOST_LINES:]:
         text = f"{_moment(warning['time'])}  {warning['message']}"
         yield "warning", escape(text), WAITING
 

@@ -39,7 +39,7 @@ ALIVE = ("starting", "running", "silent")
 # records of metrics that are taken together, and points of a history
 RECENT, POINTS = 10, 60
 # the relative change that is worth showing
-LEAST = 1e-4
+LEAST_CHANGE = 1e-4
 # a disk with space for fewer checkpoints than this is worth a note
 SPACE = 3
 
@@ -192,7 +192,7 @@ def _metric(metrics: list[dict]) -> dict | None:
         if count > 1:
             # of the mean of each half, were the records independent
             noise = sum(statistics.variance(half) / count for half in (late, early))
-            clear = abs(change) > max(2 * noise**0.5, LEAST * abs(value))
+            clear = abs(change) > max(2 * noise**0.5, LEAST_CHANGE * abs(value))
     stride = -(-len(values) // POINTS)
     return {
         "name": name,

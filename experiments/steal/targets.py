@@ -23,9 +23,13 @@ from flowjax_ood.ood.network import Network
 from flowjax_ood.runtime.parallel import Parallel
 from flowjax_ood.runtime.processes import fetch
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
+from flowjax_ood.training.classifier_objectives import (
+    CrossEntropy,
+    Diverse,
+    OutlierExposure,
+)
 from flowjax_ood.training.loop import Plan, fit
 from flowjax_ood.training.members import DiverseMembers
-from flowjax_ood.training.objectives import CrossEntropy, Diverse, OutlierExposure
 from flowjax_ood.training.state import create_state, fine_tuning_state
 from flowjax_ood.training.step import make_train_step
 
@@ -57,14 +61,14 @@ class Trained:
     def served(self, name: str) -> defence.Served:
         """What answers queries, by its name."""
         if name == PERCEPTUAL:
-            route = defence.perceptual(
+            route = defence.Perceptual(
                 self.hash_network,
                 trained_on=self.images.hashed,
                 target_trained_on=self.images.train,
             )
             return defence.Served(self.diverse, route)
         networks = {ONE: "one", PLAIN: "plain", KEYED: "diverse", TOLD: "told"}[name]
-        return defence.Served(getattr(self, networks), defence.keyed(self.secret))
+        return defence.Served(getattr(self, networks), defence.Keyed(self.secret))
 
     @property
     def secret(self) -> bytes:

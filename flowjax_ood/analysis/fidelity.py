@@ -13,7 +13,7 @@ import numpy as np
 MEASURED = 1000  # images at most whose nearest neighbours and pairs are measured
 
 
-class Fidelity(NamedTuple):
+class SampleFidelity(NamedTuple):
     """Ratios of samples to real images.
 
     distance: of L2 distances to the nearest reference image, medians. Above 1:
@@ -57,7 +57,7 @@ class RealImages:
                     "and nothing can be measured by them"
                 )
 
-    def fidelity(self, samples: np.ndarray) -> Fidelity:
+    def fidelity(self, samples: np.ndarray) -> SampleFidelity:
         """Measure samples, stored as the images are, at least 2; else ValueError."""
         self._check(samples, "samples", least=2)
         if samples.shape[1:] != self.shape:
@@ -65,16 +65,18 @@ class RealImages:
                 f"samples of shape {samples.shape[1:]} cannot be compared with real "
                 f"images of {self.shape}"
             )
-        return Fidelity(*np.divide(self._measured(samples), self.real).tolist())
+        return SampleFidelity(*np.divide(self._measured(samples), self.real).tolist())
 
-    def _measured(self, images: np.ndarray) -> Fidelity:
+    def _measured(self, images: np.ndarray) -> SampleFidelity:
         """Measure images by the reference alone: the ratios' numerators."""
         vectors = self._vectors(images[:MEASURED])
         nearest = _distances(vectors, self.reference).min(1)
         pairs = _distances(vectors, vectors)[np.triu_indices(len(vectors), 1)]
         pixels = images.astype(np.float32) / self.top
         steps = [np.abs(np.diff(pixels, axis=axis)).mean() for axis in (1, 2)]
-        return Fidelity(*map(float, (np.median(nearest), np.mean(steps), pairs.mean())))
+        return SampleFidelity(
+            *map(float, (np.median(nearest), np.mean(steps), pairs.mean()))
+        )
 
     def _check(self, images: np.ndarray, what: str, least: int) -> None:
         images = np.asarray(images)

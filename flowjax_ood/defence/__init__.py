@@ -13,19 +13,17 @@ been proven against an attacker who knows it. It makes one known attack dearer: 
 by how much, and limit queries as well.
 """
 
-from flowjax_ood.defence.fidelity import Fidelity, fidelity
+from flowjax_ood.defence.fidelity import CloneFidelity, fidelity
 from flowjax_ood.defence.knockoff import Clone, knockoff
-from flowjax_ood.defence.routes import Keyed, Perceptual, keyed, perceptual
+from flowjax_ood.defence.routes import Keyed, Perceptual
 from flowjax_ood.defence.served import Served
 
 __all__ = [
     "Clone",
-    "Fidelity",
+    "CloneFidelity",
     "Keyed",
     "Perceptual",
     "Served",
     "fidelity",
-    "keyed",
     "knockoff",
-    "perceptual",
 ]

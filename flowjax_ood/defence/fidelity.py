@@ -10,7 +10,7 @@ from flowjax_ood.defence.knockoff import Target
 
 
 @dataclass(frozen=True)
-class Fidelity:
+class CloneFidelity:
     """Accuracy of `target` and `clone`, fractions; `relative`, clone over target.
 
     `agreement`: the fraction of images on which both have one label, right or wrong.
@@ -25,7 +25,7 @@ class Fidelity:
 
 def fidelity(
     clone: Target, target: Target, images: np.ndarray, labels: np.ndarray
-) -> Fidelity:
+) -> CloneFidelity:
     """Compare what both answer to test images; `labels` int `[N]` are the right ones.
 
     Raises ValueError unless there is a label, a non-negative integer, for each image.
@@ -33,7 +33,7 @@ def fidelity(
     labels = class_labels(labels, len(images))
     own, copied = (model.predict(images, "label") for model in (target, clone))
     accuracy, stolen = (float(np.mean(found == labels)) for found in (own, copied))
-    return Fidelity(
+    return CloneFidelity(
         target=accuracy,
         clone=stolen,
         relative=stolen / accuracy if accuracy else math.nan,

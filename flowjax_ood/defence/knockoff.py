@@ -15,7 +15,8 @@ from flowjax_ood.defence.answers import Output, answer, check_output, checked_sh
 from flowjax_ood.evaluation.accuracy import predict_logits
 from flowjax_ood.runtime.progress import progress
 from flowjax_ood.training.batches import Stream
-from flowjax_ood.training.objectives import Batch, CrossEntropy
+from flowjax_ood.training.classifier_objectives import CrossEntropy
+from flowjax_ood.training.objectives import Batch
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step

@@ -1,7 +1,6 @@
 """Which member of an ensemble answers a query: a function of the query alone."""
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from flowjax_ood.defence.answers import answer, logits_of_queries
 from flowjax_ood.ood.network import Network
 
 # bytes of a secret: fewer are guessed, and BLAKE2b takes no more
-LEAST, MOST = 16, 64
+LEAST_BYTES, MOST_BYTES = 16, 64
 
 
 class Route(Protocol):
@@ -24,7 +23,20 @@ class Route(Protocol):
 
 
 class Keyed:
-    """`BLAKE2b(pixels, key=secret) mod members`: see `keyed`."""
+    """Route by `BLAKE2b(uint8 pixels, key=secret) mod M`.
+
+    Without the secret the member of an image is not told from chance; every member has
+    1/M of all images. An image that differs by one level of one pixel has another
+    member with probability 1 - 1/M, so an attacker who changes a query a little hears
+    another member, and can average.
+
+    The route holds the secret in no form that is shown or stored: it has no `repr`, and
+    is neither pickled nor copied. Keep it where other secrets are, and not in a config
+    or a checkpoint.
+
+    Raises TypeError for a secret that is not bytes and, later, for images that are not
+    uint8; ValueError for fewer than 16 bytes, and more than 64.
+    """
 
     __slots__ = ("_hash",)
 
@@ -34,10 +46,10 @@ class Keyed:
                 f"the secret must be bytes, got {type(secret).__name__}: "
                 "secrets.token_bytes(32) makes one"
             )
-        if not LEAST <= len(secret) <= MOST:
+        if not LEAST_BYTES <= len(secret) <= MOST_BYTES:
             raise ValueError(
-                f"the secret must have {LEAST} to {MOST} bytes, got {len(secret)}: "
-                "secrets.token_bytes(32) makes one"
+                f"the secret must have {LEAST_BYTES} to {MOST_BYTES} bytes, got "
+                f"{len(secret)}: secrets.token_bytes(32) makes one"
             )
         # has taken in the secret, which is kept nowhere else
         self._hash = hashlib.blake2b(key=secret, digest_size=8)
@@ -57,56 +69,15 @@ class Keyed:
         return int.from_bytes(hashed.digest(), "big")
 
     def __repr__(self):
-        return "keyed(<secret>)"
+        return "Keyed(<secret>)"
 
     def __reduce_ex__(self, protocol):
         raise TypeError(
-            "a keyed route is not stored, for its secret: make it anew, keyed(secret)"
+            "a keyed route is not stored, for its secret: make it anew, Keyed(secret)"
         )
 
 
-def keyed(secret: bytes) -> Keyed:
-    """Route by `BLAKE2b(uint8 pixels, key=secret) mod M`.
-
-    Without the secret the member of an image is not told from chance; every member has
-    1/M of all images. An image that differs by one level of one pixel has another
-    member with probability 1 - 1/M, so an attacker who changes a query a little hears
-    another member, and can average.
-
-    The route holds the secret in no form that is shown or stored: it has no `repr`, and
-    is neither pickled nor copied. Keep it where other secrets are, and not in a config
-    or a checkpoint.
-
-    Raises TypeError for a secret that is not bytes and, later, for images that are not
-    uint8; ValueError for fewer than 16 bytes, and more than 64.
-    """
-    return Keyed(secret)
-
-
-@dataclass(frozen=True, eq=False)
 class Perceptual:
-    """`(2 c + s) mod members`: see `perceptual`."""
-
-    network: Network = field(repr=False)
-
-    def __call__(self, x: np.ndarray, members: int) -> np.ndarray:
-        logits = logits_of_queries(self.network, x, "the hash network")
-        classes = logits.shape[1]
-        if classes < 2:
-            raise ValueError(f"a hash network needs two classes, it has {classes}")
-        most = answer(logits, "probabilities").max(axis=1).astype(np.float64)
-        sure = np.floor(2 * (classes * most - 1) / (classes - 1))
-        # 2 is of a probability of 1, which is only ever rounded to; 0 of 1/C
-        sure = np.clip(sure, 0, 1).astype(np.int64)
-        return (2 * logits.argmax(axis=1) + sure) % members
-
-
-def perceptual(
-    network: Network,
-    *,
-    trained_on: np.ndarray | None = None,
-    target_trained_on: np.ndarray | None = None,
-) -> Perceptual:
     """Route by the class c of a network of other data, and how sure it is: 2c + s.
 
     `s = floor(2 (C p - 1) / (C - 1))` is 0 or 1, p the largest of its C probabilities;
@@ -122,18 +93,38 @@ def perceptual(
     Source: the formula for C = 10 is that of public code that attacks the ensemble of
     Kariyappa et al. 2021; the paper's own hash is not published.
     """
-    if not isinstance(network, Network):
-        raise TypeError(
-            f"perceptual takes a Network, got {type(network).__name__}: "
-            "Network.of(module, variables)"
-        )
-    if (trained_on is None) != (target_trained_on is None):
-        raise ValueError(
-            "perceptual compares trained_on with target_trained_on: give both, or none"
-        )
-    if trained_on is not None:
-        _check_apart(trained_on, target_trained_on)
-    return Perceptual(network)
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        trained_on: np.ndarray | None = None,
+        target_trained_on: np.ndarray | None = None,
+    ):
+        if not isinstance(network, Network):
+            raise TypeError(
+                f"Perceptual takes a Network, got {type(network).__name__}: "
+                "Network.of(module, variables)"
+            )
+        if (trained_on is None) != (target_trained_on is None):
+            raise ValueError(
+                "Perceptual compares trained_on with target_trained_on: give both, or "
+                "none"
+            )
+        if trained_on is not None:
+            _check_apart(trained_on, target_trained_on)
+        self.network = network
+
+    def __call__(self, x: np.ndarray, members: int) -> np.ndarray:
+        logits = logits_of_queries(self.network, x, "the hash network")
+        classes = logits.shape[1]
+        if classes < 2:
+            raise ValueError(f"a hash network needs two classes, it has {classes}")
+        most = answer(logits, "probabilities").max(axis=1).astype(np.float64)
+        sure = np.floor(2 * (classes * most - 1) / (classes - 1))
+        # 2 is of a probability of 1, which is only ever rounded to; 0 of 1/C
+        sure = np.clip(sure, 0, 1).astype(np.int64)
+        return (2 * logits.argmax(axis=1) + sure) % members
 
 
 def _check_apart(own, others) -> None:

@@ -21,8 +21,8 @@ class Served:
     """Members of an ensemble behind one function: `predict(x)`, of one member each.
 
     `networks`: as `DiverseMembers.networks` gives them, of the same classes; one alone
-    is a classifier without defence, to compare with. `route`: `keyed(secret)` or
-    `perceptual(network)`, or another `Route`. What a query is answered depends on it
+    is a classifier without defence, to compare with. `route`: `Keyed(secret)` or
+    `Perceptual(network)`, or another `Route`. What a query is answered depends on it
     alone, not on what it comes with, nor in which order.
 
     This is no security guarantee: see the package.
@@ -49,7 +49,7 @@ class Served:
         if not callable(self.route):
             raise TypeError(
                 f"the route must be a function, got {type(self.route).__name__}: "
-                "keyed(secret) or perceptual(network)"
+                "Keyed(secret) or Perceptual(network)"
             )
         object.__setattr__(self, "networks", networks)
 

@@ -16,7 +16,6 @@ from flowjax_ood.federated.generator import FeatureGenerator, make_generator_ste
 from flowjax_ood.federated.objective import (
     VirtualOutliers,
     make_client_step,
-    virtual_outliers,
 )
 from flowjax_ood.federated.partition import partition
 from flowjax_ood.federated.rounds import Rounds, rounds
@@ -39,5 +38,4 @@ __all__ = [
     "partition",
     "rounds",
     "tail_features",
-    "virtual_outliers",
 ]

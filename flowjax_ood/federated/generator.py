@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from flowjax_ood.arguments import whole_number
-from flowjax_ood.training.objectives import Batch, cross_entropy
+from flowjax_ood.training.classifier_objectives import cross_entropy
+from flowjax_ood.training.objectives import Batch
 from flowjax_ood.training.state import TrainState
 from flowjax_ood.training.step import make_train_step
 

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flowjax_ood.training.objectives import (
-    Batch,
+from flowjax_ood.training.classifier_objectives import (
     CrossEntropy,
     cross_entropy,
     outlier_loss,
 )
+from flowjax_ood.training.objectives import Batch
 from flowjax_ood.training.state import TrainState
 from flowjax_ood.training.step import make_train_step
 
@@ -24,7 +24,18 @@ Unsure = Literal["uniform", "energy"]
 
 @dataclass(frozen=True)
 class VirtualOutliers:
-    """`weight * mean R` of the logits of virtual outliers; see `virtual_outliers`."""
+    """`weight * mean R`: what a client's head should say of outliers by design.
+
+    With z the logits of a virtual outlier, and `E = -logsumexp z`, nats:
+
+    * "uniform": `R = logsumexp z - mean z`, least, log C, where all logits are equal;
+    * "energy": `R = relu(E_in - m_in)^2 + relu(m_out - E_out)^2` with `margins` `(m_in,
+      m_out)`: energies of examples below the one, those of outliers above the other.
+
+    Raises ValueError for a negative or infinite weight,
+    an unknown kind, and margins with `m_in >= m_out`. Source: Yu et al. 2023, section
+    4.2; Hendrycks et al. 2019 and Liu et al. 2020 for the two kinds.
+    """
 
     weight: float = 0.1
     kind: Unsure = "uniform"
@@ -54,27 +65,6 @@ class VirtualOutliers:
         above = nn.relu(-jax.nn.logsumexp(inside, -1) - low) ** 2
         below = nn.relu(high + jax.nn.logsumexp(outside, -1)) ** 2
         return jnp.mean(above) + jnp.mean(below)
-
-
-def virtual_outliers(
-    weight: float = 0.1,
-    kind: Unsure = "uniform",
-    margins: tuple[float, float] = (-25.0, -7.0),
-) -> VirtualOutliers:
-    """What a client's head should say of features that are outliers by design.
-
-    With z the logits of a virtual outlier, and `E = -logsumexp z`, nats:
-
-    * "uniform": `R = logsumexp z - mean z`, least, log C, where all logits are equal;
-    * "energy": `R = relu(E_in - m_in)^2 + relu(m_out - E_out)^2` with `margins` `(m_in,
-      m_out)`: energies of examples below the one, those of outliers above the other.
-
-    `weight` multiplies the mean. Raises ValueError for a negative or infinite weight,
-    an unknown kind, and margins with `m_in >= m_out`. Source: Yu et al. 2023, section
-    4.2; Hendrycks et al. 2019 and Liu et al. 2020 for the two kinds.
-    """
-    inside, outside = margins
-    return VirtualOutliers(weight, kind, (inside, outside))
 
 
 @dataclass(frozen=True)

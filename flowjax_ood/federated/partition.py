@@ -9,7 +9,7 @@ from flowjax_ood.data.random import generator, permutation
 from flowjax_ood.data.sets import class_labels
 
 # a classifier of one class has nothing to learn
-FEWEST = 2
+FEWEST_CLASSES = 2
 
 
 def partition(
@@ -65,7 +65,7 @@ def partition(
 
 def _by_classes(labels, clients: int, per_client: int, seed: int) -> np.ndarray:
     """Shares `[classes, clients]` of each class; rows sum to 1."""
-    per_client = whole_number("classes_per_client", per_client, FEWEST)
+    per_client = whole_number("classes_per_client", per_client, FEWEST_CLASSES)
     known = np.unique(labels)
     if per_client > len(known):
         raise ValueError(
@@ -97,9 +97,9 @@ def _by_dirichlet(labels, clients: int, concentration: float, seed: int) -> np.n
 def _check_classes(parts: list, labels: np.ndarray, wanted: int | None) -> None:
     for client, part in enumerate(parts):
         count = len(np.unique(labels[part]))
-        if count < (wanted or FEWEST):
+        if count < (wanted or FEWEST_CLASSES):
             raise ValueError(
-                f"client {client} is left with {count} of {wanted or FEWEST} classes "
-                f"({len(part)} examples): take fewer clients, a greater dirichlet, "
-                "another seed, or more examples"
+                f"client {client} is left with {count} of {wanted or FEWEST_CLASSES} "
+                f"classes ({len(part)} examples): take fewer clients, a greater "
+                "dirichlet, another seed, or more examples"
             )

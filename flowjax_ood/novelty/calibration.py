@@ -13,7 +13,7 @@ from flowjax_ood.ood.intervals import Estimate
 # and the exported program; a score that much above another counts as equal to it
 TOLERANCE = 1e-4
 # to calibrate by: those that a stream is compared with, and those that are no copies
-LEAST, LEAST_DISTINCT = 20, 19
+LEAST_CALIBRATED, LEAST_DISTINCT = 20, 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class NormalScores:
 
     def __post_init__(self):
         distinct = int((~self.repeated).sum())
-        if len(self.scores) < LEAST or distinct < LEAST_DISTINCT:
+        if len(self.scores) < LEAST_CALIBRATED or distinct < LEAST_DISTINCT:
             raise ValueError(
                 f"{len(self.scores)} examples calibrate, {distinct} of which are no "
-                f"copies of others; it takes {LEAST}, {LEAST_DISTINCT} of which are "
-                "none: give more"
+                f"copies of others; it takes {LEAST_CALIBRATED}, "
+                f"{LEAST_DISTINCT} of which are none: give more"
             )
 
     @cached_property

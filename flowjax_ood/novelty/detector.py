@@ -9,7 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.novelty.calibration import LEAST, NormalScores, find_repeated
+from flowjax_ood.novelty.calibration import (
+    LEAST_CALIBRATED,
+    NormalScores,
+    find_repeated,
+)
 from flowjax_ood.novelty.combination import RankGauss
 from flowjax_ood.novelty.density import Density, FlowSettings
 from flowjax_ood.novelty.parts import (
@@ -240,15 +244,16 @@ class NoveltyDetector:
 def calibration_count(total: int) -> int:
     """How many of `total` normal vectors are to calibrate."""
     share = round(CALIBRATED * total)
-    return max(LEAST, min(share, MOST_CALIBRATED))
+    return max(LEAST_CALIBRATED, min(share, MOST_CALIBRATED))
 
 
 def check_counts(fitted: int, calibrated: int) -> None:
     """Raise ValueError for too few vectors to fit to, or to calibrate by."""
-    if fitted < LEAST_FITTED or calibrated < LEAST:
+    if fitted < LEAST_FITTED or calibrated < LEAST_CALIBRATED:
         raise ValueError(
-            f"a detector takes {LEAST_FITTED} normal examples to fit to and {LEAST} "
-            f"others to calibrate by, got {fitted} and {calibrated}: give more"
+            f"a detector takes {LEAST_FITTED} normal examples to fit to and "
+            f"{LEAST_CALIBRATED} others to calibrate by, got {fitted} and "
+            f"{calibrated}: give more"
         )
 
 

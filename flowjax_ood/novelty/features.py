@@ -108,14 +108,14 @@ def _encode(view: EncoderFeatures, variables, images):
     return view.apply(variables, images)
 
 
-View = PixelFeatures | EncoderFeatures
+ImageView = PixelFeatures | EncoderFeatures
 
 
 @dataclass(frozen=True)
 class Features:
     """One view of images, or several, whose vectors are put side by side."""
 
-    views: tuple[View, ...]
+    views: tuple[ImageView, ...]
 
     @property
     def name(self) -> str:

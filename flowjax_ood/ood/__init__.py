@@ -6,7 +6,7 @@ Scores are higher for more in-distribution input, everywhere.
 from flowjax_ood.ood.batched import spread
 from flowjax_ood.ood.calibration import Calibrated, Calibration
 from flowjax_ood.ood.context import Context, ContextModel
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.detectors.adascale import AdaSCALE
 from flowjax_ood.ood.detectors.ensembles import Coherence, DeepEnsemble, MCDropout
 from flowjax_ood.ood.detectors.features import (
@@ -97,6 +97,7 @@ from flowjax_ood.ood.flows.score import FlowScore
 from flowjax_ood.ood.flows.stability import Stability
 from flowjax_ood.ood.flows.subspaces import SubspaceDistance, SubspaceResidual
 from flowjax_ood.ood.flows.two_sided import TwoSided
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.intervals import Estimate, mean_ci
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.metrics import (

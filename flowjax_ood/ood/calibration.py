@@ -23,7 +23,7 @@ Side = Literal["low", "high", "two"]
 Conditional = Literal["simes", "dkw"]
 
 # calibration scores that p-values for nearly all calibration sets need
-LEAST = 20
+LEAST_CALIBRATED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,8 +276,8 @@ def check_conditional(n: int, delta: float) -> None:
             f"delta must lie strictly between 0 and 1, got {delta!r}: with 0.1, nine "
             "calibration sets of ten hold what is promised"
         )
-    if n < LEAST:
+    if n < LEAST_CALIBRATED:
         raise ValueError(
-            f"p-values for nearly all calibration sets need {LEAST} calibration "
-            f"scores, got {n}"
+            f"p-values for nearly all calibration sets need {LEAST_CALIBRATED} "
+            f"calibration scores, got {n}"
         )

@@ -28,7 +28,7 @@ from flowjax_ood.ood.p_values import low_ranks
 from flowjax_ood.ood.thresholds import check_scores
 
 # calibration scores a monitor needs: the first p-values are of these alone
-LEAST = 20
+LEAST_CALIBRATED = 20
 # scores that are ranked among each other in one list
 AT_ONCE = 10_000
 
@@ -125,7 +125,7 @@ class DriftMonitor:
                 f"{self.alarm!r}: at 100, one stream in a hundred without drift rings"
             )
         whole_number("seed", self.seed, 0)
-        check_conditional(LEAST, self.delta)
+        check_conditional(LEAST_CALIBRATED, self.delta)
         if self.reference == "fixed" and self.betting != "power":
             raise ValueError(
                 f'betting={self.betting!r} is not valid with reference="fixed": it '
@@ -159,9 +159,10 @@ class DriftMonitor:
         Raises TypeError or ValueError as `check_scores` does, and for fewer than 20.
         """
         scores = check_scores("calibration_scores", calibration_scores)
-        if len(scores) < LEAST:
+        if len(scores) < LEAST_CALIBRATED:
             raise ValueError(
-                f"a monitor needs {LEAST} calibration scores, got {len(scores)}"
+                f"a monitor needs {LEAST_CALIBRATED} calibration scores, got "
+                f"{len(scores)}"
             )
         return DriftState(
             digests=self._digests(detector),

@@ -10,7 +10,7 @@ from flowjax_ood.data.scenes import Scenes
 from flowjax_ood.ood.calibration import Scorer
 from flowjax_ood.ood.checks import check_disjoint
 from flowjax_ood.ood.context import Context
-from flowjax_ood.ood.detector import Given, Requires, fitted_inputs
+from flowjax_ood.ood.given import Given, Requires, fitted_inputs
 from flowjax_ood.ood.p_values import ROUNDING, bonferroni, low_ranks, warn_of_few
 from flowjax_ood.ood.thresholds import check_scores
 

@@ -8,9 +8,9 @@ from flowjax_ood.arguments import whole_number
 from flowjax_ood.ood.thresholds import check_scores
 
 # examples in a window, and permutations: with fewer, no p-value is of use
-LEAST, FEWEST = 8, 19
+LEAST_EXAMPLES, LEAST_PERMUTATIONS = 8, 19
 # examples of both sets together whose kernel is made: a matrix of 200 MB
-MOST = 5000
+MOST_COMPARED = 5000
 # numbers of an array of permutations at a time: 32 MiB
 AT_ONCE = 2**22
 # statistics that differ by less, as a share of the largest there can be, are equal
@@ -60,7 +60,9 @@ def shift_test(
     if by not in _STATISTICS:
         raise ValueError(f"by must be one of {', '.join(_STATISTICS)}, got {by!r}")
     remedy = ": the least p-value is 1 / (permutations + 1)"
-    permutations = whole_number("permutations", permutations, FEWEST, remedy)
+    permutations = whole_number(
+        "permutations", permutations, LEAST_PERMUTATIONS, remedy
+    )
     known = _examples("calibration_scores", calibration_scores, by)
     new = _examples("window", window, by)
     if known.shape[1:] != new.shape[1:]:
@@ -86,8 +88,8 @@ def _examples(name: str, x, by: str) -> np.ndarray:
         x = np.asarray(x, np.float64)
     else:
         x = check_scores(name, x)
-    if len(x) < LEAST:
-        raise ValueError(f"{name} needs {LEAST} examples, got {len(x)}")
+    if len(x) < LEAST_EXAMPLES:
+        raise ValueError(f"{name} needs {LEAST_EXAMPLES} examples, got {len(x)}")
     if by != "ks" and not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x))[0, 0])
         raise ValueError(
@@ -124,9 +126,9 @@ def _mean(pooled: np.ndarray, m: int):
 
 
 def _mmd(pooled: np.ndarray, m: int):
-    if len(pooled) > MOST:
+    if len(pooled) > MOST_COMPARED:
         raise ValueError(
-            f'by="mmd" compares all pairs of at most {MOST} examples, got '
+            f'by="mmd" compares all pairs of at most {MOST_COMPARED} examples, got '
             f"{len(pooled)}: draw fewer calibration examples"
         )
     x = pooled.reshape(len(pooled), -1)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Fitted, Given
+from flowjax_ood.ood.detector import Detector, Fitted
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.summaries import Summary, as_labels
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import jax
 
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, Staged
+from flowjax_ood.ood.detector import Detector, Fitted, Staged
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.metrics import auroc
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.summaries import Summary

@@ -9,19 +9,19 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 # arrays below this many elements are copied: gathering costs more than they take
-LEAST = 2**14
+LEAST_SHARDED = 2**14
 
 
 def sharded(shape: tuple[int, ...], axis: str, count: int) -> PartitionSpec:
     """Say how an array of `shape` is split over `count` devices, those of mesh `axis`.
 
     By its longest dimension that `count` divides (of equals the last, the channels of a
-    kernel); not at all, if there is none or it has fewer than `LEAST` elements. One
-    rule for parameters and optimiser state: moments have the shape of their parameter,
-    so they are split alike.
+    kernel); not at all, if there is none or it has fewer than `LEAST_SHARDED` elements.
+    One rule for parameters and optimiser state: moments have the shape of their
+    parameter, so they are split alike.
     """
     fits = [i for i, n in enumerate(shape) if n % count == 0 and n > 0]
-    if not fits or math.prod(shape) < LEAST:
+    if not fits or math.prod(shape) < LEAST_SHARDED:
         return PartitionSpec()
     longest = max(fits, key=lambda i: (shape[i], i))
     return PartitionSpec(*(axis if i == longest else None for i in range(longest + 1)))

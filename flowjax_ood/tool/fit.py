@@ -15,7 +15,7 @@ from flowjax_ood.evaluation.devices import on_all_devices
 from flowjax_ood.interface.errors import UserError, user_errors, writing
 from flowjax_ood.interface.text import duration, print_table
 from flowjax_ood.novelty import storage
-from flowjax_ood.novelty.calibration import LEAST, find_repeated
+from flowjax_ood.novelty.calibration import LEAST_CALIBRATED, find_repeated
 from flowjax_ood.novelty.detector import (
     LEAST_FITTED,
     NoveltyDetector,
@@ -177,12 +177,12 @@ def check_enough(count: int, calibrate: int | None) -> None:
 
     `calibrate`: how many calibrate, where these are not a part of the others.
     """
-    least = LEAST_FITTED if calibrate is not None else LEAST_FITTED + LEAST
-    if count < least or (calibrate is not None and calibrate < LEAST):
+    least = LEAST_FITTED if calibrate is not None else LEAST_FITTED + LEAST_CALIBRATED
+    if count < least or (calibrate is not None and calibrate < LEAST_CALIBRATED):
         also = "" if calibrate is None else f", and {calibrate} to calibrate by,"
         raise UserError(
             f"{count} images{also} are too few: it takes {LEAST_FITTED} to fit to and "
-            f"{LEAST} others to calibrate by, better some hundred of both"
+            f"{LEAST_CALIBRATED} others to calibrate by, better some hundred of both"
         )
 
 

@@ -19,7 +19,7 @@ from flowjax_ood.tool.scoring import (
 from flowjax_ood.tool.subject import Subject
 
 # images on the page
-MOST = 60
+MOST_SHOWN = 60
 # shares of images by p-value
 STEPS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)
 # maps: what is beyond so many standard deviations of a component is unusual
@@ -78,7 +78,7 @@ def page(
         ],
         "How many images are how unusual",
     )
-    order = most_unusual_first(scored)[:MOST]
+    order = most_unusual_first(scored)[:MOST_SHOWN]
     document.section("The most unusual first")
     document.text(
         "Beside each image: the most similar normal ones, and for pixels where it "
@@ -86,8 +86,8 @@ def page(
         "statistic that is most unusual, with its own p-value."
     )
     document.gallery([_card(subject, examples, scored, records, k) for k in order])
-    if len(scored.rows) > MOST:
-        document.text(f"{len(scored.rows) - MOST} more are in decisions.csv.")
+    if len(scored.rows) > MOST_SHOWN:
+        document.text(f"{len(scored.rows) - MOST_SHOWN} more are in decisions.csv.")
     if scored.problems:
         document.section("What could not be read")
         document.table(

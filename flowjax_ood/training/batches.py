@@ -13,9 +13,9 @@ from flowjax_ood.data.sets import class_labels
 from flowjax_ood.runtime.shares import WHOLE, Share
 
 # fields of a batch, by name; every array has a row for each example
-Batch = dict[str, np.ndarray]
+HostBatch = dict[str, np.ndarray]
 # (step, part) -> the rows of that batch which one process reads
-Batches = Callable[..., Batch]
+Batches = Callable[..., HostBatch]
 # Added to the seed: a second set is shuffled by itself, and by no run's own seed.
 SECOND_STREAM = 2**32
 
@@ -34,7 +34,7 @@ class Stream:
     seed: int
     first: int = 0
 
-    def __call__(self, step: int, part: Share = WHOLE) -> Batch:
+    def __call__(self, step: int, part: Share = WHOLE) -> HostBatch:
         count = len(next(iter(self.columns.values())))
         at = part.of(batch_indices(count, self.batch_size, self.seed, step))
         rows = {name: column[at] for name, column in self.columns.items()}
@@ -106,7 +106,7 @@ def batches_with_negatives(
     own = image_batches(images, batch_size, seed)
     other = Stream({"image": negatives}, batch_size, seed + SECOND_STREAM, len(images))
 
-    def batches(step: int, part: Share = WHOLE) -> Batch:
+    def batches(step: int, part: Share = WHOLE) -> HostBatch:
         mine, theirs = own(step, part), other(step, part)
         pairs = {name: np.stack([mine[name], theirs[name]], axis=1) for name in mine}
         rows = {name: pair.reshape(-1, *pair.shape[2:]) for name, pair in pairs.items()}
@@ -142,7 +142,7 @@ def batches_with_outliers(
         {"image": outliers}, outlier_batch_size, seed + SECOND_STREAM, len(images)
     )
 
-    def batches(step: int, part: Share = WHOLE) -> Batch:
+    def batches(step: int, part: Share = WHOLE) -> HostBatch:
         theirs = other(step, part)
         rows = {"outlier": theirs["image"], "outlier_index": theirs["index"]}
         return own(step, part) | rows

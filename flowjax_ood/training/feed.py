@@ -24,7 +24,7 @@ from typing import Protocol
 import numpy as np
 
 from flowjax_ood.runtime.shares import WHOLE, Share
-from flowjax_ood.training.batches import Batch, Batches
+from flowjax_ood.training.batches import Batches, HostBatch
 
 # steps enough for any training, where reading is given no end
 ENDLESS = 2**48
@@ -70,7 +70,7 @@ class Prefetch:
             )
 
 
-class Ahead(Iterator[Batch], Protocol):
+class Ahead(Iterator[HostBatch], Protocol):
     """Batches that are read ahead, until it is closed."""
 
     def close(self) -> None: ...
@@ -115,7 +115,7 @@ class Feed:
         self.waited = 0.0
         self._read = partial(_read, batches, part)
         self._prefetch = prefetch
-        self._held: deque[Batch] = deque()
+        self._held: deque[HostBatch] = deque()
         self._iterator: Ahead | None = None
 
     def __enter__(self) -> "Feed":
@@ -124,13 +124,13 @@ class Feed:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def take(self, count: int = 1) -> list[Batch]:
+    def take(self, count: int = 1) -> list[HostBatch]:
         """The batches of the next `count` steps, in order; the feed is past them."""
         self._hold(count)
         self.step += count
         return [self._held.popleft() for _ in range(count)]
 
-    def peek(self) -> Batch:
+    def peek(self) -> HostBatch:
         """The batch of the next step, which `take` will give again."""
         self._hold(1)
         return self._held[0]
@@ -154,7 +154,7 @@ class Feed:
         finally:
             self.waited += time.perf_counter() - began
 
-    def _next(self) -> Batch:
+    def _next(self) -> HostBatch:
         step = self.step + len(self._held)
         if not self._prefetch.ahead:
             return self._read(step)
@@ -171,13 +171,13 @@ class Feed:
         return {name: np.array(rows) for name, rows in batch.items()}
 
 
-def _read(batches: Batches, part: Share, step: int) -> Batch:
+def _read(batches: Batches, part: Share, step: int) -> HostBatch:
     # grain counts steps in NumPy's integers
     return batches(int(step), part)
 
 
 def read_ahead(
-    read: Callable[[int], Batch], start: int, prefetch: Prefetch, end: int = ENDLESS
+    read: Callable[[int], HostBatch], start: int, prefetch: Prefetch, end: int = ENDLESS
 ) -> Ahead:
     """`read(start)`, ..., `read(end - 1)`; its `close()` ends what reads ahead."""
     import grain
@@ -202,7 +202,7 @@ def read_ahead(
     return iter(batches)
 
 
-def without_signals(start: Callable[[], Batch]) -> Batch:
+def without_signals(start: Callable[[], HostBatch]) -> HostBatch:
     """`start()`, whose processes and threads get no SIGINT and no SIGTERM.
 
     A worker takes seconds to come to `_as_worker`, and would die of them until then.

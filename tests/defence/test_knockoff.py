@@ -7,7 +7,7 @@ import optax
 import pytest
 from scipy import special
 
-from flowjax_ood.defence import Served, fidelity, keyed, knockoff
+from flowjax_ood.defence import Keyed, Served, fidelity, knockoff
 from flowjax_ood.defence.knockoff import Imitation, ask
 from flowjax_ood.ood import Network
 from tests.helpers.tiny_members import TinyTapped, ensemble, images
@@ -47,7 +47,7 @@ class Recording:
 
 
 def stolen(target=None, queries=SMALL, **changes):
-    target = Served(LINEAR, keyed(SECRET)) if target is None else target
+    target = Served(LINEAR, Keyed(SECRET)) if target is None else target
     given = {"student": Linear(), "steps": 3, "seed": 0} | changes
     return knockoff(target, queries, **given)
 
@@ -79,7 +79,7 @@ def test_a_linear_classifier_is_recovered():
         )
     assert clone.loss < 1e-7
     assert clone.queries == 200
-    target = Served(LINEAR, keyed(SECRET))
+    target = Served(LINEAR, Keyed(SECRET))
     others = np.random.default_rng(9).integers(0, 256, (100, 3, 3, 1), np.uint8)
     np.testing.assert_allclose(clone.predict(others), target.predict(others), atol=1e-3)
     labels = target.predict(others, "label")
@@ -90,7 +90,7 @@ def test_a_linear_classifier_is_recovered():
 
 def test_a_clone_by_labels_has_most_labels():
     clone = stolen(output="label", steps=300, optimizer=optax.adam(0.05))
-    target = Served(LINEAR, keyed(SECRET))
+    target = Served(LINEAR, Keyed(SECRET))
     labels = target.predict(SMALL, "label")
     assert np.bincount(labels).max() < 120
     assert (clone.predict(SMALL, "label") == labels).mean() > 0.95
@@ -101,7 +101,7 @@ def test_a_clone_by_labels_has_most_labels():
 
 def test_the_same_arguments_give_the_same_clone():
     module, variables = ensemble()
-    target = Served(module.networks(variables), keyed(SECRET))
+    target = Served(module.networks(variables), Keyed(SECRET))
     args = {"queries": images(), "student": TinyTapped(), "repeats": 2, "jitter": 3}
     one, two, other = (stolen(target, seed=seed, **args) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.predict(images()), two.predict(images()))
@@ -132,7 +132,7 @@ def test_averages_of_a_keyed_ensemble_go_to_the_mean_of_its_members():
         Network(lambda v, x: ({}, np.zeros((len(x), 3), np.float32) + v), c)
         for c in constants
     ]
-    target = Served(networks, keyed(SECRET))
+    target = Served(networks, Keyed(SECRET))
     once = ask(target, SMALL[:20], 3)
     often = ask(target, SMALL[:20], 3, repeats=40, jitter=2)
     assert np.abs(once - 1 / 3).max() > 0.4

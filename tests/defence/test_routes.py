@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from flowjax_ood.defence import keyed, perceptual
+from flowjax_ood.defence import Keyed, Perceptual
 from flowjax_ood.ood import Network
 from tests.helpers.tiny_members import TinyTapped, ensemble, images
 
 SECRET = b"sixteen bytes or more"
 MANY = images(10_000)
-ROUTE = keyed(SECRET)
+ROUTE = Keyed(SECRET)
 
 
 def half(_, x):
@@ -49,8 +49,8 @@ def test_an_image_has_one_member_in_any_batch_and_order():
     np.testing.assert_array_equal(one_by_one, expected)
     # however it lies in memory
     strided = np.asfortranarray(MANY[:300])
-    np.testing.assert_array_equal(keyed(SECRET)(strided, 5), expected)
-    assert (keyed(b"another secret, as long")(MANY[:300], 5) != expected).any()
+    np.testing.assert_array_equal(Keyed(SECRET)(strided, 5), expected)
+    assert (Keyed(b"another secret, as long")(MANY[:300], 5) != expected).any()
 
 
 @pytest.mark.parametrize("members", [2, 3, 5])
@@ -76,10 +76,10 @@ def test_the_secret_is_neither_shown_nor_stored():
     held = [getattr(ROUTE, name) for name in ROUTE.__slots__]
     assert not any(isinstance(value, bytes | str) for value in held)
     for store in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match=r"is not stored.* keyed\(secret\)"):
+        with pytest.raises(TypeError, match=r"is not stored.* Keyed\(secret\)"):
             store(ROUTE)
     with pytest.raises(ValueError, match=r"must have 16 to 64 bytes, got 15") as error:
-        keyed(b"fifteen letters")
+        Keyed(b"fifteen letters")
     shown = "".join(traceback.format_exception_only(error.value))
     assert "fifteen" not in shown
 
@@ -87,13 +87,13 @@ def test_the_secret_is_neither_shown_nor_stored():
 @pytest.mark.parametrize("length", [0, 15, 65])
 def test_secrets_of_other_lengths_are_refused(length):
     with pytest.raises(ValueError, match=rf"16 to 64 bytes, got {length}: secrets\."):
-        keyed(bytes(length))
-    assert keyed(bytes(16))(MANY[:2], 3).shape == (2,)
+        Keyed(bytes(length))
+    assert Keyed(bytes(16))(MANY[:2], 3).shape == (2,)
 
 
 def test_what_keyed_does_not_take():
     with pytest.raises(TypeError, match="must be bytes, got str"):
-        keyed("sixteen letters and more")
+        Keyed("sixteen letters and more")
     for pixels in (MANY[:3] / np.float32(255), MANY[:3].astype(int)):
         with pytest.raises(TypeError, match=rf"uint8, got {pixels.dtype}"):
             ROUTE(pixels, 3)
@@ -112,12 +112,12 @@ def test_perceptual_is_its_formula(members):
     sure = np.floor(2 * (10 * p.max(1) - 1) / 9).astype(int)
     assert 20 < sure.sum() < 180
     expected = (2 * logits.argmax(1) + sure) % members
-    np.testing.assert_array_equal(perceptual(HALF)(x, members), expected)
+    np.testing.assert_array_equal(Perceptual(HALF)(x, members), expected)
 
 
 def test_images_of_one_output_have_one_member():
     x = images(60)
-    route = perceptual(HALF)
+    route = Perceptual(HALF)
     expected = route(x, 5)
     changed = x.copy()
     changed[:, 4:] = 255 - changed[:, 4:]
@@ -134,30 +134,30 @@ def test_a_certain_network_has_the_upper_of_two_numbers():
     certain = Network(lambda _, x: ({}, 1e4 * x.reshape(len(x), -1)[:, :4]))
     x = np.zeros((4, 2, 2, 1), np.uint8)
     x.reshape(4, 4)[np.arange(4), np.arange(4)] = 255
-    assert perceptual(certain)(x, 100).tolist() == [1, 3, 5, 7]
+    assert Perceptual(certain)(x, 100).tolist() == [1, 3, 5, 7]
     # and an undecided one the lower
-    assert perceptual(certain)(0 * x[:1], 100).tolist() == [0]
+    assert Perceptual(certain)(0 * x[:1], 100).tolist() == [0]
 
 
 def test_the_hash_network_is_of_other_data():
     own, target = images(20, seed=4), images(30, seed=5)
-    perceptual(HALF, trained_on=own, target_trained_on=target)
+    Perceptual(HALF, trained_on=own, target_trained_on=target)
     own[7] = target[3]
     with pytest.raises(ValueError, match=r"1 of 20 training images .* is number 7:"):
-        perceptual(HALF, trained_on=own, target_trained_on=target)
+        Perceptual(HALF, trained_on=own, target_trained_on=target)
     with pytest.raises(ValueError, match="give both, or none"):
-        perceptual(HALF, trained_on=own)
+        Perceptual(HALF, trained_on=own)
 
 
 def test_what_perceptual_does_not_take():
     with pytest.raises(TypeError, match="takes a Network, got TinyTapped"):
-        perceptual(TinyTapped())
+        Perceptual(TinyTapped())
     network = ensemble()[0].networks(ensemble()[1])[0]
     with pytest.raises(ValueError, match=r"hash network does not take .*\(6, 6, 1\)"):
-        perceptual(network)(np.zeros((3, 6, 6, 1), np.uint8), 3)
+        Perceptual(network)(np.zeros((3, 6, 6, 1), np.uint8), 3)
     nan = Network(lambda _, x: ({}, x.reshape(len(x), -1)[:, :3] + np.nan))
     with pytest.raises(ValueError, match="hash network has no answer to 4 of 4"):
-        perceptual(nan)(images(4), 3)
+        Perceptual(nan)(images(4), 3)
     one = Network(lambda _, x: ({}, x.reshape(len(x), -1)[:, :1]))
     with pytest.raises(ValueError, match="needs two classes, it has 1"):
-        perceptual(one)(images(4), 3)
+        Perceptual(one)(images(4), 3)

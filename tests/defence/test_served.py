@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from flowjax_ood.defence import Served, fidelity, keyed, perceptual
+from flowjax_ood.defence import Keyed, Perceptual, Served, fidelity
 from flowjax_ood.models import LeNet
 from flowjax_ood.ood import Network
 from flowjax_ood.training.members import DiverseMembers
@@ -15,7 +15,7 @@ from tests.helpers.tiny_members import KEY, SHAPE, ensemble, images
 MODULE, VARIABLES = ensemble()
 NETWORKS = MODULE.networks(VARIABLES)
 SECRET = bytes(range(16))
-SERVED = Served(NETWORKS, keyed(SECRET))
+SERVED = Served(NETWORKS, Keyed(SECRET))
 X = images(90)
 
 
@@ -49,7 +49,7 @@ def test_an_answer_depends_on_no_batch_and_no_order(route):
     served = SERVED
     if route == "perceptual":
         hashing = ensemble(2, seed=9)
-        served = Served(NETWORKS, perceptual(hashing[0].networks(hashing[1])[0]))
+        served = Served(NETWORKS, Perceptual(hashing[0].networks(hashing[1])[0]))
     expected, order = served.predict(X), np.random.default_rng(0).permutation(90)
     np.testing.assert_array_equal(served.predict(X[order]), expected[order])
     for rows in (slice(0, 1), slice(3, 10), slice(40, 90)):
@@ -60,7 +60,7 @@ def test_an_answer_depends_on_no_batch_and_no_order(route):
 
 def test_the_mean_over_routes_is_that_of_the_ensemble():
     turns = [
-        Served(NETWORKS, lambda x, m, k=k: (keyed(SECRET)(x, m) + k) % m).predict(X)
+        Served(NETWORKS, lambda x, m, k=k: (Keyed(SECRET)(x, m) + k) % m).predict(X)
         for k in range(3)
     ]
     logits = MODULE.apply(VARIABLES, X / np.float32(255))
@@ -76,7 +76,7 @@ def test_the_label_is_that_of_the_largest_probability():
 
 def test_one_network_is_served_as_it_is():
     for networks in (NETWORKS[1], NETWORKS[1:2]):
-        alone = Served(networks, keyed(SECRET))
+        alone = Served(networks, Keyed(SECRET))
         np.testing.assert_array_equal(alone.predict(X), always(1).predict(X))
 
 
@@ -84,7 +84,7 @@ def test_one_network_is_served_as_it_is():
 def test_lenets_are_served():
     module = DiverseMembers(LeNet(), 2)
     variables = module.init(KEY, np.zeros((1, *SHAPE), np.float32))
-    served = Served(module.networks(variables), keyed(SECRET))
+    served = Served(module.networks(variables), Keyed(SECRET))
     found = served.predict(X[:5])
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     assert found.shape == (5, 10)
@@ -94,7 +94,7 @@ def test_lenets_are_served():
 
 
 def test_nothing_shows_the_secret():
-    assert repr(SERVED) == "Served(route=keyed(<secret>))"
+    assert repr(SERVED) == "Served(route=Keyed(<secret>))"
 
 
 def test_fidelity_by_hand():
@@ -123,14 +123,14 @@ def test_fidelity_by_hand():
 
 def test_what_cannot_be_served():
     with pytest.raises(TypeError, match=r"takes Networks, got dict: .*\.networks\("):
-        Served([{}], keyed(SECRET))
+        Served([{}], Keyed(SECRET))
     with pytest.raises(ValueError, match="needs a network or more, got none"):
-        Served([], keyed(SECRET))
-    with pytest.raises(TypeError, match=r"must be a function, got bytes: keyed\("):
+        Served([], Keyed(SECRET))
+    with pytest.raises(TypeError, match=r"must be a function, got bytes: Keyed\("):
         Served(NETWORKS, SECRET)
     other = Network(lambda _, x: ({}, x.reshape(len(x), -1)[:, :3]))
     with pytest.raises(ValueError, match=r"the same classes, got \[4, 3\]"):
-        Served([NETWORKS[0], other], keyed(SECRET)).predict(X)
+        Served([NETWORKS[0], other], Keyed(SECRET)).predict(X)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_queries_that_are_refused():
         SERVED.predict(X / np.float32(255))
     flat = Network(lambda _, x: ({}, x))
     with pytest.raises(ValueError, match=r"must be \[N, C\], got shape \(1, 8, 8, 1\)"):
-        Served(flat, keyed(SECRET)).predict(X)
+        Served(flat, Keyed(SECRET)).predict(X)
 
 
 def test_a_member_without_an_answer_is_named():
@@ -168,5 +168,5 @@ def test_a_member_without_an_answer_is_named():
 
     networks = (NETWORKS[0], replace(NETWORKS[1], apply=broken), NETWORKS[2])
     with pytest.raises(ValueError, match=r"member 1 has no answer to \d+ of"):
-        Served(networks, keyed(SECRET)).predict(X)
+        Served(networks, Keyed(SECRET)).predict(X)
     np.testing.assert_array_equal(always(0, networks).predict(X), always(0).predict(X))

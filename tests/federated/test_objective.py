@@ -5,8 +5,8 @@ import numpy as np
 import optax
 import pytest
 
-from flowjax_ood.federated import make_client_step, virtual_outliers
-from flowjax_ood.training.objectives import CrossEntropy
+from flowjax_ood.federated import VirtualOutliers, make_client_step
+from flowjax_ood.training.classifier_objectives import CrossEntropy
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
 from tests.federated.toy import CLASSES, UNITS, Small, blobs, same
@@ -39,10 +39,10 @@ def stepped(objective, rows: dict, steps: int = 1):
 
 def test_outliers_move_the_head_and_nothing_below_it():
     rows = batch((0, 2), feature=FEATURES)
-    plain, _ = stepped(virtual_outliers(0.0), rows)
+    plain, _ = stepped(VirtualOutliers(0.0), rows)
     for kind in ("uniform", "energy"):
         # no example is above the first margin, all outliers are below the second
-        moved, _ = stepped(virtual_outliers(0.1, kind, (50.0, 60.0)), rows)
+        moved, _ = stepped(VirtualOutliers(0.1, kind, (50.0, 60.0)), rows)
         assert same(moved["body"], plain["body"])
         assert not np.allclose(moved["last"]["kernel"], plain["last"]["kernel"])
 
@@ -53,7 +53,7 @@ def test_the_gradient_of_the_outlier_term_is_that_of_the_clients_own_head():
     rows = batch(own, feature=FEATURES)
     start = create_state(Small(), optax.sgd(1.0), KEY, X[:1]).params["last"]
     plain, _ = stepped(None, rows)
-    moved, metrics = stepped(virtual_outliers(weight), rows)
+    moved, metrics = stepped(VirtualOutliers(weight), rows)
     z = FEATURES.astype(np.float64) @ np.asarray(start["kernel"], np.float64)
     z = (z + np.asarray(start["bias"]))[:, own]
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
@@ -71,7 +71,7 @@ def test_without_outliers_it_is_plain_training():
     module, optimizer = Small(), optax.sgd(0.3)
     state = create_state(module, optimizer, KEY, X[:1])
     step = jax.jit(make_train_step(CrossEntropy(module), optimizer))
-    client = jax.jit(make_client_step(module, optimizer, virtual_outliers(0.0)))
+    client = jax.jit(make_client_step(module, optimizer, VirtualOutliers(0.0)))
     plain, federated = state, state
     for _ in range(5):
         plain, _ = step(plain, batch(), KEY)
@@ -95,14 +95,14 @@ def test_other_classes_columns_of_the_head_are_left_alone():
 
 @pytest.mark.thorough
 def test_equal_logits_are_the_least_of_uniform():
-    uniform = virtual_outliers()
+    uniform = VirtualOutliers()
     z = np.random.default_rng(0).normal(size=(50, 5))
     assert float(uniform(z, np.full((3, 5), 2.0))) == pytest.approx(np.log(5))
     assert all(float(uniform(z, row[None])) > np.log(5) for row in z)
 
 
 def test_energies_are_kept_apart_by_margins():
-    energy = virtual_outliers(kind="energy", margins=(-5.0, -2.0))
+    energy = VirtualOutliers(kind="energy", margins=(-5.0, -2.0))
     # of two equal logits a, the energy is -a - log 2
     a = np.array([[4.0, 4.0], [6.0, 6.0]]) - np.log(2)
     assert float(energy(a[1:], a[:1])) == pytest.approx((-2 + 4) ** 2)
@@ -123,7 +123,7 @@ def test_energies_are_kept_apart_by_margins():
 )
 def test_what_makes_no_sense_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
-        virtual_outliers(**options)
+        VirtualOutliers(**options)
 
 
 def test_a_batch_says_which_classes_are_own():

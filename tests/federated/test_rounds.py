@@ -11,13 +11,13 @@ from flowjax_ood import ood
 from flowjax_ood.federated import (
     Federation,
     Settings,
+    VirtualOutliers,
     partition,
     rounds,
-    virtual_outliers,
 )
 from flowjax_ood.training.batches import Stream
+from flowjax_ood.training.classifier_objectives import CrossEntropy
 from flowjax_ood.training.logs.window import NonFiniteLossError
-from flowjax_ood.training.objectives import CrossEntropy
 from flowjax_ood.training.state import fine_tuning_state
 from flowjax_ood.training.step import make_train_step
 from tests.federated.toy import Small, blobs, same
@@ -243,7 +243,7 @@ def test_a_head_that_is_unsure_of_real_outliers_tells_them_apart():
     """The ceiling is above plain heads on classes that clients never saw."""
     base = replace(SETTINGS, rounds=6, begin=1, pool=64)
     plain = trained(replace(base, outliers="none"))
-    told = trained(replace(base, outliers="real", objective=virtual_outliers(1.0)))
+    told = trained(replace(base, outliers="real", objective=VirtualOutliers(1.0)))
     areas = []
     for found in (plain, told):
         of_clients = []

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from flowjax_ood.analysis.collectives import KINDS, collectives  # noqa: E402
 from flowjax_ood.models import RealNVP  # noqa: E402
 from flowjax_ood.runtime.parallel import MODES, Parallel  # noqa: E402
-from flowjax_ood.runtime.placement import LEAST  # noqa: E402
+from flowjax_ood.runtime.placement import LEAST_SHARDED  # noqa: E402
 from flowjax_ood.training.objectives import Likelihood  # noqa: E402
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule  # noqa: E402
 from flowjax_ood.training.state import create_state  # noqa: E402
@@ -119,7 +119,7 @@ def account(compiled, run) -> dict:
         "parameters": sum(a.size for a in jax.tree.leaves(run.state.params)),
         "gains": sum(a.size for path, a in named if path[-1].key == "g"),
         # those that `fsdp` splits
-        "sharded": [a.size for _, a in named if a.size >= LEAST],
+        "sharded": [a.size for _, a in named if a.size >= LEAST_SHARDED],
         "statistics": sum(a.size for a in jax.tree.leaves(run.state.batch_stats)),
     }
 

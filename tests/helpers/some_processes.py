@@ -116,7 +116,7 @@ def agreement() -> None:
 for mode in MODES:
     trained(mode, Parallel(mode))
 # tiny arrays, too
-placement.LEAST = 2
+placement.LEAST_SHARDED = 2
 everywhere = len(jax.devices())
 trained("wide", Parallel("jit"), of="light wide")
 trained("fsdp", Parallel("jit", fsdp=everywhere), of="light wide")

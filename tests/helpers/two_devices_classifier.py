@@ -14,7 +14,7 @@ from flowjax_ood.evaluation.accuracy import predict_logits
 from flowjax_ood.runtime.parallel import MODES, Parallel
 from flowjax_ood.training.augment import crop_flip
 from flowjax_ood.training.batches import batches_with_outliers
-from flowjax_ood.training.objectives import CrossEntropy, OutlierExposure
+from flowjax_ood.training.classifier_objectives import CrossEntropy, OutlierExposure
 from flowjax_ood.training.optimizers import make_optimizer
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step

@@ -9,8 +9,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from flowjax_ood import ood
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
 from flowjax_ood.ood.detectors import adascale, rankfeat
+from flowjax_ood.ood.given import Requires
 from tests.helpers import blobs
 
 NET = blobs.NETWORK

@@ -15,8 +15,8 @@ from flowjax_ood.runtime.parallel import AXIS
 from flowjax_ood.training.batches import batches_with_negatives, image_batches
 from flowjax_ood.training.objectives import (
     Likelihood,
+    LikelihoodAndReconstruction,
     Negative,
-    Reconstruction,
     negative_loss,
 )
 from flowjax_ood.training.state import create_state
@@ -270,7 +270,7 @@ def test_batch_norm_sees_both_kinds():
     ],
 )
 @pytest.mark.parametrize(
-    "kind", [Likelihood, Reconstruction, partial(Negative, threshold=-9.0)]
+    "kind", [Likelihood, LikelihoodAndReconstruction, partial(Negative, threshold=-9.0)]
 )
 def test_noise_and_bins_are_checked(kind, arguments, said):
     with pytest.raises(ValueError, match=said):

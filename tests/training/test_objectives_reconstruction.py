@@ -11,7 +11,11 @@ from scipy.stats import norm
 
 from flowjax_ood.models import WaveletFlow
 from flowjax_ood.training.batches import conditional_batches, image_batches
-from flowjax_ood.training.objectives import Likelihood, Reconstruction, check_fields
+from flowjax_ood.training.objectives import (
+    Likelihood,
+    LikelihoodAndReconstruction,
+    check_fields,
+)
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step
@@ -49,7 +53,7 @@ def drawn(level):
 @pytest.mark.parametrize("flow", [FLOW, COUPLED])
 def test_the_loss_is_its_formula(flow, weight):
     level = flow.level(1)
-    objective = Reconstruction(level, weight)
+    objective = LikelihoodAndReconstruction(level, weight)
 
     def compute(variables, x, cond):
         given = {"x": x, "cond": cond, "index": jnp.arange(len(x))}
@@ -75,7 +79,7 @@ def test_without_weight_it_is_maximum_likelihood_a_dimension():
     level = FLOW.level(1)
     state = create_state(level, optax.sgd(1.0), KEY, batch()["x"], batch()["cond"])
     changes = []
-    for objective in (Likelihood(level), Reconstruction(level, 0.0)):
+    for objective in (Likelihood(level), LikelihoodAndReconstruction(level, 0.0)):
         step = make_train_step(objective, optax.sgd(1.0))
         new, _ = jax.jit(step)(state, batch(), KEY)
         changes.append(jax.tree.map(jnp.subtract, new.params, state.params))
@@ -93,7 +97,7 @@ def test_of_a_regression_both_parts_are_least_squares():
     level = FLOW.level("coarse")
     own = {name: jnp.asarray(a[:BATCH]) for name, a in rows("coarse").items()}
     variables = level.init(KEY, own["x"], own["cond"])
-    objective = Reconstruction(level, 0.41)
+    objective = LikelihoodAndReconstruction(level, 0.41)
     args = own["x"], own["cond"]
     outputs = level.apply(variables, *args, method=objective.method)
     loss, metrics = objective.loss(outputs, own)
@@ -109,7 +113,7 @@ def tiny_level(which):
     optimizer = make_optimizer(make_schedule(1e-2, "constant", 100, 3))
     first = (jnp.asarray(rows(which)[name][:BATCH]) for name in ("x", "cond"))
     state = create_state(level, optimizer, KEY, *first)
-    step = make_train_step(Reconstruction(level), optimizer)
+    step = make_train_step(LikelihoodAndReconstruction(level), optimizer)
     return Tiny(level, step, jax.device_get(state))
 
 
@@ -140,6 +144,8 @@ def test_batches_are_those_of_images_in_the_same_order():
 def test_bad_input():
     for weight in (-0.1, 1.0, np.nan):
         with pytest.raises(ValueError, match=r"weight must lie in \[0, 1\), got"):
-            Reconstruction(FLOW.level(1), weight)
+            LikelihoodAndReconstruction(FLOW.level(1), weight)
     with pytest.raises(ValueError, match=r"needs batches with x.*conditional_batches"):
-        check_fields(Reconstruction(FLOW.level(1)), {"image": 0, "index": 0})
+        check_fields(
+            LikelihoodAndReconstruction(FLOW.level(1)), {"image": 0, "index": 0}
+        )

@@ -9,9 +9,9 @@ import pytest
 from flowjax_ood.evaluation.accuracy import evaluate_accuracy, predict_logits
 from flowjax_ood.runtime.parallel import MODES, Parallel
 from flowjax_ood.training.batches import image_batches, labelled_batches
+from flowjax_ood.training.classifier_objectives import CrossEntropy, cross_entropy
 from flowjax_ood.training.logs.window import NonFiniteLossError
 from flowjax_ood.training.loop import Plan, fit
-from flowjax_ood.training.objectives import CrossEntropy, cross_entropy
 from flowjax_ood.training.state import create_state, fine_tuning_state
 from flowjax_ood.training.step import make_train_step
 from tests.helpers.other_process import found_by

@@ -12,12 +12,8 @@ from flowjax_ood.training.batches import (
     image_batches,
     labelled_batches,
 )
-from flowjax_ood.training.objectives import (
-    CrossEntropy,
-    Likelihood,
-    Negative,
-    OutlierExposure,
-)
+from flowjax_ood.training.classifier_objectives import CrossEntropy, OutlierExposure
+from flowjax_ood.training.objectives import Likelihood, Negative
 from flowjax_ood.training.optimizers import make_optimizer, make_schedule
 from flowjax_ood.training.state import create_state
 from flowjax_ood.training.step import make_train_step

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import compiled, in_batches, of_inputs
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, Staged
+from flowjax_ood.ood.detector import Detector, Fitted, Staged
 from flowjax_ood.ood.detectors.fitting import TINY
 from flowjax_ood.ood.detectors.iodin import chosen_values
 from flowjax_ood.ood.detectors.logits import energy
-from flowjax_ood.ood.detectors.shaping import MOST
+from flowjax_ood.ood.detectors.shaping import LARGEST_EXPONENT
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, as_input, check_images
 from flowjax_ood.ood.settings import COUNT, SHARE, OneOf, Within, ranges_of
 
@@ -94,7 +95,7 @@ def _scores(head, measured, known, limits, variant):
     if variant == "l":
         return energy(z * r**2)
     w, b = head
-    return energy((f * jnp.exp(jnp.minimum(r, MOST))) @ w + b)
+    return energy((f * jnp.exp(jnp.minimum(r, LARGEST_EXPONENT))) @ w + b)
 
 
 def _finish(head, known, limits, variant, measured, batch_size):

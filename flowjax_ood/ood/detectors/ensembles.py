@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.detectors.logits import (
     energy,
     log_probabilities,
     max_logit,
     msp,
 )
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, as_input, logits_of
 from flowjax_ood.ood.settings import SEED, OneOf, Within, ranges_of
 

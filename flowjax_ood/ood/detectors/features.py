@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
 from flowjax_ood.ood.detectors.fitting import TINY, float32, row_lengths, unit
 from flowjax_ood.ood.detectors.logits import energy
 from flowjax_ood.ood.detectors.subspaces import residual, residual_space
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.moments import CHUNK
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors

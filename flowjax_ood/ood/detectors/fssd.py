@@ -14,9 +14,9 @@ from jax.tree_util import Partial
 
 from flowjax_ood.ood import protocols
 from flowjax_ood.ood.batched import at_once, batches, compiled
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.detectors.layer_scores import FORMS, MAGNITUDES, Form, LayerScores
 from flowjax_ood.ood.detectors.layer_weights import LayerDetector
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.network import Network, flat
 from flowjax_ood.ood.settings import COUNT, SEED, OneOf, ranges_of
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, score_of
+from flowjax_ood.ood.detector import Detector, Fitted, score_of
 from flowjax_ood.ood.detectors.fitting import TINY, float32, float64
 from flowjax_ood.ood.features import class_indices, class_means
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.network import Network, as_input
 from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import at_once, batches, compiled, of_inputs
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network
 from flowjax_ood.ood.settings import COUNT, Within, ranges_of
 

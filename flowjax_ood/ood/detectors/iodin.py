@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from flowjax_ood.ood.batched import compiled, of_inputs
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.detectors.logits import msp
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, as_input, check_images, flat
 from flowjax_ood.ood.settings import COUNT, POSITIVE, Within, ranges_of
 

@@ -10,9 +10,10 @@ import numpy as np
 from flowjax_ood.data.checks import row_digests
 from flowjax_ood.models.real_nvp import TabularRealNVP
 from flowjax_ood.ood.batched import of_inputs
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.explanations import KINDS, POINTS, Kind, check_kind, explained
 from flowjax_ood.ood.features import LEAST_VARIANCE
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, check_images
 from flowjax_ood.ood.settings import COUNT, POSITIVE, OneOf, ranges_of
 from flowjax_ood.ood.vector_density import MakeFlow, VectorDensity

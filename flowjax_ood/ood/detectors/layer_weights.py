@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from flowjax_ood.ood import protocols
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.detectors.layer_scores import LayerScores
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, check_images
 from flowjax_ood.ood.settings import COUNT, STEPS, ranges_of
 

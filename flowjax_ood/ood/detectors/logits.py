@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.settings import POSITIVE, ranges_of
 from flowjax_ood.ood.summaries import Summary
 

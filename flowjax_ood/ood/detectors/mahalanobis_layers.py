@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from jax.tree_util import Partial
 
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.detectors.features import mahalanobis_of
 from flowjax_ood.ood.detectors.layer_scores import LayerScores
 from flowjax_ood.ood.detectors.layer_weights import LayerDetector
 from flowjax_ood.ood.features import SHRINKAGE, Shrinkage
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.network import Network, pool
 from flowjax_ood.ood.settings import ranges_of
 from flowjax_ood.ood.summaries import MomentsOf, Summary

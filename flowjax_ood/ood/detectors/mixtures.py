@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
 from flowjax_ood.ood.detectors.fitting import TINY, float32, float64
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.settings import COUNT, OneOf, Within, ranges_of
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from flowjax_ood.ood.batched import compiled, of_inputs
 from flowjax_ood.ood.checks import check_labels
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.features import class_indices
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, pool
 from flowjax_ood.ood.settings import COUNT, NAMES, Within, ranges_of
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from flowjax_ood.ood import protocols
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.detectors.layer_scores import MAGNITUDES
 from flowjax_ood.ood.detectors.logits import msp
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, as_input, check_images, logits_of
 from flowjax_ood.ood.settings import COUNT, STEPS, Within, ranges_of
 

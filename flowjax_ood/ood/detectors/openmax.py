@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
 from flowjax_ood.ood.detectors.fitting import float32, float64
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.settings import COUNT, ranges_of
 from flowjax_ood.precision import at_least_float32
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from flowjax_ood.ood.batched import compiled, in_batches, of_inputs
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Staged
+from flowjax_ood.ood.detector import Detector, Fitted, Staged
 from flowjax_ood.ood.detectors.logits import energy
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.network import Network
 from flowjax_ood.ood.settings import NAMES, POSITIVE, ranges_of
 

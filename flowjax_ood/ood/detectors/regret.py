@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
 from flowjax_ood.ood.detectors.fitting import float32, unit, unit_rows
 from flowjax_ood.ood.detectors.logits import log_probabilities
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.summaries import MomentsOf
 
 # of the largest: no direction counts as spanned by less. More than rounding leaves
-LEAST = 1e-10
+LEAST_EIGENVALUE = 1e-10
 
 
 def pnml(f, root, w, b):
@@ -52,6 +53,6 @@ class PNML(Detector):
         (of_units,) = (given.summary(s) for s in self.summaries(network))
         products = of_units.count * of_units.second_moment(0)
         values, vectors = np.linalg.eigh(products)
-        root = vectors / np.sqrt(np.maximum(values, LEAST * values[-1]))
+        root = vectors / np.sqrt(np.maximum(values, LEAST_EIGENVALUE * values[-1]))
         w, b = network.head
         return score_of(pnml, "features", **float32({"root": root, "w": w, "b": b}))

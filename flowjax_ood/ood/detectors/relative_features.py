@@ -6,12 +6,13 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
 from flowjax_ood.ood.detectors.fitting import (
     TINY,
     float32,
 )
 from flowjax_ood.ood.detectors.logits import energy
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.settings import Within, ranges_of
 from flowjax_ood.ood.summaries import MEAN_FEATURE, MeanOf, PredictedMeans
 from flowjax_ood.precision import at_least_float32

@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
 from flowjax_ood.ood.detectors.fitting import TINY
 from flowjax_ood.ood.detectors.logits import energy
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.settings import SHARE, OneOf, Within, ranges_of
 from flowjax_ood.ood.summaries import MEAN_FEATURE, Bank
 from flowjax_ood.precision import at_least_float32
 
 # exp(60) times an activation is a float32
-MOST = 60.0
+LARGEST_EXPONENT = 60.0
 # rows bisected together on CPU
 TOGETHER = 32
 
@@ -110,7 +111,7 @@ def scale(f, pruned=0.85):
 def _scale(before, after):
     # not "> TINY": NaN stays NaN
     ratio = jnp.where(after <= TINY, 0, before / jnp.maximum(after, TINY))
-    return jnp.exp(jnp.minimum(ratio, MOST))
+    return jnp.exp(jnp.minimum(ratio, LARGEST_EXPONENT))
 
 
 def _energy(f, w, b, shape=None, **arguments):

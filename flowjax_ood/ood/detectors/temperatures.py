@@ -7,16 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.checks import check_labels
-from flowjax_ood.ood.detector import Detector, Fitted, Given, Requires, score_of
+from flowjax_ood.ood.detector import Detector, Fitted, score_of
 from flowjax_ood.ood.detectors.fitting import TINY
 from flowjax_ood.ood.detectors.logits import energy, msp
 from flowjax_ood.ood.detectors.shaping import sum_of_largest
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.network import Network, Outputs
 from flowjax_ood.ood.settings import OneOf, Within, ranges_of
 from flowjax_ood.precision import at_least_float32
 
 # temperatures looked at: of logits that are all right, ever lower ones are likelier
-LEAST, MOST = 0.01, 100.0
+COLDEST, HOTTEST = 0.01, 100.0
 
 
 def likeliest_temperature(z, labels) -> float:
@@ -37,11 +38,11 @@ def likeliest_temperature(z, labels) -> float:
     def slope(inverse):
         return np.mean(np.sum(softmax(inverse * z, axis=1) * z, axis=1) - own)
 
-    if slope(1 / LEAST) <= 0:
-        return LEAST
-    if slope(1 / MOST) >= 0:
-        return MOST
-    return 1 / brentq(slope, 1 / MOST, 1 / LEAST, xtol=1e-9)
+    if slope(1 / COLDEST) <= 0:
+        return COLDEST
+    if slope(1 / HOTTEST) >= 0:
+        return HOTTEST
+    return 1 / brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-9)
 
 
 def lts(z, f, kept):

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import compiled, in_batches
-from flowjax_ood.ood.detector import Detector, Requires, score_of
+from flowjax_ood.ood.detector import Detector, score_of
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.settings import COUNT, Within, ranges_of
 
 # the published code adds them to densities of features and of perturbed logits

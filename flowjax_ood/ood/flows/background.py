@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.flows.others import check_same_events, log_prob_under
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
+from flowjax_ood.ood.given import Given
 
 
 @dataclass(frozen=True)

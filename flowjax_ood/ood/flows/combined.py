@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import (
     FittedScore,
@@ -16,15 +15,16 @@ from flowjax_ood.ood.flows.score import (
     calibration,
     shared_passes,
 )
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.p_values import COMBINATIONS, high_p, low_p, two_sided_p
 from flowjax_ood.ood.settings import OneOf, ranges_of
 
 # calibration images: half of them rank, of those 100 the least p-value is 1 / 101
-LEAST = 200
+LEAST_CALIBRATED = 200
 # added to the variances of normal scores, which are near 1: statistics that are almost
 # one another would divide by almost nothing
 RIDGE = 1e-3
-# p-values are to reach it: `LEAST` images are enough for that, if none tie
+# p-values are to reach it: `LEAST_CALIBRATED` images are enough for that, if none tie
 ALARMS = 0.01
 # in the warning where p-values do not reach it
 TIE = "tie at the lowest score"
@@ -138,7 +138,7 @@ class Combined(FlowScore):
         )
 
     def _combination(self, network: ScoredFlow, given: Given) -> "Combination":
-        held_out = calibration(given, LEAST, self.name)
+        held_out = calibration(given, LEAST_CALIBRATED, self.name)
         first, second = map(held_out.rows, halves(len(held_out), given.seed))
         # one for all combinations of these data: scores share what they compute
         inner = given.once(

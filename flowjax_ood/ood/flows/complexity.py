@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.code_lengths import (
     CODERS,
     OF_PICTURES,
@@ -16,6 +15,7 @@ from flowjax_ood.ood.flows.code_lengths import (
 from flowjax_ood.ood.flows.densities import fit_mixture, standardised, where_known
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score, reference
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of
 
 

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.latents import rows
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
 from flowjax_ood.ood.flows.subspaces import check_count, components
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import COUNT, ranges_of
 
 

@@ -14,7 +14,7 @@ Density = Callable[[np.ndarray], np.ndarray]
 REGULARISATION = 1e-3
 RESTARTS = 3
 # reference images that kernels are centred on, at most
-MOST = 10_000
+MOST_CENTRES = 10_000
 # standard deviations from the mean: their squares are finite
 FURTHEST = 1e100
 # rows of a table of kernels that is in memory at a time

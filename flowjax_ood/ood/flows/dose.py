@@ -5,9 +5,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.densities import (
-    MOST,
+    MOST_CENTRES,
     fit_kde,
     fit_mixture,
     fit_svm,
@@ -26,10 +25,11 @@ from flowjax_ood.ood.flows.score import (
     reference,
     shared_passes,
 )
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import COUNT, OneOf, Within, ranges_of
 
 DENSITIES = ("kde", "svm", "mixture")
-LEAST = 20
+LEAST_REFERENCES = 20
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class DoSE(FlowScore):
         return f"{self.label} ({self.density})"
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
-        least = LEAST
+        least = LEAST_REFERENCES
         if self.density == "mixture":
             least = max(least, 4 * self.components)
         train = reference(given, least, self.name)
-        train = drawn(train, MOST, given.seed)
+        train = drawn(train, MOST_CENTRES, given.seed)
         fitted = [s.fit(network, given) for s in self.statistics]
 
         def statistics(outputs: FlowOutputs) -> np.ndarray:

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.features import checked
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score, reference
+from flowjax_ood.ood.given import Given, Requires
 
 # images with features that a score is fitted to, at least
-LEAST = 50
+LEAST_REFERENCES = 50
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FeatureScore(FlowScore):
     of_images: ClassVar[bool] = True
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
-        known = reference(given, LEAST, self.name).events
+        known = reference(given, LEAST_REFERENCES, self.name).events
         score = self.fitted(np.asarray(checked(self.features(known))), given.seed)
 
         def of_outputs(outputs: FlowOutputs) -> np.ndarray:

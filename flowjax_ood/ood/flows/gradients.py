@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import batches, compiled, in_batches
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.combined import Combined
 from flowjax_ood.ood.flows.likelihood import Typicality
 from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score, reference
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import Within, ranges_of
 
 # images whose gradients are held at once, each as large as the parameters

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.densities import (
     REGULARISATION,
     Density,
@@ -20,6 +19,7 @@ from flowjax_ood.ood.flows.densities import (
 from flowjax_ood.ood.flows.noise import normal_noise
 from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score, drawn, reference
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import COUNT, OneOf, Within, ranges_of
 
 # of the logit that flows of images begin with, see `bijectors.Logit`
@@ -27,7 +27,7 @@ ALPHA = 0.05
 # a gradient of 0 counts as this
 TINY = 1e-30
 # reference images for each size of noise and each component
-LEAST = 10
+REFERENCES_EACH = 10
 
 
 @compiled
@@ -113,7 +113,7 @@ class InputGradients(FlowScore):
         return 1.0 + 2 * len(self.levels)
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
-        least = LEAST * len(self.levels) * self.components
+        least = REFERENCES_EACH * len(self.levels) * self.components
         if self.references < least:
             raise ValueError(
                 f"{self.name}: references must be at least {least} for "

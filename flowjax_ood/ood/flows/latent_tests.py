@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.latents import (
     check_scale,
     described,
@@ -16,12 +15,13 @@ from flowjax_ood.ood.flows.latents import (
 )
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import (
-    LEAST_CALIBRATION,
+    LEAST_CALIBRATED,
     FlowScore,
     Score,
     calibration,
     check_varies,
 )
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import COUNT, ranges_of
 
 
@@ -172,7 +172,7 @@ class SITN(FlowScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         position_shapes(network, self.name)
-        held_out = calibration(given, LEAST_CALIBRATION, self.name)
+        held_out = calibration(given, LEAST_CALIBRATED, self.name)
         published = _published(held_out)
         for values, what in zip(published, ("A^2", "CV"), strict=True):
             check_varies(values, what, self.name)

@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore
+from flowjax_ood.ood.given import Requires
 from flowjax_ood.ood.settings import OneOf, ranges_of
 
 Of = Literal["latents", "pixels"]

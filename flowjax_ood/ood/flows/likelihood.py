@@ -5,16 +5,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.latents import check_scale
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import (
-    LEAST_CALIBRATION,
+    LEAST_CALIBRATED,
     FlowScore,
     Score,
     calibration,
     check_varies,
 )
+from flowjax_ood.ood.given import Given, Requires
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Typicality(FlowScore):
     requires: ClassVar[Requires] = Requires(id_validation=True)
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
-        log_prob = calibration(given, LEAST_CALIBRATION, self.name).log_prob
+        log_prob = calibration(given, LEAST_CALIBRATED, self.name).log_prob
         check_varies(log_prob, "log p(x)", self.name)
         mean = log_prob.mean()
         return lambda outputs: -np.abs(outputs.log_prob - mean)

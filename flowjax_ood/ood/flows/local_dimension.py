@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import batches, compiled
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import (
     FlowScore,
@@ -19,6 +18,7 @@ from flowjax_ood.ood.flows.score import (
     reference,
 )
 from flowjax_ood.ood.flows.subspaces import components
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.p_values import low_p
 from flowjax_ood.ood.settings import COUNT, POSITIVE, OneOf, Within, ranges_of
 
@@ -29,7 +29,7 @@ BLOCK = 16
 HALVINGS = 20
 WIDEST = 20.0
 # calibration images, of which the least p-value is 1 / 21
-LEAST = 20
+LEAST_CALIBRATED = 20
 # singular values of dz/dx are at least this: their inverses are finite
 TINY = 1e-100
 
@@ -184,10 +184,10 @@ class LocalDimension(FlowScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         train = reference(given, 2, self.name)
-        held_out = calibration(given, LEAST, self.name)
-        if self.references < LEAST:
+        held_out = calibration(given, LEAST_CALIBRATED, self.name)
+        if self.references < LEAST_CALIBRATED:
             raise ValueError(
-                f"{self.name}: references must be at least {LEAST}, got "
+                f"{self.name}: references must be at least {LEAST_CALIBRATED}, got "
                 f"{self.references}"
             )
         wanted = self._dimension(network, given)

@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 from flowjax_ood.ood.batched import in_batches
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.flows.latents import OF, Of, RowScore, check_scale, described, rows
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import Score, reference
 from flowjax_ood.ood.flows.subspaces import components, reference_rows
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.mahalanobis import Mahalanobis
 from flowjax_ood.ood.nearest_neighbors import NearestNeighbors
 from flowjax_ood.ood.settings import COUNT, ranges_of

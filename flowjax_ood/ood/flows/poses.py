@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.neighbours import NeighbourDistance
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FittedScore, FlowScore, Score, WrappingScore
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import OneOf, ranges_of
 
 # the distance of the default

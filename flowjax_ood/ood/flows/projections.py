@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.latents import rows
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, calibration, reference
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import COUNT, OneOf, check_settings, ranges_of
 
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.flows.noise import normal_noise
 from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.settings import Within, ranges_of
 
 

@@ -13,10 +13,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 
 from flowjax_ood.ood.batched import compiled, in_batches
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.flows.gradients import BATCH, log_prob_of_point, parameters
 from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.settings import POSITIVE, Names, Within, ranges_of
 
 Path = tuple[str, ...]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowjax_ood.ood import checks
-from flowjax_ood.ood.detector import Detector, Fitted, Given
+from flowjax_ood.ood.detector import Detector, Fitted
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
+from flowjax_ood.ood.given import Given
 
 Score = Callable[[FlowOutputs], np.ndarray]
 # calibration images for a mean or for ranks: of 19, the least p-value is 0.05
-LEAST_CALIBRATION = 20
+LEAST_CALIBRATED = 20
 # equal numbers differ by rounding of float32, relative to their size
 ROUNDING = 1e-6
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from flowjax_ood.ood.batched import at_once, compiled, in_batches
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import FlowScore, Score
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.settings import OneOf, ranges_of
 
 # draws of the dequantisation noise, of which the variance is taken

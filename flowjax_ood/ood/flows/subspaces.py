@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given
 from flowjax_ood.ood.features import LEAST_VARIANCE
 from flowjax_ood.ood.flows.latents import (
     OF,
@@ -17,6 +16,7 @@ from flowjax_ood.ood.flows.latents import (
 )
 from flowjax_ood.ood.flows.outputs import ScoredFlow
 from flowjax_ood.ood.flows.score import Score, drawn, reference
+from flowjax_ood.ood.given import Given
 from flowjax_ood.ood.settings import COUNT, ranges_of
 
 # reference images that are looked at: more move the components little

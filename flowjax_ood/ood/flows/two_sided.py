@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flowjax_ood.ood.detector import Given, Requires
 from flowjax_ood.ood.flows.outputs import FlowOutputs, ScoredFlow
 from flowjax_ood.ood.flows.score import (
-    LEAST_CALIBRATION,
+    LEAST_CALIBRATED,
     FlowScore,
     Score,
     WrappingScore,
     calibration,
     check_varies,
 )
+from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.p_values import two_sided_p
 
 
@@ -49,7 +49,7 @@ class TwoSided(WrappingScore):
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         fitted = self.of.fit(network, given)
-        outputs = calibration(given, LEAST_CALIBRATION, self.name)
+        outputs = calibration(given, LEAST_CALIBRATED, self.name)
         held_out = fitted.score_outputs(outputs)
         check_varies(held_out, self.of.name, self.name)
 

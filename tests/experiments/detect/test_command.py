@@ -14,7 +14,7 @@ from experiments.detect import command as detect
 from experiments.detect import detectors, table
 from experiments.detect.table import TABLE, comparable, published
 from flowjax_ood.interface.errors import UserError
-from flowjax_ood.ood.detector import Requires
+from flowjax_ood.ood.given import Requires
 
 CONFIG = "experiments/configs/fashion_mnist_detect.py"
 

@@ -99,7 +99,7 @@ def test_variants_of_a_picture_are_in_one_part():
 
 
 def test_too_few_images_are_refused(monkeypatch):
-    monkeypatch.setattr(chosen, "LEAST", 30)
+    monkeypatch.setattr(chosen, "LEAST_IMAGES", 30)
     with pytest.raises(UserError, match=r"has 100 test images.*at least 120"):
         split([fake(WHOLE)], 0, 10, 10, 10)
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
-from flowjax_ood.training.objectives import (
+from flowjax_ood.training.classifier_objectives import (
     CrossEntropy,
     OutlierExposure,
     cross_entropy,

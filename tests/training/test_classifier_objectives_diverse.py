@@ -9,9 +9,13 @@ import optax
 import pytest
 from scipy import special
 
-from flowjax_ood.training import objectives
+from flowjax_ood.training import classifier_objectives
 from flowjax_ood.training.batches import batches_with_outliers, labelled_batches
-from flowjax_ood.training.objectives import CrossEntropy, Diverse, OutlierExposure
+from flowjax_ood.training.classifier_objectives import (
+    CrossEntropy,
+    Diverse,
+    OutlierExposure,
+)
 from flowjax_ood.training.state import create_state, fine_tuning_state
 from flowjax_ood.training.step import make_train_step
 from tests.helpers.tiny_members import (
@@ -23,7 +27,7 @@ from tests.helpers.tiny_members import (
 )
 
 KINDS = ("logsumexp", "max", "mean")
-agreement = jax.jit(objectives.agreement, static_argnums=1)
+agreement = jax.jit(classifier_objectives.agreement, static_argnums=1)
 LOGITS = np.random.default_rng(0).normal(size=(4, 9, CLASSES)) * 2
 LABELS = (images()[:, 0, 0, 0] // 64).astype(np.int32)
 OUTLIERS = 255 - images(40, seed=1)
