@@ -255,13 +255,19 @@ def against(name: str) -> str:
     return BEFORE if name == AFTER else USUAL
 
 
+def _paired(runs: list[dict], name: str) -> bool:
+    """Whether item i of a set is made of item i of that which it is compared with."""
+    return name != AFTER and name not in runs[0]["other_sets"]
+
+
 def areas(runs: list[dict], row: str) -> dict[str, dict]:
     """AUROC of every set that a row has scores of: mean over networks, and each."""
     found = {}
     for name in runs[0]["scores"][row]:
         if name in (USUAL, BEFORE):
             continue
-        of = [ood.auroc(*_pair(run, row, name)) for run in runs]
+        paired = _paired(runs, name)
+        of = [ood.auroc(*_pair(run, row, name), paired=paired) for run in runs]
         found[name] = {
             "auroc": float(np.mean([a.value for a in of])),
             # of the items; their number does not grow with networks
@@ -288,8 +294,7 @@ def differences(runs: list[dict]) -> dict[str, dict[str, dict]]:
             if name == AFTER:
                 continue
             whole, part = (_placed(runs, r, name) for r in (FIRST, row))
-            paired = name not in runs[0]["other_sets"]
-            estimate = difference_of(whole, part, paired=paired)
+            estimate = difference_of(whole, part, paired=_paired(runs, name))
             value, low, high = (float(v) for v in estimate)
             both = joint[name]["per_network"], of["per_network"]
             each = [a - b for a, b in zip(*both, strict=True)]

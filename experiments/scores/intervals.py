@@ -112,7 +112,12 @@ def _by_kind(
     """Kinds of a block, whether they are drawn on their own, and `[N, rows]` twice."""
     for kind in dict.fromkeys(kind for own in blocks for kind in own[block]):
         inside, outside = (np.stack([r[kind][k] for r in placed], 1) for k in (0, 1))
-        yield kind, kind not in paired or len(outside) != len(inside), inside, outside
+        yield kind, not pair_up(kind, inside, outside, paired), inside, outside
+
+
+def pair_up(kind: str, inside, outside, paired: Collection[str]) -> bool:
+    """Whether outlier i of a kind is made of test image i: none was left out."""
+    return kind in paired and len(inside) == len(outside)
 
 
 def _tested(placed: Sequence[Placed]) -> int:

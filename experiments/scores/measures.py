@@ -14,6 +14,7 @@ from experiments.scores.intervals import (
     Placed,
     block_means,
     differences,
+    pair_up,
     worst_intervals,
 )
 from experiments.scores.rows import COMPARED, Row
@@ -59,7 +60,7 @@ def table_rows(
         of_runs = [run[row.name] for run in runs]
         own = {block: _without(names, row.told) for block, names in blocks.items()}
         for two_sided in (False, True)[: 1 + (row.score.low_share < 1)]:
-            found, where = _row(row, of_runs, own, kinds, two_sided)
+            found, where = _row(row, of_runs, own, kinds, paired, two_sided)
             measured.append(found)
             looked.append(where)
     _add_intervals(measured, looked, paired)
@@ -88,11 +89,13 @@ def _add_intervals(
 
 
 def _row(
-    row: Row, runs: list[list[Scored]], blocks, kinds, two_sided: bool
+    row: Row, runs: list[list[Scored]], blocks, kinds, paired, two_sided: bool
 ) -> tuple[dict, Looked]:
     share = row.score.low_share if two_sided else 1.0
     calibrating = row.score.calibration_rows(len(runs[0][0].scores[CALIBRATION]))
-    per_run = [_of_run(run, kinds, calibrating, share, two_sided) for run in runs]
+    per_run = [
+        _of_run(run, kinds, paired, calibrating, share, two_sided) for run in runs
+    ]
     areas, placed, alarms = {}, {}, {}
     # numbers of test images, in what is of outliers alone
     silent = np.zeros(len(per_run[0]["alarms"][ID]))
@@ -144,14 +147,19 @@ def summary(areas: Mapping[str, Mapping], kinds: Sequence[str]) -> dict:
 
 
 def _of_run(
-    run: list[Scored], kinds, calibrating, low_share: float, two_sided: bool
+    run: list[Scored], kinds, paired, calibrating, low_share: float, two_sided: bool
 ) -> dict:
     scores = {name: s for block in run for name, s in block.scores.items()}
     calibration = scores[CALIBRATION][calibrating]
     scores = {name: scores[name] for name in (ID, *kinds)}
     p = p_values(scores, calibration, low_share)
     ranked = p if two_sided else scores
-    areas = {kind: ood.auroc(ranked[ID], ranked[kind]) for kind in kinds}
+    areas = {
+        kind: ood.auroc(
+            *(pair := (ranked[ID], ranked[kind])), paired=pair_up(kind, *pair, paired)
+        )
+        for kind in kinds
+    }
     return {
         "auroc": {kind: (a.value, a.low, a.high) for kind, a in areas.items()},
         "placed": {kind: ood.placements(ranked[ID], ranked[kind]) for kind in kinds},
@@ -166,7 +174,7 @@ def _compared(
 ) -> dict:
     kinds = {}
     for kind, pair in first.placed.items():
-        pairs = kind in paired and len(set(map(len, pair))) == 1
+        pairs = pair_up(kind, *pair, paired)
         found = difference_of(pair, second.placed[kind], paired=pairs, level=LEVEL)
         kinds[kind] = {"difference": found.value, "ci95": [found.low, found.high]}
     # kinds that count for both

@@ -25,10 +25,13 @@ from flowjax_ood.ood.intervals import (
     unseen_fraction,
 )
 from flowjax_ood.ood.p_values import ROUNDING
+from flowjax_ood.ood.paired import check_pairs, placements
 from flowjax_ood.ood.thresholds import Positive, check_scores, threshold_counts
 
 
-def auroc(id_scores, ood_scores, *, level: float = 0.95) -> Estimate:
+def auroc(
+    id_scores, ood_scores, *, paired: bool = False, level: float = 0.95
+) -> Estimate:
     """`P(id > ood) + P(id = ood) / 2`: the area under the ROC curve.
 
     Exact under ties (Mann-Whitney by mid-ranks). Both classes play the same part:
@@ -43,7 +46,13 @@ def auroc(id_scores, ood_scores, *, level: float = 0.95) -> Estimate:
       * a set with one score, or scores all equal, get the largest variance possible,
         `AUROC (1 - AUROC) / n` (Birnbaum & Klose 1957).
 
-    Raises TypeError or ValueError as `check_scores` does, or for `level`.
+    `paired`: outlier i was made of in-distribution example i. The variance is that of
+    the sum of a pair's two placements, by n: less, where the score takes an example and
+    what is made of it alike. Of n pairs, n / 2 comparisons have no example in common,
+    which are the n of the exact bound and of the largest variance.
+
+    Raises TypeError or ValueError as `check_scores` does, or for `level`; ValueError
+    for paired scores of other numbers.
     """
     check_level(level)
     counts = threshold_counts(id_scores, ood_scores, "id")
@@ -55,12 +64,18 @@ def auroc(id_scores, ood_scores, *, level: float = 0.95) -> Estimate:
     losses = 2 * n_id * n_ood - wins
     value = wins / (wins + losses)
     smaller = min(n_id, n_ood)
+    if paired:
+        check_pairs((n_id, n_ood))
+        smaller = max(n_id // 2, 1)
     if losses == 0:
         return Estimate(value, 1 - unseen_fraction(smaller, level), 1.0)
     if wins == 0:
         return Estimate(value, 0.0, unseen_fraction(smaller, level))
-    if smaller == 1 or len(id_wins) == 1:
+    if min(n_id, n_ood) == 1 or len(id_wins) == 1:
         variance = value * (1 - value) / smaller
+    elif paired:
+        inside, outside = placements(id_scores, ood_scores)
+        variance = float((inside + outside).var(ddof=1)) / n_id
     else:
         ood_losses = 2 * np.cumsum(counts.positive) - counts.positive
         variance = _variance_of_mean(id_wins / (2 * n_ood), counts.positive)

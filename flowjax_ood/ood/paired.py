@@ -1,5 +1,6 @@
 """Two scores of the same images: their AUROCs differ by how much?"""
 
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -59,10 +60,8 @@ def difference_of(
             f"the two scores are of {sizes[0]} and {sizes[1]} examples (in-distribution"
             ", outliers); give scores of the same, at least 2 of each"
         )
-    if paired and sizes[0][0] != sizes[0][1]:
-        raise ValueError(
-            f"paired outliers are as many as in-distribution examples; got {sizes[0]}"
-        )
+    if paired:
+        check_pairs(sizes[0])
     inside, outside = (a - b for a, b in zip(first, second, strict=True))
     value = float(inside.mean())
     if paired:
@@ -71,6 +70,15 @@ def difference_of(
         variance = _of_mean(inside) + _of_mean(outside)
     reach = NormalDist().inv_cdf((1 + level) / 2) * float(np.sqrt(variance))
     return Estimate(value, value - reach, value + reach)
+
+
+def check_pairs(sizes: Sequence[int]) -> None:
+    """Raise ValueError unless there is an outlier for each example."""
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            "paired outliers are as many as in-distribution examples; got "
+            f"{sizes[0]} examples and {sizes[1]} outliers"
+        )
 
 
 def _of_mean(values: np.ndarray) -> float:

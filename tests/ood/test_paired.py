@@ -1,5 +1,7 @@
 """Paired differences of AUROCs."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,40 @@ def test_outliers_made_of_the_examples_are_paired():
         ood.auroc_difference(
             (first[0], first[1][1:]), (second[0], second[1][1:]), paired=True
         )
+
+
+def test_an_auroc_of_paired_outliers_covers_and_is_narrower():
+    rng = np.random.default_rng(1)
+    draws = []
+    for _ in range(400):
+        own = rng.normal(size=150)
+        draws.append((own, own - 0.5 + 0.3 * rng.normal(size=150)))
+    # P(a > b) of an example and another's outlier
+    true = NormalDist().cdf(0.5 / np.sqrt(1 + 1 + 0.3**2))
+    found = [ood.auroc(*draw, paired=True) for draw in draws]
+    covered = np.mean([low <= true <= high for _, low, high in found])
+    assert abs(covered - 0.95) < 4 * np.sqrt(0.05 * 0.95 / 400)
+    apart = [ood.auroc(*draw) for draw in draws]
+    assert [f.value for f in found] == [f.value for f in apart]
+    ratio = np.mean([np.ptp(f[1:]) for f in found]) / np.mean(
+        [np.ptp(f[1:]) for f in apart]
+    )
+    assert ratio < 0.5
+    # what has nothing to do with the example has the interval of two sets
+    own, other = rng.normal(size=(2, 20_000))
+    pair, two = ood.auroc(own, other, paired=True), ood.auroc(own, other)
+    assert pair == pytest.approx(two, abs=2e-4)
+
+
+def test_the_bounds_of_paired_outliers_are_of_half_as_many():
+    x = np.arange(10.0)
+    found = ood.auroc(x + 20, x, paired=True)
+    assert found == pytest.approx((1, 0.05 ** (1 / 5), 1))
+    assert ood.auroc(x, x + 20, paired=True) == pytest.approx((0, 0, 1 - found.low))
+    same = ood.auroc(0 * x, 0 * x, paired=True)
+    assert np.ptp(same[1:]) > np.ptp(ood.auroc(0 * x, 0 * x)[1:])
+    with pytest.raises(ValueError, match="10 examples and 9 outliers"):
+        ood.auroc(x, x[1:], paired=True)
 
 
 @pytest.mark.parametrize("cut", [(79, 60), (80, 59), (1, 60)])

@@ -110,6 +110,25 @@ def test_the_worst_is_bootstrapped_and_controls_are_compared(monkeypatch):
     assert compared["false_alarms"]["difference"] == pytest.approx(rates[0] - rates[1])
 
 
+def test_the_interval_of_a_kind_made_of_the_test_images_is_of_pairs():
+    made, others = np.arange(10.0) - 1.5, np.arange(9.0)
+    runs = [{"low": scored(made=made, others=others)}]
+    blocks = {"seen": ["made", "others"]}
+    (_, apart), (_, pairs) = (
+        sorted(
+            table_rows([Row(Low())], runs, blocks, paired)[0],
+            key=lambda r: r["score"],
+            reverse=True,
+        )
+        for paired in ((), ("made", "others"))
+    )
+    # of unequal numbers none is made of another
+    assert pairs["kinds"]["others"] == apart["kinds"]["others"]
+    low, high = pairs["kinds"]["made"]["ci95"]
+    assert [low, high] == list(ood.auroc(np.arange(10.0), made, paired=True)[1:])
+    assert high - low < 0.5 * np.ptp(apart["kinds"]["made"]["ci95"])
+
+
 def test_intervals_of_block_means_cover_the_truth():
     """Of AUROCs, of rates, and of differences, over images drawn anew."""
     rng, kinds, paired = np.random.default_rng(0), ["a", "b", "c"], ["a", "b"]
