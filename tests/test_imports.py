@@ -29,7 +29,7 @@ ARROWS = {
     "models": {"bijectors", "networks", "distributions", "precision"},
     "interop": {"models"},
     # arrays in, arrays out; the flow of a joint density is of models
-    "ood": {"data", "models"},
+    "ood": {"data", "models", "analysis"},
     "analysis": {"distributions", "bijectors"},
     "figures": {"ood", "runtime"},  # numbers in, picture out
     "data": {"arguments", "runtime"},  # files alone: nothing heavy

@@ -58,8 +58,6 @@ def main(config: ConfigDict, workdir: Path) -> None:
     Raises UserError before anything is trained for a row that cannot be, and at the
     end, after all others are done, for runs that diverged.
     """
-    if config.train.max_seconds:
-        raise UserError(TO_THE_END)
     grid = cells(config)
     sets = _Sets()
     for cell in grid:

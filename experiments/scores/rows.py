@@ -93,6 +93,7 @@ def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
 def _of_more_passes(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
     changes = ("draws", *CHANGES) if flow.of_images else ()
     return (
+        *_maps(flow),
         *map(ood.Stability, changes),
         ood.Reconstruction(),
         ood.GradientNorms(),
@@ -102,6 +103,16 @@ def _of_more_passes(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
         ood.LikelihoodRegret(),
         ood.LocalDimension(),
     )
+
+
+def _maps(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
+    """Of images that squares fill, more of them than components are looked at."""
+    maps = ood.LikelihoodMap("T2"), ood.LikelihoodMap("Q")
+    patch, rank = maps[0].patch, maps[0].rank
+    if not flow.of_images or any(side % patch for side in flow.shape[:2]):
+        return ()
+    squares = math.prod(side // patch for side in flow.shape[:2])
+    return maps if squares > rank else ()
 
 
 def _told(score: ood.FlowScore) -> tuple[str, ...]:

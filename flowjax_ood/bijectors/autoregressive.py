@@ -80,8 +80,9 @@ def solve_jacobi(
 class Autoregressive(Bijector):
     """`z_i = f(x_i; net(x_1, ..., x_(i-1)))`: density in one pass, samples in many.
 
-    What f is, subclasses say: `numbers` it takes per value, and `_transform`. Events
-    have any shape; `cond` `[B, K]` is a condition.
+    What f is, subclasses say: `numbers` it takes per value, and `_elementwise`. Events
+    have any shape; `cond` `[B, K]` is a condition. `log dz/dx` of each value is sown as
+    `log_slope` in `intermediates`.
 
     * `net`: makes the conditioner, such as `partial(networks.MADE, (64,))`: a factory
       of Flax modules, called with `numbers` and `name`. Their `conditioner(dims, cond)`
@@ -114,27 +115,26 @@ class Autoregressive(Bijector):
 
     @property
     def numbers(self) -> int:
-        """How many numbers the conditioner gives to `_transform` for each value."""
+        """How many numbers the conditioner gives to `_elementwise` for each value."""
         raise NotImplementedError(f"{type(self).__name__} defines no numbers")
 
-    def _transform(self, x: jax.Array, raw: jax.Array, inverse: bool):
-        """`(z, logdet [B])` of `x [B, D]` by `raw [B, D, numbers]`, or the inverse."""
-        raise NotImplementedError(f"{type(self).__name__} defines no _transform")
+    def _elementwise(self, x, raw, inverse):
+        """`(z, log dz/dx)` of `x [B, D]` by `raw [B, D, numbers]`; or of an inverse."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _elementwise")
 
     def forward(self, x, cond=None):
         conditioner = self._conditioner(x, cond)
         u, back = self._ordered(x)
-        raw = conditioner(u)
-        self.sow("intermediates", "raw", raw)
-        z, logdet = self._transform(u, raw, inverse=False)
-        return back(z), logdet
+        z, log_slope = self._elementwise(u, conditioner(u), inverse=False)
+        self.sow("intermediates", "log_slope", back(log_slope))
+        return back(z), sum_event(log_slope)
 
     def inverse(self, z, cond=None):
         conditioner = self._conditioner(z, cond)
         v, back = self._ordered(z)
 
         def step(x):
-            return self._transform(v, conditioner(x), inverse=True)[0]
+            return self._elementwise(v, conditioner(x), inverse=True)[0]
 
         if self.solver == "jacobi":
             u, _ = solve_jacobi(step, v, self.tol)
@@ -142,8 +142,8 @@ class Autoregressive(Bijector):
             start = jnp.zeros_like(v)
             u = lax.fori_loop(0, v.shape[1], lambda _, x: step(x), start)
         # by the values that are returned
-        _, logdet = self._transform(v, conditioner(u), inverse=True)
-        return back(u), logdet
+        _, log_slope = self._elementwise(v, conditioner(u), inverse=True)
+        return back(u), sum_event(log_slope)
 
     @nn.nowrap
     def latent_shape(self, shape):
@@ -179,9 +179,11 @@ class MaskedAffine(Autoregressive):
         check_max_log_scale(self.max_log_scale)
         super().__post_init__()
 
-    def _transform(self, x, raw, inverse):
+    def _elementwise(self, x, raw, inverse):
         s, t = bounded_log_scale(raw[..., 0], self.max_log_scale), raw[..., 1]
-        return (affine_inverse if inverse else affine_forward)(x, s, t)
+        if inverse:
+            return affine_inverse(x, s, t)[0], -s
+        return affine_forward(x, s, t)[0], s
 
 
 class MaskedSpline(Splines, Autoregressive):
@@ -191,7 +193,3 @@ class MaskedSpline(Splines, Autoregressive):
     arguments are those of every `Autoregressive`. The identity at the start. Source:
     Durkan et al. 2019.
     """
-
-    def _transform(self, x, raw, inverse):
-        z, log_slope = self._elementwise(x, raw, inverse)
-        return z, sum_event(log_slope)

@@ -241,6 +241,8 @@ class ElementwiseCoupling(Coupling):
     """A coupling by one map a value, of which `log dz/dx` is known.
 
     Subclasses say which by `_elementwise`; with `numbers` of its parameters a value.
+    `log dz/dx` is sown as `log_slope` in `intermediates`, at the shape of the changed
+    part.
     """
 
     def _elementwise(self, x, raw, inverse):
@@ -251,6 +253,7 @@ class ElementwiseCoupling(Coupling):
         z, log_slope = self._elementwise(
             x, raw.reshape(*x.shape, self.numbers), inverse
         )
+        self.sow("intermediates", "log_slope", log_slope)
         logdet = sum_event(jnp.where(changed, log_slope, 0))
         return jnp.where(changed, z, x), logdet
 

@@ -58,12 +58,16 @@ class ElementAffine(Bijector):
 class _Curve(Bijector):
     """A smooth increasing map whose values lie in an interval.
 
+    `log dz/dx` of each value is sown as `log_slope` in `intermediates`.
+
     Of subclasses: `_map`, its inverse `_undo` and its `_log_slope`, elementwise;
     `_inside` tells whether NumPy values lie in `interval`, which is that in words.
     """
 
     def forward(self, x, cond=None):
-        return self._map(x), sum_event(self._log_slope(x))
+        log_slope = self._log_slope(x)
+        self.sow("intermediates", "log_slope", log_slope)
+        return self._map(x), sum_event(log_slope)
 
     def inverse(self, z, cond=None):
         _check_inside(type(self).__name__, z, self._inside, self.interval)

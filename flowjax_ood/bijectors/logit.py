@@ -26,7 +26,7 @@ def logit_forward(x: jax.Array, alpha: float = 0.05):
     inside = jnp.clip(p, max(alpha * eps / 2, tiny), 1 - eps / 2)
     p = jnp.where(jnp.abs(p - inside) <= 2 * ROUNDING * eps, inside, jnp.nan)
     z = jnp.log(p) - jnp.log1p(-p)
-    return z, _logdet(z, alpha)
+    return z, sum_event(_log_slope(z, alpha))
 
 
 def logit_inverse(z: jax.Array, alpha: float = 0.05):
@@ -35,19 +35,19 @@ def logit_inverse(z: jax.Array, alpha: float = 0.05):
     (The paper's code returns `sigmoid(z)`, hence its low-contrast samples.)
     """
     x = (jax.nn.sigmoid(z) - alpha) / (1 - 2 * alpha)
-    return x, -_logdet(z, alpha)
+    return x, -sum_event(_log_slope(z, alpha))
 
 
-def _logdet(z: jax.Array, alpha: float) -> jax.Array:
+def _log_slope(z: jax.Array, alpha: float) -> jax.Array:
     # d logit(p) = dp / (p (1 - p)), with log p and log (1 - p) as softplus of z
-    per_dim = jax.nn.softplus(z) + jax.nn.softplus(-z) + math.log(1 - 2 * alpha)
-    return sum_event(per_dim)
+    return jax.nn.softplus(z) + jax.nn.softplus(-z) + math.log(1 - 2 * alpha)
 
 
 class Logit(Bijector):
     """`z = logit(alpha + (1 - 2 alpha) x)`: maps [0, 1) to the reals.
 
-    Raises ValueError for values outside [0, 1] by more than `alpha / (1 - 2 alpha)` and
+    `log dz/dx` of each value is sown as `log_slope` in `intermediates`. Raises
+    ValueError for values outside [0, 1] by more than `alpha / (1 - 2 alpha)` and
     rounding, where the logit is undefined, if it can see them: under jit they give NaN.
     """
 
@@ -71,7 +71,10 @@ class Logit(Bijector):
                     f"may lie as far out as {-margin:.7g} and {1 + margin:.7g}); "
                     "divide 8-bit images by 256 (flowjax_ood.data.dequantize does)"
                 )
-        return logit_forward(x, self.alpha)
+        z, logdet = logit_forward(x, self.alpha)
+        if self.is_mutable_collection("intermediates"):
+            self.sow("intermediates", "log_slope", _log_slope(z, self.alpha))
+        return z, logdet
 
     def inverse(self, z, cond=None):
         return logit_inverse(z, self.alpha)

@@ -85,6 +85,7 @@ from flowjax_ood.ood.flows.likelihood import (
     ScaleLikelihood,
     Typicality,
 )
+from flowjax_ood.ood.flows.likelihood_map import LikelihoodMap
 from flowjax_ood.ood.flows.lists import flow_only, no_flow, poses, v1
 from flowjax_ood.ood.flows.local_dimension import LocalDimension
 from flowjax_ood.ood.flows.neighbours import ClusteredGaussians, NeighbourDistance
@@ -183,6 +184,7 @@ __all__ = [
     "KLMatching",
     "LatentLikelihood",
     "LatentSpread",
+    "LikelihoodMap",
     "LikelihoodRegret",
     "LocalDimension",
     "LogDeterminant",

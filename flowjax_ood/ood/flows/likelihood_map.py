@@ -1,0 +1,88 @@
+"""Whether log p(x) is spread over an image as it is over reference images."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from flowjax_ood.analysis.likelihood_map import completed, map_parts
+from flowjax_ood.ood.batched import at_once, compiled, in_batches
+from flowjax_ood.ood.flows.outputs import FlowInputs, FlowOutputs, ScoredFlow
+from flowjax_ood.ood.flows.score import FlowScore, Score, drawn, reference
+from flowjax_ood.ood.flows.subspaces import ROWS, Components, check_count
+from flowjax_ood.ood.given import Given, Requires
+from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of
+
+
+@dataclass(frozen=True)
+class LikelihoodMap(FlowScore):
+    """`-T^2` or `-Q` of the map of log p(x) over squares of an image.
+
+    `analysis.likelihood_map`, summed over squares of `patch` x `patch` pixels, and of
+    that the principal components of at most 6,000 reference images. "T2" is the squared
+    distance within the first `rank` of them, each in units of its variance, "Q" that
+    outside, in nats squared. log p(x) is the sum of the map, and these say how it comes
+    about. A map that is not finite has the score -inf.
+
+    Raises ValueError for squares that do not fill the image, for fewer components than
+    `rank` (and one more, of "Q"), and as `likelihood_map` does.
+    """
+
+    measure: Literal["T2", "Q"] = "T2"
+    patch: int = 4
+    rank: int = 16
+    label: str = ""
+    of_images: ClassVar[bool] = True
+    requires: ClassVar[Requires] = Requires(train_data=True)
+    low_share: ClassVar[float] = 0.8
+    passes: ClassVar[float] = 2.0
+    ranges: ClassVar = ranges_of(measure=OneOf(("T2", "Q")), patch=COUNT, rank=COUNT)
+
+    @property
+    def name(self) -> str:
+        return self.label or f"{self.measure} {self.rank} of the likelihood map"
+
+    def prepared(self, network: ScoredFlow, given: Given) -> Score:
+        height, width, _ = network.shape
+        if height % self.patch or width % self.patch:
+            raise ValueError(
+                f"{self.name}: squares of {self.patch} pixels do not fill images of "
+                f"{height} x {width}"
+            )
+
+        def fitted() -> Components:
+            known = drawn(reference(given, 2, self.name), ROWS, given.seed)
+            return Components.of(_rows(network, known, self.patch), self.name)
+
+        found = given.once((LikelihoodMap, self.patch), fitted)
+        wanted = self.rank if self.measure == "T2" else self.rank + 1
+        check_count(found, wanted, given, self.name)
+
+        def score(outputs: FlowOutputs) -> np.ndarray:
+            rows = _rows(network, outputs, self.patch)
+            finite = np.isfinite(rows).all(1)
+            rows = np.where(finite[:, None], rows, found.mean)
+            if self.measure == "T2":
+                away = found.squared(rows, 0, self.rank)
+            else:
+                away = found.residual(rows, self.rank)
+            return np.where(finite, -away, -np.inf)
+
+        return score
+
+
+def _rows(network: ScoredFlow, outputs: FlowOutputs, patch: int) -> np.ndarray:
+    """Maps of events, summed over squares: float64 `[N, squares]`."""
+    inputs, program = network.inputs(outputs.events), partial(_parts, network)
+    maps = completed(in_batches(program, inputs, at_once(outputs.events, 250)))
+    count, height, width, _ = maps.shape
+    # pixels of a square that lie in one row, and their channels, are one axis
+    squares = maps.reshape(count, height // patch, patch, width // patch, -1)
+    return squares.sum((2, 4)).reshape(count, -1)
+
+
+@compiled
+def _parts(network: ScoredFlow, inputs: FlowInputs):
+    points = network.points(inputs)
+    return map_parts(network.flow, network.variables, points)
