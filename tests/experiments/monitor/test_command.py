@@ -81,7 +81,7 @@ def test_single_items_tell_nothing_of_an_exchange(results):
 def test_numbers_are_those_of_the_scores_that_are_kept(workdir, results):
     kept = json.loads((workdir / "stages" / "network_0.json").read_text())
     of = kept["scores"][measures.FIRST]
-    expected = ood.auroc(of["clothing"], of["fog"])
+    expected = ood.auroc(of["clothing"], of["fog"], paired=True)
     found = results["rows"][measures.FIRST]["fog"]
     assert found["auroc"] == expected.value
     assert found["interval"] == [expected.low, expected.high]
