@@ -139,15 +139,20 @@ class Combined(FlowScore):
 
     def _combination(self, network: ScoredFlow, given: Given) -> "Combination":
         held_out = calibration(given, LEAST_CALIBRATED, self.name)
-        first, second = map(held_out.rows, halves(len(held_out), given.seed))
         # one for all combinations of these data: scores share what they compute
+        first, second = given.once(
+            (Combined, "halves"),
+            lambda: [held_out.rows(at) for at in halves(len(held_out), given.seed)],
+        )
         inner = given.once(
             (Combined, "first half"), lambda: replace(given, id_validation=first)
         )
         parts = []
         for score in self.scores:
-            fitted = score.fit(network, inner)
-            ranked = fitted.score_outputs(first)
+            # of one that calibration is nothing to, there is one fit for all
+            own = inner if score.requires.id_validation else given
+            fitted = score.fit_once(network, own)
+            ranked = fitted.score_once(first)
             if ranked.max() == ranked.min():
                 warnings.warn(
                     f"{self.name}: {score.name} is {ranked[0]:.6g} for all images that "
@@ -222,7 +227,7 @@ class Combination:
         return tuple(part.fitted.name for part in self.parts)
 
     def values(self, outputs: FlowOutputs) -> list[np.ndarray]:
-        return [part.fitted.score_outputs(outputs) for part in self.parts]
+        return [part.fitted.score_once(outputs) for part in self.parts]
 
     def statistic(self, outputs: FlowOutputs) -> np.ndarray:
         """Higher is more in-distribution: `[N]`."""

@@ -1,8 +1,9 @@
 """The base of scores of a trained flow: `fit(flow, given)`, then `score(images)`."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -26,6 +27,10 @@ class FittedScore(Fitted[FlowOutputs]):
     """
 
     network: ScoredFlow
+    # of outputs that are still there
+    _known: MutableMapping[FlowOutputs, np.ndarray] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
 
     def score(self, x, batch_size: int = 250) -> np.ndarray:
         return self.score_outputs(self.network.collect(x, batch_size))
@@ -38,6 +43,15 @@ class FittedScore(Fitted[FlowOutputs]):
             )
         check_made_by(self.network, outputs, "these")
         return self.checked(self.function(outputs))
+
+    def score_once(self, outputs: FlowOutputs) -> np.ndarray:
+        """`score_outputs`, remembered for as long as these outputs are kept.
+
+        For what several combinations are made of. The outputs must not be changed.
+        """
+        if outputs not in self._known:
+            self._known[outputs] = self.score_outputs(outputs)
+        return self._known[outputs]
 
     def checked(self, scores: np.ndarray) -> np.ndarray:
         """Return scores as float64 `[N]`. Raises ValueError where one is NaN."""
@@ -93,6 +107,11 @@ class FlowScore(Detector[ScoredFlow, FlowOutputs]):
         self.check(network, given)
         function = self.prepared(network, given)
         return FittedScore(self.name, self.requires, network, function)
+
+    def fit_once(self, network: ScoredFlow, given: Given) -> FittedScore:
+        """`fit`, at the first call with these data; then what was fitted."""
+        key = (FlowScore, "fitted", network, self)
+        return given.once(key, lambda: self.fit(network, given))
 
     def check(self, network: ScoredFlow, given: Given) -> None:
         """Raise ValueError or TypeError where something that it `requires` is missing.

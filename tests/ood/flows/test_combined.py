@@ -299,3 +299,50 @@ def test_the_lists_of_vectors_have_no_scores_of_images():
     names = [s.name for s in ood.flow_only(flow)]
     assert "T2 4-5 of latents of scale 0" in names
     assert "spectrum of latents of scale 0" not in names
+
+
+@pytest.mark.filterwarnings("ignore:.* is left out")
+def test_combinations_of_the_same_data_share_fits_and_scores():
+    """What two have in common is fitted and scored once, and nothing changes."""
+    calls = []
+
+    @dataclass(frozen=True)
+    class Counted(ood.FlowScore):
+        label: str = "counted"
+
+        def prepared(self, network, given):
+            calls.append("fit")
+
+            def score(outputs):
+                calls.append(len(outputs))
+                return outputs.log_pz[:, 0]
+
+            return score
+
+    flow = gaussian_flow(3)
+    rng = np.random.default_rng(0)
+    train, held_out, new = (
+        normal_outputs(rng.normal(size=(n, 3))) for n in (50, 300, 7)
+    )
+    given = ood.Given(train=train, id_validation=held_out)
+    scores = Counted(), ood.LogDeterminant(), ood.SubspaceDistance(band=(0, 2))
+    methods = "rank_gauss", "bonferroni", "fisher"
+
+    together = [ood.Combined(scores, m).fit(flow, given) for m in methods]
+    found = [fitted.score_outputs(new) for fitted in together]
+    assert calls == ["fit", 150, 150, 7]
+    for one, method in zip(found, methods, strict=True):
+        # of data and outputs that remember nothing
+        alone = ood.Combined(scores, method).fit(flow, replace(given))
+        np.testing.assert_array_equal(alone.score_outputs(new.rows(slice(None))), one)
+    calls.clear()
+    others = new.rows(slice(0, 3))
+    fitted = Counted().fit(flow)
+    for _ in range(2):
+        fitted.score_once(others)
+    assert calls == ["fit", 3]
+    fitted.score_outputs(others)
+    assert calls == ["fit", 3, 3]
+    # what is gone is forgotten
+    del others
+    assert not fitted._known
