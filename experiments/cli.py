@@ -40,6 +40,7 @@ COMMANDS = {
     "federated": "experiments.federated",
     "inspect": "experiments.inspect",
     "samples": "experiments.samples",
+    "maps": "experiments.maps",
     "embed": "experiments.embed",
     "report": "experiments.report",
     "status": "experiments.status",

@@ -48,8 +48,9 @@ ARROWS = {
 # Of the experiments: every command uses core and itself.
 COMMANDS = {
     *("ablate", "benchmark", "compare", "decide", "demo", "detect", "drift", "embed"),
-    *("evaluate", "federated", "inspect", "monitor", "novelty", "peers", "precision"),
-    *("reconstruct", "report", "samples", "scores", "status", "steal", "train"),
+    *("evaluate", "federated", "inspect", "maps", "monitor", "novelty", "peers"),
+    *("precision", "reconstruct", "report", "samples", "scores", "status"),
+    *("steal", "train"),
 }
 EXPERIMENT_ARROWS = {
     "__init__": set(),

@@ -17,12 +17,12 @@ from experiments.core import build, drawing
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.kept_results import evaluate_again, read_results
 from experiments.core.results import versions, write_json
+from experiments.core.several_runs import check_alike, run_names
 from experiments.core.workdir import check_writable
 from experiments.samples.outputs import picture, print_table
 from flowjax_ood.analysis.fidelity import RealImages
 from flowjax_ood.analysis.latents import latents_at_pixels
 from flowjax_ood.data.dequantize import quantize
-from flowjax_ood.interface import text
 from flowjax_ood.interface.errors import UserError, user_errors, writing
 
 # samples a temperature that numbers are of; drawn by BATCH, whatever is shown
@@ -86,24 +86,6 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     print(f"samples.png and samples.json are in {args.out}")
 
 
-def run_names(workdirs: Sequence[Path]) -> dict[Path, str]:
-    """Name each run by the part of its path by which it differs.
-
-    Without what all paths end in: rows of an ablation have the same `seed_0`.
-    """
-    paths = [w.resolve() for w in workdirs]
-    if len(set(paths)) < len(paths):
-        raise UserError("--workdir names a run more than once")
-    while len(paths) > 1 and len({path.name for path in paths}) == 1:
-        paths = [path.parent for path in paths]
-    names = text.run_names(paths)
-    split = {path: name.partition("=") for path, name in names.items()}
-    if len(split) > 1 and len({parts[:2] for parts in split.values()}) == 1:
-        # rows of an ablation of one key, such as flow=maf
-        names = {path: value for path, (_, _, value) in split.items()}
-    return {w: names[path] for w, path in zip(workdirs, paths)}
-
-
 def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
     """Restore the run of `workdir`, which has to be evaluated as it is now."""
     trained = TrainedFlow.restore(workdir, overrides, name)
@@ -136,21 +118,6 @@ def load(workdir: Path, overrides: Sequence[str], name: str) -> Drawing:
             return trained.cleaned(variables, drawn)
 
     return Drawing(trained, results, images)
-
-
-def check_alike(first: TrainedFlow, other: TrainedFlow) -> None:
-    """Raise UserError unless two runs model the same set, in the same size."""
-    a, b = first.sets, other.sets
-    for what, there, here in (
-        ("images", a.event_shape, b.event_shape),
-        ("values of a pixel", a.bins, b.bins),
-        ("test set", a.test.name, b.test.name),
-    ):
-        if there != here:
-            raise UserError(
-                f"{first.label} and {other.label} cannot be compared: {what} {there} "
-                f"there, {here} here; give runs of the same images"
-            )
 
 
 def draw(sampled: Drawing, noise, temperature: float) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from flowjax_ood.figures.heat_map import auroc_heat_map
 from flowjax_ood.figures.latents import latent_panels
 from flowjax_ood.figures.layout import png_bytes, save
 from flowjax_ood.figures.light_fields import light_field_panels
+from flowjax_ood.figures.likelihood_map import likelihood_map_panels
 from flowjax_ood.figures.likelihoods import likelihood_histograms, split_likelihood
 from flowjax_ood.figures.monitor import monitor_panels
 from flowjax_ood.figures.sample_groups import sample_groups
@@ -50,6 +51,7 @@ __all__ = [
     "layer_analysis",
     "light_field_panels",
     "likelihood_histograms",
+    "likelihood_map_panels",
     "monitor_panels",
     "plot_auroc_by_severity",
     "png_bytes",

@@ -72,10 +72,21 @@ class LikelihoodMap(FlowScore):
         return score
 
 
+def event_maps(
+    network: ScoredFlow, events: np.ndarray, batch_size: int = 250
+) -> np.ndarray:
+    """`analysis.likelihood_map` of events as they are stored: float64, nats.
+
+    Images are dequantised with the noise of `ScoredFlow.collect`. Raises as both do.
+    """
+    events = network.check(events)
+    inputs, program = network.inputs(events), partial(_parts, network)
+    return completed(in_batches(program, inputs, at_once(events, batch_size)))
+
+
 def _rows(network: ScoredFlow, outputs: FlowOutputs, patch: int) -> np.ndarray:
-    """Maps of events, summed over squares: float64 `[N, squares]`."""
-    inputs, program = network.inputs(outputs.events), partial(_parts, network)
-    maps = completed(in_batches(program, inputs, at_once(outputs.events, 250)))
+    """Maps of images, summed over squares: float64 `[N, squares]`."""
+    maps = event_maps(network, outputs.events)
     count, height, width, _ = maps.shape
     # pixels of a square that lie in one row, and their channels, are one axis
     squares = maps.reshape(count, height // patch, patch, width // patch, -1)

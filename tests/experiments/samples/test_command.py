@@ -154,24 +154,6 @@ def test_a_run_given_twice_is_refused(capsys, tiny_run, tmp_path):
         samples.run_names([tiny_run, tiny_run])
 
 
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["a"], ["a"]),
-        (["x/a", "x/b"], ["a", "b"]),
-        # what all end in alike tells nothing
-        (["a/seed_0", "b/seed_0"], ["a", "b"]),
-        (["a/seed_0", "b/seed_0", "b/seed_1"], ["a/seed_0", "b/seed_0", "b/seed_1"]),
-        # rows of an ablation
-        (["flow=a/seed_0", "flow=b/seed_0"], ["a", "b"]),
-        (["flow=a", "mask=b"], ["flow=a", "mask=b"]),
-    ],
-)
-def test_runs_go_by_the_part_of_their_path_that_differs(tmp_path, paths, names):
-    found = samples.run_names([tmp_path / path for path in paths])
-    assert found == {tmp_path / p: n for p, n in zip(paths, names)}
-
-
 def test_other_folders_are_refused(capsys, tmp_path):
     said = fails(capsys, "--workdir", tmp_path, f"--out={tmp_path / 'out'}")
     assert "holds no run" in said
