@@ -114,3 +114,20 @@ def test_bottlenecks_are_those_of_the_ablation():
     ]
     said = read(PAGE).partition("moves AUROC the same way")[2].partition("(")[0]
     check(said, means)
+
+
+def test_what_digits_gain_and_lose_is_that_of_the_maps():
+    said = read(PAGE).partition("**Where it comes from.**")[2]
+    runs = results("modern_maps")["runs"]
+    found = {
+        key: {name: run["mnist"][f"{key}_bits_per_dim"] for name, run in runs.items()}
+        for key in ("gained", "lost")
+    }
+    others = {
+        key: [v for name, v in of.items() if name != "maf"] for key, of in found.items()
+    }
+    for of in others.values():
+        assert f"{min(of):.2f} to {max(of):.2f}" in said
+    assert f"gain {found['gained']['maf']:.2f} there" in said
+    assert f"lose {found['lost']['maf']:.2f}" in said
+    assert list(runs) == ["realnvp", "glow", "maf", "tarflow"]
