@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -51,16 +52,22 @@ class LikelihoodMap(FlowScore):
                 f"{height} x {width}"
             )
 
+        def made() -> _Squares:
+            return _Squares(network, self.patch)
+
+        # of both measures: one pass for each image
+        squares = given.once((LikelihoodMap, network, self.patch), made)
+
         def fitted() -> Components:
             known = drawn(reference(given, 2, self.name), ROWS, given.seed)
-            return Components.of(_rows(network, known, self.patch), self.name)
+            return Components.of(squares(known), self.name)
 
-        found = given.once((LikelihoodMap, self.patch), fitted)
+        found = given.once((LikelihoodMap, squares), fitted)
         wanted = self.rank if self.measure == "T2" else self.rank + 1
         check_count(found, wanted, given, self.name)
 
         def score(outputs: FlowOutputs) -> np.ndarray:
-            rows = _rows(network, outputs, self.patch)
+            rows = squares(outputs)
             finite = np.isfinite(rows).all(1)
             rows = np.where(finite[:, None], rows, found.mean)
             if self.measure == "T2":
@@ -84,13 +91,25 @@ def event_maps(
     return completed(in_batches(program, inputs, at_once(events, batch_size)))
 
 
-def _rows(network: ScoredFlow, outputs: FlowOutputs, patch: int) -> np.ndarray:
-    """Maps of images, summed over squares: float64 `[N, squares]`."""
-    maps = event_maps(network, outputs.events)
-    count, height, width, _ = maps.shape
-    # pixels of a square that lie in one row, and their channels, are one axis
-    squares = maps.reshape(count, height // patch, patch, width // patch, -1)
-    return squares.sum((2, 4)).reshape(count, -1)
+class _Squares:
+    """Maps of images, summed over squares: float64 `[N, squares]`.
+
+    Remembered for as long as the outputs they are of are kept.
+    """
+
+    def __init__(self, network: ScoredFlow, patch: int):
+        self.network, self.patch = network, patch
+        self.known: WeakKeyDictionary[FlowOutputs, np.ndarray] = WeakKeyDictionary()
+
+    def __call__(self, outputs: FlowOutputs) -> np.ndarray:
+        if outputs not in self.known:
+            maps = event_maps(self.network, outputs.events)
+            count, height, width, _ = maps.shape
+            high, wide = height // self.patch, width // self.patch
+            # pixels of a square that lie in one row, and their channels, are one axis
+            squares = maps.reshape(count, high, self.patch, wide, -1)
+            self.known[outputs] = squares.sum((2, 4)).reshape(count, -1)
+        return self.known[outputs]
 
 
 @compiled

@@ -41,6 +41,24 @@ def test_the_sum_of_all_squares_is_the_log_likelihood():
     np.testing.assert_allclose(squares(flow, x, 4).sum(1), outputs.log_prob, rtol=1e-4)
 
 
+def test_both_measures_share_one_pass(monkeypatch):
+    from flowjax_ood.ood.flows import likelihood_map as scores
+
+    flow, counted = image_flow(), []
+    maps = scores.event_maps
+
+    def counting(network, events):
+        counted.append(len(events))
+        return maps(network, events)
+
+    monkeypatch.setattr(scores, "event_maps", counting)
+    given, new = ood.Given(train=flow.collect(images(60))), flow.collect(images(9))
+    for measure in ("T2", "Q"):
+        score = ood.LikelihoodMap(measure, patch=2, rank=3)
+        score.fit(flow, given).score_outputs(new)
+    assert counted == [60, 9]
+
+
 def test_a_score_is_of_the_image_alone():
     flow, x = image_flow(), images(9, seed=1)
     given = ood.Given(train=flow.collect(images(60)))
@@ -73,7 +91,7 @@ def test_a_map_that_is_not_finite_is_as_far_as_can_be(monkeypatch):
     fitted = ood.LikelihoodMap("Q", patch=2, rank=3).fit(flow, given)
     rows = np.ones((2, 16))
     rows[0, 3] = np.nan
-    monkeypatch.setattr(scores, "_rows", lambda *_: rows)
+    monkeypatch.setattr(scores._Squares, "__call__", lambda *_: rows)
     found = fitted.score(images(2))
     assert found[0] == -np.inf
     assert np.isfinite(found[1])
