@@ -10,7 +10,7 @@ from statistics import fmean
 
 from experiments.compare.page import document
 from experiments.core import json_file
-from experiments.core.json_file import Each, Items
+from experiments.core.json_file import Each, Items, Maybe
 from experiments.core.options import refuse_overrides
 from experiments.core.reports import leave
 from experiments.core.score_names import LIKELIHOOD, REMEDIES
@@ -34,7 +34,7 @@ BLOCK = {"mean": float, "worst": {"kind": str, "auroc": float}}
 ROW = {
     "score": str,
     "control": bool,
-    "kinds": Each({"auroc": float}),
+    "kinds": Each({"auroc": float, "std": Maybe(float)}),
     "blocks": Each(BLOCK),
 }
 SHAPE = {"runs": Items(RUN, 1), "blocks": Each(list), "rows": Items(ROW, 1)}
@@ -113,6 +113,8 @@ def _flow(name: str, results: dict) -> dict:
                 "control": row["control"],
                 "blocks": row["blocks"],
                 "kinds": {kind: area["auroc"] for kind, area in row["kinds"].items()},
+                # over runs; None of one
+                "std": {kind: area["std"] for kind, area in row["kinds"].items()},
             }
             for score, row in kept.items()
         },

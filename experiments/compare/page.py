@@ -2,14 +2,14 @@
 
 from experiments.core.score_names import LIKELIHOOD, REMEDIES
 from flowjax_ood.interface.document import Document
-from flowjax_ood.interface.text import decimals, number
+from flowjax_ood.interface.text import decimals, number, plus_minus
 
 ABOUT = """\
 Each flow was trained on the same images, and its scores fitted to, calibrated on and
 tested on the same others. AUROC is the probability that a test image scores higher than
 an outlier: below 0.5, outliers are preferred. bits/dim are of the images tested, fewer
-for a better density; of several seeds, means. Rows marked * have no flow: what differs
-among them is chance, or nothing."""
+for a better density; of several seeds, means, and ± the standard deviation. Rows marked
+* have no flow: what differs among them is chance, or nothing."""
 
 
 def document(results: dict, picture: bytes | None) -> Document:
@@ -28,7 +28,7 @@ def document(results: dict, picture: bytes | None) -> Document:
         row = flow["rows"][LIKELIHOOD]
         line = [name, str(flow["runs"]), number(flow["params"])]
         line += [number(flow["images_seen"]), _bits(flow)]
-        line += [decimals(row["kinds"][kind]) for kind in marked]
+        line += [plus_minus(row["kinds"][kind], row["std"][kind]) for kind in marked]
         for block in blocks:
             measured = row["blocks"][block]
             worst = measured["worst"]

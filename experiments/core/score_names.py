@@ -7,6 +7,8 @@ SHORT = (
     "SITN",
     "DoSE (kde)",
     "input complexity (webp)",
+    "T2 16 of the likelihood map",
+    "Q 16 of the likelihood map",
     "flow alone, rank-Gauss",
     "flow and pixels, rank-Gauss",
     "flow and pixels and poses, rank-Gauss",

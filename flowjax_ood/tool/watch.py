@@ -5,7 +5,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ ALARM = 3
 STREAM = "-"
 # seconds between savings of a stream's state
 SAVE_EVERY = 1.0
+# seconds after which a file that is gone is forgotten: a drive may be back before
+FORGOTTEN_AFTER = 7 * 24 * 3600.0
 
 
 class Watch:
@@ -55,6 +57,8 @@ class Watch:
         self.detector = json.dumps(files, sort_keys=True)
         # keys of files that are about to be scored
         self.pending: set[str] = set()
+        # when files that were scored were first missed, by their keys
+        self.missed: dict[str, float] = {}
         # the state of the bets, and keys of the files that it knows: always together,
         # whenever a signal comes
         begun = self.monitor.start(subject.detector.calibration.scores, self.detector)
@@ -82,6 +86,7 @@ class Watch:
                     raise ValueError(f"it is of another {key}{said}")
             self.monitor.check(state, self.detector)
             self._known = state, frozenset(about["seen"])
+            self.missed = dict(about.get("missed", {}))
         say(f"going on after {int(state.steps)} images ({self.file})")
 
     @property
@@ -110,6 +115,17 @@ class Watch:
         self._known = state, self.seen | self.pending
         self.pending = set()
 
+    def forget(self, present: Set[str], now: float) -> None:
+        """Forget files that were scored and have been gone for a week.
+
+        So the state stays as small as the folder. `present`: keys of its files.
+        """
+        missing = self.seen - present
+        self.missed = {key: self.missed.get(key, now) for key in missing}
+        old = {k for k, since in self.missed.items() if now - since > FORGOTTEN_AFTER}
+        self._known = self.state, self.seen - old
+        self.missed = {k: at for k, at in self.missed.items() if k not in old}
+
     def save(self) -> None:
         """Write what is known to the file, in one step."""
         about = {
@@ -117,6 +133,7 @@ class Watch:
             "alarm": self.alarm,
             "detector": self.detector,
             "seen": sorted(self.seen),
+            "missed": self.missed,
         }
         arrays = self.state._asdict() | {"about": np.array(json.dumps(about))}
         with writing("--state", self.file):
@@ -221,7 +238,7 @@ def _records(
 def _arrivals(folder: Path, watch: Watch, args) -> Iterator[Examples]:
     """Image files that were not there before, in the order of their times."""
     while True:
-        now, fresh = time.time(), []
+        now, fresh, present = time.time(), [], set()
         for file in image_files(folder):
             name = file.relative_to(folder).as_posix()
             try:
@@ -230,11 +247,13 @@ def _arrivals(folder: Path, watch: Watch, args) -> Iterator[Examples]:
                 continue  # gone again
             # one that is written anew is another image
             key = f"{name} {found.st_size} {found.st_mtime_ns}"
+            present.add(key)
             # one that is being written is taken at a later look; a time to come is of
             # another clock
             whole = args.once or abs(now - found.st_mtime) >= args.interval
             if key not in watch.seen and whole:
                 fresh.append((found.st_mtime, name, key, file))
+        watch.forget(present, now)
         fresh.sort()
         for start in range(0, len(fresh), CHUNK):
             _, names, keys, paths = zip(*fresh[start : start + CHUNK], strict=True)

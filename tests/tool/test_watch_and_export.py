@@ -170,9 +170,40 @@ def test_a_time_to_come_is_of_another_clock(tmp_path):
         moment = time.time() + ahead
         os.utime(folder / name, (moment, moment))
     args = SimpleNamespace(once=False, interval=30)
-    arrivals = _arrivals(folder, SimpleNamespace(seen=frozenset()), args)
+    seen = SimpleNamespace(seen=frozenset(), forget=lambda *_: None)
+    arrivals = _arrivals(folder, seen, args)
     # what was written just now may be half there
     assert next(arrivals).names == ("000.png",)
+
+
+def test_files_that_are_gone_for_a_week_are_forgotten(
+    detector, tmp_path, capsys, monkeypatch
+):
+    def seen():
+        with np.load(tmp_path / "state.npz") as kept:
+            return json.loads(str(kept["about"]))
+
+    folder = write(tmp_path / "in", normal_images(3, 8))
+    watch(detector, folder, tmp_path)
+    kept = (folder / "001.png").read_bytes(), os.stat(folder / "001.png")
+    for name in ("000.png", "001.png"):
+        (folder / name).unlink()
+    capsys.readouterr()
+    begin, days = time.time(), 24 * 3600
+    watch(detector, folder, tmp_path)
+    assert len(seen()["seen"]) == 3
+    assert len(seen()["missed"]) == 2
+    # a drive that is back within the week has nothing new
+    (folder / "001.png").write_bytes(kept[0])
+    os.utime(folder / "001.png", ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+    monkeypatch.setattr(time, "time", lambda: begin + 6 * days)
+    watch(detector, folder, tmp_path)
+    assert len(seen()["missed"]) == 1
+    monkeypatch.setattr(time, "time", lambda: begin + 8 * days)
+    watch(detector, folder, tmp_path)
+    assert lines(capsys) == []
+    assert [key.split()[0] for key in seen()["seen"]] == ["001.png", "002.png"]
+    assert seen()["missed"] == {}
 
 
 def test_the_state_of_something_else_is_refused(detector, tmp_path, capsys):

@@ -22,7 +22,7 @@ def row(score, areas, control=False):
             "mean": mean,
             "worst": {"kind": worst, "auroc": own[worst], "ci95": [0, 1]},
         }
-    areas = {name: {"auroc": area} for name, area in kinds.items()}
+    areas = {name: {"auroc": area, "std": 0.02} for name, area in kinds.items()}
     return {"score": score, "control": control, "kinds": areas, "blocks": blocks}
 
 
@@ -77,6 +77,7 @@ def test_flows_are_in_the_order_of_their_densities(four, tmp_path):
     two = results["flows"]["two"]
     assert (two["runs"], two["bits_per_dim"]) == (2, pytest.approx(3.1))
     assert two["rows"]["log p(x)"]["blocks"]["seen"]["mean"] == pytest.approx(0.55)
+    assert two["rows"]["log p(x)"]["std"]["digits"] == 0.02
     # what is not among the remedies is left out
     assert set(two["rows"]) == {"log p(x)", "typicality", "pixels alone, rank-Gauss"}
     # fewer bits, lower AUROC; the reverse of that; and a control that never differs
@@ -87,7 +88,12 @@ def test_flows_are_in_the_order_of_their_densities(four, tmp_path):
     assert results["correlations"]["typicality"]["seen"] == pytest.approx(-1.0)
     assert results["correlations"]["pixels alone, rank-Gauss"]["seen"] is None
     table = (tmp_path / "out" / "table.md").read_text()
-    for words in ("3.100 (3.000 to 3.200)", "pixels alone, rank-Gauss *", "+1.00"):
+    for words in (
+        "3.100 (3.000 to 3.200)",
+        "0.300 ± 0.020",
+        "pixels alone, rank-Gauss *",
+        "+1.00",
+    ):
         assert words in table
     assert (tmp_path / "out" / "compare.png").read_bytes()[:4] == b"\x89PNG"
     assert "data:image/png;base64," in (tmp_path / "out" / "compare.html").read_text()
