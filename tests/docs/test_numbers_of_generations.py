@@ -131,3 +131,11 @@ def test_what_digits_gain_and_lose_is_that_of_the_maps():
     assert f"gain {found['gained']['maf']:.2f} there" in said
     assert f"lose {found['lost']['maf']:.2f}" in said
     assert list(runs) == ["realnvp", "glow", "maf", "tarflow"]
+    gained, lost = ([min(of), max(of)] for of in others.values())
+    shown = read("README.md").partition("**Where it comes from.**")[2]
+    for words in (
+        "{:.1f} to {:.1f} bits/dim".format(*gained),
+        f"{found['gained']['maf']:.1f} by the autoregressive flow",
+        "{:.1f} to {:.1f}, and ".format(*lost) + f"{found['lost']['maf']:.1f}.",
+    ):
+        assert words in shown
