@@ -39,6 +39,11 @@ class CouplingMask(NamedTuple):
     changed: np.ndarray
     layout: str = "spatial"
 
+    @property
+    def changed_channels(self) -> np.ndarray:
+        """Of the layout "channel", which channels are changed: boolean `[C]`."""
+        return self.changed.reshape(-1, self.changed.shape[-1])[0]
+
 
 MaskStrategy = Callable[[int, Sequence[int]], CouplingMask]
 

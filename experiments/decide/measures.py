@@ -40,8 +40,6 @@ def calibration_sizes() -> list[dict]:
     for alpha in (0.05, 0.01, 0.001):
         limit = alpha * (1 + 1e-12)
         sizes = itertools.count(LEAST_CALIBRATED)
-        limit = alpha * (1 + 1e-12)
-        sizes = itertools.count(LEAST_CALIBRATED)
         least = next(n for n in sizes if simes(n, DELTA)[0] <= limit)
         intervals = {}
         for n in SIZES:

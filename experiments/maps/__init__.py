@@ -9,8 +9,10 @@ SUMMARY = "show where in images log p(x) of one or more runs comes from"
 EPILOG = """\
 log p(x) is a sum over the pixels of an image: of the log-density of each latent, and of
 how much couplings, autoregressive and elementwise maps stretch each value. maps.png
-shows, for images of every set and for the mean of many, how much likelier or less
-likely each pixel is than in the mean of test images; maps.json has the means.
+shows, for images of every set and for the median of many, how much likelier or less
+likely each pixel is than in the median test image; maps.json has the medians. How a
+flow divides log p(x) among its layers is its own: between flows, compare sums of large
+parts of images.
 
 --config.KEY=VALUE sets the same keys as in evaluate, of all runs:
   --config.data.path=DIR"""
@@ -33,5 +35,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(2),
         default=1000,
         metavar="N",
-        help="images of each set that means are over, the first (default: %(default)s)",
+        help="images of each set that medians are of, the first (default: %(default)s)",
     )

@@ -65,7 +65,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     with writing("--out", args.out):
         write_json(args.out / "maps.json", content)
     where = args.out / "maps.png"
-    drawing.draw(where, lambda: picture(found, sets, args.images, where))
+    drawing.draw(where, lambda: picture(found, sets, args.images, args.count, where))
     print_table(content)
     print(f"maps.png and maps.json are in {args.out}")
 

@@ -10,11 +10,16 @@ from flowjax_ood.interface import text
 
 
 def picture(
-    found: Mapping[str, Mapping], sets: Sets, images: Sequence[int], where: Path
+    found: Mapping[str, Mapping],
+    sets: Sets,
+    images: Sequence[int],
+    count: int,
+    where: Path,
 ):
     """Draw the images of every set beside their maps by each flow.
 
-    `found`: `{run: {set: Maps}}`. What is typical of an OOD set comes after its images.
+    `found`: `{run: {set: Maps}}`, of the first `count` images of each set. What is
+    typical of an OOD set comes after its images.
     """
     id_name, rows, notes = sets.test.name, [], []
     shown = told_apart(sets.scored, id_name, where)
@@ -26,12 +31,12 @@ def picture(
             bits = {run: of[name].bits_per_dim[k] for run, of in found.items()}
             notes.append({run: _bits(value) for run, value in bits.items()})
         if name != id_name:
-            mean = everything.mean(0).astype(everything.dtype)
+            mean = everything[:count].mean(0).astype(everything.dtype)
             maps = {run: of[name].typical for run, of in found.items()}
             rows.append((name, False, mean, maps))
             bits = {run: of[name].median_bits_per_dim for run, of in found.items()}
             of_runs = {run: _bits(value) for run, value in bits.items()}
-            notes.append({"image": "mean of all"} | of_runs)
+            notes.append({"image": "mean image"} | of_runs)
     return figures.likelihood_map_panels(
         rows,
         notes=notes,

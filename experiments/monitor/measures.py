@@ -308,7 +308,8 @@ def differences(runs: list[dict]) -> dict[str, dict[str, dict]]:
 
 
 def _placed(runs, row: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    placed = [ood.placements(*_pair(run, row, name)) for run in runs]
+    paired = _paired(runs, name)
+    placed = [ood.placements(*_pair(run, row, name), paired=paired) for run in runs]
     return tuple(np.mean([p[side] for p in placed], axis=0) for side in (0, 1))
 
 

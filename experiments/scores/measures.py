@@ -127,7 +127,6 @@ def _row(
         "void": void,
         "least_p": float(np.max([run["least_p"] for run in per_run])),
         "cost_in_passes": cost,
-        "fit_seconds": float(np.mean([run[0].fit_seconds for run in runs])),
     }
     return measured, Looked(placed, alarms, blocks)
 
@@ -154,15 +153,15 @@ def _of_run(
     scores = {name: scores[name] for name in (ID, *kinds)}
     p = p_values(scores, calibration, low_share)
     ranked = p if two_sided else scores
-    areas = {
-        kind: ood.auroc(
-            *(pair := (ranked[ID], ranked[kind])), paired=pair_up(kind, *pair, paired)
-        )
-        for kind in kinds
-    }
+    areas, placed = {}, {}
+    for kind in kinds:
+        pair = ranked[ID], ranked[kind]
+        pairs = pair_up(kind, *pair, paired)
+        areas[kind] = tuple(ood.auroc(*pair, paired=pairs))
+        placed[kind] = ood.placements(*pair, paired=pairs)
     return {
-        "auroc": {kind: (a.value, a.low, a.high) for kind, a in areas.items()},
-        "placed": {kind: ood.placements(ranked[ID], ranked[kind]) for kind in kinds},
+        "auroc": areas,
+        "placed": placed,
         "alarms": {name: p[name] <= ALARMS for name in p},
         "p": p[ID],
         "least_p": least_p(scores, calibration, low_share),

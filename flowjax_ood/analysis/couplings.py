@@ -203,6 +203,6 @@ def _full(part: np.ndarray, mask) -> np.ndarray:
         channels = mask.changed.shape[-1]
         full = np.zeros((*part.shape[:-1], channels), part.dtype)
         # the same at every position of an image; a vector has one
-        full[..., mask.changed.reshape(-1, channels)[0]] = part
+        full[..., mask.changed_channels] = part
         return full
     return np.where(mask.changed, part, 0)

@@ -32,9 +32,9 @@ class VirtualOutliers:
     * "energy": `R = relu(E_in - m_in)^2 + relu(m_out - E_out)^2` with `margins` `(m_in,
       m_out)`: energies of examples below the one, those of outliers above the other.
 
-    Raises ValueError for a negative or infinite weight,
-    an unknown kind, and margins with `m_in >= m_out`. Source: Yu et al. 2023, section
-    4.2; Hendrycks et al. 2019 and Liu et al. 2020 for the two kinds.
+    Raises ValueError for a negative or infinite weight, an unknown kind, and margins
+    with `m_in >= m_out`. Source: Yu et al. 2023, section 4.2; Hendrycks et al. 2019 and
+    Liu et al. 2020 for the two kinds.
     """
 
     weight: float = 0.1
@@ -51,6 +51,8 @@ class VirtualOutliers:
                 f"unknown kind {self.kind!r}; known: {', '.join(get_args(Unsure))}"
             )
         inside, outside = self.margins
+        # of a config, a list: what is compiled is known again by its hash
+        object.__setattr__(self, "margins", (inside, outside))
         if not inside < outside:
             raise ValueError(
                 "margins are energies (inside, outside), the first the lower one, got "

@@ -25,7 +25,7 @@ from flowjax_ood.ood.intervals import (
     unseen_fraction,
 )
 from flowjax_ood.ood.p_values import ROUNDING
-from flowjax_ood.ood.paired import check_pairs, placements
+from flowjax_ood.ood.paired import placements
 from flowjax_ood.ood.thresholds import Positive, check_scores, threshold_counts
 
 
@@ -46,13 +46,15 @@ def auroc(
       * a set with one score, or scores all equal, get the largest variance possible,
         `AUROC (1 - AUROC) / n` (Birnbaum & Klose 1957).
 
-    `paired`: outlier i was made of in-distribution example i. The variance is that of
-    the sum of a pair's two placements, by n: less, where the score takes an example and
-    what is made of it alike. Of n pairs, n / 2 comparisons have no example in common,
-    which are the n of the exact bound and of the largest variance.
+    `paired`: outlier i was made of in-distribution example i. Then the interval is
+    around the AUROC without the comparisons of a pair, and its variance that of the sum
+    of a pair's two placements, by n: less, where the score takes an example and what is
+    made of it alike. Of n pairs, n / 2 comparisons have no example in common: they are
+    the n of the exact bound. Where no two comparisons of two pairs differ, as of a
+    score that keeps its order, the interval is what n / 2 of them may miss.
 
     Raises TypeError or ValueError as `check_scores` does, or for `level`; ValueError
-    for paired scores of other numbers.
+    as `placements` does.
     """
     check_level(level)
     counts = threshold_counts(id_scores, ood_scores, "id")
@@ -65,22 +67,38 @@ def auroc(
     value = wins / (wins + losses)
     smaller = min(n_id, n_ood)
     if paired:
-        check_pairs((n_id, n_ood))
-        smaller = max(n_id // 2, 1)
+        inside, outside = placements(id_scores, ood_scores, paired=True)
+        return _paired_interval(value, inside, outside, level)
     if losses == 0:
         return Estimate(value, 1 - unseen_fraction(smaller, level), 1.0)
     if wins == 0:
         return Estimate(value, 0.0, unseen_fraction(smaller, level))
-    if min(n_id, n_ood) == 1 or len(id_wins) == 1:
+    if smaller == 1 or len(id_wins) == 1:
         variance = value * (1 - value) / smaller
-    elif paired:
-        inside, outside = placements(id_scores, ood_scores)
-        variance = float((inside + outside).var(ddof=1)) / n_id
     else:
         ood_losses = 2 * np.cumsum(counts.positive) - counts.positive
         variance = _variance_of_mean(id_wins / (2 * n_ood), counts.positive)
         variance += _variance_of_mean(ood_losses / (2 * n_id), counts.negative)
     return logit_interval(value, math.log(wins / losses), math.sqrt(variance), level)
+
+
+def _paired_interval(
+    value: float, inside: np.ndarray, outside: np.ndarray, level: float
+) -> Estimate:
+    """The interval of an AUROC by placements of pairs, which has the value in it."""
+    centre, count = float(inside.mean()), len(inside)
+    # what as many comparisons as have no example in common may all miss
+    unseen = unseen_fraction(count // 2, level)
+    std = float((inside + outside).std(ddof=1)) / math.sqrt(count)
+    if centre in (0.0, 1.0):
+        low, high = sorted((centre, abs(centre - unseen)))
+    elif std <= ROUNDING:
+        # there, a comparison could only be right or wrong by a half more
+        low, high = centre - unseen / 2, centre + unseen / 2
+    else:
+        log_odds = math.log(centre / (1 - centre))
+        _, low, high = logit_interval(centre, log_odds, std, level)
+    return Estimate(value, max(min(value, low), 0.0), min(max(value, high), 1.0))
 
 
 def aupr(

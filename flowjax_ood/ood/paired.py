@@ -9,16 +9,29 @@ from flowjax_ood.ood.intervals import Estimate, check_level
 from flowjax_ood.ood.thresholds import check_scores
 
 
-def placements(id_scores, ood_scores) -> tuple[np.ndarray, np.ndarray]:
+def placements(
+    id_scores, ood_scores, *, paired: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The share of the other set that each score is on the right side of.
 
     Float64 `[n_id]`: of outliers that score lower; `[n_ood]`: of in-distribution
     examples that score higher; equal scores count half. The mean of either is the
-    AUROC. Source: DeLong et al. 1988. Raises as `check_scores` does.
+    AUROC. Source: DeLong et al. 1988.
+
+    `paired`: outlier i was made of in-distribution example i. That comparison is left
+    out: it says how a score takes a change, not whom it takes for an outlier, and of
+    scores that hardly change it would decide. Raises as `check_scores` does; ValueError
+    for paired scores of other numbers, and for a single pair.
     """
     inside = check_scores("id_scores", id_scores)
     outside = check_scores("ood_scores", ood_scores)
-    return _below(inside, outside), 1 - _below(outside, inside)
+    own = _below(inside, outside), 1 - _below(outside, inside)
+    if not paired:
+        return own
+    count = check_pairs((len(inside), len(outside)))
+    pair = (inside > outside) + (inside == outside) / 2
+    inside, outside = ((count * share - pair) / (count - 1) for share in own)
+    return inside, outside
 
 
 def _below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -40,12 +53,14 @@ def auroc_difference(
     interval is normal, its variance that of differences of placements (DeLong et al.
     1988): much narrower than two intervals side by side where the scores agree on which
     examples are hard. `paired`: outlier i was made of in-distribution example i, so the
-    two placements of a pair are added before their variance is taken.
+    two placements of a pair are added before their variance is taken; each is compared
+    with all but its own.
 
     Raises ValueError for sets of other lengths or of fewer than two examples, and as
     `placements` does.
     """
-    first, second = placements(*first), placements(*second)
+    first = placements(*first, paired=paired)
+    second = placements(*second, paired=paired)
     return difference_of(first, second, paired=paired, level=level)
 
 
@@ -72,13 +87,14 @@ def difference_of(
     return Estimate(value, value - reach, value + reach)
 
 
-def check_pairs(sizes: Sequence[int]) -> None:
-    """Raise ValueError unless there is an outlier for each example."""
-    if sizes[0] != sizes[1]:
+def check_pairs(sizes: Sequence[int]) -> int:
+    """Return how many pairs there are; ValueError unless two of them, or more."""
+    if sizes[0] != sizes[1] or sizes[0] < 2:
         raise ValueError(
-            "paired outliers are as many as in-distribution examples; got "
-            f"{sizes[0]} examples and {sizes[1]} outliers"
+            "paired outliers are as many as in-distribution examples, and two or more; "
+            f"got {sizes[0]} examples and {sizes[1]} outliers"
         )
+    return sizes[0]
 
 
 def _of_mean(values: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from flowjax_ood import bijectors, masks, models
-from flowjax_ood.analysis.likelihood_map import likelihood_map
+from flowjax_ood.analysis.likelihood_map import MapParts, completed, likelihood_map
 from flowjax_ood.bijectors import Chain, MaskedAffine, MaskedSpline
 from flowjax_ood.distributions import ConditionalNormal, Flow
 from flowjax_ood.networks import MADE, MLP
@@ -109,6 +109,18 @@ class Squared(bijectors.Bijector):
         if self.sown:
             self.sow("intermediates", "log_slope", jnp.zeros_like(x))
         return 2 * x, jnp.square(x).sum(1)
+
+
+def test_an_event_far_away_hides_no_error_of_another():
+    values = np.array([[1.0, 2.0], [3.0, 4.0], [4e6, 0.0]])
+    exact = MapParts(values, values.sum(1) + 7)
+    np.testing.assert_allclose(completed(exact).sum(1), exact.log_prob)
+    wrong = MapParts(values, exact.log_prob + np.array([0, 300, 0]))
+    with pytest.raises(ValueError, match="varies by 300 nats"):
+        completed(wrong)
+    # one that is not finite is left alone
+    lost = MapParts(values, np.array([10.0, np.nan, 4e6 + 7]))
+    assert np.isnan(completed(lost)[1]).all()
 
 
 @pytest.mark.parametrize(

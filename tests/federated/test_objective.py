@@ -110,6 +110,11 @@ def test_energies_are_kept_apart_by_margins():
     assert float(energy(a[1:], a[:1] - 3)) == 0.0
 
 
+def test_margins_of_a_config_are_a_list():
+    found = VirtualOutliers(kind="energy", margins=[-5.0, -2.0])
+    assert hash(found) == hash(VirtualOutliers(kind="energy", margins=(-5.0, -2.0)))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

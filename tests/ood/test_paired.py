@@ -92,6 +92,22 @@ def test_an_auroc_of_paired_outliers_covers_and_is_narrower():
         [np.ptp(f[1:]) for f in apart]
     )
     assert ratio < 0.5
+    # where a score hardly changes, no example is compared with its own outlier
+    for count, moved in ((30, 0.02), (200, 0.02), (200, 0.05), (600, 0.01)):
+        true = NormalDist().cdf(moved / np.sqrt(2 + moved**2))
+        draws = []
+        for _ in range(300):
+            own = rng.normal(size=count)
+            draws.append((own, own - moved + moved * rng.normal(size=count)))
+        found = [ood.auroc(*draw, paired=True) for draw in draws]
+        covered = np.mean([low <= true <= high for _, low, high in found])
+        assert covered > 0.95 - 4 * np.sqrt(0.05 * 0.95 / 300)
+        # and where no order changes at all
+        kept = [ood.auroc(own, own - 1e-9, paired=True) for own, _ in draws[:20]]
+        assert all(low <= 0.5 <= value <= high for value, low, high in kept)
+        assert {round(high - low, 9) for _, low, high in kept} == {
+            round(max(1 - 0.05 ** (1 / (count // 2)), 0.5 / count), 9)
+        }
     # what has nothing to do with the example has the interval of two sets
     own, other = rng.normal(size=(2, 20_000))
     pair, two = ood.auroc(own, other, paired=True), ood.auroc(own, other)
@@ -104,9 +120,22 @@ def test_the_bounds_of_paired_outliers_are_of_half_as_many():
     assert found == pytest.approx((1, 0.05 ** (1 / 5), 1))
     assert ood.auroc(x, x + 20, paired=True) == pytest.approx((0, 0, 1 - found.low))
     same = ood.auroc(0 * x, 0 * x, paired=True)
-    assert np.ptp(same[1:]) > np.ptp(ood.auroc(0 * x, 0 * x)[1:])
+    reach = (1 - 0.05 ** (1 / 5)) / 2
+    assert same == pytest.approx((0.5, 0.5 - reach, 0.5 + reach))
     with pytest.raises(ValueError, match="10 examples and 9 outliers"):
         ood.auroc(x, x[1:], paired=True)
+    with pytest.raises(ValueError, match="two or more; got 1 examples"):
+        ood.auroc(x[:1], x[:1], paired=True)
+
+
+def test_placements_of_pairs_leave_out_the_own_comparison():
+    rng = np.random.default_rng(0)
+    inside, outside = rng.integers(0, 9, (2, 30)).astype(float)
+    wins = (inside[:, None] > outside) + (inside[:, None] == outside) / 2
+    np.fill_diagonal(wins, 0)
+    v, w = ood.placements(inside, outside, paired=True)
+    np.testing.assert_allclose(v, wins.sum(1) / 29, atol=1e-12)
+    np.testing.assert_allclose(w, wins.sum(0) / 29, atol=1e-12)
 
 
 @pytest.mark.parametrize("cut", [(79, 60), (80, 59), (1, 60)])

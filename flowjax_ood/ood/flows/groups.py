@@ -11,8 +11,8 @@ from flowjax_ood.ood.flows.score import check_outputs
 from flowjax_ood.ood.p_values import low_p
 
 GROUPS = 2000
-# calibration inputs for each input of a group, at least
-EACH, LEAST = 10, 100
+# calibration inputs for each input of a group, and in all, at least
+CALIBRATED_EACH, LEAST_CALIBRATED = 10, 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +103,12 @@ def group_typicality(
     groups = whole_number("groups", groups, least=1)
     seed = whole_number("seed", seed, least=0)
     check_outputs(flow, calibration, "calibration", "group typicality")
-    least = max(EACH * size, LEAST)
+    least = max(CALIBRATED_EACH * size, LEAST_CALIBRATED)
     if len(calibration) < least:
         raise ValueError(
-            f"groups need {least} calibration inputs, {LEAST} and {EACH} for each of a "
-            f"group; got {len(calibration)}: take more inputs, or smaller groups"
+            f"groups need {least} calibration inputs, {LEAST_CALIBRATED} and "
+            f"{CALIBRATED_EACH} for each of a group; got {len(calibration)}: take more "
+            "inputs, or smaller groups"
         )
     log_prob = calibration.log_prob
     rank = int(np.floor(alpha * (groups + 1) + 1e-9))

@@ -1,7 +1,7 @@
 """The base of scores of a trained flow: `fit(flow, given)`, then `score(images)`."""
 
 from collections.abc import Callable, Iterable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -47,10 +47,13 @@ class FittedScore(Fitted[FlowOutputs]):
     def score_once(self, outputs: FlowOutputs) -> np.ndarray:
         """`score_outputs`, remembered for as long as these outputs are kept.
 
-        For what several combinations are made of. The outputs must not be changed.
+        Read-only, for what several combinations are made of. The outputs must not be
+        changed.
         """
         if outputs not in self._known:
-            self._known[outputs] = self.score_outputs(outputs)
+            scores = self.score_outputs(outputs)
+            scores.setflags(write=False)
+            self._known[outputs] = scores
         return self._known[outputs]
 
     def checked(self, scores: np.ndarray) -> np.ndarray:
@@ -109,8 +112,21 @@ class FlowScore(Detector[ScoredFlow, FlowOutputs]):
         return FittedScore(self.name, self.requires, network, function)
 
     def fit_once(self, network: ScoredFlow, given: Given) -> FittedScore:
-        """`fit`, at the first call with these data; then what was fitted."""
-        key = (FlowScore, "fitted", network, self)
+        """`fit`, at the first call with these data; then what was fitted.
+
+        A score that does not require calibration images sees none, so that it is one
+        with all halves of them; one that cannot be hashed is fitted each time.
+        """
+        if not self.requires.id_validation and given.id_validation is not None:
+            given = given.once(
+                (FlowScore, "without calibration"),
+                lambda: replace(given, id_validation=None),
+            )
+        try:
+            key = FlowScore, "fitted", network, self
+            hash(key)
+        except TypeError:
+            return self.fit(network, given)
         return given.once(key, lambda: self.fit(network, given))
 
     def check(self, network: ScoredFlow, given: Given) -> None:

@@ -111,7 +111,7 @@ def test_the_worst_is_bootstrapped_and_controls_are_compared(monkeypatch):
 
 
 def test_the_interval_of_a_kind_made_of_the_test_images_is_of_pairs():
-    made, others = np.arange(10.0) - 1.5, np.arange(9.0)
+    made, others = np.arange(10.0) * 0.9 - 1.5, np.arange(9.0)
     runs = [{"low": scored(made=made, others=others)}]
     blocks = {"seen": ["made", "others"]}
     (_, apart), (_, pairs) = (

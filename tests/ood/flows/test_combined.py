@@ -343,6 +343,30 @@ def test_combinations_of_the_same_data_share_fits_and_scores():
     assert calls == ["fit", 3]
     fitted.score_outputs(others)
     assert calls == ["fit", 3, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        fitted.score_once(others)[0] = 0
     # what is gone is forgotten
     del others
     assert not fitted._known
+
+
+def test_scores_that_cannot_be_hashed_and_undeclared_needs():
+    @dataclass(frozen=True)
+    class Weighted(ood.FlowScore):
+        weights: np.ndarray
+        label: str = "weighted"
+
+        def prepared(self, network, given):
+            # it does not say that it needs them, and so sees none
+            assert given.id_validation is None
+            return lambda outputs: outputs.events @ self.weights
+
+    rng = np.random.default_rng(0)
+    given = ood.Given(id_validation=normal_outputs(rng.normal(size=(300, 3))))
+    new = normal_outputs(rng.normal(size=(9, 3)))
+    scores = Weighted(np.array([1.0, 2.0, 3.0])), ood.LogLikelihood()
+    flow = gaussian_flow(3)
+    found = ood.Combined(scores).fit(flow, given).score_outputs(new)
+    alone = scores[0].fit_once(flow, given).score_outputs(new)
+    np.testing.assert_allclose(alone, new.events @ [1, 2, 3])
+    assert np.isfinite(found).all()
