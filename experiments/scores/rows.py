@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from experiments.scores.encoder import encoder_scores
 from flowjax_ood import ood
@@ -93,7 +93,7 @@ def _of_the_flow(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
 def _of_more_passes(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
     changes = ("draws", *CHANGES) if flow.of_images else ()
     return (
-        *_maps(flow),
+        *_maps(flow, "likelihood"),
         *map(ood.Stability, changes),
         ood.Reconstruction(),
         ood.GradientNorms(),
@@ -105,9 +105,11 @@ def _of_more_passes(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
     )
 
 
-def _maps(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
+def _maps(
+    flow: ood.ScoredFlow, of: Literal["likelihood", "levels"]
+) -> Iterable[ood.FlowScore]:
     """Of images that squares fill, more of them than components are looked at."""
-    maps = ood.LikelihoodMap("T2"), ood.LikelihoodMap("Q")
+    maps = ood.LikelihoodMap("T2", of=of), ood.LikelihoodMap("Q", of=of)
     patch, rank = maps[0].patch, maps[0].rank
     if not flow.of_images or any(side % patch for side in flow.shape[:2]):
         return ()
@@ -150,6 +152,7 @@ def _controls(flow: ood.ScoredFlow) -> Iterable[ood.FlowScore]:
         ood.PPCA(),
         ood.NeighbourDistance("pixels"),
         ood.ClusteredGaussians("pixels"),
+        *_maps(flow, "levels"),
         *ood.poses(flow),
     )
 

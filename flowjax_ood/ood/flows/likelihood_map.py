@@ -26,6 +26,8 @@ class LikelihoodMap(FlowScore):
     outside, in nats squared. log p(x) is the sum of the map, and these say how it comes
     about. A map that is not finite has the score -inf.
 
+    `of="levels"`: the same of the sums of the pixels' levels, a control without a flow.
+
     Raises ValueError for squares that do not fill the image, for fewer components than
     `rank` (and one more, of "Q"), and as `likelihood_map` does.
     """
@@ -33,16 +35,26 @@ class LikelihoodMap(FlowScore):
     measure: Literal["T2", "Q"] = "T2"
     patch: int = 4
     rank: int = 16
+    of: Literal["likelihood", "levels"] = "likelihood"
     label: str = ""
     of_images: ClassVar[bool] = True
     requires: ClassVar[Requires] = Requires(train_data=True)
     low_share: ClassVar[float] = 0.8
-    passes: ClassVar[float] = 2.0
-    ranges: ClassVar = ranges_of(measure=OneOf(("T2", "Q")), patch=COUNT, rank=COUNT)
+    ranges: ClassVar = ranges_of(
+        measure=OneOf(("T2", "Q")),
+        patch=COUNT,
+        rank=COUNT,
+        of=OneOf(("likelihood", "levels")),
+    )
 
     @property
     def name(self) -> str:
-        return self.label or f"{self.measure} {self.rank} of the likelihood map"
+        what = "the likelihood map" if self.of == "likelihood" else "levels of squares"
+        return self.label or f"{self.measure} {self.rank} of {what}"
+
+    @property
+    def passes(self) -> float:
+        return 2.0 if self.of == "likelihood" else 0.0
 
     def prepared(self, network: ScoredFlow, given: Given) -> Score:
         height, width, _ = network.shape
@@ -53,10 +65,10 @@ class LikelihoodMap(FlowScore):
             )
 
         def made() -> _Squares:
-            return _Squares(network, self.patch)
+            return _Squares(network, self.patch, self.of)
 
         # of both measures: one pass for each image
-        squares = given.once((LikelihoodMap, network, self.patch), made)
+        squares = given.once((LikelihoodMap, network, self.patch, self.of), made)
 
         def fitted() -> Components:
             known = drawn(reference(given, 2, self.name), ROWS, given.seed)
@@ -92,18 +104,20 @@ def event_maps(
 
 
 class _Squares:
-    """Maps of images, summed over squares: float64 `[N, squares]`.
+    """Maps of images, or their levels, summed over squares: float64 `[N, squares]`.
 
     Remembered for as long as the outputs they are of are kept.
     """
 
-    def __init__(self, network: ScoredFlow, patch: int):
-        self.network, self.patch = network, patch
+    def __init__(self, network: ScoredFlow, patch: int, of: str):
+        self.network, self.patch, self.of = network, patch, of
         self.known: WeakKeyDictionary[FlowOutputs, np.ndarray] = WeakKeyDictionary()
 
     def __call__(self, outputs: FlowOutputs) -> np.ndarray:
         if outputs not in self.known:
-            maps = event_maps(self.network, outputs.events)
+            maps = outputs.events.astype(np.float64)
+            if self.of == "likelihood":
+                maps = event_maps(self.network, outputs.events)
             count, height, width, _ = maps.shape
             high, wide = height // self.patch, width // self.patch
             # pixels of a square that lie in one row, and their channels, are one axis

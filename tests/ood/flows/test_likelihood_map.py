@@ -35,6 +35,25 @@ def test_t2_and_q_are_distances_of_the_sums_over_squares(flow):
     np.testing.assert_allclose(q, -(at**2)[:, :-3].sum(1), rtol=1e-3)
 
 
+def test_the_control_is_of_levels_and_asks_no_flow(monkeypatch):
+    flow, known, x = image_flow(), images(60), images(9, seed=1)
+    given, new = ood.Given(train=flow.collect(known)), flow.collect(x)
+    monkeypatch.setattr(
+        "flowjax_ood.ood.flows.likelihood_map.event_maps", lambda *_: None
+    )
+    score = ood.LikelihoodMap("Q", patch=2, rank=3, of="levels")
+    assert (score.passes, score.name) == (0.0, "Q 3 of levels of squares")
+    assert ood.LikelihoodMap().passes == 2.0
+    a, b = (
+        i.astype(float).reshape(-1, 4, 2, 4, 2).sum((2, 4)).reshape(-1, 16)
+        for i in (known, x)
+    )
+    _, directions = np.linalg.eigh(np.cov(a, rowvar=False, bias=True))
+    at = (b - a.mean(0)) @ directions
+    found = score.fit(flow, given).score_outputs(new)
+    np.testing.assert_allclose(found, -(at**2)[:, :-3].sum(1), rtol=1e-6)
+
+
 def test_the_sum_of_all_squares_is_the_log_likelihood():
     flow, x = image_flow(), images(5)
     outputs = flow.collect(x)
