@@ -118,6 +118,10 @@ def test_an_event_far_away_hides_no_error_of_another():
     wrong = MapParts(values, exact.log_prob + np.array([0, 300, 0]))
     with pytest.raises(ValueError, match="varies by 300 nats"):
         completed(wrong)
+    # where most are far away, what rounding leaves of them is no measure of others
+    far = np.array([[-1e9, 0.0], [-2e9, 1.0], [3.0, 4.0]])
+    found = completed(MapParts(far, far.sum(1) + np.array([50.0, -90, 7])))
+    np.testing.assert_allclose(found[2].sum(), 14)
     # one that is not finite is left alone
     lost = MapParts(values, np.array([10.0, np.nan, 4e6 + 7]))
     assert np.isnan(completed(lost)[1]).all()

@@ -1,5 +1,7 @@
 """The tables of the page on scores: which numbers of the results each cell shows."""
 
+import statistics
+
 
 def scores(rows, *flows):
     """Mean and worst of kinds seen and kept back, flow by flow."""
@@ -45,12 +47,16 @@ def generations(rows, compared):
         yield [
             flow["params"],
             flow["images_seen"],
-            flow["bits_per_dim"],
-            kinds["digits"],
+            *(flow["bits_per_dim"], statistics.stdev(flow["bits_per_dim_each"])),
+            *(kinds["digits"], likelihood["std"]["digits"]),
             kinds["upside_down"],
             *(likelihood["blocks"][b]["mean"] for b in ("seen", "kept back")),
             *(
-                remedies[f"{score}, rank-Gauss"]["blocks"]["kept back"]["mean"]
-                for score in ("flow alone", "flow and pixels")
+                remedies[score]["blocks"]["kept back"]["mean"]
+                for score in (
+                    "Q 16 of the likelihood map",
+                    "flow alone, rank-Gauss",
+                    "flow and pixels, rank-Gauss",
+                )
             ),
         ]

@@ -15,6 +15,9 @@ from flowjax_ood.ood.flows.subspaces import ROWS, Components, check_count
 from flowjax_ood.ood.given import Given, Requires
 from flowjax_ood.ood.settings import COUNT, OneOf, ranges_of
 
+# usual deviations of squares from their medians
+EXPLODED = 1000.0
+
 
 @dataclass(frozen=True)
 class LikelihoodMap(FlowScore):
@@ -24,7 +27,8 @@ class LikelihoodMap(FlowScore):
     that the principal components of at most 6,000 reference images. "T2" is the squared
     distance within the first `rank` of them, each in units of its variance, "Q" that
     outside, in nats squared. log p(x) is the sum of the map, and these say how it comes
-    about. A map that is not finite has the score -inf.
+    about. A map that is not finite has the score -inf. Reference images whose map is
+    a thousand times as far from the median as is usual are left out of the fit.
 
     `of="levels"`: the same of the sums of the pixels' levels, a control without a flow.
 
@@ -72,7 +76,7 @@ class LikelihoodMap(FlowScore):
 
         def fitted() -> Components:
             known = drawn(reference(given, 2, self.name), ROWS, given.seed)
-            return Components.of(squares(known), self.name)
+            return Components.of(_without_exploded(squares(known)), self.name)
 
         found = given.once((LikelihoodMap, squares), fitted)
         wanted = self.rank if self.measure == "T2" else self.rank + 1
@@ -101,6 +105,17 @@ def event_maps(
     events = network.check(events)
     inputs, program = network.inputs(events), partial(_parts, network)
     return completed(in_batches(program, inputs, at_once(events, batch_size)))
+
+
+def _without_exploded(rows: np.ndarray) -> np.ndarray:
+    """Leave out rows that alone would be the components: of a flow that is not smooth.
+
+    Those with a square `EXPLODED` times as far from its median as is usual.
+    """
+    away = np.abs(rows - np.median(rows, 0))
+    usual = np.median(np.median(away, 0))
+    kept = (away <= EXPLODED * usual).all(1) | (usual == 0)
+    return rows[kept]
 
 
 class _Squares:

@@ -54,6 +54,17 @@ def test_the_control_is_of_levels_and_asks_no_flow(monkeypatch):
     np.testing.assert_allclose(found, -(at**2)[:, :-3].sum(1), rtol=1e-6)
 
 
+def test_reference_images_that_explode_are_left_out_of_the_fit():
+    from flowjax_ood.ood.flows import likelihood_map as scores
+
+    rows = np.random.default_rng(0).normal(size=(50, 16)) * np.linspace(0.1, 3, 16)
+    far = np.concatenate([rows, np.full((1, 16), -1e5), np.full((1, 16), -80.0)])
+    kept = scores._without_exploded(far)
+    np.testing.assert_array_equal(kept, np.concatenate([rows, far[-1:]]))
+    same = np.zeros((4, 16))
+    np.testing.assert_array_equal(scores._without_exploded(same), same)
+
+
 def test_the_sum_of_all_squares_is_the_log_likelihood():
     flow, x = image_flow(), images(5)
     outputs = flow.collect(x)
