@@ -14,5 +14,6 @@ SHORT = (
     "flow and pixels and poses, rank-Gauss",
     "pixels alone, rank-Gauss",
     "pixels alone with poses, rank-Gauss",
+    "Q 16 of levels of squares",
 )
 LIKELIHOOD, *REMEDIES = SHORT

@@ -1,7 +1,5 @@
 """The tables of the page on scores: which numbers of the results each cell shows."""
 
-import statistics
-
 
 def scores(rows, *flows):
     """Mean and worst of kinds seen and kept back, flow by flow."""
@@ -38,18 +36,22 @@ def _mean_and_worst(row):
     return [n for block in blocks for n in (block["mean"], block["worst"]["auroc"])]
 
 
-def generations(rows, compared):
+def generations(rows, compared, trained):
     """Density, and what flows detect by log p(x) and by remedies, flow by flow."""
-    assert [name for name, *_ in rows] == [*compared["flows"]]
-    for flow in compared["flows"].values():
+    by_flow = {row["settings"]["flow"]: row for row in trained["rows"]}
+    order = sorted(
+        by_flow, key=lambda n: by_flow[n]["bits_per_dim_mean"]["fashion_mnist"]
+    )
+    assert [name for name, *_ in rows] == order
+    for name in order:
+        flow, of_runs = compared["flows"][name], by_flow[name]
         likelihood, remedies = flow["rows"]["log p(x)"], flow["rows"]
-        kinds = likelihood["kinds"]
         yield [
             flow["params"],
             flow["images_seen"],
-            *(flow["bits_per_dim"], statistics.stdev(flow["bits_per_dim_each"])),
-            *(kinds["digits"], likelihood["std"]["digits"]),
-            kinds["upside_down"],
+            *(of_runs[f"bits_per_dim_{n}"]["fashion_mnist"] for n in ("mean", "std")),
+            *(of_runs[f"auroc_{n}"]["mnist"] for n in ("mean", "std")),
+            likelihood["kinds"]["upside_down"],
             *(likelihood["blocks"][b]["mean"] for b in ("seen", "kept back")),
             *(
                 remedies[score]["blocks"]["kept back"]["mean"]

@@ -1,112 +1,151 @@
 """Numbers in the text of the page on modern flows are in their results."""
 
-import itertools
-
 import pytest
 
 from tests.docs.manual import at, check, read, results
 
 PAGE = "docs/generations.md"
-LIKELIHOOD = "rows/log p(x)"
-KEPT = "blocks/kept back/mean"
+KEPT = "kept back"
+LIKELIHOOD, MAP, T2 = (
+    "log p(x)",
+    "Q 16 of the likelihood map",
+    "T2 16 of the likelihood map",
+)
+BOTH, ALONE = "flow and pixels, rank-Gauss", "flow alone, rank-Gauss"
+PIXELS, LEVELS = "pixels alone, rank-Gauss", "Q 16 of levels of squares"
 CONVOLUTIONAL = ("realnvp", "glow", "nsf", "mixture")
-# words, results, paths of its numbers
 PPCA = "@PPCA 64/kinds"
-TEXT = [
-    (
-        "AUROC 0.97 for them and\n0.81 for clothing upside down",
-        "scores_realnvp",
-        f"{PPCA}/digits/auroc & {PPCA}/upside_down/auroc",
-    ),
-    ("dimmed (0.03;", "scores_realnvp", f"{PPCA}/dimmed/auroc"),
-    ("digits (AUROC 0.78)", "modern", f"flows/maf/{LIKELIHOOD}/kinds/digits"),
-    ("MAF does not: 0.78", "modern", f"flows/maf/{LIKELIHOOD}/kinds/digits"),
-    ("and 0.75 on", "modern/maf", "auroc/mnist"),
-    (
-        "3.76 against 3.72",
-        "modern/maf & modern/nsf",
-        "bits_per_dim/fashion_mnist",
-    ),
-    ("its median is 3.65", "modern/maf", "bits_per_dim_median/fashion_mnist"),
-    (
-        "(median 4.56 bits/dim, mean 2,938)",
-        "modern/maf",
-        "bits_per_dim_median/mnist & bits_per_dim/mnist",
-    ),
-    ("MAF does (0.79)", "modern", f"flows/maf/{LIKELIHOOD}/kinds/upside_down"),
-    ("Jet (0.59)", "modern", f"flows/jet/{LIKELIHOOD}/kinds/upside_down"),
-    ("TarFlow (0.57)", "modern", f"flows/tarflow/{LIKELIHOOD}/kinds/upside_down"),
-    (
-        "with MAF the mean is 0.90",
-        "modern",
-        f"flows/maf/rows/flow and pixels, rank-Gauss/{KEPT}",
-    ),
-    (
-        "(0.85 against 0.78",
-        "modern",
-        f"flows/maf/{LIKELIHOOD}/{KEPT} & "
-        f"flows/maf/rows/pixels alone, rank-Gauss/{KEPT}",
-    ),
-    (
-        "a mean of 0.95 over\nthe kinds kept back, and SITN 0.94",
-        "modern",
-        f"flows/maf/rows/input complexity (webp)/{KEPT} & flows/maf/rows/SITN/{KEPT}",
-    ),
-    (
-        "a mean of 0.78 over",
-        "modern",
-        f"flows/jet/rows/pixels alone, rank-Gauss/{KEPT}",
-    ),
-    (
-        "dimmed (0.40) or\nsmaller (0.34)",
-        "modern",
-        f"flows/maf/{LIKELIHOOD}/kinds/dimmed & flows/maf/{LIKELIHOOD}/kinds/smaller",
-    ),
-]
+
+FLOWS = results("modern")["flows"]
+SIX = [name for name in FLOWS if name != "maf"]
+LONG = {row["settings"]["flow"]: row for row in results("modern_ablation")["rows"]}
 
 
-@pytest.mark.parametrize(("words", "name", "paths"), TEXT)
-def test_a_number_on_modern_flows_is_in_its_results(words, name, paths):
+def mean(name, score, block=KEPT):
+    return FLOWS[name]["rows"][score]["blocks"][block]["mean"]
+
+
+def kind(name, of):
+    return FLOWS[name]["rows"][LIKELIHOOD]["kinds"][of]
+
+
+def span(values) -> str:
+    values = list(values)
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def of_six(score, block=KEPT) -> str:
+    return span(mean(name, score, block) for name in SIX)
+
+
+def of_five(score) -> str:
+    """Of those that fail, without the one whose density is the worst."""
+    return span(mean(name, score) for name in SIX if name != "jet")
+
+
+def bits(name, key="bits_per_dim_mean") -> str:
+    return f"{LONG[name][key]['fashion_mnist']:.2f}"
+
+
+def digits(name) -> str:
+    area, std = (LONG[name][f"auroc_{of}"]["mnist"] for of in ("mean", "std"))
+    return f"{area:.3f} ± {std:.3f}"
+
+
+def lines(page: str) -> str:
+    """A page in one line."""
+    return " ".join(read(page).split())
+
+
+def said() -> list[str]:
+    """What the page says, with the numbers of the results."""
+    maf, tarflow = FLOWS["maf"]["rows"], "tarflow"
+    median = "bits_per_dim_median_mean"
+    return [
+        f"(AUROC {digits('maf')})",
+        f"{bits('maf')} against {bits('nsf')} bits/dim",
+        f"its median is {bits('maf', median)} against {bits('nsf', median)}",
+        f"a mean of {of_five(MAP)} for five, whose log p(x) has {of_five(LIKELIHOOD)}",
+        f"and {mean('jet', MAP):.2f} for Jet, which has {mean('jet', LIKELIHOOD):.2f}",
+        f"have a mean of {mean('maf', PIXELS):.2f} over the kinds kept back",
+        f"Six do ({span(LONG[name]['auroc_mean']['mnist'] for name in SIX)})",
+        f"MAF does ({kind('maf', 'upside_down'):.2f})",
+        f"Jet ({kind('jet', 'upside_down'):.2f})",
+        f"TarFlow ({kind('tarflow', 'upside_down'):.2f})",
+        f"ones do not ({span(kind(name, 'upside_down') for name in CONVOLUTIONAL)})",
+        f"Six are, {of_six(BOTH)} over the kinds kept",
+        f"with MAF the mean is {mean('maf', BOTH):.2f}",
+        f"has {mean(tarflow, LIKELIHOOD, 'seen'):.2f} over the kinds seen and "
+        f"{mean(tarflow, LIKELIHOOD):.2f} over those kept back",
+        f"map {mean(tarflow, T2, 'seen'):.2f} and {mean(tarflow, T2):.2f}, the "
+        f"residual Q {mean(tarflow, MAP, 'seen'):.2f} and {mean(tarflow, MAP):.2f}",
+        f"({mean('maf', LIKELIHOOD):.2f} against {mean('maf', PIXELS):.2f} over",
+        f"dimmed ({kind('maf', 'dimmed'):.2f}) or "
+        f"smaller ({kind('maf', 'smaller'):.2f})",
+        f"a mean of {mean('maf', 'input complexity (webp)'):.2f} over",
+        f"SITN {mean('maf', 'SITN'):.2f}",
+        f"it has {of_five(MAP)} with five flows, and {mean('jet', MAP):.2f} with Jet",
+        f"together have {of_six(ALONE)}, those of pixels {mean('maf', PIXELS):.2f}, "
+        f"both together {of_six(BOTH)}",
+        f"{of_six(MAP, 'seen')} against {of_six(BOTH, 'seen')}",
+        f"With MAF it has {maf[MAP]['blocks'][KEPT]['mean']:.2f}",
+        f"levels, has {mean('maf', LEVELS):.2f}",
+    ]
+
+
+@pytest.mark.parametrize("words", said())
+def test_a_number_on_modern_flows_is_in_its_results(words):
+    assert words in lines(PAGE)
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        (
+            "AUROC 0.97 for them and\n0.81 for clothing upside down",
+            ("digits", "upside_down"),
+        ),
+        ("dimmed (0.03;", ("dimmed",)),
+    ],
+)
+def test_a_gaussian_of_pixels_is_that_of_the_scores(words, kinds):
     assert words in read(PAGE)
-    places = itertools.product(name.split(" & "), paths.split(" & "))
-    check(words, [at(results(name), path) for name, path in places])
+    found = results("scores_realnvp")
+    check(words, [at(found, f"{PPCA}/{name}/auroc") for name in kinds])
+
+
+def test_the_mean_of_digits_is_that_of_the_first_seed():
+    digits = results("modern/maf")
+    median, mean = (
+        digits[key]["mnist"] for key in ("bits_per_dim_median", "bits_per_dim")
+    )
+    assert f"(median {median:.2f} bits/dim, mean {mean:,.0f})" in read(PAGE)
 
 
 def test_the_readme_says_the_same():
-    maf = results("modern")["flows"]["maf"]["rows"]
-    numbers = [
-        maf["log p(x)"]["kinds"]["digits"],
-        maf["input complexity (webp)"]["blocks"]["kept back"]["mean"],
-    ]
-    said = read("README.md").partition("**Not every flow fails.**")[2]
-    for words, number in zip(("AUROC {}", "a mean of {} over"), numbers, strict=True):
-        assert words.format(f"{number:.2f}") in said
+    text = lines("README.md")
+    for words in (
+        f"AUROC {LONG['maf']['auroc_mean']['mnist']:.2f} by log p(x)",
+        f"a mean of {mean('maf', 'input complexity (webp)'):.2f} over",
+        f"{of_five(MAP)} over the kinds kept back",
+        f"log p(x) has {of_five(LIKELIHOOD)}",
+    ):
+        assert words in text.partition("**Not every flow fails.**")[2]
 
 
 def test_what_is_said_of_all_flows_holds():
-    text, flows = read(PAGE), results("modern")["flows"]
-    others = {name: flow for name, flow in flows.items() if name != "maf"}
-    digits = [flow["rows"]["log p(x)"]["kinds"]["digits"] for flow in others.values()]
-    assert f"({min(digits):.2f} to {max(digits):.2f})" in text
-    turned = [
-        flows[name]["rows"]["log p(x)"]["kinds"]["upside_down"]
-        for name in CONVOLUTIONAL
-    ]
-    assert {f"{value:.2f}" for value in turned} == {"0.52", "0.53"}
-    both = [
-        flow["rows"]["flow and pixels, rank-Gauss"]["blocks"]["kept back"]["mean"]
-        for flow in others.values()
-    ]
-    assert max(both) - min(both) < 0.02
-    pixels = at(
-        results("modern"),
-        f"flows/maf/rows/pixels alone, rank-Gauss/{KEPT}",
-    )
-    for flow in others.values():
-        assert flow["rows"]["log p(x)"]["blocks"]["kept back"]["mean"] < pixels
-    # in the order of their densities: the best, and the worst
-    assert next(iter(flows)) == "maf"
-    assert digits[-1] == max(digits)
+    # in the order of their densities: the two best, and the worst
+    order = sorted(LONG, key=lambda n: LONG[n]["bits_per_dim_mean"]["fashion_mnist"])
+    areas = [LONG[name]["auroc_mean"]["mnist"] for name in order]
+    assert set(order[:2]) == {"maf", "nsf"}
+    assert areas[-1] == max(area for n, area in zip(order, areas) if n != "maf")
+    both = [mean(name, BOTH) for name in SIX]
+    assert max(both) - min(both) < 0.03
+    for name in SIX:
+        assert mean(name, LIKELIHOOD) < mean(name, PIXELS) < mean("maf", LIKELIHOOD)
+        assert mean(name, MAP) > mean(name, LIKELIHOOD) + 0.1
+    best = max(mean(name, score) for name in FLOWS for score in (BOTH, ALONE))
+    assert min(mean("maf", s) for s in ("input complexity (webp)", "SITN")) > best
 
 
 def test_bottlenecks_are_those_of_the_ablation():
@@ -124,7 +163,7 @@ def test_bottlenecks_are_those_of_the_ablation():
 
 
 def test_what_digits_gain_and_lose_is_that_of_the_maps():
-    said = read(PAGE).partition("**Where it comes from.**")[2]
+    said = read(PAGE).partition("## Where it comes from")[2]
     runs = results("modern_maps")["runs"]
     found = {
         key: {name: run["mnist"][f"{key}_bits_per_dim"] for name, run in runs.items()}
@@ -133,10 +172,14 @@ def test_what_digits_gain_and_lose_is_that_of_the_maps():
     others = {
         key: [v for name, v in of.items() if name != "maf"] for key, of in found.items()
     }
-    for of in others.values():
-        assert f"{min(of):.2f} to {max(of):.2f}" in said
-    assert f"gain {found['gained']['maf']:.2f} there" in said
-    assert f"lose {found['lost']['maf']:.2f}" in said
+    gained, lost = (span(of) for of in others.values())
+    for words in (
+        f"\n{gained} bits/dim",
+        f"cost\n{lost}",
+        f"gain {found['gained']['maf']:.2f} there",
+        f"lose {found['lost']['maf']:.2f}",
+    ):
+        assert words in said
     assert list(runs) == ["realnvp", "glow", "maf", "tarflow"]
     gained, lost = ([min(of), max(of)] for of in others.values())
     shown = read("README.md").partition("**Where it comes from.**")[2]
