@@ -112,14 +112,14 @@ def test_a_number_on_modern_flows_is_in_its_results(words):
     ("words", "kinds"),
     [
         (
-            "AUROC 0.97 for them and\n0.81 for clothing upside down",
+            "AUROC 0.97 for them and 0.81 for clothing upside down",
             ("digits", "upside_down"),
         ),
         ("dimmed (0.03;", ("dimmed",)),
     ],
 )
 def test_a_gaussian_of_pixels_is_that_of_the_scores(words, kinds):
-    assert words in read(PAGE)
+    assert words in lines(PAGE)
     found = results("scores_realnvp")
     check(words, [at(found, f"{PPCA}/{name}/auroc") for name in kinds])
 
@@ -171,7 +171,7 @@ def test_bottlenecks_are_those_of_the_ablation():
         for mask in ("checkerboard", "cycle")
         for more in ("", f", {bottleneck}")
     ]
-    said = read(PAGE).partition("moves AUROC the same way")[2].partition("(")[0]
+    said = lines(PAGE).partition("moves AUROC the same way")[2].partition("(")[0]
     check(said, means)
 
 
