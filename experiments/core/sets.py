@@ -1,5 +1,6 @@
 """The sets an experiment trains on and scores, loaded and checked together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +104,15 @@ class Sets(NamedTuple):
         if self.bins == 256:
             return images
         return images.astype(np.float32) / (self.bins - 1)
+
+
+def check_images(sets: Sets, images: Sequence[int]) -> None:
+    """Raise UserError for numbers of images, to show, that a scored set lacks."""
+    for name, image_set in sets.scored.items():
+        if max(images) >= len(image_set):
+            raise UserError(
+                f"--images {max(images)}: {name} has images 0 to {len(image_set) - 1}"
+            )
 
 
 def load_sets(config: ConfigDict, workdir: Path | None = None) -> Sets:

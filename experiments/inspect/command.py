@@ -16,7 +16,7 @@ from experiments.core.drawing import told_apart
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.keys import Kind
 from experiments.core.results import versions, write_json
-from experiments.core.sets import Sets
+from experiments.core.sets import Sets, check_images
 from experiments.core.workdir import check_writable
 from experiments.inspect import InspectOptions
 from experiments.inspect.measures import (
@@ -79,12 +79,7 @@ def check(sets: Sets, options: InspectOptions) -> None:
         raise UserError(
             f"--channel {options.channel}: the images have channels 0 to {channels - 1}"
         )
-    for name, image_set in sets.scored.items():
-        if max(options.images) >= len(image_set):
-            raise UserError(
-                f"--images {max(options.images)}: {name} has images 0 to "
-                f"{len(image_set) - 1}"
-            )
+    check_images(sets, options.images)
 
 
 def check_couplings(trained: TrainedFlow) -> None:

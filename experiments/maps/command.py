@@ -10,7 +10,7 @@ from experiments.core import drawing
 from experiments.core.evaluation import TrainedFlow
 from experiments.core.flow_passes import scored_flow
 from experiments.core.results import finite, versions, write_json
-from experiments.core.sets import Sets
+from experiments.core.sets import check_images
 from experiments.core.several_runs import check_alike, run_names
 from experiments.core.workdir import check_writable
 from experiments.maps.outputs import picture, print_table
@@ -51,7 +51,7 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
         runs.append(trained)
         check_alike(runs[0], trained)
     sets = runs[0].sets
-    _check_images(sets, args.images)
+    check_images(sets, args.images)
     check_writable("--out", args.out)
     found = {trained.label: _of_run(trained, args) for trained in runs}
     dims = int(np.prod(sets.event_shape))
@@ -70,14 +70,6 @@ def run(args: Namespace, overrides: Sequence[str]) -> None:
     print(f"maps.png and maps.json are in {args.out}")
 
 
-def _check_images(sets: Sets, images: Sequence[int]) -> None:
-    for name, image_set in sets.scored.items():
-        if max(images) >= len(image_set):
-            raise UserError(
-                f"--images {max(images)}: {name} has images 0 to {len(image_set) - 1}"
-            )
-
-
 def _of_run(trained: TrainedFlow, args: Namespace) -> dict[str, Maps]:
     """Maps of every set by one flow, the in-distribution set first."""
     flow, found = scored_flow(trained), {}
@@ -85,9 +77,12 @@ def _of_run(trained: TrainedFlow, args: Namespace) -> dict[str, Maps]:
     usual = None
     with progress(trained.label, len(trained.sets.scored), "sets") as shown:
         for number, (name, image_set) in enumerate(trained.sets.scored.items(), 1):
+            count = min(args.count, len(image_set))
+            # the first ones, and those shown that are not among them
+            rows = np.union1d(np.arange(count), args.images)
             with user_errors(f"{trained.workdir}: no likelihood map", ValueError):
-                many = event_maps(flow, image_set.events[: args.count], size)
-                few = event_maps(flow, image_set.events[[*args.images]], size)
+                maps = event_maps(flow, image_set.events[rows], size)
+            many, few = maps[:count], maps[np.searchsorted(rows, args.images)]
             median = np.median(many.sum(-1), 0)
             # the test set is the first
             usual = median if usual is None else usual

@@ -24,14 +24,15 @@ def picture(
     id_name, rows, notes = sets.test.name, [], []
     shown = told_apart(sets.scored, id_name, where)
     for name, image_set in shown.items():
-        everything = sets.pictures(image_set.events)
-        for k, number in enumerate(images):
+        pictures = sets.pictures(image_set.events[[*images]])
+        for k, image in enumerate(pictures):
             maps = {run: of[name].shown[k] for run, of in found.items()}
-            rows.append((name, name == id_name, everything[number], maps))
+            rows.append((name, name == id_name, image, maps))
             bits = {run: of[name].bits_per_dim[k] for run, of in found.items()}
             notes.append({run: _bits(value) for run, value in bits.items()})
         if name != id_name:
-            mean = everything[:count].mean(0).astype(everything.dtype)
+            mean = sets.pictures(image_set.events[:count]).mean(0)
+            mean = mean.astype(pictures.dtype)
             maps = {run: of[name].typical for run, of in found.items()}
             rows.append((name, False, mean, maps))
             bits = {run: of[name].median_bits_per_dim for run, of in found.items()}

@@ -130,13 +130,16 @@ def _cost(score: FittedScore, outputs: ood.FlowOutputs, size: int) -> float:
 
     The least of all batches in half a second; programs are compiled before.
     """
-    least, began = np.inf, None
-    while began is None or time.monotonic() - began < AT_LEAST:
+
+    def once() -> float:
         few = outputs.rows(slice(size))
         start = time.monotonic()
         score.score_outputs(few, size)
-        if began is None:
-            began = time.monotonic()
-        else:
-            least = min(least, 1e3 * (time.monotonic() - start) / len(few))
+        return 1e3 * (time.monotonic() - start) / len(few)
+
+    once()
+    end = time.monotonic() + AT_LEAST
+    least = once()
+    while time.monotonic() < end:
+        least = min(least, once())
     return least

@@ -27,6 +27,7 @@ from flowjax_ood.bijectors import (
     unstacked,
 )
 from flowjax_ood.distributions import Flow
+from flowjax_ood.distributions.base_densities import HALF_LOG_2PI
 
 # layers that have one log-determinant for all events; a chain that is a leaf is empty
 CONSTANT = (
@@ -36,7 +37,6 @@ CONSTANT = (
 )
 # of log p(x): sums over an event's values differ by no more in float32
 ROUNDING = 1e-4
-LOG_2_PI = float(np.log(2 * np.pi))
 
 
 class MapParts(NamedTuple):
@@ -76,7 +76,8 @@ def map_parts(flow: Flow, variables: dict, x: jax.Array, cond=None) -> MapParts:
     )
     total = jnp.zeros((len(x), flow.dims), parts.logdet.dtype)
     for z, source in zip(parts.latents, leaves(latents), strict=True):
-        total = _added(total, -(jnp.square(z) + LOG_2_PI) / 2, np.asarray(source))
+        log_normal = -0.5 * z * z - HALF_LOG_2PI
+        total = _added(total, log_normal, np.asarray(source))
     sown = sown.get("intermediates", {}).get("bijector", {})
     for path, bijector, node in unstacked(flow.bijector, sown):
         if not isinstance(bijector, CONSTANT):
